@@ -1,0 +1,53 @@
+"""What can be made to go wrong with a request to the bucket."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from .s3.errors import S3Error
+
+
+class Effect(enum.Enum):
+    """What happens in place of the operation's answer."""
+
+    ANSWER = "an error is answered"
+    RESET = "the connection is reset and nothing is done"
+    RESET_AFTER = "the operation is carried out, then the connection is reset"
+    STALL = "nothing is ever answered"
+    SWALLOW = "200 is answered and nothing is done"
+
+
+SILENT = frozenset({Effect.RESET, Effect.RESET_AFTER, Effect.STALL})
+"""Effects that leave a request without an answer."""
+
+
+@dataclass
+class Fault:
+    """Strikes the next `times` requests for `operation` on `key`, or on any key if that is None."""
+
+    operation: str
+    key: str | None
+    effect: Effect
+    times: int
+    error: S3Error | None = None
+
+
+class Faults:
+    """The faults that are armed, oldest first."""
+
+    def __init__(self) -> None:
+        self._armed: list[Fault] = []
+
+    def arm(self, fault: Fault) -> None:
+        self._armed.append(fault)
+
+    def strike(self, operation: str, key: str) -> Fault | None:
+        """The fault for this request, used up by it once."""
+        for fault in self._armed:
+            if fault.operation == operation and fault.key in (None, key):
+                fault.times -= 1
+                if fault.times == 0:
+                    self._armed.remove(fault)
+                return fault
+        return None

@@ -1,0 +1,137 @@
+"""What an origin may say: decent answers, and every kind of bad one that a filter has to live through.
+
+Each function makes a script, which turns a request into the bytes of a reply.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Callable, Optional
+
+from .wire import Request
+
+LAST_MODIFIED = formatdate(1_700_000_000, usegmt=True)
+
+
+class Then(enum.Enum):
+    """What happens to the connection after the last byte of a reply."""
+
+    CLOSE = "it is closed"
+    KEEP = "it waits for the next request"
+    RESET = "it is reset"
+    STALL = "it stays open, and silent"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The bytes of one reply as they go out, after `delay` seconds."""
+
+    data: bytes = field(repr=False)
+    then: Then = Then.KEEP
+    delay: float = 0
+
+
+Script = Callable[[Request], Reply]
+Headers = Optional[Mapping[str, str]]
+
+# Decent answers.
+
+
+def resource(body: bytes, headers: Headers = None, ranges: bool = True) -> Script:
+    """An object as a good static server gives it: validators, a single range, If-Match."""
+    etag = f'"{hashlib.sha1(body).hexdigest()}"'
+    known = {"ETag": etag, "Last-Modified": LAST_MODIFIED, **({"Accept-Ranges": "bytes"} if ranges else {})}
+    known.update(headers or {})
+
+    def reply(request: Request) -> Reply:
+        if request.header("if-match") not in (None, "*", known.get("ETag")):
+            return _complete(request, 412, {}, b"")
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", request.header("range") or "")
+        if not ranges or asked is None:
+            return _complete(request, 200, known, body)
+        first, last = int(asked[1]), min(int(asked[2] or len(body)), len(body) - 1)
+        if first > last:
+            return _complete(request, 416, {"Content-Range": f"bytes */{len(body)}"}, b"")
+        span = {"Content-Range": f"bytes {first}-{last}/{len(body)}"}
+        return _complete(request, 206, {**known, **span}, body[first : last + 1])
+
+    return reply
+
+
+def status(code: int, headers: Headers = None, body: bytes = b"from the origin") -> Script:
+    return lambda request: _complete(request, code, headers or {}, body)
+
+
+def chunked(body: bytes, size: int = 1000) -> Script:
+    """No length, but an end: chunks, with an extension and a trailer."""
+    pieces = (body[start : start + size] for start in range(0, len(body), size))
+    data = b"".join(b"%x;a=b\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+    return raw(_head(200, {"Transfer-Encoding": "chunked"}) + data + b"0\r\nX-Trailer: 1\r\n\r\n")
+
+
+def close_delimited(body: bytes) -> Script:
+    """No length, and no end but that of the connection."""
+    return raw(_head(200, {"Connection": "close"}) + body, Then.CLOSE)
+
+
+# Bad ones.
+
+
+def raw(data: bytes, then: Then = Then.KEEP) -> Script:
+    """Any bytes at all."""
+    return lambda _: Reply(data, then)
+
+
+def silent() -> Script:
+    """Takes the request and never says a word."""
+    return raw(b"", Then.STALL)
+
+
+def slow(script: Script, seconds: float) -> Script:
+    return lambda request: dataclasses.replace(script(request), delay=seconds)
+
+
+def cut_after(sent: int, script: Script, then: Then) -> Script:
+    """The head and `sent` bytes of the body of another reply, then nothing more."""
+
+    def reply(request: Request) -> Reply:
+        head, end, body = script(request).data.partition(b"\r\n\r\n")
+        return Reply(head + end + body[:sent], then)
+
+    return reply
+
+
+def announcing(length: int, body: bytes) -> Script:
+    """A Content-Length that is not the body's."""
+    return raw(_head(200, {"Content-Length": str(length)}) + body, Then.CLOSE)
+
+
+def partial(content_range: str, body: bytes) -> Script:
+    """A 206 with this Content-Range, whatever was asked for."""
+    return status(206, {"Content-Range": content_range}, body)
+
+
+def many_headers(count: int, body: bytes) -> Script:
+    return status(200, {f"X-Header-{number}": str(number) for number in range(count)}, body)
+
+
+def with_header_bytes(header: bytes, body: bytes) -> Script:
+    """A decent 200 with one more header line, whose bytes may be anything."""
+    return raw(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%b\r\n\r\n%b" % (len(body), header, body))
+
+
+def _complete(request: Request, code: int, headers: Mapping[str, str], body: bytes) -> Reply:
+    data = _head(code, {"Content-Length": str(len(body)), **headers})
+    return Reply(data if request.method == "HEAD" else data + body)
+
+
+def _head(code: int, headers: Mapping[str, str]) -> bytes:
+    fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {code} {HTTPStatus(code).phrase}\r\n{fields}\r\n".encode("latin-1")

@@ -1,0 +1,1 @@
+"""S3 in parts: signatures, operations, objects, multipart uploads, errors and answers."""

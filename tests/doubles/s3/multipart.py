@@ -1,0 +1,94 @@
+"""Multipart uploads as S3 does them, see "Multipart upload" in the S3 User Guide."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass, field
+
+from .errors import S3Error
+from .objects import StoredObject, new_object
+
+MIN_PART_SIZE = 5 << 20
+"""Bytes that every part but the last must have, else EntityTooSmall."""
+
+MAX_PART_NUMBER = 10_000
+
+
+@dataclass
+class Upload:
+    """An upload in progress: its key, the headers it was created with and its parts by number."""
+
+    key: str
+    headers: list[tuple[str, str]]
+    parts: dict[int, bytes] = field(default_factory=dict, repr=False)
+
+
+class Uploads:
+    """All uploads of a bucket that are neither completed nor aborted."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Upload] = {}
+
+    def create(self, key: str, headers: list[tuple[str, str]]) -> str:
+        upload_id = uuid.uuid4().hex
+        self._open[upload_id] = Upload(key, headers)
+        return upload_id
+
+    def put_part(self, upload_id: str, key: str, number: str, body: bytes) -> str:
+        """Stores a part, replacing one of the same number, and returns its ETag."""
+        parts = self._find(upload_id, key).parts
+        if not number.isdigit() or not 1 <= int(number) <= MAX_PART_NUMBER:
+            raise S3Error(400, "InvalidArgument", "Part number must be between 1 and 10000")
+        parts[int(number)] = body
+        return _etag(body)
+
+    def complete(self, upload_id: str, key: str, document: bytes) -> StoredObject:
+        """The object that the listed parts make. The upload is gone afterwards, but not after an error."""
+        upload = self._find(upload_id, key)
+        listed = _part_list(document)
+        numbers = [number for number, _ in listed]
+        if numbers != sorted(set(numbers)):
+            raise S3Error(400, "InvalidPartOrder", "The list of parts was not in ascending order.")
+        for number, etag in listed:
+            if number not in upload.parts or _etag(upload.parts[number]).strip('"') != etag.strip('"'):
+                message = "One or more of the specified parts could not be found."
+                raise S3Error(400, "InvalidPart", message, PartNumber=str(number))
+        bodies = [upload.parts[number] for number in numbers]
+        if any(len(body) < MIN_PART_SIZE for body in bodies[:-1]):
+            raise S3Error(400, "EntityTooSmall", "A part but the last is too small")
+        digests = hashlib.md5(b"".join(hashlib.md5(body).digest() for body in bodies)).hexdigest()
+        del self._open[upload_id]
+        return new_object(b"".join(bodies), upload.headers, etag=f'"{digests}-{len(bodies)}"')
+
+    def abort(self, upload_id: str, key: str) -> None:
+        self._find(upload_id, key)
+        del self._open[upload_id]
+
+    def open(self) -> list[tuple[str, str]]:
+        """Key and id of each, as ListMultipartUploads shows them: what an incomplete fill left behind."""
+        return sorted((upload.key, upload_id) for upload_id, upload in self._open.items())
+
+    def _find(self, upload_id: str, key: str) -> Upload:
+        upload = self._open.get(upload_id)
+        if upload is None or upload.key != key:
+            message = "The specified upload does not exist. The upload ID may be invalid."
+            raise S3Error(404, "NoSuchUpload", message, UploadId=upload_id)
+        return upload
+
+
+def _part_list(document: bytes) -> list[tuple[int, str]]:
+    try:
+        root = ElementTree.fromstring(document)
+        parts = root.findall("{*}Part")
+        listed = [(int(part.findtext("{*}PartNumber")), part.findtext("{*}ETag") or "") for part in parts]
+    except (ElementTree.ParseError, TypeError, ValueError):
+        listed = []
+    if not listed:
+        raise S3Error(400, "MalformedXML", "The XML you provided was not well-formed.")
+    return listed
+
+
+def _etag(body: bytes) -> str:
+    return f'"{hashlib.md5(body).hexdigest()}"'

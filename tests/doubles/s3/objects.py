@@ -1,0 +1,110 @@
+"""What a bucket keeps of an object and how it answers GetObject and HeadObject for it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from email.utils import format_datetime, parsedate_to_datetime
+from http import HTTPStatus
+
+from ..wire import Request
+from .answers import Answer
+from .errors import S3Error, access_denied, precondition_failed
+
+STORED_HEADERS = frozenset(
+    {
+        "cache-control",
+        "content-disposition",
+        "content-encoding",
+        "content-language",
+        "content-type",
+        "expires",
+        "x-amz-storage-class",
+        "x-amz-website-redirect-location",
+    }
+)
+"""Beside `x-amz-meta-*`, what PutObject keeps and GetObject returns."""
+
+METADATA_LIMIT = 2048
+"""Bytes of all user metadata, names and values ("Working with object metadata", S3 User Guide)."""
+
+NEEDS_MORE_RIGHTS = re.compile("x-amz-(acl|grant-.*|tagging|object-lock-.*)")
+"""Headers of a PUT that need a right beyond s3:PutObject, which the writer does not have."""
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One object, immutable as in S3: a PUT replaces it whole."""
+
+    body: bytes = field(repr=False)
+    headers: list[tuple[str, str]]
+    etag: str
+    modified: datetime
+
+
+def new_object(body: bytes, headers: Iterable[tuple[str, str]], etag: str | None = None) -> StoredObject:
+    kept = [(name.lower(), value) for name, value in headers if _is_stored(name.lower())]
+    if not any(name == "content-type" for name, _ in kept):
+        kept.append(("content-type", "binary/octet-stream"))
+    digest = f'"{hashlib.md5(body).hexdigest()}"'
+    return StoredObject(body, kept, etag or digest, datetime.now(timezone.utc).replace(microsecond=0))
+
+
+def check_put_headers(request: Request) -> None:
+    """The rules for headers that PutObject and CreateMultipartUpload share."""
+    for name, _ in request.headers:
+        if NEEDS_MORE_RIGHTS.fullmatch(name.lower()):
+            raise access_denied()
+    metadata = [(n.lower(), v) for n, v in request.headers if n.lower().startswith("x-amz-meta-")]
+    size = sum(len(name) - len("x-amz-meta-") + len(value) for name, value in metadata)
+    if size > METADATA_LIMIT:
+        message = "Your metadata headers exceed the maximum allowed metadata size"
+        raise S3Error(400, "MetadataTooLarge", message, Size=str(size), MaxSizeAllowed=str(METADATA_LIMIT))
+
+
+def read_object(stored: StoredObject, request: Request) -> Answer:
+    """GetObject and HeadObject: conditions first, then the range (RFC 9110 sections 13.2.2 and 14.2)."""
+    validators = [("etag", stored.etag), ("last-modified", format_datetime(stored.modified, usegmt=True))]
+    if _not_modified(stored, request):
+        return Answer(HTTPStatus.NOT_MODIFIED, validators)
+    headers = [*validators, ("accept-ranges", "bytes"), *stored.headers]
+    span = _range(request.header("range"), len(stored.body))
+    if span is None:
+        return Answer(HTTPStatus.OK, headers, stored.body)
+    first, last = span
+    headers.append(("content-range", f"bytes {first}-{last}/{len(stored.body)}"))
+    return Answer(HTTPStatus.PARTIAL_CONTENT, headers, stored.body[first : last + 1])
+
+
+def _is_stored(name: str) -> bool:
+    return name in STORED_HEADERS or name.startswith("x-amz-meta-")
+
+
+def _not_modified(stored: StoredObject, request: Request) -> bool:
+    if_match, if_none_match = request.header("if-match"), request.header("if-none-match")
+    if if_match is not None and if_match not in ("*", stored.etag):
+        raise precondition_failed("If-Match")
+    unmodified_since = request.header("if-unmodified-since")
+    if if_match is None and unmodified_since and stored.modified > parsedate_to_datetime(unmodified_since):
+        raise precondition_failed("If-Unmodified-Since")
+    if if_none_match is not None:
+        return if_none_match == "*" or stored.etag in re.split(r"\s*,\s*", if_none_match)
+    modified_since = request.header("if-modified-since")
+    return bool(modified_since) and stored.modified <= parsedate_to_datetime(modified_since)
+
+
+def _range(wanted: str | None, size: int) -> tuple[int, int] | None:
+    """First and last byte of a single range; None for no range or one that S3 ignores."""
+    parsed = re.fullmatch(r"bytes=(\d*)-(\d*)", wanted or "")
+    if parsed is None or parsed.groups() == ("", ""):
+        return None
+    first, last = parsed.groups()
+    start = int(first) if first else max(0, size - int(last))
+    end = min(int(last), size - 1) if first and last else size - 1
+    if start > end:
+        message = "The requested range is not satisfiable"
+        raise S3Error(416, "InvalidRange", message, ActualObjectSize=str(size))
+    return start, end

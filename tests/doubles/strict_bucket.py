@@ -1,0 +1,252 @@
+"""**One S3 bucket that is as strict as AWS, which the servers that imitate S3 are not.**
+
+SeaweedFS accepts any region, any Host and any spelling of a path, and collapses `//`: what passes there says
+little about AWS. `DIFFERENCES.md` lists what this bucket leaves out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from http import HTTPStatus
+from typing import Callable
+from xml.sax.saxutils import escape
+
+from stack import Credentials
+
+from .faults import SILENT, Effect, Fault, Faults
+from .s3 import sigv4
+from .s3.answers import Answer, document, error_answer, serialize
+from .s3.errors import S3Error, access_denied, no_such_key, not_implemented, precondition_failed
+from .s3.multipart import Uploads
+from .s3.objects import StoredObject, check_put_headers, new_object, read_object
+from .s3.operations import MULTIPART_OPERATIONS, operation_of, query_of
+from .wire import Journal, Request, Server, reset
+
+MAX_KEY_BYTES = 1024
+"""Bytes of a key in UTF-8 ("Naming Amazon S3 objects", S3 User Guide)."""
+
+READER_RIGHTS = frozenset({"GetObject", "HeadObject"})
+WRITER_RIGHTS = frozenset({"HeadObject", "ListMultipartUploads", "PutObject", *MULTIPART_OPERATIONS.values()})
+
+
+@dataclass
+class Call:
+    """One request that the bucket got and what came of it. Status None: it was never answered."""
+
+    request: Request
+    operation: str = ""
+    key: str = ""
+    access_key: str | None = None
+    status: int | None = None
+    code: str = ""
+
+
+class StrictBucket(Server):
+    """The bucket as a server and, for the test, as an object that it arranges and looks into."""
+
+    def __init__(self, bucket: str = "mirror", region: str = "eu-west-1") -> None:
+        self.bucket, self.region = bucket, region
+        self.reader = Credentials(f"READER{secrets.token_hex(6).upper()}", secrets.token_urlsafe(30))
+        self.writer = Credentials(f"WRITER{secrets.token_hex(6).upper()}", secrets.token_urlsafe(30))
+        self.requests: Journal[Call] = Journal()
+        self.uploads = Uploads()
+        self._faults = Faults()
+        self._forbidden: set[str] = set()
+        self._listers = {self.reader.access_key, self.writer.access_key}
+        self._objects: dict[str, StoredObject] = {}
+        self._secrets = {known.access_key: known.secret_key for known in (self.reader, self.writer)}
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.authority}"
+
+    # What the bucket holds.
+
+    def put(self, key: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        self._objects[key] = new_object(body, (headers or {}).items())
+
+    def get(self, key: str) -> tuple[int, dict[str, str], bytes]:
+        stored = self._objects.get(key)
+        return (200, {**dict(stored.headers), "etag": stored.etag}, stored.body) if stored else (404, {}, b"")
+
+    def calls(self, operation: str, key: str) -> list[Call]:
+        return self.requests.matching(lambda call: (call.operation, call.key) == (operation, key))
+
+    def list(self) -> list[str]:
+        return sorted(self._objects)
+
+    # Who may do what.
+
+    def forbid(self, key: str) -> None:
+        """An explicit Deny of s3:GetObject on one object for the reader."""
+        self._forbidden.add(key)
+
+    @contextmanager
+    def without_list_right(self, *credentials: Credentials) -> Iterator[None]:
+        """Takes s3:ListBucket away, so that a missing key is 403 AccessDenied, not 404 NoSuchKey."""
+        taken = self._listers & {credential.access_key for credential in credentials}
+        self._listers -= taken
+        try:
+            yield
+        finally:
+            self._listers |= taken
+
+    @contextmanager
+    def with_secret(self, credential: Credentials, secret_key: str) -> Iterator[None]:
+        """Knows a credential by another secret, so that every signature made with it is wrong."""
+        self._secrets[credential.access_key] = secret_key
+        try:
+            yield
+        finally:
+            self._secrets[credential.access_key] = credential.secret_key
+
+    # What goes wrong.
+
+    def fault(
+        self, operation: str, key: str | None = None, times: int = 1, *, status: int, code: str
+    ) -> None:
+        """An S3 error as the answer. Status 200 gives an error inside a success, as Complete may answer."""
+        error = S3Error(status, code, f"Injected {code}.")
+        self._faults.arm(Fault(operation, key, Effect.ANSWER, times, error))
+
+    def swallow(self, operation: str, key: str | None = None, times: int = 1) -> None:
+        """Says 200 and stores nothing."""
+        self._faults.arm(Fault(operation, key, Effect.SWALLOW, times))
+
+    def reset(self, operation: str, key: str | None = None, times: int = 1, *, after: bool = False) -> None:
+        """An RST instead of an answer; with `after`, the operation has been carried out by then."""
+        self._faults.arm(Fault(operation, key, Effect.RESET_AFTER if after else Effect.RESET, times))
+
+    def stall(self, operation: str, key: str | None = None, times: int = 1) -> None:
+        """Takes the request and never answers."""
+        self._faults.arm(Fault(operation, key, Effect.STALL, times))
+
+    # What a client gets.
+
+    async def respond(self, request: Request, writer: asyncio.StreamWriter) -> bool:
+        call, fault = Call(request), None
+        try:
+            self._identify(call)
+            fault = self._faults.strike(call.operation, call.key)
+            answer = self._carry_out(call, fault)
+        except S3Error as error:
+            call.code, answer = error.code, error_answer(error)
+        silent = fault is not None and fault.effect in SILENT
+        call.status = None if silent else answer.status
+        self.requests.add(call)
+        if not silent:
+            writer.write(serialize(answer, head=request.method == "HEAD"))
+            await writer.drain()
+        elif fault.effect is Effect.STALL:
+            await asyncio.Event().wait()
+        else:
+            reset(writer)
+        return not silent
+
+    def _identify(self, call: Call) -> None:
+        """Who asks for what. Requests are path-style; any other Host names another bucket."""
+        request = call.request
+        try:
+            path = sigv4.decode(request.path).decode()
+        except UnicodeDecodeError:
+            raise S3Error(400, "InvalidURI", "Couldn't parse the specified URI.") from None
+        bucket, _, call.key = path[1:].partition("/")
+        call.operation = operation_of(request, call.key)
+        call.access_key = sigv4.verify(request, self._secrets, self.region, datetime.now(timezone.utc))
+        if request.header("host") != self.authority:
+            bucket = request.header("host") or ""
+        if bucket != self.bucket:
+            raise S3Error(404, "NoSuchBucket", "The specified bucket does not exist", BucketName=bucket)
+
+    def _carry_out(self, call: Call, fault: Fault | None) -> Answer:
+        if fault is not None and fault.error is not None:
+            raise fault.error
+        if fault is not None and fault.effect is not Effect.RESET_AFTER:
+            return Answer(HTTPStatus.OK, [("etag", new_object(call.request.body, []).etag)])
+        self._authorize(call)
+        if len(call.key.encode()) > MAX_KEY_BYTES:
+            raise S3Error(400, "KeyTooLongError", "Your key is too long", Size=str(len(call.key.encode())))
+        return self._operations[call.operation](self, call)
+
+    def _authorize(self, call: Call) -> None:
+        reads = call.access_key == self.reader.access_key
+        allowed = call.operation in (READER_RIGHTS if reads else WRITER_RIGHTS)
+        if call.operation == "ListObjects":
+            allowed = call.access_key in self._listers
+        if not allowed or (reads and call.key in self._forbidden):
+            raise access_denied()
+
+    def _get_object(self, call: Call) -> Answer:
+        stored = self._objects.get(call.key)
+        if stored is None:
+            raise no_such_key(call.key) if call.access_key in self._listers else access_denied()
+        return read_object(stored, call.request)
+
+    def _put_object(self, call: Call) -> Answer:
+        check_put_headers(call.request)
+        _require_length(call.request)
+        self._check_condition(call)
+        stored = self._objects[call.key] = new_object(call.request.body, call.request.headers)
+        return Answer(HTTPStatus.OK, [("etag", stored.etag)])
+
+    def _create_upload(self, call: Call) -> Answer:
+        check_put_headers(call.request)
+        upload_id = self.uploads.create(call.key, call.request.headers)
+        return document("InitiateMultipartUploadResult", Bucket=self.bucket, Key=call.key, UploadId=upload_id)
+
+    def _upload_part(self, call: Call) -> Answer:
+        _require_length(call.request)
+        query = query_of(call.request)
+        etag = self.uploads.put_part(query["uploadId"], call.key, query["partNumber"], call.request.body)
+        return Answer(HTTPStatus.OK, [("etag", etag)])
+
+    def _complete_upload(self, call: Call) -> Answer:
+        self._check_condition(call)
+        stored = self.uploads.complete(query_of(call.request)["uploadId"], call.key, call.request.body)
+        self._objects[call.key] = stored
+        return document("CompleteMultipartUploadResult", Bucket=self.bucket, Key=call.key, ETag=stored.etag)
+
+    def _abort_upload(self, call: Call) -> Answer:
+        self.uploads.abort(query_of(call.request)["uploadId"], call.key)
+        return Answer(HTTPStatus.NO_CONTENT)
+
+    def _list_uploads(self, _: Call) -> Answer:
+        fields = (
+            f"<Key>{escape(key)}</Key><UploadId>{upload}</UploadId>" for key, upload in self.uploads.open()
+        )
+        inner = "".join(f"<Upload>{upload}</Upload>" for upload in fields)
+        return document("ListMultipartUploadsResult", inner, Bucket=self.bucket)
+
+    def _list_objects(self, _: Call) -> Answer:
+        inner = "".join(f"<Contents><Key>{escape(key)}</Key></Contents>" for key in self.list())
+        return document("ListBucketResult", inner, Name=self.bucket)
+
+    def _check_condition(self, call: Call) -> None:
+        """A conditional write. `If-None-Match` takes nothing but `*` in S3; `If-Match` is not needed here."""
+        condition = call.request.header("if-none-match")
+        if condition not in (None, "*"):
+            raise not_implemented("If-None-Match")
+        if condition == "*" and call.key in self._objects:
+            raise precondition_failed("If-None-Match")
+
+    _operations: dict[str, Callable[[StrictBucket, Call], Answer]] = {
+        "AbortMultipartUpload": _abort_upload,
+        "CompleteMultipartUpload": _complete_upload,
+        "CreateMultipartUpload": _create_upload,
+        "GetObject": _get_object,
+        "HeadObject": _get_object,
+        "ListMultipartUploads": _list_uploads,
+        "ListObjects": _list_objects,
+        "PutObject": _put_object,
+        "UploadPart": _upload_part,
+    }
+
+
+def _require_length(request: Request) -> None:
+    if request.header("content-length") is None:
+        raise S3Error(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
