@@ -15,9 +15,9 @@ MULTIPART_OPERATIONS = {
 
 SUBRESOURCE_NAMES = """
 accelerate acl analytics attributes cors delete encryption intelligent-tiering inventory legal-hold lifecycle
-location logging metadataTable metrics notification object-lock ownershipControls partNumber policy policyStatus
-publicAccessBlock renameObject replication requestPayment restore retention select session tagging torrent
-uploadId uploads versionId versioning versions website
+location logging metadataTable metrics notification object-lock ownershipControls partNumber policy
+policyStatus publicAccessBlock renameObject replication requestPayment restore retention select session
+tagging torrent uploadId uploads versionId versioning versions website
 """
 SUBRESOURCES = frozenset(SUBRESOURCE_NAMES.split())
 """Query names that make a request another operation. S3 ignores a name that it does not know."""
