@@ -1,24 +1,25 @@
-//! The adapter between the core and proxy-wasm.
+//! The adapter between the core and proxy-wasm: takes from the host, calls one function of the core, gives to the
+//! host.
+//!
+//! The root context of a worker owns its fills and makes every call, so that a client that goes away stops nothing
+//! ([`root`]). A stream's context only says what its client asked for and what the bucket answered ([`stream`]).
 
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::ContextType;
+mod host;
+mod root;
+mod stream;
 
-struct Root;
-impl Context for Root {}
-impl RootContext for Root {
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
-    }
-    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream))
-    }
-}
-
-struct Stream;
-impl Context for Stream {}
-impl HttpContext for Stream {}
+use crate::worker::Worker;
+use proxy_wasm::traits::RootContext;
+use std::cell::RefCell;
 
 /// The root context of one worker's VM, as the SDK asks for it.
-pub fn root_context(_context_id: u32) -> Box<dyn RootContext> {
-    Box::new(Root)
+pub fn root_context(context_id: u32) -> Box<dyn RootContext> {
+    Box::new(root::Root::new(context_id))
+}
+
+/// What the contexts of one worker share. Callbacks never nest, and no borrow outlives one call of the core.
+struct Shared {
+    worker: RefCell<Worker>,
+    /// The root's own queue: an enqueued message brings [`RootContext::on_queue_ready`] at once, not with a tick.
+    wake_up: u32,
 }

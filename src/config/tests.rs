@@ -1,0 +1,154 @@
+use super::*;
+use serde_json::json;
+
+const SMALLEST: &str = r#"{"bucket": {"cluster": "signer", "authority": "s3.eu-west-1.amazonaws.com", "path_prefix": "/my-bucket"},
+                           "origin": {"cluster": "origin", "authority": "files.example.com"}}"#;
+
+fn parse(config: &Value) -> Result<Config, Vec<String>> {
+    let env = |name: &str| (name == "LEGACY_TOKEN").then(|| "Bearer s3cr3t".to_owned());
+    Config::parse(config.to_string().as_bytes(), &env).map_err(|all| all.iter().map(Problem::to_string).collect())
+}
+
+fn smallest() -> Value {
+    serde_json::from_str(SMALLEST).unwrap()
+}
+
+/// The smallest configuration with one value put at a path of names.
+fn with(path: &[&str], value: Value) -> Value {
+    let mut config = smallest();
+    let mut place = &mut config;
+    for name in path {
+        place = &mut place[name];
+    }
+    *place = value;
+    config
+}
+
+#[test]
+fn the_smallest_configuration_mirrors_everything_from_one_origin() {
+    let config = parse(&smallest()).unwrap();
+    assert_eq!(config.bucket.path_prefix, "/my-bucket");
+    assert_eq!(config.bucket.exposed, Exposed::Root);
+    assert_eq!(config.wait, Duration::from_secs(25));
+    assert_eq!(config.limits, Limits::default());
+    let [rule] = config.rules.as_slice() else { panic!("one rule") };
+    let mirror = rule.mirror.as_ref().unwrap();
+    assert_eq!((rule.prefix.as_str(), mirror.on_403, mirror.too_large), ("", On403::Check, TooLarge::Origin));
+    assert_eq!(mirror.origins[0].authority, "files.example.com");
+}
+
+#[test]
+fn the_long_form_is_read_field_by_field() {
+    let config = parse(&json!({
+        "bucket": {"cluster": "signer", "authority": "minio:9000", "path_prefix": "/assets", "exposed": "path"},
+        "origins": {
+            "legacy": {"cluster": "legacy", "authority": "files.example.com", "path_prefix": "/v1",
+                       "public_url": "https://files.example.com/v1/", "timeout": "10s",
+                       "headers": {"authorization": {"env": "LEGACY_TOKEN"}, "referer": "https://www.example.com/"}},
+            "backup": {"cluster": "backup", "authority": "backup.example.com"}},
+        "rules": [{"prefix": "/img/", "origins": ["legacy", "backup"], "on_403": "miss", "too_large": "error"},
+                  {"prefix": "/private/", "mirror": false},
+                  {"origins": ["backup"], "mirror": true}],
+        "location": "https://cdn.example.com/",
+        "wait": "5s",
+        "limits": {"part_size": "16MiB", "fills": 8, "queue": 0, "max_object_size": "1GiB"},
+    }))
+    .unwrap();
+    assert_eq!(config.bucket.exposed, Exposed::Path);
+    assert_eq!(config.location.as_deref(), Some("https://cdn.example.com"));
+    assert_eq!(config.wait, Duration::from_secs(5));
+    assert_eq!(config.limits, Limits { part_size: 16 * MIB, fills: 8, queue: 0, max_object_size: 1024 * MIB });
+    let [images, private, rest] = config.rules.as_slice() else { panic!("three rules") };
+    assert_eq!((images.prefix.as_str(), private.prefix.as_str(), rest.prefix.as_str()), ("img/", "private/", ""));
+    assert_eq!(private.mirror, None);
+    let images = images.mirror.as_ref().unwrap();
+    assert_eq!((images.on_403, images.too_large), (On403::Miss, TooLarge::Error));
+    assert_eq!(images.public_url(), Some("https://files.example.com/v1"));
+    let [legacy, backup] = images.origins.as_slice() else { panic!("two origins") };
+    assert_eq!((legacy.path_prefix.as_str(), legacy.timeout), ("/v1", Duration::from_secs(10)));
+    assert_eq!(
+        legacy.headers,
+        [
+            ("authorization".to_owned(), "Bearer s3cr3t".to_owned()),
+            ("referer".to_owned(), "https://www.example.com/".to_owned())
+        ]
+    );
+    assert_eq!((backup.name.as_str(), backup.timeout), ("backup", DEFAULT_TIMEOUT));
+}
+
+#[test]
+fn every_problem_is_reported_at_once_with_its_path_the_value_and_what_is_allowed() {
+    let problems = parse(&json!({
+        "bucket": {"cluster": "", "authority": "http://minio:9000/", "exposed": "both", "versioning": true},
+        "origin": {"authority": "files.example.com", "timeout": 10, "headers": {"Range": "bytes=0-1", "x-token": {"env": "NONE"}}},
+        "wait": "soon",
+        "limits": {"part_size": "1MiB", "fills": 0},
+        "negative": 1,
+    }))
+    .unwrap_err();
+    assert_eq!(
+        problems,
+        [
+            "$.bucket.cluster: \"\" is not allowed; expected a non-empty string",
+            "$.bucket.authority: \"http://minio:9000/\" is not allowed; expected \"host\" or \"host:port\", without a scheme or path",
+            "$.bucket.exposed: \"both\" is not allowed; expected \"root\" (clients write /KEY) or \"path\" (clients write /BUCKET/KEY)",
+            "$.bucket.versioning: is not a field; allowed here: authority, cluster, exposed, path_prefix",
+            "$.origin.cluster: is missing",
+            "$.origin.timeout: 10 is not allowed; expected a duration from \"1ms\" to \"10m\"",
+            "$.origin.headers.Range: is not allowed; expected a lower-case header name that a fill does not set itself",
+            "$.origin.headers.x-token: the VM has no environment variable NONE: list it in vm_config.environment_variables",
+            "$.wait: \"soon\" is not allowed; expected a duration from \"1ms\" to \"1h\"",
+            "$.limits.part_size: \"1MiB\" is not allowed; expected a size from \"5MiB\" to \"32MiB\"",
+            "$.limits.fills: 0 is not allowed; expected a whole number from 1 to 10000",
+            "$.negative: is not a field; allowed here: bucket, limits, location, origin, origins, rules, wait",
+        ]
+    );
+}
+
+#[test]
+fn each_wrong_value_is_one_problem_at_its_own_path() {
+    for (config, path) in [
+        (with(&["bucket"], Value::Null), "$.bucket"),
+        (with(&["bucket", "path_prefix"], json!("my-bucket")), "$.bucket.path_prefix"),
+        (with(&["bucket", "path_prefix"], json!("/a/../b")), "$.bucket.path_prefix"),
+        (with(&["origin", "public_url"], json!("files.example.com")), "$.origin.public_url"),
+        (with(&["origin", "headers"], json!({"x-a": "b\r\nc: d"})), "$.origin.headers.x-a"),
+        (with(&["origin", "headers"], json!({"host": "a"})), "$.origin.headers.host"),
+        (with(&["origin", "headers"], json!([])), "$.origin.headers"),
+        (with(&["origins"], json!({})), "$.origin"),
+        (with(&["rules"], json!([])), "$.rules"),
+        (with(&["rules"], json!({})), "$.rules"),
+        (with(&["rules"], json!([{"prefix": "img/"}])), "$.rules[0].prefix"),
+        (with(&["rules"], json!([{}, {"origins": ["other"]}])), "$.rules[1].origins[0]"),
+        (with(&["rules"], json!([{"origins": []}])), "$.rules[0].origins"),
+        (with(&["rules"], json!([{"mirror": false, "on_403": "miss"}])), "$.rules[0].on_403"),
+        (with(&["rules"], json!([{"on_403": "maybe"}])), "$.rules[0].on_403"),
+        (with(&["location"], json!("/cdn")), "$.location"),
+        (with(&["limits", "queue"], json!(-1)), "$.limits.queue"),
+        (with(&["limits", "max_object_size"], json!("49TiB")), "$.limits.max_object_size"),
+    ] {
+        let problems = parse(&config).unwrap_err();
+        assert_eq!(problems.len(), 1, "{config}: {problems:?}");
+        assert!(problems[0].starts_with(&format!("{path}: ")), "{config}: {problems:?}");
+    }
+}
+
+#[test]
+fn a_secret_never_stands_in_a_problem() {
+    let config = with(&["origin", "headers"], json!({"authorization": ["Bearer s3cr3t"], "x": "s3cr3t\u{e4}"}));
+    let problems = parse(&config).unwrap_err().join("\n");
+    assert!(
+        problems.contains("$.origin.headers.authorization") && problems.contains("$.origin.headers.x"),
+        "{problems}"
+    );
+    assert!(!problems.contains("s3cr3t"), "{problems}");
+}
+
+#[test]
+fn what_is_not_json_is_said_so() {
+    for garbage in [&b""[..], b"{", b"\xff\xfe", b"{\"bucket\": }"] {
+        let problems = Config::parse(garbage, &|_| None).unwrap_err();
+        assert!(problems[0].to_string().starts_with("$: is not JSON: "), "{problems:?}");
+    }
+    assert_eq!(parse(&json!([])).unwrap_err()[0], "$: [] is not allowed; expected a JSON object");
+}

@@ -1,0 +1,160 @@
+//! The kinds of values that a configuration holds. Each reader fails with the text of what is allowed.
+
+use crate::http::is_field_value;
+use crate::key::Key;
+use serde_json::Value;
+use std::time::Duration;
+use url::Url;
+
+/// Any text but the empty one.
+pub fn text(value: &Value) -> Result<String, &'static str> {
+    const ALLOWED: &str = "a non-empty string";
+    value.as_str().filter(|text| !text.is_empty()).map(str::to_owned).ok_or(ALLOWED)
+}
+
+/// Text that can be sent as a header's value.
+pub fn field_value(value: &Value) -> Result<String, &'static str> {
+    const ALLOWED: &str = "a non-empty string of visible ASCII characters";
+    value.as_str().filter(|text| is_field_value(text)).map(str::to_owned).ok_or(ALLOWED)
+}
+
+/// `true` or `false`.
+pub fn boolean(value: &Value) -> Result<bool, &'static str> {
+    value.as_bool().ok_or("true or false")
+}
+
+/// A whole number within bounds.
+pub fn count(value: &Value, min: u32, max: u32, allowed: &'static str) -> Result<usize, &'static str> {
+    let number = value.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| (min..=max).contains(n));
+    number.and_then(|n| usize::try_from(n).ok()).ok_or(allowed)
+}
+
+/// A duration with its unit: `250ms`, `10s`, `5m`, `1h`; within bounds.
+pub fn duration(value: &Value, min: Duration, max: Duration, allowed: &'static str) -> Result<Duration, &'static str> {
+    const UNITS: [(&str, f64); 4] = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    let seconds = value.as_str().and_then(|text| with_unit(text, &UNITS));
+    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration.filter(|duration| (min..=max).contains(duration)).ok_or(allowed)
+}
+
+/// A number of bytes with its unit: `512B`, `64KiB`, `8MiB`, `5GiB`, `48.8TiB`; within bounds.
+pub fn size(value: &Value, min: u64, max: u64, allowed: &'static str) -> Result<u64, &'static str> {
+    const UNITS: [(&str, f64); 5] =
+        [("KiB", 1024.0), ("MiB", 1_048_576.0), ("GiB", 1_073_741_824.0), ("TiB", 1_099_511_627_776.0), ("B", 1.0)];
+    let bytes = value.as_str().and_then(|text| with_unit(text, &UNITS));
+    // A float beyond u64 saturates when cast, and no bound is that large.
+    bytes.map(|bytes| bytes as u64).filter(|bytes| (min..=max).contains(bytes)).ok_or(allowed)
+}
+
+/// The first of `units` that the text ends with, times the number in front of it.
+fn with_unit(text: &str, units: &[(&str, f64)]) -> Option<f64> {
+    let (number, factor) = units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)))?;
+    let digits_and_point = number.starts_with(|c: char| c.is_ascii_digit())
+        && number.ends_with(|c: char| c.is_ascii_digit())
+        && number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    digits_and_point.then(|| number.parse::<f64>().ok()).flatten().map(|number| number * factor)
+}
+
+/// `host` or `host:port`, as it is sent in a request.
+pub fn authority(value: &Value) -> Result<String, &'static str> {
+    const ALLOWED: &str = "\"host\" or \"host:port\", without a scheme or path";
+    let text = value.as_str().ok_or(ALLOWED)?;
+    let url = Url::parse(&format!("http://{text}/")).map_err(|_| ALLOWED)?;
+    let only_authority = url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && !text.contains(['/', '\\', '@', '?', '#'])
+        && is_field_value(text)
+        && !text.contains([' ', '\t']);
+    only_authority.then(|| text.to_owned()).ok_or(ALLOWED)
+}
+
+/// `/a/b`, in the encoding in which it is sent; a trailing slash is dropped, so that `/` is the empty prefix.
+pub fn path_prefix(value: &Value) -> Result<String, &'static str> {
+    const ALLOWED: &str = "a path that begins with \"/\", percent-encoded, without dot segments";
+    let text = value.as_str().ok_or(ALLOWED)?;
+    let prefix = text.strip_suffix('/').unwrap_or(text);
+    if prefix.is_empty() {
+        return Ok(String::new());
+    }
+    let segments = prefix.strip_prefix('/').ok_or(ALLOWED)?;
+    let key = Key::from_path(segments.as_bytes()).map_err(|_| ALLOWED)?;
+    (key.encoded().to_string() == segments).then(|| prefix.to_owned()).ok_or(ALLOWED)
+}
+
+/// The start of a rule's keys, decoded, without the leading slash that it is written with.
+pub fn key_prefix(value: &Value) -> Result<String, &'static str> {
+    const ALLOWED: &str = "a string that begins with \"/\"";
+    value.as_str().and_then(|text| text.strip_prefix('/')).map(str::to_owned).ok_or(ALLOWED)
+}
+
+/// `http://` or `https://`, a host, perhaps a path; a trailing slash is dropped.
+pub fn base_url(value: &Value) -> Result<String, &'static str> {
+    const ALLOWED: &str = "an absolute http:// or https:// URL without query and fragment";
+    let url = value.as_str().and_then(|text| Url::parse(text).ok()).ok_or(ALLOWED)?;
+    let usable = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    usable.then(|| url.as_str().trim_end_matches('/').to_owned()).ok_or(ALLOWED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn durations_need_a_unit_and_stay_within_their_bounds() {
+        let read = |text: &str| duration(&json!(text), Duration::from_millis(1), Duration::from_secs(3600), "x").ok();
+        assert_eq!(read("250ms"), Some(Duration::from_millis(250)));
+        assert_eq!(read("10s"), Some(Duration::from_secs(10)));
+        assert_eq!(read("1.5m"), Some(Duration::from_secs(90)));
+        assert_eq!(read("1h"), Some(Duration::from_secs(3600)));
+        for wrong in ["", "10", "s", "-1s", "+1s", "1e3s", "infs", "NaNs", "1 s", "2h", "0s", ".5s", "5.s", "1.2.3s"] {
+            assert_eq!(read(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_binary_and_need_a_unit() {
+        let read = |text: &str| size(&json!(text), 1, u64::MAX, "x").ok();
+        assert_eq!(read("512B"), Some(512));
+        assert_eq!(read("64KiB"), Some(65_536));
+        assert_eq!(read("8MiB"), Some(8_388_608));
+        assert_eq!(read("48.8TiB"), Some(53_656_167_435_468));
+        for wrong in ["8", "8MB", "8 MiB", "-8MiB", "MiB", "0B"] {
+            assert_eq!(read(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_authority_is_a_host_with_an_optional_port() {
+        let accepted = ["files.example.com", "minio:9000", "127.0.0.1:1", "[::1]:9000", "files.example.com:443"];
+        for text in accepted {
+            assert_eq!(authority(&json!(text)).as_deref(), Ok(text));
+        }
+        for text in ["", "http://a", "a/b", "a:b", "user@a", "a b", "a?b", "a#b", "a\r\nb", "a\\b", "a:99999"] {
+            assert!(authority(&json!(text)).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn prefixes_and_base_urls_lose_their_trailing_slash() {
+        assert_eq!(path_prefix(&json!("/")).as_deref(), Ok(""));
+        assert_eq!(path_prefix(&json!("/my-bucket/")).as_deref(), Ok("/my-bucket"));
+        assert_eq!(path_prefix(&json!("/a%20b")).as_deref(), Ok("/a%20b"));
+        for wrong in ["a", "/a b", "/../a", "/a?b", "/%2e%2e"] {
+            assert!(path_prefix(&json!(wrong)).is_err(), "{wrong:?}");
+        }
+        assert_eq!(base_url(&json!("https://a.example/v1/")).as_deref(), Ok("https://a.example/v1"));
+        assert_eq!(base_url(&json!("https://a.example")).as_deref(), Ok("https://a.example"));
+        for wrong in ["a.example", "ftp://a.example/", "https://u:p@a.example/", "https://a.example/?q", "https:///"] {
+            assert!(base_url(&json!(wrong)).is_err(), "{wrong:?}");
+        }
+    }
+}

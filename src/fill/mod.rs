@@ -1,0 +1,171 @@
+//! The state machine of one fill, without any I/O.
+//!
+//! **Every call that the machine asks for comes back to it exactly once, as a response or as a failure. After
+//! [`Action::Done`] there is no fill.**
+//!
+//! ```text
+//! Start ─► ExpectHead ─► ExpectFirst ─► ExpectPut ⇄ AwaitRetry ─► Done
+//!          (a 403 that    (one origin
+//!           may be a       after the
+//!           miss)          other)
+//! ```
+
+mod outcome;
+mod states;
+
+pub use outcome::Outcome;
+
+use crate::config::{Bucket, Config, Limits, Mirror};
+use crate::http::{Request, Response};
+use crate::key::Key;
+use states::State;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// One object on its way from an origin to the bucket.
+#[derive(Debug)]
+pub struct Fill {
+    job: Job,
+    state: State,
+}
+
+/// Names a call within its fill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CallId(u32);
+
+/// What happens to a fill.
+#[derive(Debug)]
+pub enum Input {
+    /// The wait that was asked for is over.
+    Deadline,
+    /// A call came back without a response: the connection was refused, reset or cut short, or the response was
+    /// larger than Envoy takes.
+    Failed {
+        /// The call.
+        call: CallId,
+    },
+    /// A call came back.
+    Response {
+        /// The call.
+        call: CallId,
+        /// All of it.
+        response: Response,
+    },
+    /// The first input.
+    Start,
+}
+
+/// What a fill wants to happen.
+#[derive(Debug)]
+pub enum Action {
+    /// Make a call, whose end is an [`Input::Response`] or [`Input::Failed`].
+    Call(Call),
+    /// The fill is over.
+    Done(Outcome),
+    /// Come back with [`Input::Deadline`] after this time.
+    Wait(Duration),
+}
+
+/// A request and where it goes.
+#[derive(Debug)]
+pub struct Call {
+    /// Its name in this fill.
+    pub id: CallId,
+    /// Who is asked.
+    pub to: Upstream,
+    /// What is asked.
+    pub request: Request,
+    /// Bound on all of it, from sending to the response's last byte.
+    pub timeout: Duration,
+}
+
+/// Somebody who can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Envoy's name of the cluster.
+    pub cluster: String,
+    /// The request's authority.
+    pub authority: String,
+    /// Headers that each request to it carries, beside those of the request.
+    pub headers: Vec<(String, String)>,
+}
+
+/// What a fill is to do; the same in all its states.
+#[derive(Debug)]
+struct Job {
+    bucket: Bucket,
+    key: Key,
+    limits: Limits,
+    mirror: Rc<Mirror>,
+    /// The bucket is asked first, because the miss was a 403.
+    check: bool,
+    random: Random,
+    calls: u32,
+}
+
+impl Fill {
+    /// A fill that has not begun. `check` has it ask the bucket before the origin; `seed` is where its jitter comes
+    /// from.
+    pub fn new(config: &Config, key: Key, mirror: Rc<Mirror>, check: bool, seed: u64) -> Self {
+        let (bucket, limits) = (config.bucket.clone(), config.limits.clone());
+        let job = Job { bucket, key, limits, mirror, check, random: Random(seed), calls: 0 };
+        Self { job, state: State::Idle }
+    }
+
+    /// Takes one input and says what is to be done now. An input that cannot be ends the fill with
+    /// [`Outcome::Broken`].
+    #[must_use]
+    pub fn handle(mut self, input: Input) -> (Self, Vec<Action>) {
+        let (state, actions) = self.state.handle(&mut self.job, input);
+        self.state = state;
+        (self, actions)
+    }
+
+    /// What is filled.
+    pub fn key(&self) -> &Key {
+        &self.job.key
+    }
+
+    /// How it is filled.
+    pub fn mirror(&self) -> &Rc<Mirror> {
+        &self.job.mirror
+    }
+}
+
+impl Job {
+    fn call(&mut self, to: Upstream, request: Request, timeout: Duration) -> (CallId, Action) {
+        let id = CallId(self.calls);
+        self.calls = self.calls.wrapping_add(1);
+        (id, Action::Call(Call { id, to, request, timeout }))
+    }
+
+    fn store(&self) -> Upstream {
+        let Bucket { cluster, authority, .. } = &self.bucket;
+        Upstream { cluster: cluster.clone(), authority: authority.clone(), headers: Vec::new() }
+    }
+}
+
+/// Numbers that only have to differ between workers: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+#[derive(Debug)]
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// Between half of `longest` and all of it, so that fills that failed together do not come back together.
+    fn jitter(&mut self, longest: Duration) -> Duration {
+        let half = longest.checked_div(2).unwrap_or(longest);
+        // The upper 10 bits: a step of 1024.
+        let step = u32::try_from(self.next() >> 54).unwrap_or(0);
+        half.saturating_add(half.saturating_mul(step).checked_div(1024).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+//! How fills end.
+
+use crate::origin::Object;
+
+/// The end of a fill, or of waiting for one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The fill broke an invariant of its own; the text says which. The bucket's answer is passed on.
+    Broken(&'static str),
+    /// The bucket could not be asked whether it has the object.
+    BucketUnavailable,
+    /// Too many fills run and wait already.
+    Busy,
+    /// Somebody else stored the object first.
+    Exists,
+    /// The client waited for as long as it may; the fill goes on.
+    Filling,
+    /// The bucket has the object: the client may not read it.
+    Forbidden,
+    /// The origin says that there is no such object.
+    NotFound,
+    /// The object came whole, but the store did not take it.
+    NotStored {
+        /// What the client gets instead.
+        object: Object,
+        /// The store's last status, 0 where it gave none.
+        status: u16,
+    },
+    /// The origin's answer will not change by asking again.
+    OriginRefused {
+        /// The origin's status.
+        status: u16,
+    },
+    /// No answer of the origin in time.
+    OriginTimeout,
+    /// The origin failed; the text says how.
+    OriginUnavailable(&'static str),
+    /// The object is in the bucket now.
+    Stored,
+    /// The object is larger than may be stored, or its end cannot be told from a cut.
+    TooLarge,
+}
+
+impl Outcome {
+    /// The outcome's name: in `x-mirror-on-miss`, in metrics and in log lines.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Broken(_) => "broken",
+            Self::BucketUnavailable => "bucket_unavailable",
+            Self::Busy => "busy",
+            Self::Exists => "exists",
+            Self::Filling => "filling",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::NotStored { .. } => "not_stored",
+            Self::OriginRefused { .. } => "origin_refused",
+            Self::OriginTimeout => "origin_timeout",
+            Self::OriginUnavailable(_) => "origin_unavailable",
+            Self::Stored => "stored",
+            Self::TooLarge => "too_large",
+        }
+    }
+
+    /// What a log line adds to the name.
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Broken(why) | Self::OriginUnavailable(why) => (*why).to_owned(),
+            Self::NotStored { status, .. } => format!("the store answered {status}"),
+            Self::OriginRefused { status } => format!("the origin answered {status}"),
+            _ => String::new(),
+        }
+    }
+}

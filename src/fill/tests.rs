@@ -1,0 +1,285 @@
+//! Scenarios of a fill: what it asks, what it is told, and how it ends, one line each.
+
+use super::states::PUT_BACKOFF;
+use super::*;
+use crate::http::{Headers, Method};
+use std::collections::VecDeque;
+
+const CONFIG: &str = r#"{
+    "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/my-bucket"},
+    "origins": {"first": {"cluster": "first", "authority": "first.example.com", "timeout": "3s", "headers": {"x-token": "t"}},
+                "second": {"cluster": "second", "authority": "second.example.com"}},
+    "rules": [{"prefix": "/one/", "origins": ["first"]}, {"origins": ["first", "second"]}]
+}"#;
+
+/// A fill and the world that answers it.
+struct World {
+    fill: Option<Fill>,
+    pending: VecDeque<Action>,
+}
+
+impl World {
+    fn new(check: bool) -> Self {
+        Self::with_key("one/a.txt", check)
+    }
+
+    fn with_key(key: &str, check: bool) -> Self {
+        let config = Config::parse(CONFIG.as_bytes(), &|_| None).unwrap();
+        let rule = config.rules.iter().find(|rule| key.starts_with(&rule.prefix)).unwrap();
+        let mirror = rule.mirror.clone().unwrap();
+        let fill = Fill::new(&config, Key::from_path(key.as_bytes()).unwrap(), mirror, check, 7);
+        let mut world = Self { fill: Some(fill), pending: VecDeque::new() };
+        world.input(Input::Start);
+        world
+    }
+
+    fn input(&mut self, input: Input) {
+        let (fill, actions) = self.fill.take().unwrap().handle(input);
+        self.fill = Some(fill);
+        self.pending.extend(actions);
+        assert!(self.pending.len() <= 1, "one thing at a time: {:?}", self.pending);
+    }
+
+    /// The call that the fill awaits.
+    fn call(&mut self) -> Call {
+        match self.pending.pop_front() {
+            Some(Action::Call(call)) => call,
+            other => panic!("expected a call, got {other:?}"),
+        }
+    }
+
+    /// Expects a call as `METHOD cluster path` and answers it.
+    fn answer(&mut self, expected: &str, status: u16, headers: &[(&str, &str)], body: &str) -> Call {
+        let call = self.expect(expected);
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+        let response = Response { status, headers: Headers::new(headers), body: body.into() };
+        self.input(Input::Response { call: call.id, response });
+        call
+    }
+
+    fn fail(&mut self, expected: &str) {
+        let call = self.expect(expected);
+        self.input(Input::Failed { call: call.id });
+    }
+
+    fn expect(&mut self, expected: &str) -> Call {
+        let call = self.call();
+        let Request { method, path, .. } = &call.request;
+        assert_eq!(format!("{} {} {path}", method.as_str(), call.to.cluster), expected);
+        call
+    }
+
+    fn wait(&mut self) -> Duration {
+        match self.pending.pop_front() {
+            Some(Action::Wait(wait)) => {
+                self.input(Input::Deadline);
+                wait
+            }
+            other => panic!("expected a wait, got {other:?}"),
+        }
+    }
+
+    fn outcome(&mut self) -> Outcome {
+        match self.pending.pop_front() {
+            Some(Action::Done(outcome)) => outcome,
+            other => panic!("expected the end, got {other:?}"),
+        }
+    }
+}
+
+const GET: &str = "GET first /one/a.txt";
+const PUT: &str = "PUT signer /my-bucket/one/a.txt";
+const HEAD: &str = "HEAD signer /my-bucket/one/a.txt";
+const HELLO: &[(&str, &str)] = &[("content-range", "bytes 0-4/5"), ("content-type", "text/plain"), ("etag", "\"e\"")];
+
+#[test]
+fn an_object_within_one_part_is_fetched_once_and_stored_once() {
+    let mut world = World::new(false);
+    let get = world.answer(GET, 206, HELLO, "hello");
+    assert_eq!(get.timeout, Duration::from_secs(3));
+    assert_eq!(get.to.authority, "first.example.com");
+    assert_eq!(get.to.headers, [("x-token".to_owned(), "t".to_owned())]);
+    let put = world.answer(PUT, 200, &[], "");
+    assert_eq!(put.request.method, Method::Put);
+    assert_eq!(put.to.authority, "s3.example.com");
+    assert_eq!(*put.request.body, b"hello");
+    let headers: Vec<(&str, &str)> = put.request.headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
+    assert_eq!(
+        headers,
+        [
+            ("if-none-match", "*"),
+            ("content-length", "5"),
+            ("content-type", "text/plain"),
+            ("x-amz-meta-mirror-etag", "\"e\""),
+            ("x-amz-meta-mirror-url", "//first.example.com/one/a.txt"),
+        ]
+    );
+    assert_eq!(world.outcome(), Outcome::Stored);
+}
+
+#[test]
+fn an_object_of_an_origin_without_ranges_is_stored_whole() {
+    let mut world = World::new(false);
+    world.answer(GET, 200, &[("content-length", "5")], "hello");
+    assert_eq!(*world.answer(PUT, 200, &[], "").request.body, b"hello");
+    assert_eq!(world.outcome(), Outcome::Stored);
+}
+
+#[test]
+fn an_empty_object_is_asked_for_again_without_a_range_and_stored_with_its_type() {
+    let mut world = World::new(false);
+    world.answer(GET, 416, &[("content-range", "bytes */0")], "");
+    let get = world.answer(GET, 200, &[("content-length", "0"), ("content-type", "text/css")], "");
+    assert!(get.request.headers.iter().all(|(name, _)| *name != "range"));
+    let put = world.answer(PUT, 200, &[], "");
+    assert!(put.request.headers.contains(&("content-length", "0".to_owned())));
+    assert!(put.request.headers.contains(&("content-type", "text/css".to_owned())));
+    assert_eq!(world.outcome(), Outcome::Stored);
+}
+
+#[test]
+fn a_403_is_checked_with_the_writers_head_before_the_origin_is_asked() {
+    let mut world = World::new(true);
+    world.answer(HEAD, 200, &[], "");
+    assert_eq!(world.outcome(), Outcome::Forbidden);
+
+    for missing_or_unsaid in [404, 403] {
+        let mut world = World::new(true);
+        world.answer(HEAD, missing_or_unsaid, &[], "");
+        world.answer(GET, 206, HELLO, "hello");
+        world.answer(PUT, 200, &[], "");
+        assert_eq!(world.outcome(), Outcome::Stored);
+    }
+
+    for broken in [0, 301, 500, 503, 504] {
+        let mut world = World::new(true);
+        world.answer(HEAD, broken, &[], "");
+        assert_eq!(world.outcome(), Outcome::BucketUnavailable);
+    }
+    let mut world = World::new(true);
+    world.fail(HEAD);
+    assert_eq!(world.outcome(), Outcome::BucketUnavailable);
+}
+
+#[test]
+fn each_answer_of_the_only_origin_ends_in_its_own_outcome() {
+    for (status, headers, body, outcome) in [
+        (404, &[][..], "", Outcome::NotFound),
+        (410, &[], "", Outcome::NotFound),
+        (401, &[], "", Outcome::OriginRefused { status: 401 }),
+        (302, &[("location", "/login")], "", Outcome::OriginRefused { status: 302 }),
+        (500, &[], "", Outcome::OriginUnavailable("5xx")),
+        (504, &[], "", Outcome::OriginTimeout),
+        (206, &[("content-range", "bytes 0-4/5")], "hell", Outcome::OriginUnavailable("length mismatch")),
+        (200, &[("content-length", "6")], "hello", Outcome::OriginUnavailable("length mismatch")),
+        (200, &[], "hello", Outcome::TooLarge),
+    ] {
+        let mut world = World::new(false);
+        world.answer(GET, status, headers, body);
+        assert_eq!(world.outcome(), outcome, "{status} {headers:?}");
+    }
+    let mut world = World::new(false);
+    world.fail(GET);
+    assert_eq!(world.outcome(), Outcome::OriginUnavailable("refused, reset or cut short"));
+}
+
+#[test]
+fn an_object_larger_than_one_part_is_too_large() {
+    let mut world = World::new(false);
+    let part = "x".repeat(8 * 1024 * 1024);
+    world.answer(GET, 206, &[("content-range", "bytes 0-8388607/8388609")], &part);
+    assert_eq!(world.outcome(), Outcome::TooLarge);
+}
+
+#[test]
+fn the_next_origin_is_asked_when_one_is_unavailable_and_only_then() {
+    const FIRST: &str = "GET first /b";
+    const SECOND: &str = "GET second /b";
+    for status in [500, 503, 504] {
+        let mut world = World::with_key("b", false);
+        world.answer(FIRST, status, &[], "");
+        world.answer(SECOND, 206, HELLO, "hello");
+        world.answer("PUT signer /my-bucket/b", 200, &[], "");
+        assert_eq!(world.outcome(), Outcome::Stored);
+    }
+    let mut world = World::with_key("b", false);
+    world.fail(FIRST);
+    world.answer(SECOND, 404, &[], "");
+    assert_eq!(world.outcome(), Outcome::NotFound);
+
+    for (status, outcome) in [(404, Outcome::NotFound), (403, Outcome::OriginRefused { status: 403 })] {
+        let mut world = World::with_key("b", false);
+        world.answer(FIRST, status, &[], "");
+        assert_eq!(world.outcome(), outcome);
+    }
+}
+
+#[test]
+fn an_object_that_somebody_else_stored_first_is_not_overwritten() {
+    for status in [412, 304] {
+        let mut world = World::new(false);
+        world.answer(GET, 206, HELLO, "hello");
+        world.answer(PUT, status, &[], "");
+        assert_eq!(world.outcome(), Outcome::Exists);
+    }
+}
+
+#[test]
+fn a_put_that_may_have_succeeded_makes_a_412_its_own_success() {
+    let mut world = World::new(false);
+    world.answer(GET, 206, HELLO, "hello");
+    world.fail(PUT);
+    world.wait();
+    world.answer(PUT, 412, &[], "");
+    assert_eq!(world.outcome(), Outcome::Stored);
+
+    let mut world = World::new(false);
+    world.answer(GET, 206, HELLO, "hello");
+    world.answer(PUT, 409, &[], "");
+    world.wait();
+    world.answer(PUT, 412, &[], "");
+    assert_eq!(world.outcome(), Outcome::Exists);
+}
+
+#[test]
+fn a_busy_store_is_asked_three_times_with_growing_waits_and_then_the_body_is_at_hand() {
+    let mut world = World::new(false);
+    world.answer(GET, 206, HELLO, "hello");
+    world.answer(PUT, 503, &[], "");
+    let first = world.wait();
+    world.answer(PUT, 409, &[], "");
+    let second = world.wait();
+    assert!((PUT_BACKOFF / 2..=PUT_BACKOFF).contains(&first), "{first:?}");
+    assert!((PUT_BACKOFF..=PUT_BACKOFF * 2).contains(&second), "{second:?}");
+    world.answer(PUT, 500, &[], "");
+    match world.outcome() {
+        Outcome::NotStored { object, status } => assert_eq!((&**object.body, status), (&b"hello"[..], 500)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_store_that_rejects_is_not_asked_again() {
+    for rejected in [400, 403, 404] {
+        let mut world = World::new(false);
+        world.answer(GET, 206, HELLO, "hello");
+        world.answer(PUT, rejected, &[], "");
+        assert!(matches!(world.outcome(), Outcome::NotStored { status, .. } if status == rejected));
+    }
+}
+
+#[test]
+fn an_input_that_nobody_awaits_ends_the_fill_and_never_panics() {
+    let mut world = World::new(false);
+    let call = world.call();
+    world.input(Input::Deadline);
+    assert!(matches!(world.outcome(), Outcome::Broken(_)));
+    world.input(Input::Failed { call: call.id });
+    world.input(Input::Start);
+    assert!(world.pending.is_empty(), "nothing comes after the end");
+
+    let mut world = World::new(false);
+    world.call();
+    world.input(Input::Failed { call: CallId(99) });
+    assert!(matches!(world.outcome(), Outcome::Broken(_)));
+}

@@ -1,0 +1,219 @@
+use super::*;
+use crate::http::Headers;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Flights in virtual time, with every effect kept until it is looked for.
+struct World {
+    flights: Flights,
+    mirror: Rc<Mirror>,
+    start: Instant,
+    now: Instant,
+    effects: VecDeque<Effect>,
+}
+
+impl World {
+    fn new(fills: usize, queue: usize) -> Self {
+        let config = serde_json::json!({
+            "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
+            "origin": {"cluster": "origin", "authority": "files.example.com"},
+            "wait": "25s",
+            "limits": {"fills": fills, "queue": queue}});
+        let config = Rc::new(Config::parse(config.to_string().as_bytes(), &|_| None).unwrap());
+        let mirror = config.rules[0].mirror.clone().unwrap();
+        let start = Instant::now();
+        Self { flights: Flights::new(config, 1), mirror, start, now: start, effects: VecDeque::new() }
+    }
+
+    fn join(&mut self, stream: u32, key: &str) {
+        let key = Key::from_path(key.as_bytes()).unwrap();
+        let effects = self.flights.join(StreamId(stream), &key, &self.mirror.clone(), false, self.now);
+        self.effects.extend(effects);
+    }
+
+    /// The oldest call that was asked for, as `METHOD path`.
+    fn call(&mut self) -> (Ticket, String) {
+        match self.effects.pop_front() {
+            Some(Effect::Call { ticket, call }) => {
+                (ticket, format!("{} {}", call.request.method.as_str(), call.request.path))
+            }
+            other => panic!("expected a call, got {other:?}"),
+        }
+    }
+
+    fn finish(&mut self, ticket: Ticket, status: u16) {
+        let headers = Headers::new(vec![("content-length".into(), b"5".to_vec())]);
+        let response = Response { status, headers, body: b"hello".to_vec() };
+        let effects = self.flights.finished(ticket, Some(response), self.now);
+        self.effects.extend(effects);
+    }
+
+    fn fail(&mut self, ticket: Ticket) {
+        let effects = self.flights.finished(ticket, None, self.now);
+        self.effects.extend(effects);
+    }
+
+    /// Lets time pass to the next deadline, and says how far that is from the start.
+    fn to_deadline(&mut self) -> Duration {
+        self.now = self.flights.next_deadline().expect("a deadline");
+        let effects = self.flights.tick(self.now);
+        self.effects.extend(effects);
+        self.now - self.start
+    }
+
+    fn ended(&mut self) -> (&'static str, usize) {
+        match self.effects.pop_front() {
+            Some(Effect::Ended(ended)) => (ended.outcome, ended.waiters),
+            other => panic!("expected an end, got {other:?}"),
+        }
+    }
+
+    fn answered(&mut self) -> (Vec<u32>, &'static str) {
+        match self.effects.pop_front() {
+            Some(Effect::Answer { streams, outcome, .. }) => (streams.iter().map(|s| s.0).collect(), outcome.label()),
+            other => panic!("expected an answer, got {other:?}"),
+        }
+    }
+
+    fn assert_empty(&self) {
+        assert!(self.effects.is_empty(), "{:?}", self.effects);
+        assert!(self.flights.flights.is_empty() && self.flights.by_key.is_empty() && self.flights.queue.is_empty());
+        assert!(self.flights.by_stream.is_empty());
+        assert_eq!(self.flights.next_deadline(), None);
+    }
+}
+
+#[test]
+fn many_streams_wait_for_one_fill() {
+    let mut world = World::new(4, 4);
+    for stream in 1..=50 {
+        world.join(stream, "a");
+    }
+    let (get, request) = world.call();
+    assert_eq!(request, "GET /a");
+    assert!(world.effects.is_empty(), "the others only wait");
+    world.finish(get, 200);
+    let (put, request) = world.call();
+    assert_eq!(request, "PUT /b/a");
+    world.finish(put, 200);
+    assert_eq!(world.ended(), ("stored", 50));
+    assert_eq!(world.answered(), ((1..=50).collect(), "stored"));
+    world.assert_empty();
+}
+
+#[test]
+fn different_keys_fill_at_once_and_a_key_can_be_filled_again() {
+    let mut world = World::new(4, 4);
+    world.join(1, "a");
+    world.join(2, "b");
+    let ((a, _), (b, _)) = (world.call(), world.call());
+    world.finish(b, 404);
+    assert_eq!((world.ended(), world.answered()), (("not_found", 1), (vec![2], "not_found")));
+    world.fail(a);
+    assert_eq!((world.ended(), world.answered()), (("origin_unavailable", 1), (vec![1], "origin_unavailable")));
+    world.join(3, "b");
+    let (b, _) = world.call();
+    world.finish(b, 404);
+    assert_eq!((world.ended(), world.answered()), (("not_found", 1), (vec![3], "not_found")));
+    world.assert_empty();
+}
+
+#[test]
+fn client_gone_fill_still_completes() {
+    let mut world = World::new(4, 4);
+    world.join(1, "a");
+    let (get, _) = world.call();
+    world.flights.leave(StreamId(1));
+    assert_eq!(world.flights.next_deadline(), None, "nobody waits");
+    world.finish(get, 200);
+    let (put, _) = world.call();
+    world.finish(put, 200);
+    assert_eq!(world.ended(), ("stored", 0));
+    world.assert_empty();
+}
+
+#[test]
+fn who_waited_long_enough_is_answered_and_the_fill_goes_on() {
+    let mut world = World::new(4, 4);
+    world.join(1, "a");
+    let (get, _) = world.call();
+    world.now += SECOND;
+    world.join(2, "a");
+    assert_eq!(world.to_deadline(), 25 * SECOND);
+    assert_eq!(world.answered(), (vec![1], "filling"));
+    world.finish(get, 200);
+    let (put, _) = world.call();
+    assert_eq!(world.to_deadline(), 26 * SECOND);
+    assert_eq!(world.answered(), (vec![2], "filling"));
+    world.finish(put, 200);
+    assert_eq!(world.ended(), ("stored", 0));
+    world.assert_empty();
+}
+
+#[test]
+fn a_failed_put_is_sent_again_when_its_time_has_come() {
+    let mut world = World::new(4, 4);
+    world.join(1, "a");
+    let (get, _) = world.call();
+    world.finish(get, 200);
+    let (put, _) = world.call();
+    world.finish(put, 503);
+    assert!(world.effects.is_empty());
+    let waited = world.to_deadline();
+    assert!((Duration::from_millis(50)..=Duration::from_millis(100)).contains(&waited), "{waited:?}");
+    let (put, request) = world.call();
+    assert_eq!(request, "PUT /b/a");
+    world.finish(put, 200);
+    assert_eq!((world.ended(), world.answered()), (("stored", 1), (vec![1], "stored")));
+    world.assert_empty();
+}
+
+#[test]
+fn fills_beyond_the_limit_wait_in_order_and_beyond_the_queue_are_refused() {
+    let mut world = World::new(1, 2);
+    for (stream, key) in [(1, "a"), (2, "b"), (3, "c"), (4, "d"), (5, "b")] {
+        world.join(stream, key);
+    }
+    let (a, _) = world.call();
+    assert_eq!(world.answered(), (vec![4], "busy"));
+    assert!(world.effects.is_empty(), "b waits for a, with two streams");
+    world.finish(a, 404);
+    assert_eq!((world.ended(), world.answered()), (("not_found", 1), (vec![1], "not_found")));
+    let (b, request) = world.call();
+    assert_eq!(request, "GET /b");
+    world.finish(b, 404);
+    assert_eq!((world.ended(), world.answered()), (("not_found", 2), (vec![2, 5], "not_found")));
+    let (c, _) = world.call();
+    world.finish(c, 404);
+    assert_eq!((world.ended(), world.answered()), (("not_found", 1), (vec![3], "not_found")));
+    world.assert_empty();
+}
+
+#[test]
+fn a_fill_that_nobody_waits_for_any_more_never_begins() {
+    let mut world = World::new(1, 8);
+    world.join(1, "a");
+    world.join(2, "b");
+    world.join(3, "c");
+    world.flights.leave(StreamId(2));
+    let (a, _) = world.call();
+    world.finish(a, 404);
+    assert_eq!((world.ended(), world.answered()), (("not_found", 1), (vec![1], "not_found")));
+    let (c, request) = world.call();
+    assert_eq!(request, "GET /c");
+    world.finish(c, 404);
+    assert_eq!((world.ended(), world.answered()), (("not_found", 1), (vec![3], "not_found")));
+    world.assert_empty();
+}
+
+#[test]
+fn a_call_that_comes_back_twice_changes_nothing() {
+    let mut world = World::new(4, 4);
+    world.join(1, "a");
+    let (get, _) = world.call();
+    world.finish(get, 404);
+    assert_eq!((world.ended(), world.answered()), (("not_found", 1), (vec![1], "not_found")));
+    world.finish(get, 200);
+    world.fail(get);
+    world.assert_empty();
+}

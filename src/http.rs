@@ -1,0 +1,161 @@
+//! HTTP messages as the core sees them: owned, with header values as bytes, and without a host type.
+
+use std::rc::Rc;
+
+/// The content of a message. Shared, because an object that is being stored may also have to be served, and is too
+/// large to be copied for that.
+pub type Body = Rc<Vec<u8>>;
+
+/// The methods that a fill or a client's request can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Fetch an object.
+    Get,
+    /// Ask for an object's headers.
+    Head,
+    /// Store an object.
+    Put,
+}
+
+impl Method {
+    /// The method as it stands in a request line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Put => "PUT",
+        }
+    }
+}
+
+/// A request of a fill. The authority is not part of it: it belongs to the [`Upstream`](crate::fill::Upstream).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What is asked for.
+    pub method: Method,
+    /// Path in its canonical encoding, without a query.
+    pub path: String,
+    /// Lower-case names; values are visible ASCII.
+    pub headers: Vec<(&'static str, String)>,
+    /// Empty for everything but a PUT.
+    pub body: Body,
+}
+
+/// A complete response to a [`Request`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The status code; 0 where the host gave none that can be read.
+    pub status: u16,
+    /// All headers, pseudo-headers included.
+    pub headers: Headers,
+    /// The whole content.
+    pub body: Vec<u8>,
+}
+
+/// Response headers: lower-case names, values as the bytes that came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers(Vec<(String, Vec<u8>)>);
+
+impl Headers {
+    /// Headers from a list of pairs; names are expected in lower case, as Envoy gives them.
+    pub fn new(pairs: Vec<(String, Vec<u8>)>) -> Self {
+        Self(pairs)
+    }
+
+    /// The first value of `name`, if it is visible ASCII (with inner spaces and tabs).
+    ///
+    /// Other bytes can neither be given to Envoy again (its ABI takes UTF-8) nor be stored by S3, whose header values
+    /// are ASCII, so for every purpose of this crate such a header is absent.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.0.iter().find(|(n, _)| n == name)?;
+        let text = std::str::from_utf8(value).ok()?.trim_matches([' ', '\t']);
+        is_field_value(text).then_some(text)
+    }
+
+    /// Whether a header of this name came, readable or not.
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.iter().any(|(n, _)| n == name)
+    }
+
+    /// The status code of `:status`, 0 if there is none.
+    pub fn status(&self) -> u16 {
+        self.text(":status").and_then(|s| s.parse().ok()).unwrap_or(0)
+    }
+}
+
+/// Whether a text can be sent as a header's value by anyone to anyone: not empty, visible ASCII, spaces, tabs.
+pub fn is_field_value(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b == b'\t' || (b' '..=b'~').contains(&b))
+}
+
+/// `Content-Range: bytes FIRST-LAST/TOTAL` of a 206 (RFC 9110, 14.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentRange {
+    /// Offset of the first byte.
+    pub first: u64,
+    /// Offset of the last byte, inclusive, not below `first`.
+    pub last: u64,
+    /// Length of the whole representation, above `last`.
+    pub total: u64,
+}
+
+impl ContentRange {
+    /// Reads the header's value. `None` for another unit, for an unknown total (`*`) and for everything that
+    /// contradicts itself.
+    pub fn parse(value: &str) -> Option<Self> {
+        let (unit, rest) = value.split_once(' ')?;
+        let (range, total) = rest.trim_start().split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        let parsed = Self { first: digits(first)?, last: digits(last)?, total: digits(total)? };
+        let valid = unit.eq_ignore_ascii_case("bytes") && parsed.first <= parsed.last && parsed.last < parsed.total;
+        valid.then_some(parsed)
+    }
+
+    /// Number of bytes in the range.
+    pub fn length(&self) -> u64 {
+        self.last.saturating_sub(self.first).saturating_add(1)
+    }
+}
+
+/// `1*DIGIT`, as RFC 9110 writes lengths: no sign, which Rust's own parser would take.
+pub fn digits(text: &str) -> Option<u64> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_range_is_read_only_when_it_is_consistent() {
+        let range = |first, last, total| Some(ContentRange { first, last, total });
+        for (value, expected) in [
+            ("bytes 0-4/5", range(0, 4, 5)),
+            ("Bytes 2-2/9", range(2, 2, 9)),
+            ("bytes 0-5/5", None),
+            ("bytes 4-3/9", None),
+            ("bytes 0-4/*", None),
+            ("bytes */5", None),
+            ("bytes +0-4/5", None),
+            ("items 0-4/5", None),
+            ("bytes 0-18446744073709551616/18446744073709551617", None),
+            ("", None),
+        ] {
+            assert_eq!(ContentRange::parse(value), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn header_values_that_are_not_visible_ascii_count_as_absent() {
+        let headers = Headers::new(vec![
+            ("content-type".into(), b" text/plain ".to_vec()),
+            ("content-disposition".into(), b"attachment; filename=\"n\xe4me\"".to_vec()),
+            ("x-empty".into(), Vec::new()),
+        ]);
+        assert_eq!(headers.text("content-type"), Some("text/plain"));
+        assert_eq!(headers.text("content-disposition"), None);
+        assert!(headers.contains("content-disposition"));
+        assert_eq!(headers.text("x-empty"), None);
+        assert_eq!(headers.text("etag"), None);
+    }
+}

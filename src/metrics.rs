@@ -1,0 +1,15 @@
+//! The names of what is counted. Envoy shows a metric `X` as `wasmcustom.X`, and as `X` to Prometheus.
+//!
+//! The last part of a name is a label's value, which Envoy's `stats_tags` turn into one:
+//! `mirror_on_miss_requests_total.outcome.stored` into `mirror_on_miss_requests_total{outcome="stored"}`.
+
+/// Requests that the bucket denied, by what they got: an [`Outcome`](crate::fill::Outcome)'s label, or
+/// `bucket_error`, `forbidden` for denials that were passed on.
+pub fn requests(outcome: &str) -> String {
+    format!("mirror_on_miss_requests_total.outcome.{outcome}")
+}
+
+/// Fills that ended, by their [`Outcome`](crate::fill::Outcome)'s label.
+pub fn fills(outcome: &str) -> String {
+    format!("mirror_on_miss_fills_total.outcome.{outcome}")
+}

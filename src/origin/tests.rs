@@ -1,0 +1,148 @@
+use super::*;
+use std::time::Duration;
+
+fn origin() -> Origin {
+    Origin {
+        name: "origin".into(),
+        cluster: "origin".into(),
+        authority: "files.example.com".into(),
+        path_prefix: "/v1".into(),
+        public_url: None,
+        timeout: Duration::from_secs(20),
+        headers: Vec::new(),
+    }
+}
+
+fn key(path: &str) -> Key {
+    Key::from_path(path.as_bytes()).unwrap()
+}
+
+const PART: Span = Span::First { length: 4 };
+
+fn answer(span: Span, status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+    let response = Response { status, headers: Headers::new(headers), body: body.into() };
+    read(response, &origin(), &key("a.txt"), span)
+}
+
+fn object(answer: Answer) -> (String, u64) {
+    match answer {
+        Answer::First(first) => (String::from_utf8(first.object.body.to_vec()).unwrap(), first.total),
+        other => panic!("no object: {other:?}"),
+    }
+}
+
+fn metadata(name: &str, headers: &[(&str, &[u8])]) -> Vec<(&'static str, String)> {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
+    let metadata = Metadata::new(&Headers::new(headers), &origin(), &key(name));
+    metadata.stored().map(|(name, value)| (name, value.to_owned())).collect()
+}
+
+#[test]
+fn the_first_request_is_a_range_and_carries_nothing_of_the_client() {
+    let request = get(&origin(), &key("a b/ä"), Span::First { length: 8 * 1024 * 1024 });
+    assert_eq!((request.method, request.path.as_str()), (Method::Get, "/v1/a%20b/%C3%A4"));
+    assert_eq!(request.headers, [("accept-encoding", "identity".to_owned()), ("range", "bytes=0-8388607".to_owned())]);
+    assert_eq!(get(&origin(), &key("a"), Span::Whole).headers, [("accept-encoding", "identity".to_owned())]);
+}
+
+#[test]
+fn a_206_counts_only_if_it_is_exactly_what_was_asked() {
+    assert_eq!(object(answer(PART, 206, &[("content-range", "bytes 0-3/9")], "abcd")), ("abcd".into(), 9));
+    assert_eq!(object(answer(PART, 206, &[("content-range", "bytes 0-3/4")], "abcd")), ("abcd".into(), 4));
+    assert_eq!(object(answer(PART, 206, &[("content-range", "bytes 0-1/2")], "ab")), ("ab".into(), 2));
+    for (headers, body) in [
+        (&[][..], "abcd"),
+        (&[("content-range", "bytes 0-3/*")], "abcd"),
+        (&[("content-range", "bytes 1-4/9")], "abcd"),
+        (&[("content-range", "bytes 0-2/9")], "abc"),
+        (&[("content-range", "bytes 0-4/9")], "abcde"),
+        (&[("content-range", "bytes 0-3/9")], "abc"),
+        (&[("content-range", "bytes 0-3/9")], "abcde"),
+        (&[("content-range", "bytes 0-3/9"), ("content-length", "5")], "abcd"),
+        (&[("content-range", "bytes 0-3/9"), ("content-length", "+4")], "abcd"),
+    ] {
+        let answer = answer(PART, 206, headers, body);
+        assert!(matches!(answer, Answer::Unavailable(_)), "{headers:?} {body}: {answer:?}");
+    }
+    assert!(matches!(answer(Span::Whole, 206, &[("content-range", "bytes 0-3/4")], "abcd"), Answer::Unavailable(_)));
+}
+
+#[test]
+fn a_200_counts_only_if_its_end_is_known() {
+    for span in [PART, Span::Whole] {
+        assert_eq!(object(answer(span, 200, &[("content-length", "9")], "abcdefghi")), ("abcdefghi".into(), 9));
+        assert_eq!(object(answer(span, 200, &[("transfer-encoding", "chunked")], "")), (String::new(), 0));
+        assert_eq!(answer(span, 200, &[], "abcd"), Answer::Unframed);
+        assert_eq!(answer(span, 200, &[("content-length", "5")], "abcd"), Answer::Unavailable("length mismatch"));
+    }
+}
+
+#[test]
+fn every_other_status_has_one_meaning() {
+    assert_eq!([404, 410].map(|status| answer(PART, status, &[], "")), [Answer::Missing, Answer::Missing]);
+    for status in [201, 204, 301, 302, 304, 400, 401, 403, 429, 451] {
+        assert_eq!(answer(PART, status, &[], ""), Answer::Refused(status));
+    }
+    assert_eq!(
+        [500, 503, 599].map(|status| answer(PART, status, &[], "")),
+        [500, 503, 599].map(|_| Answer::Unavailable("5xx"))
+    );
+    assert_eq!(answer(PART, 504, &[], ""), Answer::TimedOut);
+    assert_eq!(answer(PART, 416, &[("content-range", "bytes */0")], ""), Answer::Unsatisfiable);
+    assert_eq!(answer(Span::Whole, 416, &[], ""), Answer::Refused(416));
+}
+
+#[test]
+fn what_describes_the_object_is_stored_and_nothing_else() {
+    assert_eq!(
+        metadata(
+            "img/a.jpg",
+            &[
+                ("content-type", b"image/webp"),
+                ("content-encoding", b"gzip"),
+                ("content-language", b"de"),
+                ("content-disposition", b"attachment"),
+                ("cache-control", b"max-age=60"),
+                ("expires", b"0"),
+                ("last-modified", b"Sun, 22 Nov 2026 10:00:00 GMT"),
+                ("etag", b"\"abc\""),
+                ("set-cookie", b"a=b"),
+                ("server", b"nginx"),
+                ("x-amz-acl", b"public-read"),
+            ]
+        ),
+        [
+            ("content-type", "image/webp".to_owned()),
+            ("content-encoding", "gzip".to_owned()),
+            ("content-language", "de".to_owned()),
+            ("content-disposition", "attachment".to_owned()),
+            ("cache-control", "max-age=60".to_owned()),
+            ("expires", "0".to_owned()),
+            ("x-amz-meta-mirror-last-modified", "Sun, 22 Nov 2026 10:00:00 GMT".to_owned()),
+            ("x-amz-meta-mirror-etag", "\"abc\"".to_owned()),
+            ("x-amz-meta-mirror-url", "//files.example.com/v1/img/a.jpg".to_owned()),
+        ]
+    );
+}
+
+#[test]
+fn the_extension_speaks_only_where_the_origin_is_silent() {
+    let content_type = |name, told: &[(&str, &[u8])]| metadata(name, told)[0].1.clone();
+    assert_eq!(content_type("a.jpg", &[]), "image/jpeg");
+    assert_eq!(content_type("a.jpg", &[("content-type", b"Application/Octet-Stream")]), "image/jpeg");
+    assert_eq!(content_type("a.jpg", &[("content-type", b"text/html; charset=latin1")]), "text/html; charset=latin1");
+    assert_eq!(content_type("a.jpg", &[("content-type", b"\xe4")]), "image/jpeg");
+    assert_eq!(content_type("a", &[]), "application/octet-stream");
+}
+
+#[test]
+fn provenance_never_grows_beyond_what_s3_takes() {
+    let long = "x".repeat(1000);
+    let names: Vec<_> = metadata(&long, &[("etag", long.as_bytes()), ("last-modified", b"now")])
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("x-amz-meta-"))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(names, ["x-amz-meta-mirror-last-modified", "x-amz-meta-mirror-etag"]);
+}

@@ -1,0 +1,81 @@
+//! The host calls that need care: which of the SDK's functions can panic, and when.
+//!
+//! The SDK (0.2.5, `hostcalls.rs`) panics on every status that it does not list. What stands here is called only
+//! where Envoy (`source/extensions/common/wasm/context.cc`) answers with a listed one.
+
+use crate::fill::Call;
+use crate::http::{Headers, Response};
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, MapType, MetricType};
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+/// Sends a call of a fill. `None` if it could not even be sent: there is no such cluster, or none of its hosts can be
+/// reached.
+///
+/// To be called with the root as the effective context: Envoy cancels a stream's calls with the stream.
+pub fn send(call: &Call) -> Option<u32> {
+    let request = &call.request;
+    let mut headers = vec![
+        (":method", request.method.as_str()),
+        (":path", request.path.as_str()),
+        (":authority", call.to.authority.as_str()),
+    ];
+    headers.extend(request.headers.iter().map(|(name, value)| (*name, value.as_str())));
+    headers.extend(call.to.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let body = (!request.body.is_empty()).then_some(request.body.as_slice());
+    hostcalls::dispatch_http_call(&call.to.cluster, headers, body, Vec::new(), call.timeout).ok()
+}
+
+/// The response to a call. `None` if it failed: then there are no headers, and reading one panics in the SDK.
+pub fn response(num_headers: usize, body_size: usize) -> Option<Response> {
+    if num_headers == 0 {
+        return None;
+    }
+    let headers = Headers::new(hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).ok()?);
+    let body = match body_size {
+        0 => Vec::new(),
+        size => hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size).ok()?.unwrap_or_default(),
+    };
+    Some(Response { status: headers.status(), headers, body })
+}
+
+/// Runs something as a stream, if that is still there. Afterwards `root_id` is the effective context again, whose
+/// calls outlive the stream.
+pub fn as_stream(stream_id: u32, root_id: u32, run: impl FnOnce()) {
+    if hostcalls::set_effective_context(stream_id).is_ok() {
+        run();
+    }
+    let _ = hostcalls::set_effective_context(root_id);
+}
+
+/// What is buffered of the body of the stream that is in effect. To be called only after a body callback, or in one.
+pub fn response_body(max_size: usize) -> Option<Vec<u8>> {
+    hostcalls::get_buffer(BufferType::HttpResponseBody, 0, max_size).ok().flatten()
+}
+
+/// Puts something in its place. Same condition.
+pub fn replace_response_body(body: &[u8]) {
+    // Envoy's `Buffer::copyFrom` replaces everything if the length is not below what there is.
+    let everything = usize::try_from(u32::MAX).unwrap_or(usize::MAX);
+    let _ = hostcalls::set_buffer(BufferType::HttpResponseBody, 0, everything, body);
+}
+
+/// Counts one event. Counters are defined when they first count, which Envoy does by name, once for all workers.
+pub fn count(metric: &str) {
+    if let Ok(id) = hostcalls::define_metric(MetricType::Counter, metric) {
+        let _ = hostcalls::increment_metric(id, 1);
+    }
+}
+
+/// The root gets a tick after this time and again each time it has passed; never for `None`.
+pub fn tick_after(period: Option<Duration>) {
+    // 0 would mean never.
+    const SHORTEST: Duration = Duration::from_millis(1);
+    let _ = hostcalls::set_tick_period(period.map(|period| period.max(SHORTEST)).unwrap_or_default());
+}
+
+/// A number that differs between workers, from the hash keys that the standard library draws (WASI `random_get`).
+pub fn random() -> u64 {
+    RandomState::new().hash_one(())
+}

@@ -1,0 +1,187 @@
+//! The root context: owns the worker's fills, makes their calls, answers the streams.
+
+use super::stream::Stream;
+use super::{Shared, host};
+use crate::config::Config;
+use crate::flight::{Effect, StreamId, Ticket};
+use crate::metrics;
+use crate::reply::{Made, OUTCOME_HEADER};
+use crate::worker::{Delivery, MAX_ERROR_DOCUMENT, Step, Worker};
+use log::{error, info, warn};
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{ContextType, MapType};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::time::Instant;
+
+/// One worker's root context.
+pub struct Root {
+    id: u32,
+    /// `None` until it is configured.
+    shared: Option<Rc<Shared>>,
+    /// Envoy's numbers of the calls that are under way.
+    calls: BTreeMap<u32, Ticket>,
+}
+
+impl Root {
+    /// A root context that is not configured yet.
+    pub fn new(id: u32) -> Self {
+        Self { id, shared: None, calls: BTreeMap::new() }
+    }
+
+    /// Judges every stream whose error document can be read, then does what is due, and asks to be called again.
+    fn catch_up(&mut self, shared: &Shared) {
+        let now = Instant::now();
+        let readable = shared.worker.borrow().readable(now);
+        for (stream, has_document) in readable {
+            let document = if has_document { self.document(stream) } else { None };
+            let steps = shared.worker.borrow_mut().judge(stream, document.as_deref(), now);
+            self.perform(shared, steps);
+        }
+        let steps = shared.worker.borrow_mut().tick(now);
+        self.perform(shared, steps);
+        self.schedule(shared);
+    }
+
+    fn schedule(&self, shared: &Shared) {
+        let next = shared.worker.borrow().next_deadline();
+        host::tick_after(next.map(|next| next.saturating_duration_since(Instant::now())));
+    }
+
+    fn document(&self, stream: StreamId) -> Option<Vec<u8>> {
+        let mut document = None;
+        host::as_stream(stream.0, self.id, || document = host::response_body(MAX_ERROR_DOCUMENT));
+        document
+    }
+
+    /// Does what the core wants done. A call that cannot be sent is a call that came back, so this may lead to more.
+    fn perform(&mut self, shared: &Shared, steps: Vec<Step>) {
+        let mut steps = VecDeque::from(steps);
+        while let Some(step) = steps.pop_front() {
+            match step {
+                Step::Flight(Effect::Call { ticket, call }) => match host::send(&call) {
+                    Some(token) => {
+                        self.calls.insert(token, ticket);
+                    }
+                    None => {
+                        warn!("no request can be sent to the cluster {}", call.to.cluster);
+                        steps.extend(shared.worker.borrow_mut().finished(ticket, None, Instant::now()));
+                    }
+                },
+                Step::Flight(Effect::Answer { streams, mirror, outcome }) => {
+                    for stream in streams {
+                        let delivery = shared.worker.borrow_mut().deliver(stream, &mirror, &outcome);
+                        self.answer(stream, delivery, outcome.label());
+                    }
+                }
+                Step::Flight(Effect::Ended(ended)) => {
+                    host::count(&metrics::fills(ended.outcome));
+                    info!(
+                        "fill key=/{} outcome={} detail={:?} waiters={} ms={}",
+                        ended.key.encoded(),
+                        ended.outcome,
+                        ended.detail,
+                        ended.waiters,
+                        ended.took.as_millis()
+                    );
+                }
+                Step::Release(stream, reason) => {
+                    let delivery = shared.worker.borrow_mut().release(stream);
+                    self.answer(stream, delivery, reason);
+                }
+                Step::Warn(what) => warn!("{what}"),
+            }
+        }
+    }
+
+    fn answer(&self, stream: StreamId, delivery: Delivery, label: &str) {
+        host::as_stream(stream.0, self.id, || {
+            host::count(&metrics::requests(label));
+            match delivery {
+                Delivery::Direct(made) => {
+                    reply_directly(&made);
+                    return;
+                }
+                Delivery::InPlace(made, body) => {
+                    replace_headers(&made);
+                    if let Some(body) = body {
+                        host::replace_response_body(&body);
+                    }
+                }
+                Delivery::Tagged(outcome) => {
+                    let _ = hostcalls::set_map_value(MapType::HttpResponseHeaders, OUTCOME_HEADER, Some(outcome));
+                }
+                Delivery::Untouched => {}
+            }
+            let _ = hostcalls::resume_http_response();
+        });
+    }
+}
+
+fn replace_headers(made: &Made) {
+    let status = made.status.to_string();
+    let mut headers = vec![(":status", status.as_str())];
+    headers.extend(made.headers.iter().map(|(name, value)| (*name, value.as_str())));
+    let _ = hostcalls::set_map(MapType::HttpResponseHeaders, headers);
+}
+
+fn reply_directly(made: &Made) {
+    let headers = made.headers.iter().filter(|(name, _)| *name != "content-length");
+    let headers = headers.map(|(name, value)| (*name, value.as_str())).collect();
+    let body = made.body.as_ref().map(|body| body.as_slice());
+    let _ = hostcalls::send_http_response(made.status.into(), headers, body);
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, token_id: u32, num_headers: usize, body_size: usize, _num_trailers: usize) {
+        let Some(shared) = self.shared.clone() else { return };
+        let Some(ticket) = self.calls.remove(&token_id) else { return };
+        let response = host::response(num_headers, body_size);
+        let steps = shared.worker.borrow_mut().finished(ticket, response, Instant::now());
+        self.perform(&shared, steps);
+        self.schedule(&shared);
+    }
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, _plugin_configuration_size: usize) -> bool {
+        let json = self.get_plugin_configuration().unwrap_or_default();
+        match Config::parse(&json, &|name| std::env::var(name).ok()) {
+            Ok(config) => {
+                let seed = host::random();
+                let wake_up = self.register_shared_queue(&format!("mirror-on-miss {seed:016x}"));
+                let worker = RefCell::new(Worker::new(Rc::new(config), seed));
+                self.shared = Some(Rc::new(Shared { worker, wake_up }));
+                true
+            }
+            Err(problems) => {
+                for problem in &problems {
+                    error!("configuration: {problem}");
+                }
+                false
+            }
+        }
+    }
+
+    fn on_queue_ready(&mut self, queue_id: u32) {
+        let Some(shared) = self.shared.clone() else { return };
+        while let Ok(Some(_)) = self.dequeue_shared_queue(queue_id) {}
+        self.catch_up(&shared);
+    }
+
+    fn on_tick(&mut self) {
+        if let Some(shared) = self.shared.clone() {
+            self.catch_up(&shared);
+        }
+    }
+
+    fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Stream::new(StreamId(context_id), self.shared.clone())))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}

@@ -1,0 +1,109 @@
+//! A stream's context: captures what was asked for, recognises the denial, and holds the response for the root.
+
+use super::{Shared, host};
+use crate::flight::StreamId;
+use crate::miss::Denial;
+use crate::worker::{BodyStep, Wanted};
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::{Action, MapType};
+use std::rc::Rc;
+use std::time::Instant;
+
+/// One request and its response.
+pub struct Stream {
+    id: StreamId,
+    shared: Option<Rc<Shared>>,
+    /// The object, if the request is for one that is mirrored. Request headers are gone in the response phase.
+    wanted: Option<Wanted>,
+    /// The worker knows of this stream.
+    held: bool,
+}
+
+impl Stream {
+    /// A stream of a worker; one that passes everything if the worker is not configured.
+    pub fn new(id: StreamId, shared: Option<Rc<Shared>>) -> Self {
+        Self { id, shared, wanted: None, held: false }
+    }
+
+    /// Wakes the root up. `false` if that cannot be done.
+    fn wake_root(shared: &Shared) -> bool {
+        hostcalls::enqueue_shared_queue(shared.wake_up, None).is_ok()
+    }
+
+    fn header(map: MapType, name: &str) -> Option<Vec<u8>> {
+        hostcalls::get_map_value_bytes(map, name).ok().flatten()
+    }
+}
+
+impl Context for Stream {
+    fn on_done(&mut self) -> bool {
+        if let Some(shared) = self.shared.as_ref().filter(|_| self.held) {
+            shared.worker.borrow_mut().gone(self.id);
+        }
+        true
+    }
+}
+
+impl HttpContext for Stream {
+    /// The path is rewritten to the canonical encoding of its key: what the bucket is asked and what is signed is
+    /// then what will be stored, however the client spelled it.
+    fn on_http_request_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
+        let Some(shared) = &self.shared else { return Action::Continue };
+        let (Some(method), Some(path)) =
+            (Self::header(MapType::HttpRequestHeaders, ":method"), Self::header(MapType::HttpRequestHeaders, ":path"))
+        else {
+            return Action::Continue;
+        };
+        self.wanted = shared.worker.borrow().wanted(&method, &path);
+        if let Some(wanted) = &self.wanted {
+            let canonical = wanted.target.path_and_query();
+            if canonical.as_bytes() != path {
+                let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, ":path", Some(&canonical));
+            }
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
+        let (Some(shared), Some(wanted)) = (&self.shared, self.wanted.take()) else { return Action::Continue };
+        let status = Self::header(MapType::HttpResponseHeaders, ":status");
+        let Some(denial) = status.and_then(|status| Denial::from_status(&status)) else { return Action::Continue };
+        if !Self::wake_root(shared) {
+            return Action::Continue;
+        }
+        shared.worker.borrow_mut().hold(self.id, wanted, denial, end_of_stream, Instant::now());
+        self.held = true;
+        Action::Pause
+    }
+
+    /// Envoy shows a callback that follows a paused one only what is buffered so far, and adds the new piece after
+    /// it (`Context::encodeData`, `FilterManager::commonHandleBufferData`). So the document is read by the root, once
+    /// all of it is there.
+    fn on_http_response_body(&mut self, body_size: usize, end_of_stream: bool) -> Action {
+        let Some(shared) = self.shared.as_ref().filter(|_| self.held) else { return Action::Continue };
+        let step = shared.worker.borrow_mut().body(self.id, body_size, end_of_stream);
+        match step {
+            BodyStep::Drop => host::replace_response_body(&[]),
+            BodyStep::Keep => {}
+            BodyStep::Pass => return Action::Continue,
+            BodyStep::Replace(body) => {
+                host::replace_response_body(&body);
+                return Action::Continue;
+            }
+        }
+        if end_of_stream {
+            Self::wake_root(shared);
+        }
+        Action::Pause
+    }
+
+    fn on_http_response_trailers(&mut self, _num_trailers: usize) -> Action {
+        let Some(shared) = self.shared.as_ref().filter(|_| self.held) else { return Action::Continue };
+        if !shared.worker.borrow_mut().trailers(self.id) {
+            return Action::Continue;
+        }
+        Self::wake_root(shared);
+        Action::Pause
+    }
+}

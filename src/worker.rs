@@ -1,0 +1,256 @@
+//! What one worker knows: the streams that it holds, and the fills that they wait for.
+//!
+//! A stream whose bucket answered 403 or 404 is held from the response's headers on. Its error document is read to
+//! the end, then the denial is judged; a miss joins its fill, anything else is let go. A held stream always has a
+//! deadline, first that of the reading, then that of the waiting.
+
+use crate::config::{Config, Mirror};
+use crate::fill::Outcome;
+use crate::flight::{Effect, Flights, StreamId, Ticket};
+use crate::http::{Body, Response};
+use crate::miss::{Denial, Verdict, judge};
+use crate::reply::{Asked, Made, Reply, reply};
+use crate::s3;
+use crate::target::Target;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// How long a bucket may take from the headers of an error to the end of its document. Also the whole of the reading
+/// where bodies do not arrive while headers are held (no `allow_on_headers_stop_iteration`).
+pub const READ_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Error documents are kept up to this many bytes: S3's are below 4 KiB, pages of a website endpoint may be larger.
+/// Half of Envoy's smallest advised buffer (`per_connection_buffer_limit_bytes: 32768`) would be 16 KiB; the shipped
+/// configuration has the default of 1 MiB.
+pub const MAX_ERROR_DOCUMENT: usize = 64 * 1024;
+
+/// An object that a client asked for, and how it is mirrored.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The object.
+    pub target: Target,
+    mirror: Rc<Mirror>,
+}
+
+/// What the adapter is to do with a piece of a response's body.
+#[derive(Debug, PartialEq, Eq)]
+pub enum BodyStep {
+    /// Hold it, and empty what is buffered.
+    Drop,
+    /// Hold it with what is buffered.
+    Keep,
+    /// Let it pass.
+    Pass,
+    /// Put this in its place and let that pass.
+    Replace(Body),
+}
+
+/// How an answer reaches its stream.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// As a reply of its own: there is no body that could be replaced.
+    Direct(Made),
+    /// In the place of the bucket's headers and, if a body is given, of what is buffered of its body.
+    InPlace(Made, Option<Body>),
+    /// The bucket's answer with one more header: the outcome's name.
+    Tagged(&'static str),
+    /// The bucket's answer.
+    Untouched,
+}
+
+/// What is to be done now.
+#[derive(Debug)]
+pub enum Step {
+    /// An effect of a fill.
+    Flight(Effect),
+    /// Let a stream's answer pass, for this reason (a metric's label).
+    Release(StreamId, &'static str),
+    /// Something that an operator must see.
+    Warn(String),
+}
+
+/// A worker's state.
+#[derive(Debug)]
+pub struct Worker {
+    config: Rc<Config>,
+    flights: Flights,
+    held: BTreeMap<StreamId, Held>,
+    /// Streams that were answered before the bucket's body had come: what takes its place.
+    replacing: BTreeMap<StreamId, Body>,
+    /// When an operator was last told of a bucket that cannot be read.
+    warned: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Held {
+    wanted: Wanted,
+    denial: Denial,
+    content: Content,
+    /// Set while the error document is being read.
+    reading_until: Option<Instant>,
+    /// What was buffered had to be dropped.
+    dropped: bool,
+}
+
+/// How much of the bucket's body has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    /// All of it.
+    Complete,
+    /// There is none.
+    None,
+    /// Nothing yet.
+    Pending,
+    /// Some of it.
+    Started,
+}
+
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+impl Worker {
+    /// A worker without streams. `seed` differs between workers.
+    pub fn new(config: Rc<Config>, seed: u64) -> Self {
+        let flights = Flights::new(config.clone(), seed);
+        Self { config, flights, held: BTreeMap::new(), replacing: BTreeMap::new(), warned: None }
+    }
+
+    /// Whether a request is for an object that is mirrored.
+    pub fn wanted(&self, method: &[u8], path_and_query: &[u8]) -> Option<Wanted> {
+        let target = Target::parse(method, path_and_query, &self.config.bucket)?;
+        let mirror = self.config.mirror_for(&target.key)?.clone();
+        Some(Wanted { target, mirror })
+    }
+
+    /// Holds a stream that was denied its object. `end` says that the response has no body.
+    pub fn hold(&mut self, stream: StreamId, wanted: Wanted, denial: Denial, end: bool, now: Instant) {
+        let content = if end { Content::None } else { Content::Pending };
+        let reading_until = now.checked_add(READ_TIMEOUT).or(Some(now));
+        self.held.insert(stream, Held { wanted, denial, content, reading_until, dropped: false });
+    }
+
+    /// A piece of a response's body came. `size` is what can be read of it now, which may be only what came before.
+    pub fn body(&mut self, stream: StreamId, size: usize, end: bool) -> BodyStep {
+        if let Some(held) = self.held.get_mut(&stream) {
+            held.content = if end { Content::Complete } else { Content::Started };
+            held.dropped |= size > MAX_ERROR_DOCUMENT;
+            return if held.dropped { BodyStep::Drop } else { BodyStep::Keep };
+        }
+        let Some(replacement) = self.replacing.get_mut(&stream) else { return BodyStep::Pass };
+        // The first piece is replaced by everything, each further one by nothing.
+        BodyStep::Replace(std::mem::take(replacement))
+    }
+
+    /// The response's trailers came, and with them the end of its body. Says whether they are to be held.
+    pub fn trailers(&mut self, stream: StreamId) -> bool {
+        let Some(held) = self.held.get_mut(&stream) else { return false };
+        held.content = if held.content == Content::Pending { Content::None } else { Content::Complete };
+        true
+    }
+
+    /// A stream is gone; its fill is not.
+    pub fn gone(&mut self, stream: StreamId) {
+        self.held.remove(&stream);
+        self.replacing.remove(&stream);
+        self.flights.leave(stream);
+    }
+
+    /// Streams whose error document has come, or will not come in time, and whether there is one to be read. Each is
+    /// to be judged.
+    pub fn readable(&self, now: Instant) -> Vec<(StreamId, bool)> {
+        let ready = |held: &Held| match held.reading_until {
+            Some(until) => until <= now || matches!(held.content, Content::Complete | Content::None),
+            None => false,
+        };
+        let document = |held: &Held| held.content == Content::Complete && !held.dropped;
+        self.held.iter().filter(|(_, held)| ready(held)).map(|(stream, held)| (*stream, document(held))).collect()
+    }
+
+    /// Decides what a stream's denial is, by its error document if there is one.
+    pub fn judge(&mut self, stream: StreamId, document: Option<&[u8]>, now: Instant) -> Vec<Step> {
+        let Some(held) = self.held.get_mut(&stream) else { return Vec::new() };
+        held.reading_until = None;
+        let Wanted { target, mirror } = held.wanted.clone();
+        let code = document.and_then(s3::error_code);
+        let check = match judge(held.denial, code, mirror.on_403) {
+            Verdict::Miss => false,
+            Verdict::Check => true,
+            Verdict::Untouched => return vec![Step::Release(stream, "forbidden")],
+            Verdict::BucketError => {
+                let mut steps = vec![Step::Release(stream, "bucket_error")];
+                steps.extend(self.warn_of_bucket(code.unwrap_or_default(), now));
+                return steps;
+            }
+        };
+        flown(self.flights.join(stream, &target.key, &mirror, check, now))
+    }
+
+    /// A call of a fill came back: with a response, or with none.
+    pub fn finished(&mut self, ticket: Ticket, response: Option<Response>, now: Instant) -> Vec<Step> {
+        flown(self.flights.finished(ticket, response, now))
+    }
+
+    /// Does what is due at `now`. [`readable`](Self::readable) streams are the caller's to read.
+    pub fn tick(&mut self, now: Instant) -> Vec<Step> {
+        flown(self.flights.tick(now))
+    }
+
+    /// When there is something to do again, if nothing happens before.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let readings = self.held.values().filter_map(|held| held.reading_until);
+        readings.chain(self.flights.next_deadline()).min()
+    }
+
+    /// Fills that run now.
+    pub fn fills(&self) -> usize {
+        self.flights.running()
+    }
+
+    /// Lets a stream go without an answer of ours, as far as its own can still be passed on.
+    pub fn release(&mut self, stream: StreamId) -> Delivery {
+        let Some(held) = self.held.get(&stream) else { return Delivery::Untouched };
+        let mirror = held.wanted.mirror.clone();
+        self.deliver(stream, &mirror, &Outcome::Forbidden)
+    }
+
+    /// The answer to a held stream, which is not held any more.
+    pub fn deliver(&mut self, stream: StreamId, mirror: &Mirror, outcome: &Outcome) -> Delivery {
+        let Some(held) = self.held.remove(&stream) else { return Delivery::Untouched };
+        let asked = Asked { target: &held.wanted.target, denial: held.denial, body_kept: !held.dropped };
+        let made = match reply(outcome, asked, mirror, self.config.location.as_deref()) {
+            Reply::Made(made) => made,
+            Reply::Tagged(outcome) => return Delivery::Tagged(outcome),
+            Reply::Untouched => return Delivery::Untouched,
+        };
+        let body = made.body.clone().unwrap_or_default();
+        match held.content {
+            Content::None if body.is_empty() => Delivery::InPlace(made, None),
+            Content::None => Delivery::Direct(made),
+            Content::Complete => Delivery::InPlace(made, Some(body)),
+            Content::Started => {
+                self.replacing.insert(stream, Body::default());
+                Delivery::InPlace(made, Some(body))
+            }
+            Content::Pending => {
+                self.replacing.insert(stream, body);
+                Delivery::InPlace(made, None)
+            }
+        }
+    }
+
+    fn warn_of_bucket(&mut self, code: &str, now: Instant) -> Option<Step> {
+        let quiet = self.warned.is_some_and(|at| now.saturating_duration_since(at) < WARN_EVERY);
+        if quiet {
+            return None;
+        }
+        self.warned = Some(now);
+        Some(Step::Warn(format!("the bucket answers {code}: its answers are passed on and nothing is mirrored")))
+    }
+}
+
+fn flown(effects: Vec<Effect>) -> Vec<Step> {
+    effects.into_iter().map(Step::Flight).collect()
+}
+
+#[cfg(test)]
+mod tests;

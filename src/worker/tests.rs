@@ -1,0 +1,189 @@
+use super::*;
+use crate::http::Method;
+
+const DOCUMENT: &[u8] = b"<Error><Code>NoSuchKey</Code></Error>";
+
+/// A worker in virtual time.
+struct World {
+    worker: Worker,
+    now: Instant,
+}
+
+impl World {
+    fn new() -> Self {
+        let config = serde_json::json!({
+            "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
+            "origins": {"one": {"cluster": "origin", "authority": "files.example.com"}},
+            "rules": [{"prefix": "/private/", "mirror": false}, {"prefix": "/open/", "on_403": "ignore"}, {"prefix": "/"}]});
+        let config = Config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
+        Self { worker: Worker::new(Rc::new(config), 1), now: Instant::now() }
+    }
+
+    fn hold(&mut self, stream: u32, path: &str, denial: Denial, end: bool) {
+        let wanted = self.worker.wanted(b"GET", path.as_bytes()).unwrap();
+        self.worker.hold(StreamId(stream), wanted, denial, end, self.now);
+    }
+
+    fn judge(&mut self, stream: u32, document: Option<&[u8]>) -> Vec<String> {
+        let steps = self.worker.judge(StreamId(stream), document, self.now);
+        steps.iter().map(shown).collect()
+    }
+
+    fn readable(&self) -> Vec<(u32, bool)> {
+        self.worker.readable(self.now).into_iter().map(|(stream, document)| (stream.0, document)).collect()
+    }
+
+    fn deliver(&mut self, stream: u32, outcome: &Outcome) -> Delivery {
+        let mirror = self.worker.config.rules[2].mirror.clone().unwrap();
+        self.worker.deliver(StreamId(stream), &mirror, outcome)
+    }
+
+    fn body(&mut self, stream: u32, size: usize, end: bool) -> BodyStep {
+        self.worker.body(StreamId(stream), size, end)
+    }
+}
+
+fn shown(step: &Step) -> String {
+    match step {
+        Step::Flight(Effect::Call { call, .. }) => {
+            format!("{} {} {}", call.request.method.as_str(), call.to.cluster, call.request.path)
+        }
+        Step::Flight(other) => format!("{other:?}"),
+        Step::Release(stream, reason) => format!("release {} {reason}", stream.0),
+        Step::Warn(what) => format!("warn {what}"),
+    }
+}
+
+#[test]
+fn a_request_is_wanted_if_the_first_matching_rule_mirrors_it() {
+    let world = World::new();
+    assert_eq!(world.worker.wanted(b"HEAD", b"/a").unwrap().target.method, Method::Head);
+    for (method, path) in [("GET", "/private/a"), ("GET", "/%70rivate/a"), ("POST", "/a"), ("GET", "/")] {
+        assert!(world.worker.wanted(method.as_bytes(), path.as_bytes()).is_none(), "{method} {path}");
+    }
+}
+
+#[test]
+fn a_denial_is_judged_when_its_document_is_complete() {
+    let mut world = World::new();
+    world.hold(1, "/a", Denial::NotFound, false);
+    assert_eq!(world.readable(), []);
+    assert_eq!(world.body(1, 20, false), BodyStep::Keep);
+    assert_eq!(world.readable(), []);
+    assert_eq!(world.body(1, 20, true), BodyStep::Keep);
+    assert_eq!(world.readable(), [(1, true)]);
+    assert_eq!(world.judge(1, Some(DOCUMENT)), ["GET origin /a"]);
+    assert_eq!(world.readable(), [], "it is judged once");
+}
+
+#[test]
+fn a_denial_without_a_document_is_judged_by_its_status() {
+    let mut world = World::new();
+    world.hold(1, "/a", Denial::NotFound, true);
+    world.hold(2, "/b", Denial::Forbidden, true);
+    assert_eq!(world.readable(), [(1, false), (2, false)]);
+    assert_eq!(world.judge(1, None), ["GET origin /a"]);
+    assert_eq!(world.judge(2, None), ["HEAD signer /b/b"]);
+}
+
+#[test]
+fn a_document_that_does_not_come_in_time_is_not_waited_for() {
+    let mut world = World::new();
+    world.hold(1, "/a", Denial::NotFound, false);
+    assert_eq!(world.worker.next_deadline(), Some(world.now + READ_TIMEOUT));
+    world.now += READ_TIMEOUT;
+    assert_eq!(world.readable(), [(1, false)]);
+    assert_eq!(world.judge(1, None), ["GET origin /a"]);
+    let Delivery::InPlace(made, None) = world.deliver(1, &Outcome::Busy) else { panic!("in place") };
+    assert_eq!(world.body(1, 10, false), BodyStep::Replace(made.body.unwrap()), "the late body is replaced");
+    assert_eq!(world.body(1, 10, true), BodyStep::Replace(Body::default()), "and the rest of it emptied");
+}
+
+#[test]
+fn a_broken_bucket_is_passed_on_and_told_once_a_minute() {
+    let mut world = World::new();
+    let warning = "warn the bucket answers NoSuchBucket: its answers are passed on and nothing is mirrored";
+    for (stream, seconds, expected) in [
+        (1, 0, &["release 1 bucket_error", warning][..]),
+        (2, 59, &["release 2 bucket_error"]),
+        (3, 1, &["release 3 bucket_error", warning]),
+    ] {
+        world.now += Duration::from_secs(seconds);
+        world.hold(stream, "/a", Denial::NotFound, false);
+        world.body(stream, 10, true);
+        assert_eq!(world.judge(stream, Some(b"<Error><Code>NoSuchBucket</Code></Error>")), expected);
+        assert_eq!(world.worker.release(StreamId(stream)), Delivery::Untouched);
+        assert_eq!(world.body(stream, 10, true), BodyStep::Pass);
+    }
+}
+
+#[test]
+fn a_forbidden_object_of_a_rule_that_ignores_403_is_let_go() {
+    let mut world = World::new();
+    world.hold(1, "/open/a", Denial::Forbidden, true);
+    assert_eq!(world.judge(1, None), ["release 1 forbidden"]);
+    assert_eq!(world.worker.release(StreamId(1)), Delivery::Untouched);
+}
+
+#[test]
+fn an_oversize_document_is_dropped_while_it_comes_and_replaced_in_the_end() {
+    let mut world = World::new();
+    world.hold(1, "/a", Denial::NotFound, false);
+    assert_eq!(world.body(1, MAX_ERROR_DOCUMENT, false), BodyStep::Keep);
+    assert_eq!(world.body(1, MAX_ERROR_DOCUMENT + 1, false), BodyStep::Drop);
+    assert_eq!(world.body(1, 1, false), BodyStep::Drop, "what comes after a dropped piece is dropped too");
+    assert_eq!(world.body(1, 1, true), BodyStep::Drop);
+    assert_eq!(world.readable(), [(1, false)]);
+    world.judge(1, None);
+    let Delivery::InPlace(made, Some(body)) = world.deliver(1, &Outcome::NotFound) else { panic!("in place") };
+    assert_eq!((made.status, s3::error_code(&body)), (404, Some("NoSuchKey")));
+}
+
+#[test]
+fn an_answer_is_delivered_where_the_buckets_own_stands() {
+    let not_stored = Outcome::Busy;
+    for (pieces, expected) in
+        [(&[][..], "later"), (&[(10, false)][..], "now, and the rest emptied"), (&[(10, false), (10, true)][..], "now")]
+    {
+        let mut world = World::new();
+        world.hold(1, "/a", Denial::NotFound, false);
+        for (size, end) in pieces {
+            world.body(1, *size, *end);
+        }
+        world.judge(1, None);
+        let delivery = world.deliver(1, &not_stored);
+        let rest = world.body(1, 10, true);
+        let got = match (&delivery, &rest) {
+            (Delivery::InPlace(_, None), BodyStep::Replace(body)) if !body.is_empty() => "later",
+            (Delivery::InPlace(_, Some(_)), BodyStep::Replace(body)) if body.is_empty() => "now, and the rest emptied",
+            (Delivery::InPlace(_, Some(_)), BodyStep::Pass) => "now",
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(got, expected);
+    }
+}
+
+#[test]
+fn where_the_bucket_sent_no_body_an_answer_with_one_is_a_reply_of_its_own() {
+    let mut world = World::new();
+    world.hold(1, "/a", Denial::NotFound, true);
+    assert!(matches!(world.deliver(1, &Outcome::Busy), Delivery::Direct(_)));
+    world.hold(2, "/a", Denial::NotFound, true);
+    assert!(matches!(world.deliver(2, &Outcome::Stored), Delivery::InPlace(_, None)));
+    world.hold(3, "/a", Denial::NotFound, false);
+    assert!(world.worker.trailers(StreamId(3)), "trailers without a body are held");
+    assert!(matches!(world.deliver(3, &Outcome::Busy), Delivery::Direct(_)));
+}
+
+#[test]
+fn a_stream_that_is_gone_leaves_nothing_behind() {
+    let mut world = World::new();
+    world.hold(1, "/a", Denial::NotFound, true);
+    world.judge(1, None);
+    world.worker.gone(StreamId(1));
+    assert_eq!(world.deliver(1, &Outcome::Stored), Delivery::Untouched);
+    assert_eq!(world.worker.next_deadline(), None);
+    assert_eq!(world.worker.fills(), 1, "its fill goes on");
+    assert!(!world.worker.trailers(StreamId(1)));
+    assert_eq!(world.judge(1, None), [""; 0]);
+}
