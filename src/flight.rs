@@ -14,13 +14,12 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StreamId(pub u32);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct FillId(u64);
-
 /// Names a call within a worker. What comes back is reported with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
-    fill: FillId,
+    key: Key,
+    /// Which fill of that key, in the order in which they were asked for.
+    fill: u64,
     call: CallId,
 }
 
@@ -69,15 +68,14 @@ pub struct Flights {
     /// Where each fill's random numbers start.
     seed: u64,
     next: u64,
-    flights: BTreeMap<FillId, Flight>,
-    by_key: BTreeMap<Key, FillId>,
-    by_stream: BTreeMap<StreamId, FillId>,
-    /// Fills that have not begun, first come first.
-    queue: VecDeque<FillId>,
+    flights: BTreeMap<Key, Flight>,
+    /// Keys whose fill has not begun, first come first.
+    queue: VecDeque<Key>,
 }
 
 #[derive(Debug)]
 struct Flight {
+    id: u64,
     fill: Fill,
     /// `None` while it is in the queue.
     began: Option<Instant>,
@@ -96,76 +94,62 @@ struct Waiter {
 impl Flights {
     /// No fills yet.
     pub fn new(config: Rc<Config>, seed: u64) -> Self {
-        Self {
-            config,
-            seed,
-            next: 0,
-            flights: BTreeMap::new(),
-            by_key: BTreeMap::new(),
-            by_stream: BTreeMap::new(),
-            queue: VecDeque::new(),
-        }
+        Self { config, seed, next: 0, flights: BTreeMap::new(), queue: VecDeque::new() }
     }
 
     /// Has a stream wait for the fill of a key, which begins unless it is under way. `check` is for a miss that was a
     /// 403; it counts for the stream that comes first.
     pub fn join(&mut self, stream: StreamId, key: &Key, mirror: &Rc<Mirror>, check: bool, now: Instant) -> Vec<Effect> {
+        let deadline = now.checked_add(self.config.wait).unwrap_or(now);
+        let waiter = Waiter { stream, deadline };
         let mut effects = Vec::new();
-        let id = match self.by_key.get(key) {
-            Some(id) => *id,
-            None if self.is_full() => {
-                let outcome = Outcome::Busy;
-                return vec![Effect::Answer { streams: vec![stream], mirror: mirror.clone(), outcome }];
-            }
-            None => self.enqueue(key, mirror, check),
-        };
-        if let Some(flight) = self.flights.get_mut(&id) {
-            let deadline = now.checked_add(self.config.wait).unwrap_or(now);
-            flight.waiters.push_back(Waiter { stream, deadline });
-            self.by_stream.insert(stream, id);
+        if let Some(flight) = self.flights.get_mut(key) {
+            flight.waiters.push_back(waiter);
+        } else if self.is_full() {
+            effects.push(Effect::Answer { streams: vec![stream], mirror: mirror.clone(), outcome: Outcome::Busy });
+        } else {
+            self.enqueue(key, mirror, check, waiter);
+            self.begin_queued(now, &mut effects);
         }
-        self.begin_queued(now, &mut effects);
         effects
     }
 
-    /// A stream is gone; nobody is to be answered.
-    pub fn leave(&mut self, stream: StreamId) {
-        let flight = self.by_stream.remove(&stream).and_then(|id| self.flights.get_mut(&id));
-        if let Some(flight) = flight {
+    /// A stream that waited for a key is gone; nobody is to be answered.
+    pub fn leave(&mut self, stream: StreamId, key: &Key) {
+        if let Some(flight) = self.flights.get_mut(key) {
             flight.waiters.retain(|waiter| waiter.stream != stream);
         }
     }
 
-    /// A call came back: with a response, or with none. Unknown tickets are those of fills that ended.
+    /// A call came back: with a response, or with none. A ticket of a fill that has ended changes nothing.
     pub fn finished(&mut self, ticket: Ticket, response: Option<Response>, now: Instant) -> Vec<Effect> {
-        let call = ticket.call;
-        let input = match response {
-            Some(response) => Input::Response { call, response },
-            None => Input::Failed { call },
-        };
         let mut effects = Vec::new();
-        self.advance(ticket.fill, input, now, &mut effects);
+        let Ticket { key, fill, call } = ticket;
+        if self.flights.get(&key).is_some_and(|flight| flight.id == fill) {
+            let input = match response {
+                Some(response) => Input::Response { call, response },
+                None => Input::Failed { call },
+            };
+            self.advance(&key, input, now, &mut effects);
+        }
         effects
     }
 
     /// Does what is due at `now`. To be called when [`next_deadline`](Self::next_deadline) has come.
     pub fn tick(&mut self, now: Instant) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let due = |timer: Option<Instant>| timer.is_some_and(|timer| timer <= now);
-        let timers: Vec<FillId> =
-            self.flights.iter().filter(|(_, flight)| due(flight.timer)).map(|(id, _)| *id).collect();
-        for id in timers {
-            if let Some(flight) = self.flights.get_mut(&id) {
+        let due = |flight: &Flight| flight.timer.is_some_and(|timer| timer <= now);
+        let timers: Vec<Key> =
+            self.flights.iter().filter(|(_, flight)| due(flight)).map(|(key, _)| key.clone()).collect();
+        for key in timers {
+            if let Some(flight) = self.flights.get_mut(&key) {
                 flight.timer = None;
             }
-            self.advance(id, Input::Deadline, now, &mut effects);
+            self.advance(&key, Input::Deadline, now, &mut effects);
         }
         for flight in self.flights.values_mut() {
             let due = flight.waiters.partition_point(|waiter| waiter.deadline <= now);
             let streams: Vec<StreamId> = flight.waiters.drain(..due).map(|waiter| waiter.stream).collect();
-            for stream in &streams {
-                self.by_stream.remove(stream);
-            }
             if !streams.is_empty() {
                 let mirror = flight.fill.mirror().clone();
                 effects.push(Effect::Answer { streams, mirror, outcome: Outcome::Filling });
@@ -192,76 +176,68 @@ impl Flights {
         self.running() >= self.config.limits.fills && self.queue.len() >= self.config.limits.queue
     }
 
-    fn enqueue(&mut self, key: &Key, mirror: &Rc<Mirror>, check: bool) -> FillId {
-        let id = FillId(self.next);
-        self.next = self.next.wrapping_add(1);
-        let fill = Fill::new(&self.config, key.clone(), mirror.clone(), check, self.seed ^ id.0.rotate_left(32));
-        self.flights.insert(id, Flight { fill, began: None, timer: None, waiters: VecDeque::new() });
-        self.by_key.insert(key.clone(), id);
-        self.queue.push_back(id);
-        id
+    fn enqueue(&mut self, key: &Key, mirror: &Rc<Mirror>, check: bool, first: Waiter) {
+        let id = self.next;
+        self.next = id.wrapping_add(1);
+        let fill = Fill::new(&self.config, key.clone(), mirror.clone(), check, self.seed ^ id.rotate_left(32));
+        let flight = Flight { id, fill, began: None, timer: None, waiters: VecDeque::from([first]) };
+        self.flights.insert(key.clone(), flight);
+        self.queue.push_back(key.clone());
     }
 
     /// Begins as many fills as may run. A fill that lost all its waiters in the queue is not begun.
     fn begin_queued(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         while self.running() < self.config.limits.fills {
-            let Some(id) = self.queue.pop_front() else { return };
-            match self.flights.get_mut(&id) {
+            let Some(key) = self.queue.pop_front() else { return };
+            match self.flights.get_mut(&key) {
                 Some(flight) if !flight.waiters.is_empty() => flight.began = Some(now),
                 _ => {
-                    self.remove(id);
+                    self.flights.remove(&key);
                     continue;
                 }
             }
-            self.advance(id, Input::Start, now, effects);
+            self.advance(&key, Input::Start, now, effects);
         }
     }
 
-    fn advance(&mut self, id: FillId, input: Input, now: Instant, effects: &mut Vec<Effect>) {
-        let Some(mut flight) = self.flights.remove(&id) else { return };
+    fn advance(&mut self, key: &Key, input: Input, now: Instant, effects: &mut Vec<Effect>) {
+        let Some(mut flight) = self.flights.remove(key) else { return };
         let (fill, actions) = flight.fill.handle(input);
         flight.fill = fill;
         let mut ended = None;
         for action in actions {
             match action {
-                Action::Call(call) => effects.push(Effect::Call { ticket: Ticket { fill: id, call: call.id }, call }),
+                Action::Call(call) => {
+                    let ticket = Ticket { key: key.clone(), fill: flight.id, call: call.id };
+                    effects.push(Effect::Call { ticket, call });
+                }
                 Action::Done(outcome) => ended = Some(outcome),
                 Action::Wait(wait) => flight.timer = now.checked_add(wait),
             }
         }
         match ended {
             None => {
-                self.flights.insert(id, flight);
+                self.flights.insert(key.clone(), flight);
             }
             Some(outcome) => {
-                self.by_key.remove(flight.fill.key());
-                self.end(flight, outcome, now, effects);
+                end(key, flight, outcome, now, effects);
                 self.begin_queued(now, effects);
             }
         }
     }
+}
 
-    fn end(&mut self, flight: Flight, outcome: Outcome, now: Instant, effects: &mut Vec<Effect>) {
-        let streams: Vec<StreamId> = flight.waiters.iter().map(|waiter| waiter.stream).collect();
-        for stream in &streams {
-            self.by_stream.remove(stream);
-        }
-        effects.push(Effect::Ended(Ended {
-            key: flight.fill.key().clone(),
-            outcome: outcome.label(),
-            detail: outcome.detail(),
-            waiters: streams.len(),
-            took: flight.began.map(|began| now.saturating_duration_since(began)).unwrap_or_default(),
-        }));
-        if !streams.is_empty() {
-            effects.push(Effect::Answer { streams, mirror: flight.fill.mirror().clone(), outcome });
-        }
-    }
-
-    fn remove(&mut self, id: FillId) {
-        if let Some(flight) = self.flights.remove(&id) {
-            self.by_key.remove(flight.fill.key());
-        }
+fn end(key: &Key, flight: Flight, outcome: Outcome, now: Instant, effects: &mut Vec<Effect>) {
+    let streams: Vec<StreamId> = flight.waiters.iter().map(|waiter| waiter.stream).collect();
+    effects.push(Effect::Ended(Ended {
+        key: key.clone(),
+        outcome: outcome.label(),
+        detail: outcome.detail(),
+        waiters: streams.len(),
+        took: flight.began.map(|began| now.saturating_duration_since(began)).unwrap_or_default(),
+    }));
+    if !streams.is_empty() {
+        effects.push(Effect::Answer { streams, mirror: flight.fill.mirror().clone(), outcome });
     }
 }
 

@@ -75,11 +75,17 @@ pub enum Step {
 pub struct Worker {
     config: Rc<Config>,
     flights: Flights,
-    held: BTreeMap<StreamId, Held>,
-    /// Streams that were answered before the bucket's body had come: what takes its place.
-    replacing: BTreeMap<StreamId, Body>,
+    streams: BTreeMap<StreamId, Stage>,
     /// When an operator was last told of a bucket that cannot be read.
     warned: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Its response is held.
+    Held(Held),
+    /// It was answered before all of the bucket's body had come: what takes the next piece's place.
+    Replacing(Body),
 }
 
 #[derive(Debug)]
@@ -112,7 +118,7 @@ impl Worker {
     /// A worker without streams. `seed` differs between workers.
     pub fn new(config: Rc<Config>, seed: u64) -> Self {
         let flights = Flights::new(config.clone(), seed);
-        Self { config, flights, held: BTreeMap::new(), replacing: BTreeMap::new(), warned: None }
+        Self { config, flights, streams: BTreeMap::new(), warned: None }
     }
 
     /// Whether a request is for an object that is mirrored.
@@ -126,33 +132,36 @@ impl Worker {
     pub fn hold(&mut self, stream: StreamId, wanted: Wanted, denial: Denial, end: bool, now: Instant) {
         let content = if end { Content::None } else { Content::Pending };
         let reading_until = now.checked_add(READ_TIMEOUT).or(Some(now));
-        self.held.insert(stream, Held { wanted, denial, content, reading_until, dropped: false });
+        let held = Held { wanted, denial, content, reading_until, dropped: false };
+        self.streams.insert(stream, Stage::Held(held));
     }
 
     /// A piece of a response's body came. `size` is what can be read of it now, which may be only what came before.
     pub fn body(&mut self, stream: StreamId, size: usize, end: bool) -> BodyStep {
-        if let Some(held) = self.held.get_mut(&stream) {
-            held.content = if end { Content::Complete } else { Content::Started };
-            held.dropped |= size > MAX_ERROR_DOCUMENT;
-            return if held.dropped { BodyStep::Drop } else { BodyStep::Keep };
+        match self.streams.get_mut(&stream) {
+            Some(Stage::Held(held)) => {
+                held.content = if end { Content::Complete } else { Content::Started };
+                held.dropped |= size > MAX_ERROR_DOCUMENT;
+                if held.dropped { BodyStep::Drop } else { BodyStep::Keep }
+            }
+            // The next piece is replaced by everything, each further one by nothing.
+            Some(Stage::Replacing(body)) => BodyStep::Replace(std::mem::take(body)),
+            None => BodyStep::Pass,
         }
-        let Some(replacement) = self.replacing.get_mut(&stream) else { return BodyStep::Pass };
-        // The first piece is replaced by everything, each further one by nothing.
-        BodyStep::Replace(std::mem::take(replacement))
     }
 
     /// The response's trailers came, and with them the end of its body. Says whether they are to be held.
     pub fn trailers(&mut self, stream: StreamId) -> bool {
-        let Some(held) = self.held.get_mut(&stream) else { return false };
+        let Some(Stage::Held(held)) = self.streams.get_mut(&stream) else { return false };
         held.content = if held.content == Content::Pending { Content::None } else { Content::Complete };
         true
     }
 
     /// A stream is gone; its fill is not.
     pub fn gone(&mut self, stream: StreamId) {
-        self.held.remove(&stream);
-        self.replacing.remove(&stream);
-        self.flights.leave(stream);
+        if let Some(Stage::Held(held)) = self.streams.remove(&stream) {
+            self.flights.leave(stream, &held.wanted.target.key);
+        }
     }
 
     /// Streams whose error document has come, or will not come in time, and whether there is one to be read. Each is
@@ -163,12 +172,12 @@ impl Worker {
             None => false,
         };
         let document = |held: &Held| held.content == Content::Complete && !held.dropped;
-        self.held.iter().filter(|(_, held)| ready(held)).map(|(stream, held)| (*stream, document(held))).collect()
+        self.held().filter(|(_, held)| ready(held)).map(|(stream, held)| (stream, document(held))).collect()
     }
 
     /// Decides what a stream's denial is, by its error document if there is one.
     pub fn judge(&mut self, stream: StreamId, document: Option<&[u8]>, now: Instant) -> Vec<Step> {
-        let Some(held) = self.held.get_mut(&stream) else { return Vec::new() };
+        let Some(Stage::Held(held)) = self.streams.get_mut(&stream) else { return Vec::new() };
         held.reading_until = None;
         let Wanted { target, mirror } = held.wanted.clone();
         let code = document.and_then(s3::error_code);
@@ -197,7 +206,7 @@ impl Worker {
 
     /// When there is something to do again, if nothing happens before.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let readings = self.held.values().filter_map(|held| held.reading_until);
+        let readings = self.held().filter_map(|(_, held)| held.reading_until);
         readings.chain(self.flights.next_deadline()).min()
     }
 
@@ -208,14 +217,14 @@ impl Worker {
 
     /// Lets a stream go without an answer of ours, as far as its own can still be passed on.
     pub fn release(&mut self, stream: StreamId) -> Delivery {
-        let Some(held) = self.held.get(&stream) else { return Delivery::Untouched };
+        let Some(Stage::Held(held)) = self.streams.get(&stream) else { return Delivery::Untouched };
         let mirror = held.wanted.mirror.clone();
         self.deliver(stream, &mirror, &Outcome::Forbidden)
     }
 
     /// The answer to a held stream, which is not held any more.
     pub fn deliver(&mut self, stream: StreamId, mirror: &Mirror, outcome: &Outcome) -> Delivery {
-        let Some(held) = self.held.remove(&stream) else { return Delivery::Untouched };
+        let Some(Stage::Held(held)) = self.streams.remove(&stream) else { return Delivery::Untouched };
         let asked = Asked { target: &held.wanted.target, denial: held.denial, body_kept: !held.dropped };
         let made = match reply(outcome, asked, mirror, self.config.location.as_deref()) {
             Reply::Made(made) => made,
@@ -228,14 +237,21 @@ impl Worker {
             Content::None => Delivery::Direct(made),
             Content::Complete => Delivery::InPlace(made, Some(body)),
             Content::Started => {
-                self.replacing.insert(stream, Body::default());
+                self.streams.insert(stream, Stage::Replacing(Body::default()));
                 Delivery::InPlace(made, Some(body))
             }
             Content::Pending => {
-                self.replacing.insert(stream, body);
+                self.streams.insert(stream, Stage::Replacing(body));
                 Delivery::InPlace(made, None)
             }
         }
+    }
+
+    fn held(&self) -> impl Iterator<Item = (StreamId, &Held)> {
+        self.streams.iter().filter_map(|(stream, stage)| match stage {
+            Stage::Held(held) => Some((*stream, held)),
+            Stage::Replacing(_) => None,
+        })
     }
 
     fn warn_of_bucket(&mut self, code: &str, now: Instant) -> Option<Step> {

@@ -121,11 +121,6 @@ impl Fill {
         (self, actions)
     }
 
-    /// What is filled.
-    pub fn key(&self) -> &Key {
-        &self.job.key
-    }
-
     /// How it is filled.
     pub fn mirror(&self) -> &Rc<Mirror> {
         &self.job.mirror

@@ -12,7 +12,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, MapType};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -21,14 +21,14 @@ pub struct Root {
     id: u32,
     /// `None` until it is configured.
     shared: Option<Rc<Shared>>,
-    /// Envoy's numbers of the calls that are under way.
-    calls: BTreeMap<u32, Ticket>,
+    /// The calls that are under way, by Envoy's tokens: as many as fills run.
+    calls: Vec<(u32, Ticket)>,
 }
 
 impl Root {
     /// A root context that is not configured yet.
     pub fn new(id: u32) -> Self {
-        Self { id, shared: None, calls: BTreeMap::new() }
+        Self { id, shared: None, calls: Vec::new() }
     }
 
     /// Judges every stream whose error document can be read, then does what is due, and asks to be called again.
@@ -62,9 +62,7 @@ impl Root {
         while let Some(step) = steps.pop_front() {
             match step {
                 Step::Flight(Effect::Call { ticket, call }) => match host::send(&call) {
-                    Some(token) => {
-                        self.calls.insert(token, ticket);
-                    }
+                    Some(token) => self.calls.push((token, ticket)),
                     None => {
                         warn!("no request can be sent to the cluster {}", call.to.cluster);
                         steps.extend(shared.worker.borrow_mut().finished(ticket, None, Instant::now()));
@@ -137,7 +135,8 @@ fn reply_directly(made: &Made) {
 impl Context for Root {
     fn on_http_call_response(&mut self, token_id: u32, num_headers: usize, body_size: usize, _num_trailers: usize) {
         let Some(shared) = self.shared.clone() else { return };
-        let Some(ticket) = self.calls.remove(&token_id) else { return };
+        let Some(at) = self.calls.iter().position(|(token, _)| *token == token_id) else { return };
+        let (_, ticket) = self.calls.swap_remove(at);
         let response = host::response(num_headers, body_size);
         let steps = shared.worker.borrow_mut().finished(ticket, response, Instant::now());
         self.perform(&shared, steps);
