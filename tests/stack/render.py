@@ -1,0 +1,196 @@
+"""The shipped Envoy configurations, adapted to this machine.
+
+An operator adapts them by replacing four example values, as the head of each file says. So does this module;
+then it sets what only a stack of its own needs: ports, files, TLS or none.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+import yaml
+
+from .children import StackError
+from .sigv4 import Credentials
+from .store import S3Store
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+EXAMPLE_BUCKET = "my-bucket"
+EXAMPLE_ORIGIN = "files.example.com"
+EXAMPLE_REGION = "eu-west-1"
+EXAMPLE_STORE = "s3.eu-west-1.amazonaws.com"
+
+CA_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
+"""Debian and its kin, Red Hat and its kin, Alpine; for a Python that was built to look elsewhere."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What both Envoys must know: the bucket, and the directory of this run."""
+
+    store: S3Store
+    bucket: str
+    run_dir: Path
+
+    def replacements(self) -> dict[str, str]:
+        # The host first: the region is a part of it.
+        return {
+            EXAMPLE_STORE: authority(urlsplit(self.store.url)),
+            EXAMPLE_REGION: self.store.region,
+            EXAMPLE_BUCKET: self.bucket,
+        }
+
+
+def signer(place: Place) -> dict[str, Any]:
+    document = _load("signer.yaml", place.replacements())
+    _listen(document, 0)
+    store = named(document["static_resources"]["clusters"], "store")
+    _connect(store, urlsplit(place.store.url))
+    _sign(store, place.store.writer, place.run_dir / "writer.credentials")
+    return document
+
+
+def edge(
+    place: Place, *, port: int, origin: str, signer_port: int, wasm: Path, plugin: Mapping[str, Any]
+) -> dict[str, Any]:
+    from_url = urlsplit(origin)
+    document = _load("edge.yaml", {**place.replacements(), EXAMPLE_ORIGIN: authority(from_url)})
+    manager = _listen(document, port)
+    clusters = document["static_resources"]["clusters"]
+
+    bucket = named(clusters, "bucket")
+    _connect(bucket, urlsplit(place.store.url))
+    _sign(bucket, place.store.reader, place.run_dir / "reader.credentials")
+    _connect(named(clusters, "origin"), from_url)
+    _address(named(clusters, "signer"))["port_value"] = signer_port
+
+    module = named(manager["http_filters"], "mirror_on_miss")["typed_config"]["config"]
+    if not wasm.exists():
+        raise StackError(f"no {wasm}: `make wasm` builds it")
+    module["vm_config"]["code"]["local"]["filename"] = str(wasm.resolve())
+    configuration = json.loads(module["configuration"]["value"])
+    if from_url.path.rstrip("/"):
+        configuration["origin"]["path_prefix"] = from_url.path.rstrip("/")
+    configuration = merge(configuration, plugin)
+    module["configuration"]["value"] = json.dumps(configuration, indent=2)
+
+    if _exposes_path(configuration):
+        _expose_path(manager["route_config"]["virtual_hosts"][0]["routes"], place.bucket)
+    return document
+
+
+def named(items: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """The cluster, filter, route or listener of that name."""
+    return next(item for item in items if item["name"] == name)
+
+
+def merge(base: Any, over: Any) -> Any:
+    """A JSON merge patch (RFC 7396): objects merge, null removes, all else replaces."""
+    if not isinstance(over, Mapping):
+        return over
+    merged = dict(base) if isinstance(base, Mapping) else {}
+    for name, value in over.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge(merged.get(name), value)
+    return merged
+
+
+def authority(url: SplitResult) -> str:
+    """Host and port as a client writes them: a default port is not named, as it would be signed."""
+    default = {"http": 80, "https": 443}[url.scheme]
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+    return f"{host}" if url.port in (None, default) else f"{host}:{url.port}"
+
+
+def ca_file() -> str:
+    """The machine's certificate authorities, or those that SSL_CERT_FILE names."""
+    found = ssl.get_default_verify_paths().cafile
+    for path in (found, *CA_FILES):
+        if path and Path(path).exists():
+            return path
+    raise StackError("no file of certificate authorities on this machine: name one in SSL_CERT_FILE")
+
+
+def _load(name: str, replacements: Mapping[str, str]) -> dict[str, Any]:
+    document = yaml.safe_load((CHECKOUT / "envoy" / name).read_text())
+    document["admin"]["address"]["socket_address"]["port_value"] = 0
+    return _replace(document, replacements)
+
+
+def _replace(node: Any, replacements: Mapping[str, str]) -> Any:
+    if isinstance(node, dict):
+        return {name: _replace(value, replacements) for name, value in node.items()}
+    if isinstance(node, list):
+        return [_replace(value, replacements) for value in node]
+    if isinstance(node, str):
+        for example, value in replacements.items():
+            node = node.replace(example, value)
+    return node
+
+
+def _listen(document: dict[str, Any], port: int) -> dict[str, Any]:
+    """Moves the listener to a port of loopback (0: any free one). Returns its HTTP connection manager."""
+    (listener,) = document["static_resources"]["listeners"]
+    listener["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": port}
+    return listener["filter_chains"][0]["filters"][0]["typed_config"]
+
+
+def _connect(cluster: dict[str, Any], url: SplitResult) -> None:
+    port = url.port or {"http": 80, "https": 443}[url.scheme]
+    _address(cluster).update(address=url.hostname, port_value=port)
+    if url.scheme == "https":
+        tls = cluster["transport_socket"]["typed_config"]["common_tls_context"]
+        tls["validation_context"]["trusted_ca"]["filename"] = ca_file()
+    else:
+        del cluster["transport_socket"]
+
+
+def _sign(cluster: dict[str, Any], credentials: Credentials, path: Path) -> None:
+    """Writes the credentials where Envoy reads them, as an AWS credentials file for its owner only."""
+    lines = [
+        "[default]",
+        f"aws_access_key_id={credentials.access_key}",
+        f"aws_secret_access_key={credentials.secret_key}",
+    ]
+    if credentials.session_token:
+        lines.append(f"aws_session_token={credentials.session_token}")
+    path.touch(mode=0o600)
+    path.write_text("\n".join([*lines, ""]))
+    signing = named(_http_options(cluster)["http_filters"], "envoy.filters.http.aws_request_signing")
+    provider = signing["typed_config"]["credential_provider"]["credentials_file_provider"]
+    provider["credentials_data_source"]["filename"] = str(path.resolve())
+
+
+def _exposes_path(configuration: Mapping[str, Any]) -> bool:
+    bucket = configuration.get("bucket")
+    return isinstance(bucket, Mapping) and bucket.get("exposed") == "path"
+
+
+def _expose_path(routes: list[dict[str, Any]], bucket: str) -> None:
+    """Clients write /BUCKET/KEY: no rewriting, no index page, and nothing beside that bucket."""
+    named(routes, "object")["match"] = {"prefix": f"/{bucket}/"}
+    del named(routes, "object")["route"]["prefix_rewrite"]
+    root = named(routes, "bucket-root")
+    root["match"] = {"safe_regex": {"regex": f"/{bucket}(/|%2[fF])*"}}
+    del root["redirect"]
+    root["direct_response"] = named(routes, "no-sub-resources")["direct_response"]
+    routes.append({"name": "no-other-bucket", "match": {"prefix": "/"}, "direct_response": {"status": 404}})
+
+
+def _address(cluster: dict[str, Any]) -> dict[str, Any]:
+    endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+    return endpoint["address"]["socket_address"]
+
+
+def _http_options(cluster: dict[str, Any]) -> dict[str, Any]:
+    options = cluster["typed_extension_protocol_options"]
+    return options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"]

@@ -1,0 +1,73 @@
+"""A bucket on an S3-compatible server that runs already, and how to ask it something without the stack."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPSConnection
+from urllib.parse import urlsplit
+
+from . import sigv4
+from .children import StackError
+from .sigv4 import Credentials
+
+TIMEOUT = 30
+"""Seconds that the server may take for one answer."""
+
+Answer = tuple[int, HTTPMessage, bytes]
+"""Status, headers, body."""
+
+
+@dataclass
+class S3Store:
+    url: str
+    """`http://host:port` or `https://host`, without a path."""
+    region: str
+    bucket: str
+    reader: Credentials
+    """What the edge reads with."""
+    writer: Credentials
+    """What the signer writes with."""
+
+    def request(
+        self,
+        method: str,
+        key: str,
+        credentials: Credentials,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+    ) -> Answer:
+        """One signed request for an object, or for the bucket if the key is empty."""
+        path = "/" + sigv4.encode(f"{self.bucket}/{key}" if key else self.bucket, safe="/")
+        query_string = sigv4.query_string(query or {})
+        headers = {**(headers or {}), "host": self.host}
+        signed = sigv4.sign(method, path, query_string, headers, credentials, self.region)
+        return self.send(method, f"{path}?{query_string}" if query_string else path, signed, body)
+
+    def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
+        """One request, exactly as given."""
+        connect = HTTPSConnection if self.url.startswith("https:") else HTTPConnection
+        with closing(connect(self.host, timeout=TIMEOUT)) as connection:
+            connection.request(method, target, body=body, headers=dict(headers))
+            response = connection.getresponse()
+            return response.status, response.headers, response.read()
+
+    def check(self) -> None:
+        """StackError if the store does not answer, or knows neither the bucket nor the credentials."""
+        try:
+            status, _, body = self.request("GET", "is-this-bucket-there", self.writer)
+        except (OSError, HTTPException) as error:
+            raise StackError(f"{self.url} does not answer: {error}") from error
+        code = re.search(rb"<Code>(\w+)</Code>", body)
+        # AccessDenied is what S3 says of a missing key to those who may not list the bucket.
+        if status != 200 and (code is None or code[1] not in (b"NoSuchKey", b"AccessDenied")):
+            said = code[1].decode() if code else "no S3 error code"
+            raise StackError(f"{self.url} does not serve the bucket {self.bucket}: {status} {said}")
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).netloc
