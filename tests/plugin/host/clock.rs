@@ -1,0 +1,44 @@
+//! Virtual time and the plugin's timer.
+
+use std::time::Duration;
+
+/// 2026-01-01T00:00:00Z: where every test begins.
+const START: Duration = Duration::from_secs(1_767_225_600);
+
+/// The worker's clock and the one timer that a plugin has.
+pub struct Clock {
+    /// Since the Unix epoch.
+    pub now: Duration,
+    period: Duration,
+    next_tick: Option<Duration>,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { now: START, period: Duration::ZERO, next_tick: None }
+    }
+}
+
+impl Clock {
+    /// The period in force; zero is none.
+    pub fn period(&self) -> Duration {
+        self.period
+    }
+
+    /// When the timer fires next.
+    pub fn next_tick(&self) -> Option<Duration> {
+        self.next_tick
+    }
+
+    /// `proxy_set_tick_period_milliseconds`. Setting a period starts the timer anew, also with the period that it had:
+    /// a plugin that sets it on every event never ticks. (`Wasm::setTimerPeriod`)
+    pub fn set_period(&mut self, period: Duration) {
+        self.period = period;
+        self.rearm();
+    }
+
+    /// Starts the next period now; Envoy does it after each tick.
+    pub fn rearm(&mut self) {
+        self.next_tick = (!self.period.is_zero()).then(|| self.now + self.period);
+    }
+}

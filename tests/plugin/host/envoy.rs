@@ -1,0 +1,320 @@
+//! What tests use: an Envoy with one worker, its clients, its bucket, and the far ends of its calls.
+
+use std::io::Write;
+use std::marker::PhantomData;
+use std::sync::Once;
+use std::time::Duration;
+
+use proxy_wasm::types::{LogLevel, NewRootContext};
+
+use super::calls::{self, Call, Outcome};
+use super::client::{Client, Request, as_router_passes_them};
+use super::filter_manager;
+use super::headers::Headers;
+use super::vm::{self, exports};
+use super::{HOST, Host, Settings, host};
+
+/// Envoy's default `per_connection_buffer_limit_bytes`.
+const BUFFER_LIMIT: usize = 1024 * 1024;
+
+/// One worker of Envoy with the filter in its chain. It belongs to the thread of the test, as a VM does in Envoy.
+///
+/// When it goes, every stream and the root context are deleted, and the test fails if there was a violation.
+#[derive(Debug)]
+pub struct Envoy {
+    /// The host is the thread's: another thread has another one.
+    not_send: PhantomData<*const ()>,
+}
+
+impl Envoy {
+    /// Starts the filter with a configuration that it must accept.
+    pub fn start(configuration: &str) -> Self {
+        Self::builder().start(configuration)
+    }
+
+    /// Starts the filter with a configuration that it may refuse: then there are only log lines.
+    pub fn try_start(configuration: impl AsRef<[u8]>) -> Result<Self, Vec<String>> {
+        Self::builder().try_start(configuration)
+    }
+
+    /// An Envoy other than the one that `envoy/edge.yaml` describes.
+    pub fn builder() -> Builder {
+        Builder {
+            settings: Settings {
+                allow_on_headers_stop_iteration: true,
+                buffer_limit: BUFFER_LIMIT,
+                clusters: ["backup", "origin", "signer"].map(String::from).to_vec(),
+                clusters_without_hosts: Vec::new(),
+            },
+            root: mirror_on_miss::plugin::root_context,
+        }
+    }
+
+    /// A request of a client; [`Request::send`] sends it.
+    pub fn request(&mut self, method: &str, path: &str) -> Request {
+        let headers = Headers::request(method, "cdn.example.com", path)
+            .with("x-forwarded-proto", "https")
+            .with("x-request-id", "6b1f4c1e-8c2f-4f6e-9b57-0d2f3b7f6a11");
+        Request { headers }
+    }
+
+    /// [`Envoy::request`] for a GET without more headers.
+    pub fn get(&mut self, path: &str) -> Client {
+        self.request("GET", path).send()
+    }
+
+    /// The oldest call that the test has not taken yet. It must be there.
+    pub fn next_call(&mut self) -> Call {
+        self.try_next_call().expect("the module has made no call that waits here")
+    }
+
+    pub fn try_next_call(&mut self) -> Option<Call> {
+        host(|host| host.calls.take_next())
+    }
+
+    /// The upstream answers a call.
+    pub fn respond(&mut self, call: Call, status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) {
+        self.respond_with(call, Headers::response(status).with_all(headers), body);
+    }
+
+    /// [`Envoy::respond`] for headers that are not UTF-8.
+    pub fn respond_with(&mut self, call: Call, headers: Headers, body: impl AsRef<[u8]>) {
+        let headers = as_router_passes_them(headers);
+        end(call, Outcome::Response { headers, body: body.as_ref().to_vec() });
+    }
+
+    /// The answer to a call breaks off. The module hears of a response without headers.
+    pub fn fail(&mut self, call: Call) {
+        end(call, Outcome::Failure);
+    }
+
+    /// The upstream of a call refuses the connection. The module hears of a 503.
+    pub fn refuse(&mut self, call: Call) {
+        end(call, Outcome::refused());
+    }
+
+    /// The timeout of a call passes. The module hears of a 504.
+    pub fn time_out(&mut self, call: Call) {
+        end(call, Outcome::timed_out());
+    }
+
+    /// Time passes: timers fire and calls time out on the way, in order.
+    pub fn advance(&mut self, by: Duration) {
+        let until = host(|host| host.clock.now) + by;
+        while let Some((at, due)) = host(|host| host.next_due()).filter(|(at, _)| *at <= until) {
+            host(|host| host.clock.now = at);
+            match due {
+                Due::Tick => tick(),
+                Due::Timeout { token } => calls::deliver(token, Outcome::timed_out()),
+            }
+            settle();
+        }
+        host(|host| host.clock.now = until);
+    }
+
+    /// Time passes up to the next tick; nothing happens where the module has set no period.
+    pub fn tick(&mut self) {
+        if let Some(at) = host(|host| host.clock.next_tick()) {
+            let now = host(|host| host.clock.now);
+            self.advance(at - now);
+        }
+    }
+
+    /// The period of ticks that the module has set.
+    pub fn tick_period(&self) -> Option<Duration> {
+        host(|host| Some(host.clock.period()).filter(|period| !period.is_zero()))
+    }
+
+    /// Leaves notifications about shared queues in the event loop until [`Envoy::deliver_queues`]: in a real worker other
+    /// events can come between an item and its notification.
+    pub fn hold_queues(&mut self) {
+        host(|host| host.queues.hold());
+    }
+
+    /// Ends [`Envoy::hold_queues`].
+    pub fn deliver_queues(&mut self) {
+        host(|host| host.queues.release());
+        settle();
+    }
+
+    /// Answers `get_property(path)` where Envoy has nothing of its own to say.
+    pub fn set_property(&mut self, path: &[&str], value: impl AsRef<[u8]>) {
+        host(|host| host.properties.insert(path.join("\0").into_bytes(), value.as_ref().to_vec()));
+    }
+
+    /// A counter or a gauge by the module's name for it; zero where it was never touched.
+    pub fn metric(&self, name: &str) -> u64 {
+        host(|host| host.metrics.value(name))
+    }
+
+    /// What a histogram was given.
+    pub fn samples(&self, name: &str) -> Vec<u64> {
+        host(|host| host.metrics.samples(name).to_vec())
+    }
+
+    /// The value of a key in shared data.
+    pub fn shared_data(&self, key: &str) -> Option<Vec<u8>> {
+        host(|host| host.shared_data.get(key)).ok().map(|(value, _)| value)
+    }
+
+    /// Every log line so far, as `warn: text`.
+    pub fn logs(&self) -> Vec<String> {
+        host(|host| host.log_lines())
+    }
+
+    /// Misuse so far. A test that means it takes it away.
+    pub fn take_violations(&mut self) -> Vec<String> {
+        host(|host| std::mem::take(&mut host.violations))
+    }
+
+    /// Nothing is under way: no call, no stream that the filter holds, no notification in the event loop.
+    pub fn assert_idle(&self) {
+        host(|host| {
+            assert_eq!(host.calls.described(), Vec::<&str>::new(), "calls wait for an answer");
+            let held = host.streams.values().filter(|stream| stream.is_held());
+            assert_eq!(held.map(ToString::to_string).collect::<Vec<_>>(), Vec::<String>::new(), "streams are held");
+            assert!(host.queues.is_idle(), "the event loop holds notifications about queues");
+        });
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        let streams: Vec<u32> = host(|host| host.streams.keys().copied().collect());
+        streams.into_iter().for_each(filter_manager::reset);
+        let root = host(|host| host.vm.root);
+        vm::enter(root, || exports::proxy_on_done(root));
+        vm::enter(root, || exports::proxy_on_delete(root));
+        let violations = self.take_violations();
+        HOST.set(None);
+        if std::thread::panicking() {
+            eprintln!("violations until then: {violations:#?}");
+        } else {
+            assert_eq!(violations, Vec::<String>::new(), "the module misused Envoy");
+        }
+    }
+}
+
+/// Makes an [`Envoy`].
+pub struct Builder {
+    settings: Settings,
+    root: NewRootContext,
+}
+
+impl Builder {
+    /// Envoy without `allow_on_headers_stop_iteration`, as Istio and Envoy Gateway configure it: a pause in the headers
+    /// holds the body back too.
+    pub fn pause_holds_body(mut self) -> Self {
+        self.settings.allow_on_headers_stop_iteration = false;
+        self
+    }
+
+    /// Another `per_connection_buffer_limit_bytes`.
+    pub fn buffer_limit(mut self, bytes: usize) -> Self {
+        self.settings.buffer_limit = bytes;
+        self
+    }
+
+    /// These clusters, in place of `backup`, `origin` and `signer`.
+    pub fn clusters(mut self, names: &[&str]) -> Self {
+        self.settings.clusters = names.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// One more cluster, which has no healthy host: Envoy refuses calls to it at once.
+    pub fn cluster_without_hosts(mut self, name: &str) -> Self {
+        self.settings.clusters.push(name.into());
+        self.settings.clusters_without_hosts.push(name.into());
+        self
+    }
+
+    /// Another filter than ours.
+    pub fn root_context(mut self, root: NewRootContext) -> Self {
+        self.root = root;
+        self
+    }
+
+    /// See [`Envoy::start`].
+    pub fn start(self, configuration: &str) -> Envoy {
+        self.try_start(configuration).unwrap_or_else(|logs| panic!("the configuration was refused: {logs:#?}"))
+    }
+
+    /// See [`Envoy::try_start`].
+    pub fn try_start(self, configuration: impl AsRef<[u8]>) -> Result<Envoy, Vec<String>> {
+        let running = HOST.replace(Some(Host::new(self.settings)));
+        assert!(running.is_none(), "an Envoy runs on this thread already");
+        report_panics_of_the_module();
+        proxy_wasm::set_root_context(self.root);
+
+        let configuration = configuration.as_ref().to_vec();
+        let size = configuration.len();
+        let root = vm::new_context_id();
+        host(|host| host.vm.root = root);
+        vm::enter(root, || exports::proxy_on_context_create(root, 0));
+        let envoy = Envoy { not_send: PhantomData };
+        let started = vm::enter(root, || exports::proxy_on_vm_start(root, 0));
+        host(|host| host.vm.configuration = Some(configuration));
+        let accepted = started && vm::enter(root, || exports::proxy_on_configure(root, size));
+        host(|host| host.vm.configuration = None);
+        settle();
+        if accepted { Ok(envoy) } else { Err(envoy.logs()) }
+    }
+}
+
+enum Due {
+    Tick,
+    Timeout { token: u32 },
+}
+
+impl Host {
+    /// The next thing that happens by itself.
+    fn next_due(&self) -> Option<(Duration, Due)> {
+        let tick = self.clock.next_tick().map(|at| (at, Due::Tick));
+        let timeout = self.calls.next_timeout().map(|(at, token)| (at, Due::Timeout { token }));
+        tick.into_iter().chain(timeout).min_by_key(|(at, _)| *at)
+    }
+
+    fn log_lines(&self) -> Vec<String> {
+        let line = |(level, text): &(LogLevel, String)| format!("{level:?}: {text}").to_lowercase();
+        self.logs.iter().map(line).collect()
+    }
+}
+
+/// Envoy ticks, then starts the next period. (`Wasm::tickHandler`)
+fn tick() {
+    let root = host(|host| host.vm.root);
+    vm::enter(root, || exports::proxy_on_tick(root));
+    host(|host| host.clock.rearm());
+}
+
+fn end(call: Call, outcome: Outcome) {
+    calls::deliver(call.token, outcome);
+    settle();
+}
+
+/// The event loop goes on until there is nothing to do at once.
+pub fn settle() {
+    let root = host(|host| host.vm.root);
+    while let Some(queue) = host(|host| host.queues.take_posted()) {
+        vm::enter(root, || exports::proxy_on_queue_ready(root, queue));
+    }
+}
+
+/// A panic of the module aborts the process, and what libtest has captured is lost. So it is said at once.
+fn report_panics_of_the_module() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let hook = std::panic::take_hook();
+        // Sets a hook too, for the module in Envoy.
+        proxy_wasm::set_log_level(LogLevel::Trace);
+        std::panic::set_hook(Box::new(move |panic| {
+            if vm::is_running() {
+                let test = std::thread::current();
+                let test = test.name().unwrap_or("a test");
+                let _ = writeln!(std::io::stderr(), "{test}: the module panicked, which costs Envoy its VM: {panic}");
+            } else {
+                hook(panic);
+            }
+        }));
+    });
+}

@@ -1,0 +1,151 @@
+//! Does the host behave as Envoy was measured to? Asked with a sample filter, which does what each test scripts.
+
+mod calls;
+mod streams;
+mod worker;
+
+use std::cell::{Cell, RefCell};
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{Action, ContextType, MapType};
+
+use super::envoy::Builder;
+use super::{Envoy, host};
+
+thread_local! {
+    static SCRIPT: Cell<Script> = const { Cell::new(Script::DO_NOTHING) };
+    static SEEN: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What the sample filter does in its callbacks. Plain functions: the SDK makes contexts from one, too.
+#[derive(Clone, Copy)]
+struct Script {
+    configure: fn() -> bool,
+    request_headers: fn(stream: u32) -> Action,
+    response_headers: fn(stream: u32) -> Action,
+    response_body: fn(stream: u32, size: usize, end_of_stream: bool) -> Action,
+    log: fn(),
+    /// The root has heard of a stream, through the worker's queue.
+    told_of: fn(stream: u32),
+    call_response: fn(headers: usize, body: usize),
+    tick: fn(),
+}
+
+impl Script {
+    const DO_NOTHING: Self = Self {
+        configure: || true,
+        request_headers: |_| Action::Continue,
+        response_headers: |_| Action::Continue,
+        response_body: |_, _, _| Action::Continue,
+        log: || {},
+        told_of: |_| {},
+        call_response: |_, _| {},
+        tick: || {},
+    };
+
+    /// An Envoy with this filter.
+    fn start(self) -> Envoy {
+        self.start_in(Envoy::builder())
+    }
+
+    fn start_in(self, builder: Builder) -> Envoy {
+        SCRIPT.set(self);
+        builder.root_context(root_context).start("")
+    }
+}
+
+/// Notes what a callback met, for [`seen`].
+fn note(what: impl ToString) {
+    SEEN.with_borrow_mut(|seen| seen.push(what.to_string()));
+}
+
+/// What was noted since it was last asked.
+fn seen() -> Vec<String> {
+    SEEN.take()
+}
+
+/// Tells the root of a stream, as a stream of the real filter does.
+fn tell_root(stream: u32) {
+    let queue = hostcalls::resolve_shared_queue("", "streams").unwrap().unwrap();
+    hostcalls::enqueue_shared_queue(queue, Some(&stream.to_le_bytes())).unwrap();
+}
+
+fn root_context(_: u32) -> Box<dyn RootContext> {
+    Box::new(Root)
+}
+
+struct Root;
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, _: u32, headers: usize, body: usize, _: usize) {
+        (SCRIPT.get().call_response)(headers, body);
+    }
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, _: usize) -> bool {
+        self.register_shared_queue("streams");
+        (SCRIPT.get().configure)()
+    }
+
+    fn on_queue_ready(&mut self, queue: u32) {
+        while let Some(item) = self.dequeue_shared_queue(queue).unwrap() {
+            (SCRIPT.get().told_of)(u32::from_le_bytes(item.try_into().unwrap()));
+        }
+    }
+
+    fn on_tick(&mut self) {
+        (SCRIPT.get().tick)();
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+
+    fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Stream(context_id)))
+    }
+}
+
+struct Stream(u32);
+
+impl Context for Stream {
+    fn on_done(&mut self) -> bool {
+        note("done");
+        true
+    }
+}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        (SCRIPT.get().request_headers)(self.0)
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        (SCRIPT.get().response_headers)(self.0)
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        (SCRIPT.get().response_body)(self.0, size, end_of_stream)
+    }
+
+    fn on_log(&mut self) {
+        note("log");
+        (SCRIPT.get().log)();
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        note("delete");
+    }
+}
+
+/// A getter as the ABI has it. The SDK's would panic where there is no map.
+fn header(map: MapType, name: &str) -> String {
+    match host(|host| host.header(map, name)) {
+        Ok(value) => String::from_utf8_lossy(&value).into_owned(),
+        Err(status) => format!("{status:?}"),
+    }
+}

@@ -1,0 +1,111 @@
+//! What the module sees of headers, bodies and properties, and when (`Context::getMap`, `getBuffer`, `getProperty`).
+
+use proxy_wasm::types::{BufferType, MapType, Status};
+
+use super::Host;
+use super::headers::Headers;
+
+impl Host {
+    /// The map as getters see it; None where Envoy has none at this point.
+    fn map(&self, map: MapType) -> Option<&Headers> {
+        match map {
+            MapType::HttpRequestHeaders => self.streams.get(&self.context())?.visible_request(),
+            MapType::HttpResponseHeaders => self.streams.get(&self.context())?.visible_response(),
+            MapType::HttpCallResponseHeaders => self.calls.delivering.as_ref().map(|(headers, _)| headers),
+            _ => None,
+        }
+    }
+
+    /// `proxy_get_header_map_value`. Without a map it is `BadArgument`, at which the SDK panics, but not while the access
+    /// log is written.
+    pub fn header(&self, map: MapType, name: &str) -> Result<Vec<u8>, Status> {
+        let logging = self.streams.get(&self.context()).is_some_and(|stream| stream.is_logging);
+        let missing = if logging { Status::NotFound } else { Status::BadArgument };
+        self.map(map).ok_or(missing)?.get(name).map(<[u8]>::to_vec).ok_or(Status::NotFound)
+    }
+
+    /// `proxy_get_header_map_pairs`: empty where there is no map.
+    pub fn all_headers(&self, map: MapType) -> Headers {
+        self.map(map).cloned().unwrap_or_default()
+    }
+
+    /// The map as setters see it.
+    pub fn change_headers(&mut self, map: MapType, change: impl FnOnce(&mut Headers)) -> Result<(), Status> {
+        let context = self.context();
+        let stream = self.streams.get_mut(&context).ok_or(Status::BadArgument)?;
+        let headers = match map {
+            MapType::HttpRequestHeaders => stream.writable_request(),
+            MapType::HttpResponseHeaders => stream.writable_response(),
+            _ => None,
+        };
+        change(headers.ok_or(Status::BadArgument)?);
+        if map == MapType::HttpResponseHeaders && stream.headers_were_sent() {
+            self.violation_on(context, "response headers changed after they were sent");
+        }
+        Ok(())
+    }
+
+    /// `proxy_get_buffer_bytes`: what there is of the range. A range that is not there is empty, not an error.
+    pub fn buffer(&self, buffer: BufferType, start: usize, max_size: usize) -> Result<Vec<u8>, Status> {
+        let bytes: &[u8] = match buffer {
+            BufferType::HttpRequestBody | BufferType::VmConfiguration => &[],
+            BufferType::HttpResponseBody => {
+                self.streams.get(&self.context()).and_then(|stream| stream.visible_body()).unwrap_or_default()
+            }
+            BufferType::HttpCallResponseBody => {
+                self.calls.delivering.as_ref().map(|(_, body)| body.as_slice()).ok_or(Status::NotFound)?
+            }
+            BufferType::PluginConfiguration => self.vm.configuration.as_deref().ok_or(Status::NotFound)?,
+            _ => return Err(Status::NotFound),
+        };
+        let end = start.saturating_add(max_size).min(bytes.len());
+        Ok(bytes.get(start..end).unwrap_or_default().to_vec())
+    }
+
+    /// `proxy_set_buffer_bytes`. Only whole bodies can be replaced, and only a body that is there: a response without one
+    /// cannot be given one. (`Buffer::copyFrom`; measured)
+    pub fn change_buffer(&mut self, buffer: BufferType, start: usize, size: usize, data: &[u8]) -> Result<(), Status> {
+        if buffer != BufferType::HttpResponseBody {
+            return Err(Status::BadArgument);
+        }
+        let context = self.context();
+        let body =
+            self.streams.get_mut(&context).and_then(|stream| stream.writable_body()).ok_or(Status::BadArgument)?;
+        match (start, size) {
+            (0, 0) => body.splice(..0, data.iter().copied()).for_each(drop),
+            (0, size) if size >= body.len() => *body = data.to_vec(),
+            (start, _) if start != 0 && start >= body.len() => body.extend_from_slice(data),
+            _ => return Err(Status::BadArgument),
+        }
+        let limit = self.settings.buffer_limit;
+        if self.stream(context).holds_more_than(limit) {
+            // It answers 500 at once and calls the module while it runs, where the SDK panics (measured).
+            self.violation_on(context, "a held body made larger than the buffer limit: Envoy dies");
+        }
+        Ok(())
+    }
+
+    /// `proxy_get_property`; the path's parts are separated by NUL. What tells of the request is there as long as its
+    /// headers are (measured).
+    pub fn property(&self, path: &[u8]) -> Result<Vec<u8>, Status> {
+        let pseudo_header = match path {
+            b"request\0host" => ":authority",
+            b"request\0method" => ":method",
+            b"request\0path" => ":path",
+            b"request\0scheme" => ":scheme",
+            _ => {
+                let state = self.streams.get(&self.context()).and_then(|stream| stream.filter_state.get(path));
+                return state.or_else(|| self.properties.get(path)).cloned().ok_or(Status::NotFound);
+            }
+        };
+        let value = self.map(MapType::HttpRequestHeaders).and_then(|headers| headers.get(pseudo_header));
+        value.map(<[u8]>::to_vec).ok_or(Status::NotFound)
+    }
+
+    /// `proxy_set_property`: filter state of the stream. The root context has none.
+    pub fn set_property(&mut self, path: Vec<u8>, value: Vec<u8>) -> Result<(), Status> {
+        let context = self.context();
+        self.streams.get_mut(&context).ok_or(Status::NotFound)?.filter_state.insert(path, value);
+        Ok(())
+    }
+}

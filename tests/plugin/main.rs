@@ -1,0 +1,15 @@
+//! The plugin as Envoy drives it: the real adapter and the real SDK, linked natively against a host that behaves like
+//! Envoy ([`host`]).
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test that meets the unexpected has failed"
+)]
+
+mod host;
+mod miss;
