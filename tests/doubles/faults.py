@@ -12,14 +12,15 @@ class Effect(enum.Enum):
     """What happens in place of the operation's answer."""
 
     ANSWER = "an error is answered"
+    RAW = "these bytes are answered and the connection is closed"
     RESET = "the connection is reset and nothing is done"
     RESET_AFTER = "the operation is carried out, then the connection is reset"
     STALL = "nothing is ever answered"
     SWALLOW = "200 is answered and nothing is done"
 
 
-SILENT = frozenset({Effect.RESET, Effect.RESET_AFTER, Effect.STALL})
-"""Effects that leave a request without an answer."""
+UNANSWERED = frozenset({Effect.RAW, Effect.RESET, Effect.RESET_AFTER, Effect.STALL})
+"""Effects that leave a request without an answer of S3's."""
 
 
 @dataclass
@@ -31,6 +32,7 @@ class Fault:
     effect: Effect
     times: int
     error: S3Error | None = None
+    raw: bytes = b""
 
 
 class Faults:

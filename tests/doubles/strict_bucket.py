@@ -18,7 +18,7 @@ from xml.sax.saxutils import escape
 
 from stack import Credentials
 
-from .faults import SILENT, Effect, Fault, Faults
+from .faults import UNANSWERED, Effect, Fault, Faults
 from .s3 import sigv4
 from .s3.answers import Answer, document, error_answer, serialize
 from .s3.errors import S3Error, access_denied, no_such_key, not_implemented, precondition_failed
@@ -114,6 +114,10 @@ class StrictBucket(Server):
         error = S3Error(status, code, f"Injected {code}.")
         self._faults.arm(Fault(operation, key, Effect.ANSWER, times, error))
 
+    def raw(self, operation: str, key: str | None, data: bytes, times: int = 1) -> None:
+        """Any bytes as the answer, then the end of the connection."""
+        self._faults.arm(Fault(operation, key, Effect.RAW, times, raw=data))
+
     def swallow(self, operation: str, key: str | None = None, times: int = 1) -> None:
         """Says 200 and stores nothing."""
         self._faults.arm(Fault(operation, key, Effect.SWALLOW, times))
@@ -136,17 +140,15 @@ class StrictBucket(Server):
             answer = self._carry_out(call, fault)
         except S3Error as error:
             call.code, answer = error.code, error_answer(error)
-        silent = fault is not None and fault.effect in SILENT
-        call.status = None if silent else answer.status
+        if fault is not None and fault.effect in UNANSWERED:
+            self.requests.add(call)
+            await self._misbehave(fault, writer)
+            return False
+        call.status = answer.status
         self.requests.add(call)
-        if not silent:
-            writer.write(serialize(answer, head=request.method == "HEAD"))
-            await writer.drain()
-        elif fault.effect is Effect.STALL:
-            await asyncio.Event().wait()
-        else:
-            reset(writer)
-        return not silent
+        writer.write(serialize(answer, head=request.method == "HEAD"))
+        await writer.drain()
+        return True
 
     def _identify(self, call: Call) -> None:
         """Who asks for what. Requests are path-style; any other Host names another bucket."""
@@ -172,6 +174,15 @@ class StrictBucket(Server):
         if len(call.key.encode()) > MAX_KEY_BYTES:
             raise S3Error(400, "KeyTooLongError", "Your key is too long", Size=str(len(call.key.encode())))
         return self._operations[call.operation](self, call)
+
+    async def _misbehave(self, fault: Fault, writer: asyncio.StreamWriter) -> None:
+        if fault.effect is Effect.RAW:
+            writer.write(fault.raw)
+            await writer.drain()
+        elif fault.effect is Effect.STALL:
+            await asyncio.Event().wait()
+        else:
+            reset(writer)
 
     def _authorize(self, call: Call) -> None:
         reads = call.access_key == self.reader.access_key

@@ -303,6 +303,8 @@ def test_faults_strike_as_often_as_told(bucket: StrictBucket) -> None:
     assert put(bucket, "b").status == put(bucket, "a").status == 200
     bucket.swallow("PutObject", "c")
     assert (put(bucket, "c").status, bucket.get("c")[0]) == (200, 404)
+    bucket.raw("PutObject", "r", b"HTTP/1.1 299 Odd\r\n\r\n")
+    assert (put(bucket, "r").status, bucket.get("r")[0]) == (299, 404)
     bucket.reset("PutObject", "d", after=True)
     with pytest.raises(ConnectionResetError):
         put(bucket, "d")

@@ -1,0 +1,127 @@
+"""A whole site: edge and signer, the store behind them and the origin beside them."""
+
+from __future__ import annotations
+
+import copy
+import re
+import socket
+import time
+import urllib.request
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from doubles import ScriptedOrigin, StrictBucket
+from stack import SeaweedFS, Stack
+from stack.render import named
+
+from .client import Answer, Connection, Headers, ask, target_of
+
+PUBLIC_URL = "https://old.example.com/files"
+"""Where clients of the `/public/` rule reach the origin themselves. Nobody asks it here."""
+
+WAIT = "5s"
+"""Short enough to see it elapse, long enough for fifty clients at once on a busy machine."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a test talks to and looks into."""
+
+    stack: Stack
+    store: SeaweedFS | StrictBucket
+    origin: ScriptedOrigin
+
+    def ask(
+        self, target: str | bytes, method: str = "GET", headers: Headers = (), body: bytes = b""
+    ) -> Answer:
+        return ask(self.stack.url, target, method, headers, body)
+
+    def open(self) -> Connection:
+        """A connection to the edge, for a test that has something to do while it waits."""
+        return Connection(self.stack.url)
+
+    def follow(self, redirect: Answer, method: str = "GET", headers: Headers = ()) -> Answer:
+        """Requests what a 302 points to, once."""
+        assert redirect.status == 302, redirect
+        return self.ask(target_of(redirect.header("location") or ""), method, headers)
+
+    def stored(self, path: str) -> bytes | None:
+        """What the bucket holds under a plain path, None if nothing."""
+        status, _, body = self.store.get(path[1:])
+        return body if status == 200 else None
+
+    def assert_module_healthy(self) -> None:
+        """No worker's VM has ever panicked, trapped or been replaced."""
+        log = self.stack.edge.log_path.read_text(errors="replace")
+        assert not re.search("panicked|Uncaught|VM failed|Function:", log), log[-4000:]
+        failures = {
+            name: value for name, value in self.stats("wasm").items() if re.search("fail|reload", name)
+        }
+        assert not any(failures.values()), failures
+
+    def wait_until_held(self, path: str, count: int) -> None:
+        """Waits until the bucket has denied `count` requests for a path and the filter holds all of them."""
+        self.store.requests.wait(lambda call: call.key == path[1:], count)
+        deadline = time.monotonic() + 10
+        while self.stats("cluster.bucket.upstream_rq_active")["cluster.bucket.upstream_rq_active"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def stats(self, contains: str) -> dict[str, int]:
+        """The edge's counters and gauges."""
+        with urllib.request.urlopen(f"{self.stack.edge.admin}/stats?filter={contains}", timeout=10) as answer:
+            lines = (line.rpartition(": ") for line in answer.read().decode().splitlines())
+            return {name: int(value) for name, _, value in lines if value.isdigit()}
+
+
+def start_on_strict_bucket(
+    run_dir: Path, store: StrictBucket, origin: ScriptedOrigin, **options: Any
+) -> Stack:
+    """One worker, so that single flight is exact, and a rule for each thing that a rule can say."""
+    options = {"workers": 1, "plugin": plugin(origin), "edit_edge": _add_dead_cluster, **options}
+    return Stack(run_dir, origin=origin.url, store=store, **options)
+
+
+def plugin(origin: ScriptedOrigin) -> dict[str, Any]:
+    """A merge patch over the plugin's configuration as it is shipped."""
+    working = {"cluster": "origin", "authority": origin.authority}
+    origins = {
+        "dead": {**working, "cluster": "dead"},
+        "impatient": {**working, "timeout": "1s"},
+        "prefixed": {**working, "path_prefix": "/old%20site/v1"},
+        "public": {**working, "public_url": PUBLIC_URL},
+        "working": working,
+    }
+    rules = [
+        {"prefix": "/403-is-a-miss/", "origins": ["working"], "on_403": "miss"},
+        {"prefix": "/403-is-no-miss/", "origins": ["working"], "on_403": "ignore"},
+        {"prefix": "/backed-up/", "origins": ["dead", "working"]},
+        {"prefix": "/dead/", "origins": ["dead"]},
+        {"prefix": "/impatient/", "origins": ["impatient"]},
+        {"prefix": "/prefixed/", "origins": ["prefixed"]},
+        {"prefix": "/public/", "origins": ["public"], "too_large": "origin"},
+        {"prefix": "/unmirrored/", "mirror": False},
+        {"prefix": "/", "origins": ["working"], "too_large": "error"},
+    ]
+    return {"origin": None, "origins": origins, "rules": rules, "wait": WAIT}
+
+
+def error_code(answer: Answer) -> str | None:
+    """The `<Code>` of an S3 error document."""
+    assert answer.header("content-type") == "application/xml", answer
+    return ElementTree.fromstring(answer.body).findtext("Code")
+
+
+def _add_dead_cluster(edge: dict[str, Any]) -> None:
+    """A cluster on whose port nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    clusters = edge["static_resources"]["clusters"]
+    dead = copy.deepcopy(named(clusters, "origin"))
+    dead["name"] = dead["load_assignment"]["cluster_name"] = "dead"
+    endpoint = dead["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+    endpoint["address"]["socket_address"]["port_value"] = port
+    clusters.append(dead)

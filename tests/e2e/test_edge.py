@@ -1,0 +1,126 @@
+"""The edge around the filter: CORS, methods, sub-resources, listings, and what the log says."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from .conftest import Unique
+from .site import Site, error_code
+
+BODY = b"an object\n"
+FROM_A_BROWSER = [("origin", "https://shop.example.com")]
+
+
+@pytest.mark.parametrize(("under", "status"), [("", 302), ("", 404), ("/dead", 502), ("/unmirrored", 404)])
+def test_every_answer_has_its_cors_headers(strict: Site, unique: Unique, under: str, status: int) -> None:
+    """The CORS filter stands behind this one on the way back, so made answers have to pass through it."""
+    path = unique(under=under)
+    if status == 302:
+        strict.origin.put(path, BODY)
+    answer = strict.ask(path, headers=FROM_A_BROWSER)
+    assert answer.status == status
+    assert answer.header("access-control-allow-origin") == "https://shop.example.com"
+    if status == 302:
+        hit = strict.follow(answer, headers=FROM_A_BROWSER)
+        assert hit.header("access-control-allow-origin") == "https://shop.example.com"
+
+
+def test_a_preflight_is_answered_by_the_edge(site: Site, unique: Unique) -> None:
+    path = unique()
+    preflight = [*FROM_A_BROWSER, ("access-control-request-method", "GET")]
+    answer = site.ask(path, "OPTIONS", preflight)
+    assert (answer.status, answer.header("access-control-allow-methods")) == (200, "GET, HEAD")
+    assert site.origin.count(path) == 0
+
+
+@pytest.mark.parametrize("method", ["DELETE", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"])
+def test_only_get_and_head_are_let_through(strict: Site, unique: Unique, method: str) -> None:
+    path = unique()
+    strict.store.put(path[1:], BODY)
+    body = b"evil" if method in ("PATCH", "POST", "PUT") else b""
+    answer = strict.ask(path, method, body=body)
+    assert (answer.status, answer.header("allow")) == (405, "GET, HEAD")
+    assert_reached_nobody(strict, path)
+    assert strict.stored(path) == BODY
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "acl",
+        "acl=",
+        "ACL",
+        "%61cl",
+        "a=b&acl",
+        "a=b&%61cl",
+        "attributes",
+        "list-type=2",
+        "partNumber=1",
+        "response-content-type=text/html",
+        "tagging",
+        "torrent",
+        "uploadId=1",
+        "uploads",
+        "versionId=1",
+        "versions",
+        "X-Amz-Signature=1",
+    ],
+)
+def test_sub_resources_are_refused(strict: Site, unique: Unique, query: str) -> None:
+    path = unique()
+    answer = strict.ask(f"{path}?{query}")
+    assert (answer.status, answer.outcome, error_code(answer)) == (403, None, "AccessDenied")
+    assert_reached_nobody(strict, path)
+
+
+@pytest.mark.parametrize("target", ["/", "//", "/%2F", "/?", "/?prefix=a", "/?delimiter=/&prefix="])
+def test_the_bucket_is_never_listed(site: Site, unique: Unique, target: str) -> None:
+    site.store.put(unique("listed")[1:], BODY)
+    answer = site.ask(target)
+    assert (answer.status, answer.outcome) == (302, None)
+    assert (answer.header("location") or "").partition("?")[0].endswith("/index.html")
+    assert b"listed" not in answer.body
+    assert b"ListBucketResult" not in answer.body
+
+
+@pytest.mark.parametrize("target", ["/?list-type=2", "/?uploads", "/?location", "/?policy"])
+def test_the_bucket_s_own_sub_resources_are_refused(site: Site, target: str) -> None:
+    assert site.ask(target).status == 403
+
+
+def test_a_hit_is_the_bucket_s_own_answer(strict: Site, unique: Unique) -> None:
+    path = unique()
+    strict.store.put(path[1:], BODY, {"content-type": "text/plain", "x-amz-meta-a": "b"})
+    hit = strict.ask(path)
+    assert (hit.status, hit.body, hit.outcome) == (200, BODY, None)
+    assert (hit.header("content-type"), hit.header("x-amz-meta-a")) == ("text/plain", "b")
+    assert "x-envoy-upstream-service-time" not in hit.names
+
+
+def test_the_access_log_has_the_outcome_and_no_query(strict: Site, unique: Unique) -> None:
+    path = unique()
+    strict.origin.put(path, BODY)
+    strict.ask(f"{path}?token=private")
+    line = wait_for_line(strict, path)
+    assert (line["status"], line["outcome"], line["path"]) == (302, "stored", path)
+    assert "private" not in json.dumps(line)
+    assert "private" not in strict.stack.edge.log_path.read_text()
+
+
+def wait_for_line(site: Site, path: str) -> dict[str, object]:
+    """Envoy writes its access log in batches."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        for line in site.stack.edge.access_log_path.read_text().splitlines():
+            if path in line and line.endswith("}"):
+                return json.loads(line)
+        time.sleep(0.05)
+    raise AssertionError(f"{path} is not in the access log")
+
+
+def assert_reached_nobody(site: Site, path: str) -> None:
+    assert site.origin.count(path) == 0
+    assert site.store.requests.matching(lambda call: call.key == path[1:]) == []

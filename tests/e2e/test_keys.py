@@ -1,0 +1,180 @@
+"""One key, however it is spelled: the origin, the signature, the store and the client agree on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote, unquote_to_bytes
+
+import pytest
+
+from .conftest import Unique
+from .site import Site
+
+BODY = b"an object with an odd name\n"
+
+
+@dataclass(frozen=True)
+class Name:
+    """A name as a client may write it, and its canonical encoding."""
+
+    written: str
+    canonical: str
+
+    @property
+    def key(self) -> str:
+        return unquote_to_bytes(self.canonical).decode()
+
+
+HOSTILE = [
+    Name("plain.txt", "plain.txt"),
+    Name("with%20space.txt", "with%20space.txt"),
+    Name("%20leading%20and%20trailing%20", "%20leading%20and%20trailing%20"),
+    Name("a+b", "a%2Bb"),
+    Name("a%2Bb", "a%2Bb"),
+    Name("a%2bb", "a%2Bb"),
+    Name("dir%2Ffile", "dir/file"),
+    Name("a%252Fb", "a%252Fb"),
+    Name("100%25", "100%25"),
+    Name("100%2525", "100%2525"),
+    Name("it's", "it%27s"),
+    Name("%22quoted%22", "%22quoted%22"),
+    Name('"quoted"', "%22quoted%22"),
+    Name("%3Ctag%3E", "%3Ctag%3E"),
+    Name("%C3%A4%E2%82%AC.txt", "%C3%A4%E2%82%AC.txt"),
+    Name("%c3%a4%e2%82%ac.txt", "%C3%A4%E2%82%AC.txt"),
+    Name("a%CC%88", "a%CC%88"),
+    Name("%F0%9F%AA%9E", "%F0%9F%AA%9E"),
+    Name("a//b", "a//b"),
+    Name("a%2F/b", "a//b"),
+    Name("a..b", "a..b"),
+    Name("...", "..."),
+    Name(".hidden", ".hidden"),
+    Name("%2ehidden", ".hidden"),
+    Name("dot.", "dot."),
+    Name("~", "~"),
+    Name("%7E", "~"),
+    Name("@:;", "%40%3A%3B"),
+    Name("&=$,", "%26%3D%24%2C"),
+    Name("*()!", "%2A%28%29%21"),
+    Name("%23hash", "%23hash"),
+    Name("%3Fquestion", "%3Fquestion"),
+    Name("a%5Cb", "a%5Cb"),
+    Name("a\\b", "a%5Cb"),
+    Name("[a]{b}|^`", "%5Ba%5D%7Bb%7D%7C%5E%60"),
+    Name("%41%62", "Ab"),
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=lambda name: ascii(name.written))
+def test_a_hostile_name_is_one_key_for_everybody(site: Site, unique: Unique, name: Name) -> None:
+    folder = unique("")
+    written, canonical = folder + name.written, folder + name.canonical
+    site.origin.put(canonical, BODY, {"Content-Type": "text/plain"})
+
+    miss = site.ask(written)
+    assert (miss.status, miss.outcome, miss.header("location")) == (302, "stored", canonical)
+    for spelling in (written, canonical):
+        hit = site.ask(spelling)
+        assert (hit.status, hit.body, hit.header("content-type")) == (200, BODY, "text/plain")
+    assert site.origin.count(canonical) == 1
+    assert site.stored(folder + name.key) == BODY
+
+
+def test_a_name_that_ends_in_a_slash_is_a_key_like_any_other(strict: Site, unique: Unique) -> None:
+    """Not on SeaweedFS, which takes it for a directory and drops the content."""
+    path = unique("trailing/")
+    strict.origin.put(path, BODY)
+    assert strict.follow(strict.ask(path)).body == BODY
+    assert strict.stored(path) == BODY
+
+
+def test_a_name_that_begins_with_slashes_stays_on_the_host(strict: Site, unique: Unique) -> None:
+    path = f"/{unique('picture.jpg')}"
+    strict.origin.put(path, BODY)
+    miss = strict.ask(path)
+    assert (miss.status, miss.header("location")) == (302, f"/.{path}")
+    assert strict.follow(miss).body == BODY
+    assert strict.stored(path) == BODY
+    assert strict.origin.count(path) == 1
+
+
+@pytest.mark.parametrize("character", ["k", "ä", "€"])
+def test_a_key_of_1024_bytes_is_mirrored(site: Site, unique: Unique, character: str) -> None:
+    """In segments, because SeaweedFS takes a segment for a file name, of 255 bytes at most."""
+    segment = character * (150 // len(character.encode())) + "/"
+    key = unique("")[1:]
+    while len((key + segment).encode()) < 1024:
+        key += segment
+    key += "x" * (1024 - len(key.encode()))
+    path = "/" + quote(key)
+    site.origin.put(path, BODY)
+    assert site.follow(site.ask(path)).body == BODY
+    assert site.stored(f"/{key}") == BODY
+
+
+def test_a_key_of_1025_bytes_is_the_bucket_s_business(strict: Site, unique: Unique) -> None:
+    folder = unique("")
+    path = folder + "k" * (1025 - len(folder[1:]))
+    strict.origin.put(path, BODY)
+    answer = strict.ask(path)
+    assert (answer.status, answer.outcome) == (400, None)
+    assert b"<Code>KeyTooLongError</Code>" in answer.body
+    assert strict.origin.count(path) == 0
+
+
+DOT_SEGMENTS = [
+    "../up",
+    "./here",
+    "a/../b",
+    "a/./b",
+    "a/..",
+    "a/.",
+    "a/%2e%2e/b",
+    "a/.%2E/b",
+    "a/%2e/b",
+    "a%2F..%2Fb",
+    "a%2f%2e%2e%2fb",
+    "a/..%5Cb",
+    "a%5c..%5cb",
+    "a\\..\\b",
+    "..",
+    "%2e%2e",
+]
+
+
+@pytest.mark.parametrize("name", DOT_SEGMENTS)
+def test_dot_segments_reach_nobody(site: Site, unique: Unique, name: str) -> None:
+    folder = unique("")
+    answer = site.ask(folder + name)
+    assert (answer.status, answer.outcome) == (400, None)
+    assert b"<Code>InvalidURI</Code>" in answer.body
+    mark = folder.strip("/")
+    assert site.origin.requests.matching(lambda request: mark in request.line) == []
+
+
+NO_KEYS = [
+    b"%00",
+    b"%1B",
+    b"%C0%AF",
+    b"%C3",
+    b"%ED%A0%80",
+    b"%FF",
+    b"100%",
+    b"a%0Ab",
+    b"a%0d%0ab",
+    b"a%2",
+    b"a%7Fb",
+    b"a%zz",
+    "\u00e4".encode(),
+]
+
+
+@pytest.mark.parametrize("name", NO_KEYS)
+def test_what_is_no_key_is_never_mirrored(site: Site, unique: Unique, name: bytes) -> None:
+    """The answer is the bucket's, or Envoy's own; the filter has no part in it."""
+    folder = unique("")
+    answer = site.ask(folder.encode() + name)
+    assert (answer.status // 100, answer.outcome) == (4, None)
+    assert "location" not in answer.names
+    mark = folder.strip("/")
+    assert site.origin.requests.matching(lambda request: mark in request.line) == []

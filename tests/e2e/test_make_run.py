@@ -1,0 +1,221 @@
+"""What `make run` starts, as a stranger meets it: it fills, says what is wrong, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from doubles import ScriptedOrigin
+from stack.children import free_ports
+from stack.render import CHECKOUT
+
+from .client import ask
+from .conftest import Unique
+
+BODY = b"an object\n"
+START_TIMEOUT = 60
+
+
+class Run:
+    """One `python -m stack`, with a temporary directory of its own."""
+
+    def __init__(self, temporary: Path, **variables: str) -> None:
+        self.port = free_ports(1)[0]
+        environment = {"PATH": os.environ["PATH"], "TMPDIR": str(temporary), "PYTHONPATH": "tests"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "stack"],
+            cwd=CHECKOUT,
+            env={**environment, "PORT": str(self.port), **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def wait_until_ready(self) -> None:
+        self.read_until(f"ready {self.url}/")
+
+    def read_until(self, expected: str) -> list[str]:
+        """The lines that it prints up to and with the expected one."""
+        assert self.process.stdout
+        lines: list[str] = []
+        for line in self.process.stdout:
+            lines.append(line.rstrip("\n"))
+            if lines[-1] == expected:
+                return lines
+        raise AssertionError(f"it ended without {expected!r}: {lines} {self.process.communicate()}")
+
+    def end(self) -> tuple[int, str, str]:
+        """Exit code and what it still said, once it has ended by itself."""
+        out, err = self.process.communicate(timeout=START_TIMEOUT)
+        return self.process.returncode, out, err
+
+    def children(self) -> list[int]:
+        return [pid for pid, parent in _processes() if parent == self.process.pid]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    runs: list[Run] = []
+
+    def start(**variables: str) -> Run:
+        runs.append(Run(tmp_path, **variables))
+        return runs[-1]
+
+    yield start
+    for each in runs:
+        if each.process.poll() is None:
+            each.process.kill()
+        each.process.communicate()
+
+
+def test_it_fills_from_the_origin_of_your_choice_and_ctrl_c_leaves_nothing(
+    run: Callable[..., Run], origin: ScriptedOrigin, unique: Unique, tmp_path: Path
+) -> None:
+    path = unique("picture.jpg")
+    origin.put(path, BODY, {"Content-Type": "image/jpeg"})
+    running = run(ORIGIN=origin.url, BUCKET="another-bucket", WORKERS="1")
+    running.wait_until_ready()
+
+    miss = ask(running.url, path)
+    assert (miss.status, miss.header("location"), miss.outcome) == (302, path, "stored")
+    hit = ask(running.url, path)
+    assert (hit.status, hit.body, hit.header("content-type")) == (200, BODY, "image/jpeg")
+    assert origin.count(path) == 1
+
+    children = running.children()
+    assert len(children) >= 3
+    running.process.send_signal(signal.SIGINT)
+    code, _, err = running.end()
+    assert (code, err) == (0, "")
+    assert_gone(children)
+    assert list(tmp_path.iterdir()) == []
+    assert is_free(running.port)
+
+
+def test_the_sample_origin_shows_who_is_asked(run: Callable[..., Run]) -> None:
+    running = run()
+    running.wait_until_ready()
+    assert ask(running.url, "/index.html").status == 302
+    page = ask(running.url, "/index.html")
+    assert (page.status, page.header("content-type")) == (200, "text/html; charset=utf-8")
+    assert b".svg" in page.body
+    shown = running.read_until("edge: 200 /index.html")
+    assert shown.count("origin: GET /index.html") == 1
+    assert "edge: 302 stored /index.html" in shown
+    running.process.send_signal(signal.SIGTERM)
+    assert running.end()[0] == 0
+
+
+def test_not_even_a_kill_leaves_a_process_behind(run: Callable[..., Run], origin: ScriptedOrigin) -> None:
+    running = run(ORIGIN=origin.url)
+    running.wait_until_ready()
+    children = running.children()
+    assert len(children) >= 3
+    running.process.kill()
+    running.end()
+    assert_gone(children)
+
+
+def test_it_says_which_child_has_died(run: Callable[..., Run], origin: ScriptedOrigin) -> None:
+    running = run(ORIGIN=origin.url)
+    running.wait_until_ready()
+    children = running.children()
+    (edge,) = [pid for pid in children if "edge" in _command(pid)]
+    os.kill(edge, signal.SIGKILL)
+    code, _, err = running.end()
+    assert (code, "Envoy (edge) has ended" in err) == (1, True)
+    assert_gone(children)
+
+
+def test_a_taken_port_is_one_clear_line(run: Callable[..., Run], origin: ScriptedOrigin) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        code, _, err = run(ORIGIN=origin.url, PORT=str(port)).end()
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert str(port) in err
+    assert "PORT" in err
+
+
+def test_wrong_variables_are_all_named_with_what_is_allowed(run: Callable[..., Run], tmp_path: Path) -> None:
+    wrong = {
+        "BUCKET": "No Bucket",
+        "CONFIG": str(tmp_path / "missing.json"),
+        "EXPOSED": "sideways",
+        "ORIGIN": "files.example.com",
+        "PORT": "70000",
+        "S3_ENDPOINT": "127.0.0.1:9000",
+        "WIRING": "transparent",
+        "WORKERS": "none",
+    }
+    code, out, err = run(**wrong).end()
+    assert code == 1
+    for name, value in wrong.items():
+        assert f"{name}={value}" in err
+    assert err.count("allowed") >= len(wrong)
+    assert "Traceback" not in out + err
+
+
+def test_a_wrong_configuration_shows_every_problem(
+    run: Callable[..., Run], origin: ScriptedOrigin, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"wait": "soon", "limits": {"part_size": 5}, "colour": "blue"}))
+    code, out, err = run(ORIGIN=origin.url, CONFIG=str(config)).end()
+    assert code == 1
+    for path in ("$.wait", "$.limits.part_size", "$.colour"):
+        assert path in err
+    assert "Traceback" not in out + err
+
+
+def assert_gone(pids: list[int]) -> None:
+    deadline = time.monotonic() + 10
+    while left := [pid for pid in pids if _is_running(pid)]:
+        assert time.monotonic() < deadline, [_command(pid) for pid in left]
+        time.sleep(0.02)
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def _processes() -> Iterator[tuple[int, int]]:
+    """Every process and its parent."""
+    for directory in Path("/proc").iterdir():
+        if directory.name.isdigit():
+            try:
+                fields = (directory / "stat").read_text().rpartition(")")[2].split()
+            except OSError:  # It has ended meanwhile.
+                continue
+            yield int(directory.name), int(fields[1])
+
+
+def _is_running(pid: int) -> bool:
+    """A zombie that waits for its new parent has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,105 @@
+"""The signer, asked directly: whoever reaches it may do what a fill does, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from .client import Answer, Headers, ask
+from .conftest import Unique
+from .site import Site
+
+IF_ABSENT = [("if-none-match", "*")]
+
+
+def sign(site: Site, method: str, target: str, headers: Headers = (), body: bytes = b"") -> Answer:
+    return ask(site.stack.signer.url, target, method, headers, body)
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "headers"),
+    [
+        ("HEAD", "", []),
+        ("PUT", "", IF_ABSENT),
+        ("POST", "?uploads", []),
+        ("POST", "?uploads=", []),
+        ("PUT", "?partNumber=1&uploadId=unknown", []),
+        ("POST", "?uploadId=unknown", IF_ABSENT),
+        ("DELETE", "?uploadId=unknown", []),
+    ],
+)
+def test_what_a_fill_needs_is_signed(
+    strict: Site, unique: Unique, method: str, query: str, headers: Headers
+) -> None:
+    path = unique()
+    sign(strict, method, f"/mirror{path}{query}", headers)
+    (call,) = strict.store.requests.matching(lambda call: call.key == path[1:])
+    assert call.access_key == strict.store.writer.access_key
+    assert call.code in ("", "NoSuchKey", "NoSuchUpload")
+
+
+def test_a_put_never_overwrites(strict: Site, unique: Unique) -> None:
+    path = unique()
+    assert sign(strict, "PUT", f"/mirror{path}", IF_ABSENT, b"first").status == 200
+    assert sign(strict, "PUT", f"/mirror{path}", IF_ABSENT, b"second").status == 412
+    assert strict.stored(path) == b"first"
+
+
+REFUSED = {
+    "a body for HEAD's query": ("HEAD", "/mirror/KEY?versionId=1", []),
+    "a complete that may overwrite": ("POST", "/mirror/KEY?uploadId=1", []),
+    "a condition that is another": ("PUT", "/mirror/KEY", [("if-none-match", '"etag"')]),
+    "a copy": ("PUT", "/mirror/KEY", [*IF_ABSENT, ("x-amz-copy-source", "/mirror/other")]),
+    "a copy of a part": (
+        "PUT",
+        "/mirror/KEY?partNumber=1&uploadId=1",
+        [("x-amz-copy-source", "/mirror/other")],
+    ),
+    "a delete": ("DELETE", "/mirror/KEY", []),
+    "a dot segment": ("PUT", "/mirror/../other/KEY", IF_ABSENT),
+    "a dot segment at the end": ("HEAD", "/mirror/KEY/..", []),
+    "a dot segment behind a backslash": ("PUT", "/mirror/a\\..\\KEY", IF_ABSENT),
+    "a dot segment, encoded": ("PUT", "/mirror/%2e%2E/other/KEY", IF_ABSENT),
+    "a get": ("GET", "/mirror/KEY", []),
+    "a grant": ("PUT", "/mirror/KEY", [*IF_ABSENT, ("x-amz-grant-read", "uri=all")]),
+    "a listing": ("GET", "/mirror/?list-type=2&prefix=KEY", []),
+    "a listing of uploads": ("GET", "/mirror/?uploads&prefix=KEY", []),
+    "a part with more in its query": ("PUT", "/mirror/KEY?partNumber=1&uploadId=1&acl", []),
+    "a public acl": ("PUT", "/mirror/KEY", [*IF_ABSENT, ("x-amz-acl", "public-read")]),
+    "a put of an acl": ("PUT", "/mirror/KEY?acl", IF_ABSENT),
+    "a put of an acl, encoded": ("PUT", "/mirror/KEY?%61cl", IF_ABSENT),
+    "a put that may overwrite": ("PUT", "/mirror/KEY", []),
+    "a redirect": ("PUT", "/mirror/KEY", [*IF_ABSENT, ("x-amz-website-redirect-location", "/x")]),
+    "a tagging": ("PUT", "/mirror/KEY", [*IF_ABSENT, ("x-amz-tagging", "a=b")]),
+    "another bucket": ("PUT", "/other/KEY", IF_ABSENT),
+    "another bucket of a longer name": ("PUT", "/mirror2/KEY", IF_ABSENT),
+    "options": ("OPTIONS", "/mirror/KEY", []),
+    "the acl": ("HEAD", "/mirror/KEY?acl", []),
+}
+
+
+@pytest.mark.parametrize(("method", "target", "headers"), REFUSED.values(), ids=REFUSED)
+def test_anything_else_is_refused_and_reaches_no_store(
+    strict: Site, unique: Unique, method: str, target: str, headers: Headers
+) -> None:
+    mark = unique().strip("/")
+    answer = sign(strict, method, target.replace("KEY", mark), headers)
+    assert answer.status == 403
+    assert strict.store.requests.matching(lambda call: mark in call.request.line) == []
+
+
+@pytest.mark.parametrize("target", ["/", "/mirror", "/mirror/", "/mirror//", "/mirror/%2F", "/mirror/%2f/"])
+@pytest.mark.parametrize("method", ["HEAD", "PUT"])
+def test_the_bucket_itself_is_out_of_reach(strict: Site, method: str, target: str) -> None:
+    seen = len(strict.store.requests)
+    assert sign(strict, method, target, IF_ABSENT).status == 403
+    assert len(strict.store.requests) == seen
+
+
+def test_a_host_of_the_caller_s_choice_changes_nothing(strict: Site, unique: Unique) -> None:
+    path = unique()
+    assert (
+        sign(strict, "PUT", f"/mirror{path}", [*IF_ABSENT, ("x-forwarded-host", "evil.example")]).status
+        == 200
+    )
+    (put,) = strict.store.calls("PutObject", path[1:])
+    assert put.request.header("host") == strict.store.authority

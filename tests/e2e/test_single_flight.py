@@ -1,0 +1,145 @@
+"""Many clients, one missing object: one request to the origin, one PUT, the right bytes for all."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+
+from doubles import ScriptedOrigin, StrictBucket
+
+from .conftest import Unique
+from .site import Site, start_on_strict_bucket
+
+BODY = bytes(range(256)) * 64
+CLIENTS = 50
+
+
+def test_fifty_clients_of_one_missing_object_cost_one_fetch_and_one_put(strict: Site, unique: Unique) -> None:
+    path = unique()
+    strict.origin.put(path, BODY)
+    gate = strict.origin.hold(path)
+    with ExitStack() as connections:
+        clients = [connections.enter_context(strict.open()) for _ in range(CLIENTS)]
+        for client in clients:
+            client.send("GET", path)
+        strict.wait_until_held(path, CLIENTS)
+        gate.open()
+        answers = [client.receive("GET") for client in clients]
+    assert {(answer.status, answer.outcome) for answer in answers} == {(302, "stored")}
+    assert {strict.follow(answer).body for answer in answers} == {BODY}
+    assert strict.origin.count(path) == 1
+    assert len(strict.store.calls("PutObject", path[1:])) == 1
+
+
+def test_clients_with_different_questions_share_a_fill(strict: Site, unique: Unique) -> None:
+    path = unique("shared")
+    strict.origin.put(path, BODY)
+    gate = strict.origin.hold(path)
+    questions = [
+        ("GET", f"{path}?v=1", []),
+        ("GET", f"{path}?v=2", [("range", "bytes=0-9")]),
+        ("HEAD", path, []),
+        ("GET", path.replace("shared", "%73hared"), []),
+    ]
+    with ExitStack() as connections:
+        clients = [connections.enter_context(strict.open()) for _ in questions]
+        for client, (method, target, headers) in zip(clients, questions):
+            client.send(method, target, headers)
+        strict.wait_until_held(path, len(questions))
+        gate.open()
+        answers = [client.receive(method) for client, (method, _, _) in zip(clients, questions)]
+    assert [answer.status for answer in answers] == [302] * len(questions)
+    locations = [answer.header("location") for answer in answers]
+    assert locations == [f"{path}?v=1", f"{path}?v=2", path, path]
+    assert strict.origin.count(path) == 1
+
+
+def test_fifty_clients_of_an_object_that_the_origin_has_not_cost_one_question(
+    strict: Site, unique: Unique
+) -> None:
+    path = unique()
+    gate = strict.origin.hold(path)
+    with ExitStack() as connections:
+        clients = [connections.enter_context(strict.open()) for _ in range(CLIENTS)]
+        for client in clients:
+            client.send("GET", path)
+        strict.wait_until_held(path, CLIENTS)
+        gate.open()
+        answers = [client.receive("GET") for client in clients]
+    assert {(answer.status, answer.outcome) for answer in answers} == {(404, "not_found")}
+    assert strict.origin.count(path) == 1
+
+
+@pytest.mark.parametrize("others_wait", [True, False])
+def test_a_client_that_leaves_does_not_stop_the_fill(strict: Site, unique: Unique, others_wait: bool) -> None:
+    path = unique()
+    strict.origin.put(path, BODY)
+    gate = strict.origin.hold(path)
+    with ExitStack() as connections:
+        with strict.open() as leaving:
+            leaving.send("GET", path)
+            strict.origin.wait_for(path)
+        other = connections.enter_context(strict.open())
+        if others_wait:
+            other.send("GET", path)
+            strict.wait_until_held(path, 2)
+        gate.open()
+        if others_wait:
+            assert other.receive("GET").status == 302
+    strict.store.requests.wait(lambda call: (call.operation, call.key) == ("PutObject", path[1:]))
+    assert strict.ask(path).body == BODY
+    assert strict.origin.count(path) == 1
+
+
+def test_two_workers_never_store_twice(seaweed: Site, unique: Unique) -> None:
+    """Single flight is per worker for now; the conditional PUT keeps the bucket right."""
+    path = unique()
+    seaweed.origin.put(path, BODY)
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: seaweed.ask(path), range(20)))
+    assert {(answer.status, answer.outcome) for answer in answers} <= {
+        (200, None),
+        (302, "exists"),
+        (302, "stored"),
+    }
+    assert seaweed.ask(path).body == BODY
+    assert seaweed.origin.count(path) <= 2
+
+
+def test_many_different_objects_at_once(site: Site, unique: Unique) -> None:
+    paths = [unique(f"{number}.bin") for number in range(60)]
+    for path in paths:
+        site.origin.put(path, path.encode())
+    with ThreadPoolExecutor(20) as pool:
+        bodies = list(pool.map(lambda path: site.follow(site.ask(path)).body, paths))
+    assert bodies == [path.encode() for path in paths]
+    assert [site.origin.count(path) for path in paths] == [1] * len(paths)
+
+
+def test_a_worker_at_its_limit_says_busy_and_recovers(tmp_path, unique: Unique) -> None:
+    with ExitStack() as running:
+        origin = running.enter_context(ScriptedOrigin())
+        store = running.enter_context(StrictBucket())
+        limits = {"limits": {"fills": 1, "queue": 1}}
+        stack = running.enter_context(
+            start_on_strict_bucket(tmp_path, store, origin, plugin=limits, edit_edge=None)
+        )
+        site = Site(stack, store, origin)
+        paths = [unique(f"{number}.bin") for number in range(3)]
+        for path in paths:
+            origin.put(path, BODY)
+        gate = origin.hold(paths[0])
+        clients = [running.enter_context(site.open()) for _ in paths]
+        clients[0].send("GET", paths[0])
+        origin.wait_for(paths[0])
+        clients[1].send("GET", paths[1])
+        site.wait_until_held(paths[1], 1)
+        busy = site.ask(paths[2])
+        gate.open()
+        assert (busy.status, busy.outcome) == (503, "busy")
+        assert busy.header("retry-after")
+        assert [client.receive("GET").status for client in clients[:2]] == [302, 302]
+        assert site.follow(site.ask(paths[2])).body == BODY
+        site.assert_module_healthy()
