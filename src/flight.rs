@@ -44,6 +44,15 @@ pub enum Effect {
     },
     /// A fill ended; for the log.
     Ended(Ended),
+    /// A part of an object is in the store.
+    Progress(Progress),
+    /// Something that an operator must see.
+    Warn {
+        /// Whose fill it is about.
+        key: Key,
+        /// What it is.
+        what: &'static str,
+    },
 }
 
 /// The end of a fill.
@@ -60,6 +69,24 @@ pub struct Ended {
     /// From its first call to its end.
     pub took: Duration,
 }
+
+/// A fill that goes on.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What is filled.
+    pub key: Key,
+    /// Bytes of the part that was stored last.
+    pub bytes: u64,
+    /// Bytes that are stored.
+    pub stored: u64,
+    /// Bytes of the object.
+    pub total: u64,
+    /// Worth a line in the log: none was written for [`TELL_EVERY`].
+    pub tell: bool,
+}
+
+/// How often a fill that goes on is worth a line in the log.
+pub const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// A worker's fills, and who waits for them.
 #[derive(Debug)]
@@ -79,6 +106,9 @@ struct Flight {
     fill: Fill,
     /// `None` while it is in the queue.
     began: Option<Instant>,
+    /// Bytes that are stored, and when that was last told.
+    stored: u64,
+    told: Instant,
     /// When the fill wants [`Input::Deadline`].
     timer: Option<Instant>,
     /// In the order of their deadlines, because all wait equally long.
@@ -108,7 +138,7 @@ impl Flights {
         } else if self.is_full() {
             effects.push(Effect::Answer { streams: vec![stream], mirror: mirror.clone(), outcome: Outcome::Busy });
         } else {
-            self.enqueue(key, mirror, check, waiter);
+            self.enqueue(key, mirror, check, waiter, now);
             self.begin_queued(now, &mut effects);
         }
         effects
@@ -131,6 +161,8 @@ impl Flights {
                 None => Input::Failed { call },
             };
             self.advance(&key, input, now, &mut effects);
+            // The fill may have ended, or hold less than before.
+            self.begin_queued(now, &mut effects);
         }
         effects
     }
@@ -147,6 +179,7 @@ impl Flights {
             }
             self.advance(&key, Input::Deadline, now, &mut effects);
         }
+        self.begin_queued(now, &mut effects);
         for flight in self.flights.values_mut() {
             let due = flight.waiters.partition_point(|waiter| waiter.deadline <= now);
             let streams: Vec<StreamId> = flight.waiters.drain(..due).map(|waiter| waiter.stream).collect();
@@ -173,24 +206,40 @@ impl Flights {
     }
 
     fn is_full(&self) -> bool {
-        self.running() >= self.config.limits.fills && self.queue.len() >= self.config.limits.queue
+        !self.has_room() && self.queue.len() >= self.config.limits.queue
     }
 
-    fn enqueue(&mut self, key: &Key, mirror: &Rc<Mirror>, check: bool, first: Waiter) {
+    fn enqueue(&mut self, key: &Key, mirror: &Rc<Mirror>, check: bool, first: Waiter, now: Instant) {
         let id = self.next;
         self.next = id.wrapping_add(1);
         let fill = Fill::new(&self.config, key.clone(), mirror.clone(), check, self.seed ^ id.rotate_left(32));
-        let flight = Flight { id, fill, began: None, timer: None, waiters: VecDeque::from([first]) };
+        let flight =
+            Flight { id, fill, began: None, stored: 0, told: now, timer: None, waiters: VecDeque::from([first]) };
         self.flights.insert(key.clone(), flight);
         self.queue.push_back(key.clone());
     }
 
+    /// Bytes that the fills which run hold, or will.
+    fn memory(&self) -> u64 {
+        self.flights.values().filter(|flight| flight.began.is_some()).map(|flight| flight.fill.memory()).sum()
+    }
+
+    /// Whether another fill may begin. One always may.
+    fn has_room(&self) -> bool {
+        let limits = &self.config.limits;
+        let fits = || self.memory().saturating_add(limits.part_size) <= limits.memory;
+        self.running() == 0 || (self.running() < limits.fills && fits())
+    }
+
     /// Begins as many fills as may run. A fill that lost all its waiters in the queue is not begun.
     fn begin_queued(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        while self.running() < self.config.limits.fills {
+        while self.has_room() {
             let Some(key) = self.queue.pop_front() else { return };
             match self.flights.get_mut(&key) {
-                Some(flight) if !flight.waiters.is_empty() => flight.began = Some(now),
+                Some(flight) if !flight.waiters.is_empty() => {
+                    flight.began = Some(now);
+                    flight.told = now;
+                }
                 _ => {
                     self.flights.remove(&key);
                     continue;
@@ -201,8 +250,9 @@ impl Flights {
     }
 
     fn advance(&mut self, key: &Key, input: Input, now: Instant, effects: &mut Vec<Effect>) {
+        let spare = self.config.limits.memory.saturating_sub(self.memory());
         let Some(mut flight) = self.flights.remove(key) else { return };
-        let (fill, actions) = flight.fill.handle(input);
+        let (fill, actions) = flight.fill.handle(input, spare);
         flight.fill = fill;
         let mut ended = None;
         for action in actions {
@@ -212,6 +262,14 @@ impl Flights {
                     effects.push(Effect::Call { ticket, call });
                 }
                 Action::Done(outcome) => ended = Some(outcome),
+                Action::Progress { bytes, total } => {
+                    flight.stored = flight.stored.saturating_add(bytes);
+                    let tell = now.saturating_duration_since(flight.told) >= TELL_EVERY;
+                    flight.told = if tell { now } else { flight.told };
+                    let (key, stored) = (key.clone(), flight.stored);
+                    effects.push(Effect::Progress(Progress { key, bytes, stored, total, tell }));
+                }
+                Action::Warn(what) => effects.push(Effect::Warn { key: key.clone(), what }),
                 Action::Wait(wait) => flight.timer = now.checked_add(wait),
             }
         }
@@ -219,10 +277,7 @@ impl Flights {
             None => {
                 self.flights.insert(key.clone(), flight);
             }
-            Some(outcome) => {
-                end(key, flight, outcome, now, effects);
-                self.begin_queued(now, effects);
-            }
+            Some(outcome) => end(key, flight, outcome, now, effects),
         }
     }
 }

@@ -9,11 +9,15 @@ pub type Body = Rc<Vec<u8>>;
 /// The methods that a fill or a client's request can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
+    /// Abort an upload.
+    Delete,
     /// Fetch an object.
     Get,
     /// Ask for an object's headers.
     Head,
-    /// Store an object.
+    /// Create or complete an upload.
+    Post,
+    /// Store an object, or a part of one.
     Put,
 }
 
@@ -21,8 +25,10 @@ impl Method {
     /// The method as it stands in a request line.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Delete => "DELETE",
             Self::Get => "GET",
             Self::Head => "HEAD",
+            Self::Post => "POST",
             Self::Put => "PUT",
         }
     }
@@ -33,11 +39,11 @@ impl Method {
 pub struct Request {
     /// What is asked for.
     pub method: Method,
-    /// Path in its canonical encoding, without a query.
+    /// Path in its canonical encoding, with the query if there is one.
     pub path: String,
     /// Lower-case names; values are visible ASCII.
     pub headers: Vec<(&'static str, String)>,
-    /// Empty for everything but a PUT.
+    /// Empty for everything but PUT and POST.
     pub body: Body,
 }
 

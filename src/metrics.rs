@@ -9,6 +9,9 @@ pub fn requests(outcome: &str) -> String {
     format!("mirror_on_miss_requests_total.outcome.{outcome}")
 }
 
+/// Bytes of objects that are in the store, of whole ones and of parts.
+pub const STORED_BYTES: &str = "mirror_on_miss_stored_bytes_total";
+
 /// Fills that ended, by their [`Outcome`](crate::fill::Outcome)'s label.
 pub fn fills(outcome: &str) -> String {
     format!("mirror_on_miss_fills_total.outcome.{outcome}")

@@ -1,6 +1,6 @@
 //! The origin's side of a fill: what it is asked, and what its answers mean.
 
-use crate::config::Origin;
+use crate::config::{MAX_PART_SIZE, Origin};
 use crate::content_type;
 use crate::http::{Body, ContentRange, Headers, Method, Request, Response, digits};
 use crate::key::Key;
@@ -42,8 +42,34 @@ pub enum Answer {
 pub struct First {
     /// What came.
     pub object: Object,
-    /// Length of the whole object; that of `object.body` if that is all of it.
+    /// Which version of the object it is the beginning of.
+    pub version: Version,
+}
+
+/// What tells one version of an object from another.
+///
+/// An origin that sends neither validator is pinned by the length alone: a change that keeps it goes unseen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Version {
+    /// Length of the whole object.
     pub total: u64,
+    etag: Option<String>,
+    last_modified: Option<String>,
+}
+
+/// What an answer to [`get_part`] comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PartAnswer {
+    /// Exactly the bytes asked for, of the version asked for.
+    Bytes(Vec<u8>),
+    /// The origin has another version now, or none.
+    Changed,
+    /// 401, 403, another 4xx or a redirect.
+    Refused(u16),
+    /// No answer in time.
+    TimedOut,
+    /// A 5xx, or an answer that contradicts itself.
+    Unavailable(&'static str),
 }
 
 /// Content, and what is said about it.
@@ -62,6 +88,53 @@ pub fn get(origin: &Origin, key: &Key, span: Span) -> Request {
         headers.push(("range", format!("bytes=0-{}", length.saturating_sub(1))));
     }
     Request { method: Method::Get, path: path(origin, key), headers, body: Rc::default() }
+}
+
+/// Asks the origin for a later part of the version whose beginning it gave.
+pub fn get_part(origin: &Origin, key: &Key, version: &Version, range: ContentRange) -> Request {
+    let mut headers =
+        vec![("accept-encoding", "identity".to_owned()), ("range", format!("bytes={}-{}", range.first, range.last))];
+    headers.extend(version.precondition());
+    Request { method: Method::Get, path: path(origin, key), headers, body: Rc::default() }
+}
+
+/// Asks the origin how long an object is.
+pub fn head(origin: &Origin, key: &Key) -> Request {
+    let headers = vec![("accept-encoding", "identity".to_owned())];
+    Request { method: Method::Head, path: path(origin, key), headers, body: Rc::default() }
+}
+
+/// Whether an origin's answer to [`head`] says that the object is longer than Envoy takes in one answer.
+pub fn read_head_too_large(response: &Response) -> bool {
+    let length = response.headers.text("content-length").and_then(digits);
+    response.status == 200 && length.is_some_and(|length| length > MAX_PART_SIZE)
+}
+
+/// Reads the answer to [`get_part`].
+pub fn read_part(response: Response, version: &Version, range: ContentRange) -> PartAnswer {
+    match response.status {
+        206 => {}
+        // 200: the range did not apply to what is there now.
+        200 | 404 | 410 | 412 | 416 => return PartAnswer::Changed,
+        504 => return PartAnswer::TimedOut,
+        0 => return PartAnswer::Unavailable("no status"),
+        500..=599 => return PartAnswer::Unavailable("5xx"),
+        status => return PartAnswer::Refused(status),
+    }
+    let Some(got) = response.headers.text("content-range").and_then(ContentRange::parse) else {
+        return PartAnswer::Unavailable("206 without a usable content-range");
+    };
+    if Version::of(&response.headers, got.total) != *version {
+        return PartAnswer::Changed;
+    }
+    let came = length(&response.body);
+    if got != range {
+        return PartAnswer::Unavailable("206 with another range than asked");
+    }
+    if came != range.length() || contradicts(&response.headers, came) {
+        return PartAnswer::Unavailable("length mismatch");
+    }
+    PartAnswer::Bytes(response.body)
 }
 
 /// Reads the answer to [`get`].
@@ -90,7 +163,7 @@ fn whole(response: Response, origin: &Origin, key: &Key) -> Answer {
     if contradicts(headers, total) {
         return Answer::Unavailable("length mismatch");
     }
-    Answer::First(First { object: Object::new(response, origin, key), total })
+    Answer::First(First::new(response, origin, key, total))
 }
 
 fn first(response: Response, origin: &Origin, key: &Key, asked: u64) -> Answer {
@@ -105,7 +178,7 @@ fn first(response: Response, origin: &Origin, key: &Key, asked: u64) -> Answer {
     if got != expected || contradicts(&response.headers, got) {
         return Answer::Unavailable("length mismatch");
     }
-    Answer::First(First { object: Object::new(response, origin, key), total: range.total })
+    Answer::First(First::new(response, origin, key, range.total))
 }
 
 /// Whether the announced length is another than that of what came.
@@ -121,10 +194,27 @@ fn path(origin: &Origin, key: &Key) -> String {
     format!("{}/{}", origin.path_prefix, key.encoded())
 }
 
-impl Object {
-    fn new(response: Response, origin: &Origin, key: &Key) -> Self {
+impl First {
+    fn new(response: Response, origin: &Origin, key: &Key, total: u64) -> Self {
+        let version = Version::of(&response.headers, total);
         let metadata = Metadata::new(&response.headers, origin, key);
-        Self { metadata, body: Rc::new(response.body) }
+        Self { object: Object { metadata, body: Rc::new(response.body) }, version }
+    }
+}
+
+impl Version {
+    /// The version that an answer with these headers is of.
+    pub fn of(headers: &Headers, total: u64) -> Self {
+        let text = |name| headers.text(name).map(str::to_owned);
+        Self { total, etag: text("etag"), last_modified: text("last-modified") }
+    }
+
+    /// Has the origin refuse to give a part of another version: `If-Match` with a strong validator (RFC 9110,
+    /// 13.1.1), else `If-Unmodified-Since`.
+    fn precondition(&self) -> Option<(&'static str, String)> {
+        let strong = self.etag.as_ref().filter(|etag| etag.starts_with('"'));
+        let date = self.last_modified.as_ref();
+        strong.map(|etag| ("if-match", etag.clone())).or_else(|| date.map(|date| ("if-unmodified-since", date.clone())))
     }
 }
 

@@ -67,7 +67,11 @@ pub fn reply(outcome: &Outcome, asked: Asked<'_>, mirror: &Mirror, location_base
         }
         Outcome::NotFound if asked.denial == Denial::NotFound && asked.body_kept => Reply::Tagged(outcome.label()),
         Outcome::NotFound => made(outcome, target, 404, xml_headers(), s3::no_such_key(&target.key)),
-        Outcome::NotStored { object, .. } => serve(outcome, target, object),
+        Outcome::NotStored { object: Some(object), .. } => serve(outcome, target, object),
+        Outcome::NotStored { object: None, .. } => match public_location(mirror, target) {
+            Some(location) => redirect(outcome, target, location),
+            None => error(502, "ServiceUnavailable", "The object cannot be stored.", Some(RETRY_AFTER_FAILURE)),
+        },
         Outcome::OriginRefused { .. } => error(502, "OriginRefused", "The origin refused to give the object.", None),
         Outcome::OriginUnavailable(_) => {
             error(502, "OriginUnavailable", "The origin failed to give the object.", Some(RETRY_AFTER_FAILURE))

@@ -124,21 +124,28 @@ pub struct Limits {
     pub fills: usize,
     /// Fills that wait for one of those to end.
     pub queue: usize,
+    /// Bytes of objects that all fills together hold. Envoy holds up to as many again, on their way in and out.
+    pub memory: u64,
+    /// Parts of one object that are fetched and stored at once.
+    pub parts_in_flight: usize,
     /// Larger objects are not mirrored.
     pub max_object_size: u64,
 }
 
 const MIB: u64 = 1024 * 1024;
-const TIB: u64 = 1024 * 1024 * MIB;
+const GIB: u64 = 1024 * MIB;
+const TIB: u64 = 1024 * GIB;
 
 /// S3's smallest part but the last: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>.
 const MIN_PART_SIZE: u64 = 5 * MIB;
 /// Envoy refuses a larger answer to a call: `http.async_response_buffer_limit` in `async_client_impl.cc`.
-const MAX_PART_SIZE: u64 = 32 * MIB;
+pub const MAX_PART_SIZE: u64 = 32 * MIB;
 /// 10,000 parts of 5 GiB, S3's largest object.
-const MAX_OBJECT_SIZE: u64 = 50_000 * 1024 * MIB;
+const MAX_OBJECT_SIZE: u64 = 50_000 * GIB;
 
 const DEFAULT_PART_SIZE: u64 = 8 * MIB;
+const DEFAULT_MEMORY: u64 = 128 * MIB;
+const DEFAULT_PARTS_IN_FLIGHT: usize = 3;
 const DEFAULT_FILLS: usize = 64;
 const DEFAULT_QUEUE: usize = 256;
 /// Below the patience of browsers and of S3 SDKs (60 s), above what a part takes at 4 Mbit/s.
@@ -196,7 +203,7 @@ impl<'a> Parser<'a> {
             )
         });
         let limits = match root.object("limits") {
-            Some(fields) => limits(fields),
+            Some(fields) => self.limits(fields),
             None => Limits::default(),
         };
         root.finish();
@@ -364,6 +371,36 @@ impl<'a> Parser<'a> {
         }
         chosen
     }
+
+    fn limits(&self, mut fields: Fields<'a>) -> Limits {
+        let default = Limits::default();
+        let part_size = fields
+            .optional("part_size", |v| {
+                values::size(v, MIN_PART_SIZE, MAX_PART_SIZE, "a size from \"5MiB\" to \"32MiB\"")
+            })
+            .unwrap_or(default.part_size);
+        let parts_in_flight =
+            fields.optional("parts_in_flight", |v| values::count(v, 1, 16, "a whole number from 1 to 16"));
+        let memory = fields
+            .optional("memory", |v| values::size(v, MIN_PART_SIZE, GIB, "a size from \"5MiB\" to \"1GiB\""))
+            .unwrap_or(default.memory);
+        if memory < part_size {
+            self.problems.add(&fields.path_of("memory"), "is less than part_size, so that no object could be fetched");
+        }
+        let fills = fields.optional("fills", |v| values::count(v, 1, 10_000, "a whole number from 1 to 10000"));
+        let queue = fields.optional("queue", |v| values::count(v, 0, 100_000, "a whole number from 0 to 100000"));
+        let max_object_size = fields
+            .optional("max_object_size", |v| values::size(v, 1, MAX_OBJECT_SIZE, "a size from \"1B\" to \"48.8TiB\""));
+        fields.finish();
+        Limits {
+            part_size,
+            fills: fills.unwrap_or(default.fills),
+            queue: queue.unwrap_or(default.queue),
+            memory,
+            parts_in_flight: parts_in_flight.unwrap_or(default.parts_in_flight),
+            max_object_size: max_object_size.unwrap_or(default.max_object_size),
+        }
+    }
 }
 
 impl Default for Limits {
@@ -372,25 +409,10 @@ impl Default for Limits {
             part_size: DEFAULT_PART_SIZE,
             fills: DEFAULT_FILLS,
             queue: DEFAULT_QUEUE,
+            memory: DEFAULT_MEMORY,
+            parts_in_flight: DEFAULT_PARTS_IN_FLIGHT,
             max_object_size: MAX_OBJECT_SIZE,
         }
-    }
-}
-
-fn limits(mut fields: Fields<'_>) -> Limits {
-    let part_size = fields
-        .optional("part_size", |v| values::size(v, MIN_PART_SIZE, MAX_PART_SIZE, "a size from \"5MiB\" to \"32MiB\""));
-    let fills = fields.optional("fills", |v| values::count(v, 1, 10_000, "a whole number from 1 to 10000"));
-    let queue = fields.optional("queue", |v| values::count(v, 0, 100_000, "a whole number from 0 to 100000"));
-    let max_object_size = fields
-        .optional("max_object_size", |v| values::size(v, 1, MAX_OBJECT_SIZE, "a size from \"1B\" to \"48.8TiB\""));
-    fields.finish();
-    let default = Limits::default();
-    Limits {
-        part_size: part_size.unwrap_or(default.part_size),
-        fills: fills.unwrap_or(default.fills),
-        queue: queue.unwrap_or(default.queue),
-        max_object_size: max_object_size.unwrap_or(default.max_object_size),
     }
 }
 

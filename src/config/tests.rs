@@ -51,13 +51,15 @@ fn the_long_form_is_read_field_by_field() {
                   {"origins": ["backup"], "mirror": true}],
         "location": "https://cdn.example.com/",
         "wait": "5s",
-        "limits": {"part_size": "16MiB", "fills": 8, "queue": 0, "max_object_size": "1GiB"},
+        "limits": {"part_size": "16MiB", "parts_in_flight": 2, "memory": "32MiB", "fills": 8, "queue": 0, "max_object_size": "1GiB"},
     }))
     .unwrap();
     assert_eq!(config.bucket.exposed, Exposed::Path);
     assert_eq!(config.location.as_deref(), Some("https://cdn.example.com"));
     assert_eq!(config.wait, Duration::from_secs(5));
-    assert_eq!(config.limits, Limits { part_size: 16 * MIB, fills: 8, queue: 0, max_object_size: 1024 * MIB });
+    let limits =
+        Limits { part_size: 16 * MIB, fills: 8, queue: 0, memory: 32 * MIB, parts_in_flight: 2, max_object_size: GIB };
+    assert_eq!(config.limits, limits);
     let [images, private, rest] = config.rules.as_slice() else { panic!("three rules") };
     assert_eq!((images.prefix.as_str(), private.prefix.as_str(), rest.prefix.as_str()), ("img/", "private/", ""));
     assert_eq!(private.mirror, None);
@@ -125,6 +127,8 @@ fn each_wrong_value_is_one_problem_at_its_own_path() {
         (with(&["rules"], json!([{"on_403": "maybe"}])), "$.rules[0].on_403"),
         (with(&["location"], json!("/cdn")), "$.location"),
         (with(&["limits", "queue"], json!(-1)), "$.limits.queue"),
+        (with(&["limits", "parts_in_flight"], json!(17)), "$.limits.parts_in_flight"),
+        (with(&["limits"], json!({"memory": "6MiB"})), "$.limits.memory"),
         (with(&["limits", "max_object_size"], json!("49TiB")), "$.limits.max_object_size"),
     ] {
         let problems = parse(&config).unwrap_err();

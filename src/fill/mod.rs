@@ -1,17 +1,22 @@
 //! The state machine of one fill, without any I/O.
 //!
 //! **Every call that the machine asks for comes back to it exactly once, as a response or as a failure. After
-//! [`Action::Done`] there is no fill.**
+//! [`Action::Done`] there is no fill, and an upload that was created has been completed or aborted.**
 //!
 //! ```text
-//! Start ─► ExpectHead ─► ExpectFirst ─► ExpectPut ⇄ AwaitRetry ─► Done
-//!          (a 403 that    (one origin
-//!           may be a       after the
-//!           miss)          other)
+//! Start ─► Existence ─► Beginning ─► Put ─► Done                       one part
+//!          (a 403 that   (one origin
+//!           may be a      after the     └─► Creation ─► Transfer ─► Completion ─► Done      several
+//!           miss)         other)                          └────────────┴─► Abortion ─► Done, or once again
 //! ```
+//!
+//! A state is one struct, named for what it awaits, and holds only what that needs. A state that was refused by a
+//! busy store waits in [`State::Later`](states::State) for its time.
 
+mod multipart;
 mod outcome;
 mod states;
+mod transfer;
 
 pub use outcome::Outcome;
 
@@ -62,8 +67,17 @@ pub enum Action {
     Call(Call),
     /// The fill is over.
     Done(Outcome),
-    /// Come back with [`Input::Deadline`] after this time.
+    /// A part is in the store.
+    Progress {
+        /// Bytes of the part.
+        bytes: u64,
+        /// Bytes of the object.
+        total: u64,
+    },
+    /// Come back with [`Input::Deadline`] after this time. A fill waits for one time only.
     Wait(Duration),
+    /// Something that an operator must see.
+    Warn(&'static str),
 }
 
 /// A request and where it goes.
@@ -101,6 +115,10 @@ struct Job {
     check: bool,
     random: Random,
     calls: u32,
+    /// The object changed under the fill, which has begun again.
+    restarted: bool,
+    /// Bytes that the fill may hold.
+    budget: u64,
 }
 
 impl Fill {
@@ -108,17 +126,24 @@ impl Fill {
     /// from.
     pub fn new(config: &Config, key: Key, mirror: Rc<Mirror>, check: bool, seed: u64) -> Self {
         let (bucket, limits) = (config.bucket.clone(), config.limits.clone());
-        let job = Job { bucket, key, limits, mirror, check, random: Random(seed), calls: 0 };
+        let job =
+            Job { bucket, key, limits, mirror, check, random: Random(seed), calls: 0, restarted: false, budget: 0 };
         Self { job, state: State::Idle }
     }
 
-    /// Takes one input and says what is to be done now. An input that cannot be ends the fill with
-    /// [`Outcome::Broken`].
+    /// Takes one input and says what is to be done now. `spare` is how many bytes the fill may hold beyond its
+    /// [`memory`](Self::memory). An input that cannot be ends the fill with [`Outcome::Broken`].
     #[must_use]
-    pub fn handle(mut self, input: Input) -> (Self, Vec<Action>) {
+    pub fn handle(mut self, input: Input, spare: u64) -> (Self, Vec<Action>) {
+        self.job.budget = self.memory().saturating_add(spare);
         let (state, actions) = self.state.handle(&mut self.job, input);
         self.state = state;
         (self, actions)
+    }
+
+    /// Bytes of the object that the fill holds, or will when the calls that it made come back.
+    pub fn memory(&self) -> u64 {
+        self.state.memory(&self.job)
     }
 
     /// How it is filled.
@@ -137,6 +162,17 @@ impl Job {
     fn store(&self) -> Upstream {
         let Bucket { cluster, authority, .. } = &self.bucket;
         Upstream { cluster: cluster.clone(), authority: authority.clone(), headers: Vec::new() }
+    }
+}
+
+/// The longest wait before a second attempt; doubled before each further one. AWS's SDKs begin as short.
+const BACKOFF: Duration = Duration::from_millis(100);
+
+impl Job {
+    /// Waits for the next attempt; `attempts` were made.
+    fn back_off(&mut self, attempts: u32) -> Action {
+        let doublings = attempts.saturating_sub(1);
+        Action::Wait(self.random.jitter(BACKOFF.saturating_mul(2_u32.saturating_pow(doublings))))
     }
 }
 
@@ -162,5 +198,7 @@ impl Random {
     }
 }
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

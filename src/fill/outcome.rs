@@ -19,10 +19,10 @@ pub enum Outcome {
     Forbidden,
     /// The origin says that there is no such object.
     NotFound,
-    /// The object came whole, but the store did not take it.
+    /// The store did not take the object.
     NotStored {
-        /// What the client gets instead.
-        object: Object,
+        /// All of it, if it is at hand: what the client gets instead.
+        object: Option<Object>,
         /// The store's last status, 0 where it gave none.
         status: u16,
     },

@@ -1,200 +1,310 @@
-//! The states of a fill, each named for what it awaits.
+//! What every fill goes through, and the storing of an object with one PUT.
 //!
 //! Who repeats what:
 //!
 //! | request | safe to repeat | repeated |
 //! | --- | --- | --- |
 //! | HEAD to the store | yes | never: its failure passes the bucket's 403 on |
-//! | GET to an origin | yes | never to the same one: the rule's next origin is asked |
-//! | GET with a range that is answered 416 | yes | once, without the range |
-//! | PUT to the store | yes, by `If-None-Match: *` | [`PUT_ATTEMPTS`] times in all on 408, 409, 425, 429, 5xx and reset |
+//! | GET to an origin, for the beginning | yes | never to the same one: the rule's next origin is asked |
+//! | the same, answered 416 | yes | once, without the range |
+//! | HEAD to an origin | yes | never: its failure is that of the GET before it |
+//! | GET to an origin, for a later part | yes, by its validator | [`ATTEMPTS`] in all on 5xx, timeout, reset |
+//! | PUT of an object | yes, by `If-None-Match: *` | [`ATTEMPTS`] in all on 408, 409, 425, 429, 5xx, reset |
+//! | PUT of a part | yes: it replaces itself | likewise |
+//! | POST that creates an upload | no: each creates another | likewise, but never where no answer came |
+//! | POST that completes an upload | yes, by `If-None-Match: *` | likewise, and on a 200 with an error in it |
+//! | DELETE of an upload | yes | [`ABORT_ATTEMPTS`](super::multipart) in all on everything but 2xx and 404 |
 
+use super::multipart::{Abortion, Completion, Creation, Large, Proof};
+use super::transfer::Transfer;
 use super::{Action, CallId, Input, Job, Outcome, Upstream};
 use crate::config::Origin;
 use crate::http::Response;
 use crate::origin::{self, Answer, Object, Span};
 use crate::plan::{Plan, plan};
-use crate::s3::{self, Existence, Put};
+use crate::s3::{self, Existence as Exists, Put as PutAnswer};
 use std::time::Duration;
 
 /// Bound on one request to the store: 8 MiB at 4 Mbit/s.
-const STORE_TIMEOUT: Duration = Duration::from_secs(20);
-/// How often a PUT is sent at most.
-const PUT_ATTEMPTS: u32 = 3;
-/// The longest wait before the second PUT; doubled before each further one. AWS's SDKs begin as short.
-pub const PUT_BACKOFF: Duration = Duration::from_millis(100);
+pub const STORE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often a request is sent at most.
+pub const ATTEMPTS: u32 = 3;
 
+/// What a fill awaits.
 #[derive(Debug)]
 pub enum State {
-    AwaitRetry(AwaitRetry),
-    ExpectFirst(ExpectFirst),
-    ExpectHead(ExpectHead),
-    ExpectPut(ExpectPut),
+    Abortion(Abortion),
+    Beginning(Beginning),
+    Completion(Completion),
+    Creation(Creation),
+    Existence(Existence),
     Finished,
     Idle,
+    Later(Later),
+    OriginLength(OriginLength),
+    Proof(Proof),
+    Put(Put),
+    Transfer(Box<Transfer>),
+}
+
+/// What is done again when its time has come.
+#[derive(Debug)]
+pub enum Later {
+    Abort(Abortion),
+    Complete(Completion),
+    Create(Creation),
+    Put(Put),
 }
 
 /// What a state leads to: the next state, and what to do meanwhile.
-type Step = (State, Vec<Action>);
+pub type Step = (State, Vec<Action>);
 
 impl State {
     pub fn handle(self, job: &mut Job, input: Input) -> Step {
         match (self, input) {
-            (Self::Idle, Input::Start) if job.check => ExpectHead::ask(job),
-            (Self::Idle, Input::Start) => ExpectFirst::ask(job, 0),
-            (Self::ExpectHead(state), Input::Response { call, response }) if call == state.call => {
-                state.answered(job, &response)
-            }
-            (Self::ExpectHead(state), Input::Failed { call }) if call == state.call => done(Outcome::BucketUnavailable),
-            (Self::ExpectFirst(state), Input::Response { call, response }) if call == state.call => {
-                state.answered(job, response)
-            }
-            (Self::ExpectFirst(state), Input::Failed { call }) if call == state.call => {
-                state.next_origin(job, Outcome::OriginUnavailable("refused, reset or cut short"))
-            }
-            (Self::ExpectPut(state), Input::Response { call, response }) if call == state.call => {
-                state.answered(job, &response)
-            }
-            (Self::ExpectPut(state), Input::Failed { call }) if call == state.call => state.retry(job, 0),
-            (Self::AwaitRetry(state), Input::Deadline) => state.put.ask(job),
             (Self::Finished, _) => (Self::Finished, Vec::new()),
-            _ => done(Outcome::Broken("an input that the fill does not await")),
+            (Self::Transfer(state), input) => state.handle(job, input),
+            (Self::Idle, Input::Start) if job.check => Existence::ask(job),
+            (Self::Idle, Input::Start) => Beginning::ask(job, 0),
+            (Self::Later(later), Input::Deadline) => later.ask(job),
+            (state, Input::Response { call, response }) if state.awaits(call) => state.answered(job, Some(response)),
+            (state, Input::Failed { call }) if state.awaits(call) => state.answered(job, None),
+            (state, _) => state.broken(job),
+        }
+    }
+
+    /// Bytes that are held, or will be when the calls come back.
+    pub fn memory(&self, job: &Job) -> u64 {
+        match self {
+            Self::Idle | Self::Existence(_) | Self::Beginning(_) | Self::OriginLength(_) => job.limits.part_size,
+            Self::Creation(_) | Self::Later(Later::Create(_)) => job.limits.part_size,
+            Self::Put(put) | Self::Later(Later::Put(put)) => u64::try_from(put.object.body.len()).unwrap_or(u64::MAX),
+            Self::Transfer(transfer) => transfer.memory(),
+            _ => 0,
+        }
+    }
+
+    fn awaits(&self, call: CallId) -> bool {
+        let awaited = match self {
+            Self::Abortion(state) => state.call,
+            Self::Beginning(state) => Some(state.call),
+            Self::Completion(state) => state.call,
+            Self::Creation(state) => state.call,
+            Self::Existence(state) => Some(state.call),
+            Self::OriginLength(state) => Some(state.call),
+            Self::Proof(state) => Some(state.call),
+            Self::Put(state) => state.call,
+            Self::Finished | Self::Idle | Self::Later(_) | Self::Transfer(_) => None,
+        };
+        awaited == Some(call)
+    }
+
+    fn answered(self, job: &mut Job, response: Option<Response>) -> Step {
+        match self {
+            Self::Abortion(state) => state.answered(job, response.as_ref()),
+            Self::Beginning(state) => state.answered(job, response),
+            Self::Completion(state) => state.answered(job, response.as_ref()),
+            Self::Creation(state) => state.answered(job, response.as_ref()),
+            Self::Existence(state) => state.answered(job, response.as_ref()),
+            Self::OriginLength(state) => state.answered(job, response.as_ref()),
+            Self::Proof(state) => state.answered(response.as_ref()),
+            Self::Put(state) => state.answered(job, response.as_ref()),
+            state @ (Self::Finished | Self::Idle | Self::Later(_) | Self::Transfer(_)) => state.broken(job),
+        }
+    }
+
+    /// An input that this state cannot have. What it created is given up first.
+    fn broken(self, job: &mut Job) -> Step {
+        let outcome = Outcome::Broken("an input that the fill does not await");
+        match self {
+            Self::Completion(state) | Self::Later(Later::Complete(state)) => state.give_up(job, outcome),
+            _ => done(outcome),
+        }
+    }
+}
+
+impl Later {
+    fn ask(self, job: &mut Job) -> Step {
+        match self {
+            Self::Abort(state) => state.ask(job),
+            Self::Complete(state) => state.ask(job),
+            Self::Create(state) => state.ask(job),
+            Self::Put(state) => state.ask(job),
         }
     }
 }
 
 /// The bucket was asked with the writer's credential whether it has the object that it denied to the reader.
 #[derive(Debug)]
-pub struct ExpectHead {
+pub struct Existence {
     call: CallId,
 }
 
-impl ExpectHead {
+impl Existence {
     fn ask(job: &mut Job) -> Step {
         let request = s3::head(&job.bucket, &job.key);
         let (call, action) = job.call(job.store(), request, STORE_TIMEOUT);
-        (State::ExpectHead(Self { call }), vec![action])
+        (State::Existence(Self { call }), vec![action])
     }
 
-    fn answered(self, job: &mut Job, response: &Response) -> Step {
-        match s3::read_head(response) {
-            Existence::Exists => done(Outcome::Forbidden),
-            Existence::Unavailable => done(Outcome::BucketUnavailable),
-            Existence::Unknown => ExpectFirst::ask(job, 0),
+    fn answered(self, job: &mut Job, response: Option<&Response>) -> Step {
+        match response.map(s3::read_head) {
+            Some(Exists::Exists) => done(Outcome::Forbidden),
+            Some(Exists::Unknown) => Beginning::ask(job, 0),
+            Some(Exists::Unavailable) | None => done(Outcome::BucketUnavailable),
         }
     }
 }
 
 /// An origin was asked for the object's beginning.
 #[derive(Debug)]
-pub struct ExpectFirst {
+pub struct Beginning {
     call: CallId,
-    /// Place of the origin in the rule.
-    at: usize,
-    origin: Origin,
+    source: Source,
     span: Span,
 }
 
-impl ExpectFirst {
+/// One of the rule's origins.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its place in the rule.
+    at: usize,
+    /// Itself.
+    pub origin: Origin,
+}
+
+impl Source {
+    /// How it is reached.
+    pub fn upstream(&self) -> Upstream {
+        let Origin { cluster, authority, headers, .. } = self.origin.clone();
+        Upstream { cluster, authority, headers }
+    }
+
+    /// Asks the rule's next origin; without one the fill ends as this one had it end.
+    pub fn next(self, job: &mut Job, last: Outcome) -> Step {
+        let next = self.at.saturating_add(1);
+        if next < job.mirror.origins.len() { Beginning::ask(job, next) } else { done(last) }
+    }
+
+    /// Asks it again, from the beginning.
+    pub fn again(self, job: &mut Job) -> Step {
+        Beginning::ask(job, self.at)
+    }
+}
+
+impl Beginning {
     fn ask(job: &mut Job, at: usize) -> Step {
         let Some(origin) = job.mirror.origins.get(at).cloned() else {
             return done(Outcome::Broken("a rule without an origin"));
         };
         let span = Span::First { length: job.limits.part_size };
-        Self::ask_for(job, at, origin, span)
+        Self::ask_for(job, Source { at, origin }, span)
     }
 
-    fn ask_for(job: &mut Job, at: usize, origin: Origin, span: Span) -> Step {
-        let Origin { cluster, authority, headers, timeout, .. } = origin.clone();
-        let request = origin::get(&origin, &job.key, span);
-        let (call, action) = job.call(Upstream { cluster, authority, headers }, request, timeout);
-        (State::ExpectFirst(Self { call, at, origin, span }), vec![action])
+    fn ask_for(job: &mut Job, source: Source, span: Span) -> Step {
+        let request = origin::get(&source.origin, &job.key, span);
+        let (call, action) = job.call(source.upstream(), request, source.origin.timeout);
+        (State::Beginning(Self { call, source, span }), vec![action])
     }
 
-    fn answered(self, job: &mut Job, response: Response) -> Step {
-        match origin::read(response, &self.origin, &job.key, self.span) {
-            Answer::First(first) => match plan(first, &job.limits) {
-                Plan::Single(object) => ExpectPut::first(job, object),
-                Plan::TooLarge => done(Outcome::TooLarge),
-            },
+    fn answered(self, job: &mut Job, response: Option<Response>) -> Step {
+        let Some(response) = response else { return OriginLength::ask(job, self.source) };
+        match origin::read(response, &self.source.origin, &job.key, self.span) {
+            Answer::First(first) => {
+                let version = first.version.clone();
+                match plan(first, &job.limits) {
+                    Plan::Multipart(parts, object) => {
+                        Creation::begin(job, Large::new(self.source, version, parts), object)
+                    }
+                    Plan::Single(object) => Put::begin(job, object),
+                    Plan::TooLarge => done(Outcome::TooLarge),
+                }
+            }
             Answer::Missing => done(Outcome::NotFound),
             Answer::Refused(status) => done(Outcome::OriginRefused { status }),
-            Answer::TimedOut => self.next_origin(job, Outcome::OriginTimeout),
-            Answer::Unavailable(why) => self.next_origin(job, Outcome::OriginUnavailable(why)),
+            Answer::TimedOut => self.source.next(job, Outcome::OriginTimeout),
+            Answer::Unavailable(why) => self.source.next(job, Outcome::OriginUnavailable(why)),
             Answer::Unframed => done(Outcome::TooLarge),
             // An empty object satisfies no range. Its own 200 says what a 416 does not: its type and validators.
-            Answer::Unsatisfiable => Self::ask_for(job, self.at, self.origin, Span::Whole),
+            Answer::Unsatisfiable => Self::ask_for(job, self.source, Span::Whole),
         }
-    }
-
-    /// Asks the rule's next origin; without one the fill ends as the last origin had it end.
-    fn next_origin(self, job: &mut Job, last: Outcome) -> Step {
-        let next = self.at.saturating_add(1);
-        if next < job.mirror.origins.len() { Self::ask(job, next) } else { done(last) }
     }
 }
 
-/// An object to be stored, and what became of that so far.
+/// An origin's answer was cut, by the origin or by Envoy because it was too large; the origin was asked which.
 #[derive(Debug)]
-struct Storing {
+pub struct OriginLength {
+    call: CallId,
+    source: Source,
+}
+
+impl OriginLength {
+    fn ask(job: &mut Job, source: Source) -> Step {
+        let request = origin::head(&source.origin, &job.key);
+        let (call, action) = job.call(source.upstream(), request, source.origin.timeout);
+        (State::OriginLength(Self { call, source }), vec![action])
+    }
+
+    fn answered(self, job: &mut Job, response: Option<&Response>) -> Step {
+        if response.is_some_and(origin::read_head_too_large) {
+            return done(Outcome::TooLarge);
+        }
+        self.source.next(job, Outcome::OriginUnavailable("reset or cut short"))
+    }
+}
+
+/// The object was sent to the store, or will be.
+#[derive(Debug)]
+pub struct Put {
+    /// `None` while it waits for its time.
+    call: Option<CallId>,
     object: Object,
     attempts: u32,
     /// An attempt ended without an answer, so the object may be there after all.
     maybe_stored: bool,
 }
 
-impl Storing {
+impl Put {
+    fn begin(job: &mut Job, object: Object) -> Step {
+        Self { call: None, object, attempts: 0, maybe_stored: false }.ask(job)
+    }
+
     fn ask(mut self, job: &mut Job) -> Step {
         self.attempts = self.attempts.saturating_add(1);
         let request = s3::put(&job.bucket, &job.key, &self.object.metadata, self.object.body.clone());
         let (call, action) = job.call(job.store(), request, STORE_TIMEOUT);
-        (State::ExpectPut(ExpectPut { call, put: self }), vec![action])
-    }
-}
-
-/// The object was sent to the store.
-#[derive(Debug)]
-pub struct ExpectPut {
-    call: CallId,
-    put: Storing,
-}
-
-impl ExpectPut {
-    fn first(job: &mut Job, object: Object) -> Step {
-        Storing { object, attempts: 0, maybe_stored: false }.ask(job)
+        self.call = Some(call);
+        (State::Put(self), vec![action])
     }
 
-    fn answered(self, job: &mut Job, response: &Response) -> Step {
-        match s3::read_put(response) {
+    fn answered(mut self, job: &mut Job, response: Option<&Response>) -> Step {
+        // No answer at all is one that may come the next time; 0 stands for its status.
+        let answer = response.map(s3::read_put).unwrap_or(PutAnswer::Retry(0));
+        match answer {
             // The object that is there may be the one of an earlier attempt of this fill.
-            Put::Exists if self.put.maybe_stored => done(Outcome::Stored),
-            Put::Exists => done(Outcome::Exists),
-            Put::Rejected(status) => done(Outcome::NotStored { object: self.put.object, status }),
-            Put::Retry(status) => self.retry(job, status),
-            Put::Stored => done(Outcome::Stored),
+            PutAnswer::Exists if self.maybe_stored => done(Outcome::Stored),
+            PutAnswer::Exists => done(Outcome::Exists),
+            PutAnswer::Retry(status) if self.attempts < ATTEMPTS => {
+                self.maybe_stored |= is_ambiguous(status);
+                let wait = job.back_off(self.attempts);
+                (State::Later(Later::Put(self)), vec![wait])
+            }
+            PutAnswer::Rejected(status) | PutAnswer::Retry(status) => {
+                done(Outcome::NotStored { object: Some(self.object), status })
+            }
+            PutAnswer::Stored => {
+                let bytes = u64::try_from(self.object.body.len()).unwrap_or(u64::MAX);
+                (State::Finished, vec![Action::Progress { bytes, total: bytes }, Action::Done(Outcome::Stored)])
+            }
         }
-    }
-
-    /// Waits for the next attempt. `status` is the store's, 0 where the call failed.
-    fn retry(mut self, job: &mut Job, status: u16) -> Step {
-        if self.put.attempts >= PUT_ATTEMPTS {
-            return done(Outcome::NotStored { object: self.put.object, status });
-        }
-        // Only these two say that nothing was done.
-        self.put.maybe_stored |= !matches!(status, 409 | 429);
-        let doublings = self.put.attempts.saturating_sub(1);
-        let longest = PUT_BACKOFF.saturating_mul(2_u32.saturating_pow(doublings));
-        let wait = job.random.jitter(longest);
-        (State::AwaitRetry(AwaitRetry { put: self.put }), vec![Action::Wait(wait)])
     }
 }
 
-/// The store failed and is given time before it is asked again.
-#[derive(Debug)]
-pub struct AwaitRetry {
-    put: Storing,
+/// Whether a store that answered so may have done what it was asked. Only these two say that it did not.
+pub fn is_ambiguous(status: u16) -> bool {
+    !matches!(status, 409 | 429)
 }
 
-fn done(outcome: Outcome) -> Step {
+pub fn done(outcome: Outcome) -> Step {
     (State::Finished, vec![Action::Done(outcome)])
 }

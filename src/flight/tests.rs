@@ -14,11 +14,15 @@ struct World {
 
 impl World {
     fn new(fills: usize, queue: usize) -> Self {
+        Self::with_memory(fills, queue, "128MiB")
+    }
+
+    fn with_memory(fills: usize, queue: usize, memory: &str) -> Self {
         let config = serde_json::json!({
             "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
             "origin": {"cluster": "origin", "authority": "files.example.com"},
             "wait": "25s",
-            "limits": {"fills": fills, "queue": queue}});
+            "limits": {"fills": fills, "queue": queue, "memory": memory}});
         let config = Rc::new(Config::parse(config.to_string().as_bytes(), &|_| None).unwrap());
         let mirror = config.rules[0].mirror.clone().unwrap();
         let start = Instant::now();
@@ -28,7 +32,11 @@ impl World {
     fn join(&mut self, stream: u32, key: &str) {
         let key = Key::from_path(key.as_bytes()).unwrap();
         let effects = self.flights.join(StreamId(stream), &key, &self.mirror.clone(), false, self.now);
-        self.effects.extend(effects);
+        self.keep(effects);
+    }
+
+    fn keep(&mut self, effects: Vec<Effect>) {
+        self.effects.extend(effects.into_iter().filter(|effect| !matches!(effect, Effect::Progress(_))));
     }
 
     fn leave(&mut self, stream: u32, key: &str) {
@@ -49,19 +57,19 @@ impl World {
         let headers = Headers::new(vec![("content-length".into(), b"5".to_vec())]);
         let response = Response { status, headers, body: b"hello".to_vec() };
         let effects = self.flights.finished(ticket, Some(response), self.now);
-        self.effects.extend(effects);
+        self.keep(effects);
     }
 
     fn fail(&mut self, ticket: Ticket) {
         let effects = self.flights.finished(ticket, None, self.now);
-        self.effects.extend(effects);
+        self.keep(effects);
     }
 
     /// Lets time pass to the next deadline, and says how far that is from the start.
-    fn to_deadline(&mut self) -> Duration {
+    fn pass_to_deadline(&mut self) -> Duration {
         self.now = self.flights.next_deadline().expect("a deadline");
         let effects = self.flights.tick(self.now);
-        self.effects.extend(effects);
+        self.keep(effects);
         self.now - self.start
     }
 
@@ -113,6 +121,8 @@ fn different_keys_fill_at_once_and_a_key_can_be_filled_again() {
     world.finish(b, 404);
     assert_eq!((world.ended(), world.answered()), (("not_found", 1), (vec![2], "not_found")));
     world.fail(a);
+    let (head, _) = world.call();
+    world.fail(head);
     assert_eq!((world.ended(), world.answered()), (("origin_unavailable", 1), (vec![1], "origin_unavailable")));
     world.join(3, "b");
     let (b, _) = world.call();
@@ -142,11 +152,11 @@ fn who_waited_long_enough_is_answered_and_the_fill_goes_on() {
     let (get, _) = world.call();
     world.now += SECOND;
     world.join(2, "a");
-    assert_eq!(world.to_deadline(), 25 * SECOND);
+    assert_eq!(world.pass_to_deadline(), 25 * SECOND);
     assert_eq!(world.answered(), (vec![1], "filling"));
     world.finish(get, 200);
     let (put, _) = world.call();
-    assert_eq!(world.to_deadline(), 26 * SECOND);
+    assert_eq!(world.pass_to_deadline(), 26 * SECOND);
     assert_eq!(world.answered(), (vec![2], "filling"));
     world.finish(put, 200);
     assert_eq!(world.ended(), ("stored", 0));
@@ -162,7 +172,7 @@ fn a_failed_put_is_sent_again_when_its_time_has_come() {
     let (put, _) = world.call();
     world.finish(put, 503);
     assert!(world.effects.is_empty());
-    let waited = world.to_deadline();
+    let waited = world.pass_to_deadline();
     assert!((Duration::from_millis(50)..=Duration::from_millis(100)).contains(&waited), "{waited:?}");
     let (put, request) = world.call();
     assert_eq!(request, "PUT /b/a");
@@ -218,5 +228,29 @@ fn a_call_that_comes_back_twice_changes_nothing() {
     assert_eq!((world.ended(), world.answered()), (("not_found", 1), (vec![1], "not_found")));
     world.finish(get.clone(), 200);
     world.fail(get);
+    world.assert_empty();
+}
+
+#[test]
+fn fills_that_would_hold_more_than_the_memory_wait_although_more_might_run() {
+    let mut world = World::with_memory(64, 1, "16MiB");
+    for (stream, key) in [(1, "a"), (2, "b"), (3, "c"), (4, "d")] {
+        world.join(stream, key);
+    }
+    let ((a, _), (b, _)) = (world.call(), world.call());
+    assert_eq!(world.answered(), (vec![4], "busy"));
+    assert!(world.effects.is_empty(), "c waits for the memory that a and b may need");
+    world.finish(a, 200);
+    let (put, request) = world.call();
+    assert_eq!(request, "PUT /b/a");
+    assert!(world.effects.is_empty(), "a holds 5 bytes now, which is too much beside two parts");
+    world.finish(put, 200);
+    assert_eq!((world.ended(), world.answered()), (("stored", 1), (vec![1], "stored")));
+    let (c, request) = world.call();
+    assert_eq!(request, "GET /c");
+    for (fill, stream) in [(b, 2), (c, 3)] {
+        world.finish(fill, 404);
+        assert_eq!((world.ended(), world.answered()), (("not_found", 1), (vec![stream], "not_found")));
+    }
     world.assert_empty();
 }

@@ -27,7 +27,7 @@ fn answer(span: Span, status: u16, headers: &[(&str, &str)], body: &str) -> Answ
 
 fn object(answer: Answer) -> (String, u64) {
     match answer {
-        Answer::First(first) => (String::from_utf8(first.object.body.to_vec()).unwrap(), first.total),
+        Answer::First(first) => (String::from_utf8(first.object.body.to_vec()).unwrap(), first.version.total),
         other => panic!("no object: {other:?}"),
     }
 }
@@ -145,4 +145,53 @@ fn provenance_never_grows_beyond_what_s3_takes() {
         .map(|(name, _)| name)
         .collect();
     assert_eq!(names, ["x-amz-meta-mirror-last-modified", "x-amz-meta-mirror-etag"]);
+}
+
+const WHOLE: ContentRange = ContentRange { first: 4, last: 7, total: 10 };
+
+/// The answer to a request for [`WHOLE`] of a version with an `ETag` and a date.
+fn part(status: u16, headers: &[(&str, &str)], body: &str) -> PartAnswer {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+    let response = Response { status, headers: Headers::new(headers), body: body.into() };
+    read_part(response, &version(Some("\"a\""), Some("Sun")), WHOLE)
+}
+
+fn version(etag: Option<&str>, last_modified: Option<&str>) -> Version {
+    Version { total: 10, etag: etag.map(str::to_owned), last_modified: last_modified.map(str::to_owned) }
+}
+
+#[test]
+fn a_later_part_is_asked_for_under_the_strongest_validator_there_is() {
+    for (etag, date, expected) in [
+        (Some("\"a\""), Some("Sun"), Some(("if-match", "\"a\""))),
+        (Some("W/\"a\""), Some("Sun"), Some(("if-unmodified-since", "Sun"))),
+        (None, Some("Sun"), Some(("if-unmodified-since", "Sun"))),
+        (Some("W/\"a\""), None, None),
+    ] {
+        let request = get_part(&origin(), &key("a"), &version(etag, date), WHOLE);
+        assert_eq!(request.headers[1], ("range", "bytes=4-7".to_owned()));
+        assert_eq!(request.headers.get(2).map(|(name, value)| (*name, value.as_str())), expected);
+    }
+}
+
+#[test]
+fn a_later_part_counts_only_if_it_is_exactly_the_range_of_the_same_version() {
+    let same = [("etag", "\"a\""), ("last-modified", "Sun")];
+    let with = |range| [("content-range", range), same[0], same[1]];
+    assert_eq!(part(206, &with("bytes 4-7/10"), "efgh"), PartAnswer::Bytes(b"efgh".to_vec()));
+    assert_eq!(part(206, &with("bytes 4-7/11"), "efgh"), PartAnswer::Changed);
+    assert_eq!(part(206, &[("content-range", "bytes 4-7/10")], "efgh"), PartAnswer::Changed);
+    assert_eq!(
+        part(206, &[("content-range", "bytes 4-7/10"), ("etag", "\"b\""), same[1]], "efgh"),
+        PartAnswer::Changed
+    );
+    for (range, body) in
+        [("bytes 0-3/10", "abcd"), ("bytes 4-6/10", "efg"), ("bytes 4-7/10", "efg"), ("bytes 4-7/*", "efgh")]
+    {
+        assert!(matches!(part(206, &with(range), body), PartAnswer::Unavailable(_)), "{range} {body}");
+    }
+    assert_eq!([200, 404, 410, 412, 416].map(|status| part(status, &[], "")), [200; 5].map(|_| PartAnswer::Changed));
+    assert_eq!(part(504, &[], ""), PartAnswer::TimedOut);
+    assert_eq!(part(503, &[], ""), PartAnswer::Unavailable("5xx"));
+    assert_eq!(part(403, &[], ""), PartAnswer::Refused(403));
 }

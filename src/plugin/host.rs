@@ -61,10 +61,11 @@ pub fn replace_response_body(body: &[u8]) {
     let _ = hostcalls::set_buffer(BufferType::HttpResponseBody, 0, everything, body);
 }
 
-/// Counts one event. Counters are defined when they first count, which Envoy does by name, once for all workers.
-pub fn count(metric: &str) {
+/// Adds to a counter. Counters are defined when they first count, which Envoy does by name, once for all workers.
+/// `amount` must be above 0: Envoy takes no other for a counter.
+pub fn count(metric: &str, amount: u64) {
     if let Ok(id) = hostcalls::define_metric(MetricType::Counter, metric) {
-        let _ = hostcalls::increment_metric(id, 1);
+        let _ = hostcalls::increment_metric(id, i64::try_from(amount).unwrap_or(i64::MAX));
     }
 }
 

@@ -3,7 +3,7 @@
 use super::stream::Stream;
 use super::{Shared, host};
 use crate::config::Config;
-use crate::flight::{Effect, StreamId, Ticket};
+use crate::flight::{Effect, Progress, StreamId, Ticket};
 use crate::metrics;
 use crate::reply::{Made, OUTCOME_HEADER};
 use crate::worker::{Delivery, MAX_ERROR_DOCUMENT, Step, Worker};
@@ -75,7 +75,7 @@ impl Root {
                     }
                 }
                 Step::Flight(Effect::Ended(ended)) => {
-                    host::count(&metrics::fills(ended.outcome));
+                    host::count(&metrics::fills(ended.outcome), 1);
                     info!(
                         "fill key=/{} outcome={} detail={:?} waiters={} ms={}",
                         ended.key.encoded(),
@@ -85,6 +85,14 @@ impl Root {
                         ended.took.as_millis()
                     );
                 }
+                Step::Flight(Effect::Progress(progress)) => {
+                    host::count(metrics::STORED_BYTES, progress.bytes);
+                    if progress.tell {
+                        let Progress { key, stored, total, .. } = progress;
+                        info!("fill key=/{} stored={stored} of={total}", key.encoded());
+                    }
+                }
+                Step::Flight(Effect::Warn { key, what }) => warn!("fill key=/{}: {what}", key.encoded()),
                 Step::Release(stream, reason) => {
                     let delivery = shared.worker.borrow_mut().release(stream);
                     self.answer(stream, delivery, reason);
@@ -96,7 +104,7 @@ impl Root {
 
     fn answer(&self, stream: StreamId, delivery: Delivery, label: &str) {
         host::as_stream(stream.0, self.id, || {
-            host::count(&metrics::requests(label));
+            host::count(&metrics::requests(label), 1);
             match delivery {
                 Delivery::Direct(made) => {
                     reply_directly(&made);

@@ -53,7 +53,7 @@ fn shown(reply: Reply) -> (u16, Vec<String>, Option<String>) {
 }
 
 fn not_stored() -> Outcome {
-    Outcome::NotStored { object: object(), status: 503 }
+    Outcome::NotStored { object: Some(object()), status: 503 }
 }
 
 fn every_outcome() -> Vec<Outcome> {
@@ -66,6 +66,7 @@ fn every_outcome() -> Vec<Outcome> {
         Outcome::Forbidden,
         Outcome::NotFound,
         not_stored(),
+        Outcome::NotStored { object: None, status: 0 },
         Outcome::OriginRefused { status: 403 },
         Outcome::OriginTimeout,
         Outcome::OriginUnavailable("x"),
@@ -114,6 +115,7 @@ fn failures_of_the_origin_say_whether_to_come_back() {
         (Outcome::Filling, 503, "ServiceUnavailable", true),
         (Outcome::Busy, 503, "SlowDown", true),
         (Outcome::TooLarge, 502, "EntityTooLarge", false),
+        (Outcome::NotStored { object: None, status: 503 }, 502, "ServiceUnavailable", true),
     ] {
         let (got, headers, body) = shown(ask(&outcome, &target, Denial::NotFound, &mirror));
         assert_eq!((got, headers.iter().any(|h| h.starts_with("retry-after: "))), (status, retry), "{outcome:?}");
@@ -132,6 +134,7 @@ fn a_public_url_takes_what_cannot_be_served_from_the_bucket() {
         (Outcome::TooLarge, TooLarge::Error, 502),
         (Outcome::Filling, TooLarge::Origin, 302),
         (Outcome::Filling, TooLarge::Error, 302),
+        (Outcome::NotStored { object: None, status: 503 }, TooLarge::Error, 302),
     ] {
         let (got, headers, _) = shown(ask(&outcome, &target, Denial::NotFound, &mirror(true, too_large)));
         assert_eq!(got, status, "{outcome:?} {too_large:?}");

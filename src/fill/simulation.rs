@@ -1,0 +1,365 @@
+//! Multipart fills in a simulated world: an origin and a store that keep what they are told, answers in any order, and
+//! a fault at every step.
+
+use super::*;
+use crate::http::{Headers, Method};
+use std::collections::BTreeMap;
+
+const PART: u64 = 4;
+
+/// What can go wrong with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    /// It comes back without a response, and was not done.
+    Lost,
+    /// It comes back without a response, but was done.
+    LostAnswer,
+    /// It is answered with this status, and was not done.
+    Status(u16),
+}
+
+/// Which calls a fault strikes: those whose name begins so, from the first on, so many of them.
+#[derive(Clone, Copy, Debug)]
+struct Strike {
+    calls: &'static str,
+    fault: Fault,
+    times: u32,
+}
+
+struct World {
+    fill: Option<Fill>,
+    random: Random,
+    content: Vec<u8>,
+    etag: &'static str,
+    /// Replaces the origin's object when so many calls were made.
+    replaced_after: Option<u32>,
+    object: Option<Vec<u8>>,
+    uploads: BTreeMap<String, BTreeMap<u64, Vec<u8>>>,
+    created: u32,
+    strikes: Vec<Strike>,
+    under_way: Vec<Call>,
+    waits: u32,
+    calls: Vec<String>,
+    warnings: u32,
+    most_memory: u64,
+    most_under_way: usize,
+    progress: u64,
+}
+
+impl World {
+    fn new(length: usize, seed: u64, strikes: &[Strike]) -> Self {
+        let config = r#"{"bucket": {"cluster": "store", "authority": "s3", "path_prefix": "/b"},
+                         "origin": {"cluster": "origin", "authority": "o"}}"#;
+        let mut config = Config::parse(config.as_bytes(), &|_| None).unwrap();
+        config.limits.part_size = PART;
+        let mirror = config.rules[0].mirror.clone().unwrap();
+        let fill = Fill::new(&config, Key::from_path(b"k").unwrap(), mirror, false, seed);
+        Self {
+            fill: Some(fill),
+            random: Random(seed),
+            content: (0..length).map(|n| b'a' + u8::try_from(n % 26).unwrap()).collect(),
+            etag: "\"one\"",
+            replaced_after: None,
+            object: None,
+            uploads: BTreeMap::new(),
+            created: 0,
+            strikes: strikes.to_vec(),
+            under_way: Vec::new(),
+            waits: 0,
+            calls: Vec::new(),
+            warnings: 0,
+            most_memory: 0,
+            most_under_way: 0,
+            progress: 0,
+        }
+    }
+
+    /// Runs the fill to its end, with the calls coming back in an order that the seed decides.
+    fn run(&mut self, spare: u64) -> Outcome {
+        let mut outcome = self.input(Input::Start, spare);
+        for _ in 0..10_000 {
+            if let Some(outcome) = outcome {
+                assert!(self.under_way.is_empty() && self.waits == 0, "nothing comes after the end");
+                return outcome;
+            }
+            let choices = self.under_way.len() + usize::try_from(self.waits).unwrap();
+            assert!(choices > 0, "the fill awaits nothing: {:?}", self.calls);
+            let choice = usize::try_from(self.random.next() % choices as u64).unwrap();
+            let input = if choice < self.under_way.len() {
+                let call = self.under_way.swap_remove(choice);
+                self.answer(call)
+            } else {
+                self.waits -= 1;
+                Input::Deadline
+            };
+            outcome = self.input(input, spare);
+        }
+        panic!("the fill does not end: {:?}", self.calls)
+    }
+
+    fn input(&mut self, input: Input, spare: u64) -> Option<Outcome> {
+        let fill = self.fill.take().unwrap();
+        let spare = spare.saturating_sub(fill.memory());
+        let (fill, actions) = fill.handle(input, spare);
+        self.most_memory = self.most_memory.max(fill.memory());
+        self.fill = Some(fill);
+        let mut outcome = None;
+        for action in actions {
+            match action {
+                Action::Call(call) => {
+                    self.calls.push(name(&call));
+                    self.under_way.push(call);
+                }
+                Action::Done(end) => assert!(outcome.replace(end).is_none(), "one end only"),
+                Action::Progress { bytes, .. } => self.progress += bytes,
+                Action::Wait(_) => self.waits += 1,
+                Action::Warn(_) => self.warnings += 1,
+            }
+        }
+        assert!(self.waits <= 1, "one wait at a time");
+        self.most_under_way = self.most_under_way.max(self.under_way.len());
+        outcome
+    }
+
+    fn answer(&mut self, call: Call) -> Input {
+        let id = call.id;
+        if self.replaced_after.is_some_and(|after| self.calls.len() >= after as usize) {
+            self.replaced_after = None;
+            self.content = self.content.iter().map(u8::to_ascii_uppercase).collect();
+            self.etag = "\"two\"";
+        }
+        let name = name(&call);
+        let strike = self.strikes.iter_mut().find(|strike| strike.times > 0 && name.starts_with(strike.calls));
+        let fault = strike.map(|strike| {
+            strike.times -= 1;
+            strike.fault
+        });
+        match fault {
+            Some(Fault::Lost) => Input::Failed { call: id },
+            Some(Fault::LostAnswer) => {
+                self.done(&call);
+                Input::Failed { call: id }
+            }
+            Some(Fault::Status(status)) => {
+                Input::Response { call: id, response: response(status, Vec::new(), Vec::new()) }
+            }
+            None => Input::Response { call: id, response: self.done(&call) },
+        }
+    }
+
+    fn done(&mut self, call: &Call) -> Response {
+        match call.to.cluster.as_str() {
+            "origin" => self.origin(call),
+            _ => self.store(call),
+        }
+    }
+
+    fn origin(&self, call: &Call) -> Response {
+        let header = |name: &str| call.request.headers.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str());
+        if header("if-match").is_some_and(|etag| etag != self.etag) {
+            return response(412, Vec::new(), Vec::new());
+        }
+        let total = self.content.len();
+        if call.request.method == Method::Head {
+            return response(200, vec![("content-length", total.to_string())], Vec::new());
+        }
+        let (first, last) = header("range").unwrap().strip_prefix("bytes=").unwrap().split_once('-').unwrap();
+        let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse::<usize>().unwrap().min(total - 1));
+        let range = format!("bytes {first}-{last}/{total}");
+        response(206, vec![("content-range", range), ("etag", self.etag.into())], self.content[first..=last].to_vec())
+    }
+
+    fn store(&mut self, call: &Call) -> Response {
+        let Request { method, path, body, .. } = &call.request;
+        let query = path.split_once('?').map(|(_, query)| query).unwrap_or_default();
+        let upload = query.split_once("uploadId=").map(|(_, id)| id.to_owned()).unwrap_or_default();
+        let gone = || response(404, Vec::new(), b"<Error><Code>NoSuchUpload</Code></Error>".to_vec());
+        match method {
+            Method::Post if query == "uploads=" => {
+                self.created += 1;
+                let id = format!("u{}", self.created);
+                self.uploads.insert(id.clone(), BTreeMap::new());
+                response(200, Vec::new(), format!("<R><UploadId>{id}</UploadId></R>").into_bytes())
+            }
+            Method::Put => {
+                let number: u64 =
+                    query.strip_prefix("partNumber=").unwrap().split_once('&').unwrap().0.parse().unwrap();
+                let Some(parts) = self.uploads.get_mut(&upload) else { return gone() };
+                parts.insert(number, body.to_vec());
+                response(200, vec![("etag", format!("\"{upload}-{number}\""))], Vec::new())
+            }
+            Method::Post => {
+                if self.object.is_some() {
+                    return response(412, Vec::new(), Vec::new());
+                }
+                let Some(parts) = self.uploads.remove(&upload) else { return gone() };
+                let document = String::from_utf8(body.to_vec()).unwrap();
+                for number in 1..=parts.len() {
+                    let part =
+                        format!("<Part><PartNumber>{number}</PartNumber><ETag>\"{upload}-{number}\"</ETag></Part>");
+                    assert!(document.contains(&part), "{document}");
+                }
+                self.object = Some(parts.into_values().flatten().collect());
+                response(200, Vec::new(), b"<CompleteMultipartUploadResult/>".to_vec())
+            }
+            Method::Delete => match self.uploads.remove(&upload) {
+                Some(_) => response(204, Vec::new(), Vec::new()),
+                None => gone(),
+            },
+            Method::Head => response(if self.object.is_some() { 200 } else { 404 }, Vec::new(), Vec::new()),
+            Method::Get => panic!("no fill reads the store"),
+        }
+    }
+}
+
+fn response(status: u16, headers: Vec<(&str, String)>, body: Vec<u8>) -> Response {
+    let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect();
+    Response { status, headers: Headers::new(headers), body }
+}
+
+/// `GET 4-7`, `CREATE`, `PART 2`, `COMPLETE`, `ABORT`, `HEAD`.
+fn name(call: &Call) -> String {
+    let Request { method, path, headers, .. } = &call.request;
+    let query = path.split_once('?').map(|(_, query)| query).unwrap_or_default();
+    let range = headers.iter().find(|(name, _)| *name == "range").map(|(_, range)| range.replace("bytes=", ""));
+    match method {
+        Method::Get => format!("GET {}", range.unwrap_or_default()),
+        Method::Head => "HEAD".to_owned(),
+        Method::Post if query == "uploads=" => "CREATE".to_owned(),
+        Method::Post => "COMPLETE".to_owned(),
+        Method::Put => format!("PART {}", query.trim_start_matches("partNumber=").split('&').next().unwrap()),
+        Method::Delete => "ABORT".to_owned(),
+    }
+}
+
+const PLENTY: u64 = 1000;
+
+#[test]
+fn objects_of_every_length_arrive_whole_in_whatever_order_the_answers_come() {
+    for length in [5, 7, 8, 9, 12, 13, 40, 41] {
+        for seed in 0..50 {
+            let mut world = World::new(length, seed, &[]);
+            assert_eq!(world.run(PLENTY), Outcome::Stored, "{length} {seed}");
+            assert_eq!(world.object.as_ref(), Some(&world.content), "{length} {seed}");
+            assert!(world.uploads.is_empty());
+            assert_eq!(world.progress, length as u64);
+        }
+    }
+}
+
+#[test]
+fn each_byte_is_asked_for_once_and_the_first_range_is_the_first_part() {
+    let mut world = World::new(13, 1, &[]);
+    world.run(PLENTY);
+    let mut calls = world.calls.clone();
+    assert_eq!(calls[..3], ["GET 0-3", "CREATE", "PART 1"]);
+    assert_eq!(calls.last().unwrap(), "COMPLETE");
+    calls.sort();
+    assert_eq!(
+        calls,
+        ["COMPLETE", "CREATE", "GET 0-3", "GET 12-12", "GET 4-7", "GET 8-11", "PART 1", "PART 2", "PART 3", "PART 4"]
+    );
+}
+
+#[test]
+fn the_window_holds_three_parts_and_less_where_memory_is_short() {
+    for (spare, parts) in [(PLENTY, 3), (3 * PART, 3), (3 * PART - 1, 2), (PART, 1), (0, 1)] {
+        for seed in 0..20 {
+            let mut world = World::new(60, seed, &[]);
+            assert_eq!(world.run(spare), Outcome::Stored);
+            assert_eq!((world.most_memory, world.most_under_way as u64), (parts * PART, parts), "{spare}");
+        }
+    }
+}
+
+#[test]
+fn a_fault_at_any_step_leaves_no_upload_and_either_the_whole_object_or_none() {
+    const FAULTS: [Fault; 6] = [
+        Fault::Lost,
+        Fault::LostAnswer,
+        Fault::Status(503),
+        Fault::Status(504),
+        Fault::Status(403),
+        Fault::Status(409),
+    ];
+    for calls in ["GET 0-3", "GET 4-7", "GET 12-12", "CREATE", "PART 1", "PART 2", "PART 4", "COMPLETE"] {
+        for fault in FAULTS {
+            for times in [1, 2, 3, 100] {
+                for seed in 0..10 {
+                    let strike = Strike { calls, fault, times };
+                    let mut world = World::new(13, seed, &[strike]);
+                    let outcome = world.run(PLENTY);
+                    let context = format!("{strike:?} {seed}: {outcome:?} {:?}", world.calls);
+                    // Nobody was told the name of an upload whose creation was not answered.
+                    let nameless = calls == "CREATE" && fault == Fault::LostAnswer;
+                    assert_eq!(world.uploads.len(), usize::from(nameless), "{context}");
+                    assert!(world.object.is_none() || world.object.as_ref() == Some(&world.content), "{context}");
+                    assert!(outcome != Outcome::Stored || world.object.is_some(), "{context}");
+                    assert!(!matches!(outcome, Outcome::Broken(_)), "{context}");
+                    assert_eq!(world.warnings, 0, "{context}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_passing_fault_of_a_part_or_of_the_completion_is_outlasted() {
+    for calls in ["GET 4-7", "PART 1", "PART 3", "COMPLETE"] {
+        for fault in [Fault::Lost, Fault::LostAnswer, Fault::Status(503)] {
+            let mut world = World::new(13, 3, &[Strike { calls, fault, times: 2 }]);
+            assert_eq!(world.run(PLENTY), Outcome::Stored, "{calls} {fault:?}: {:?}", world.calls);
+        }
+    }
+}
+
+#[test]
+fn an_abortion_is_repeated_until_the_upload_is_gone_and_its_failure_is_told() {
+    let broken = Strike { calls: "PART 2", fault: Fault::Status(403), times: 100 };
+    for (fault, times, left) in [(Fault::Lost, 5, 0), (Fault::Status(503), 7, 0), (Fault::Status(503), 100, 1)] {
+        let mut world = World::new(13, 3, &[broken, Strike { calls: "ABORT", fault, times }]);
+        assert_eq!(world.run(PLENTY), Outcome::NotStored { object: None, status: 403 });
+        assert_eq!((world.uploads.len(), world.warnings), (left, left as u32), "{fault:?} {times}");
+    }
+}
+
+#[test]
+fn an_object_that_changes_under_the_fill_is_never_stored_mixed() {
+    for after in 1..12 {
+        for seed in 0..50 {
+            let mut world = World::new(13, seed, &[]);
+            world.replaced_after = Some(after);
+            let before = world.content.clone();
+            assert_eq!(world.run(PLENTY), Outcome::Stored, "{after} {seed}: {:?}", world.calls);
+            let object = world.object.clone().unwrap();
+            assert!(object == before || object == world.content, "{after} {seed}: {}", object.escape_ascii());
+            assert!(world.uploads.is_empty());
+        }
+    }
+}
+
+#[test]
+fn an_object_that_changes_twice_fails_cleanly() {
+    let changed = Strike { calls: "GET 4-7", fault: Fault::Status(412), times: 2 };
+    let mut world = World::new(13, 3, &[changed]);
+    assert_eq!(world.run(PLENTY), Outcome::OriginUnavailable("the object changed twice while it was fetched"));
+    assert!(world.uploads.is_empty() && world.object.is_none());
+    assert_eq!(world.created, 2, "it began once again");
+}
+
+#[test]
+fn an_object_that_somebody_else_stored_meanwhile_stays_and_the_upload_goes() {
+    let mut world = World::new(13, 3, &[]);
+    world.object = Some(b"theirs".to_vec());
+    assert_eq!(world.run(PLENTY), Outcome::Exists);
+    assert_eq!(world.object.as_deref(), Some(&b"theirs"[..]));
+    assert!(world.uploads.is_empty());
+}
+
+#[test]
+fn a_completion_whose_answer_was_lost_is_proved_before_it_is_reported() {
+    let mut world = World::new(13, 3, &[Strike { calls: "COMPLETE", fault: Fault::LostAnswer, times: 1 }]);
+    // This store forgets the upload, and does not compare: the second completion finds nothing.
+    assert_eq!(world.run(PLENTY), Outcome::Stored);
+    assert_eq!(world.object.as_ref(), Some(&world.content));
+}

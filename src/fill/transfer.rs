@@ -1,0 +1,237 @@
+//! The parts of an upload on their way: while one is being stored, the next ones are fetched.
+
+use super::multipart::{Abortion, Completion, Ending, Upload};
+use super::states::{ATTEMPTS, STORE_TIMEOUT, State, Step};
+use super::{Action, CallId, Input, Job, Outcome};
+use crate::http::{Body, Response};
+use crate::origin::{self, PartAnswer};
+use crate::s3;
+use std::rc::Rc;
+
+/// A window of parts, in any order, between the last one stored and the next one to be fetched.
+#[derive(Debug)]
+pub struct Transfer {
+    upload: Upload,
+    /// Number of the next part that nobody takes care of yet.
+    next: u64,
+    window: Vec<Part>,
+    /// Entity tags by part, empty where a part is not stored.
+    etags: Vec<String>,
+    /// The fill waits to ask again for the parts whose time comes later.
+    waiting: bool,
+    /// Nothing more is asked for; when the calls under way are back, the upload is aborted.
+    ending: Option<Ending>,
+    actions: Vec<Action>,
+}
+
+#[derive(Debug)]
+struct Part {
+    number: u64,
+    /// Of what the stage is about.
+    attempts: u32,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Fetch,
+    Fetching(CallId),
+    Store(Body),
+    Storing(CallId, Body),
+}
+
+impl Part {
+    fn call(&self) -> Option<CallId> {
+        match self.stage {
+            Stage::Fetching(call) | Stage::Storing(call, _) => Some(call),
+            Stage::Fetch | Stage::Store(_) => None,
+        }
+    }
+}
+
+impl Transfer {
+    /// Begins with the first part, if that is at hand.
+    pub fn begin(job: &mut Job, upload: Upload, first: Option<Body>) -> Step {
+        let count = usize::try_from(upload.large.parts.count()).unwrap_or(usize::MAX);
+        let mut transfer = Self {
+            upload,
+            next: 1,
+            window: Vec::new(),
+            etags: vec![String::new(); count],
+            waiting: false,
+            ending: None,
+            actions: Vec::new(),
+        };
+        if let Some(body) = first {
+            transfer.next = 2;
+            let part = Part { number: 1, attempts: 0, stage: Stage::Store(body) };
+            transfer.send(job, part);
+        }
+        Box::new(transfer).proceed(job)
+    }
+
+    /// Bytes that the window holds, or will.
+    pub fn memory(&self) -> u64 {
+        self.held_by(self.window.len())
+    }
+
+    pub fn handle(mut self: Box<Self>, job: &mut Job, input: Input) -> Step {
+        match input {
+            Input::Response { call, response } => self.answered(job, call, Some(response)),
+            Input::Failed { call } => self.answered(job, call, None),
+            Input::Deadline if self.waiting => {
+                self.waiting = false;
+                let (under_way, due): (Vec<Part>, Vec<Part>) =
+                    std::mem::take(&mut self.window).into_iter().partition(|part| part.call().is_some());
+                self.window = under_way;
+                for part in due {
+                    self.send(job, part);
+                }
+            }
+            Input::Deadline | Input::Start => self.fail(Ending::Done(Outcome::Broken("no such input in a transfer"))),
+        }
+        self.proceed(job)
+    }
+
+    fn answered(&mut self, job: &mut Job, call: CallId, response: Option<Response>) {
+        let Some(at) = self.window.iter().position(|part| part.call() == Some(call)) else {
+            return self.fail(Ending::Done(Outcome::Broken("an answer that the transfer does not await")));
+        };
+        let part = self.window.swap_remove(at);
+        match part.stage {
+            Stage::Fetch | Stage::Fetching(_) => self.fetched(job, part.number, part.attempts, response),
+            Stage::Store(body) | Stage::Storing(_, body) => {
+                self.stored(job, part.number, part.attempts, body, response.as_ref());
+            }
+        }
+    }
+
+    fn fetched(&mut self, job: &mut Job, number: u64, attempts: u32, response: Option<Response>) {
+        if self.ending.is_some() {
+            return;
+        }
+        let range = self.upload.large.parts.range(number);
+        let answer = match response {
+            Some(response) => origin::read_part(response, &self.upload.large.version, range),
+            None => PartAnswer::Unavailable("reset or cut short"),
+        };
+        let last = match answer {
+            PartAnswer::Bytes(bytes) => {
+                let part = Part { number, attempts: 0, stage: Stage::Store(Rc::new(bytes)) };
+                return self.send(job, part);
+            }
+            PartAnswer::Changed if job.restarted => {
+                let changed = Outcome::OriginUnavailable("the object changed twice while it was fetched");
+                return self.fail(Ending::Done(changed));
+            }
+            PartAnswer::Changed => {
+                job.restarted = true;
+                return self.fail(Ending::Restart);
+            }
+            PartAnswer::Refused(status) => return self.fail(Ending::Done(Outcome::OriginRefused { status })),
+            PartAnswer::TimedOut => Outcome::OriginTimeout,
+            PartAnswer::Unavailable(why) => Outcome::OriginUnavailable(why),
+        };
+        if attempts < ATTEMPTS {
+            self.wait(job, Part { number, attempts, stage: Stage::Fetch });
+        } else {
+            self.fail(Ending::NextOrigin(last));
+        }
+    }
+
+    fn stored(&mut self, job: &mut Job, number: u64, attempts: u32, body: Body, response: Option<&Response>) {
+        let refusal = match response.map(s3::read_upload_part) {
+            Some(Ok(etag)) => {
+                let at = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
+                if let Some(place) = self.etags.get_mut(at) {
+                    *place = etag;
+                }
+                let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
+                self.actions.push(Action::Progress { bytes, total: self.upload.large.parts.total() });
+                return;
+            }
+            Some(Err(refusal)) => Some(refusal),
+            None => None,
+        };
+        let passing = refusal.is_none_or(|refusal| refusal.passing);
+        if passing && attempts < ATTEMPTS {
+            self.wait(job, Part { number, attempts, stage: Stage::Store(body) });
+        } else {
+            let status = refusal.map(|refusal| refusal.status).unwrap_or(0);
+            self.fail(Ending::Done(Outcome::NotStored { object: None, status }));
+        }
+    }
+
+    /// Sends the request that a part's stage is about.
+    fn send(&mut self, job: &mut Job, part: Part) {
+        let Part { number, attempts, stage } = part;
+        let large = &self.upload.large;
+        let (stage, action) = match stage {
+            Stage::Fetch | Stage::Fetching(_) => {
+                let origin = &large.source.origin;
+                let request = origin::get_part(origin, &job.key, &large.version, large.parts.range(number));
+                let (call, action) = job.call(large.source.upstream(), request, origin.timeout);
+                (Stage::Fetching(call), action)
+            }
+            Stage::Store(body) | Stage::Storing(_, body) => {
+                let request = s3::upload_part(&job.bucket, &job.key, &self.upload.id, number, body.clone());
+                let (call, action) = job.call(job.store(), request, STORE_TIMEOUT);
+                (Stage::Storing(call, body), action)
+            }
+        };
+        self.actions.push(action);
+        self.window.push(Part { number, attempts: attempts.saturating_add(1), stage });
+    }
+
+    /// Keeps a part until the fill's next deadline.
+    fn wait(&mut self, job: &mut Job, part: Part) {
+        if self.ending.is_some() {
+            return;
+        }
+        if !self.waiting {
+            self.waiting = true;
+            self.actions.push(job.back_off(part.attempts));
+        }
+        self.window.push(part);
+    }
+
+    /// Ends the transfer for the first reason that comes up.
+    fn fail(&mut self, ending: Ending) {
+        self.ending.get_or_insert(ending);
+        self.window.retain(|part| part.call().is_some());
+    }
+
+    /// Fetches on as far as the window and the memory allow, or takes the transfer to its end.
+    fn proceed(mut self: Box<Self>, job: &mut Job) -> Step {
+        if self.ending.is_none() {
+            while self.has_room(job) {
+                let part = Part { number: self.next, attempts: 0, stage: Stage::Fetch };
+                self.next = self.next.saturating_add(1);
+                self.send(job, part);
+            }
+        }
+        let mut actions = std::mem::take(&mut self.actions);
+        if !self.window.is_empty() {
+            return (State::Transfer(self), actions);
+        }
+        let Self { upload, etags, ending, .. } = *self;
+        let (state, more) = match ending {
+            Some(ending) => Abortion::begin(job, upload, ending),
+            None => Completion::begin(job, upload, etags),
+        };
+        actions.extend(more);
+        (state, actions)
+    }
+
+    /// Whether another part may be begun. One always may.
+    fn has_room(&self, job: &Job) -> bool {
+        let held = self.window.len();
+        let more = held.saturating_add(1);
+        self.next <= self.upload.large.parts.count()
+            && (held == 0 || (held < job.limits.parts_in_flight && self.held_by(more) <= job.budget))
+    }
+
+    fn held_by(&self, parts: usize) -> u64 {
+        u64::try_from(parts).unwrap_or(u64::MAX).saturating_mul(self.upload.large.parts.size())
+    }
+}
