@@ -204,6 +204,15 @@ fn a_stream_that_is_gone_cannot_be_acted_on() {
 }
 
 #[test]
+fn an_answer_that_comes_after_its_client_left_is_dropped() {
+    let mut envoy = Script { response_headers: |_| unreachable!(), ..Script::DO_NOTHING }.start();
+    let client = envoy.get("/a");
+    client.leaves();
+    not_found(client);
+    assert_eq!(client.answer(), None);
+}
+
+#[test]
 fn a_stream_that_the_filter_closes_is_reset() {
     let response_headers = |_| {
         hostcalls::reset_http_response().unwrap();
