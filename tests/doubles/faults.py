@@ -13,13 +13,14 @@ class Effect(enum.Enum):
 
     ANSWER = "an error is answered"
     RAW = "these bytes are answered and the connection is closed"
+    RAW_STALL = "these bytes are answered and the connection stays open, and silent"
     RESET = "the connection is reset and nothing is done"
     RESET_AFTER = "the operation is carried out, then the connection is reset"
     STALL = "nothing is ever answered"
     SWALLOW = "200 is answered and nothing is done"
 
 
-UNANSWERED = frozenset({Effect.RAW, Effect.RESET, Effect.RESET_AFTER, Effect.STALL})
+UNANSWERED = frozenset({Effect.RAW, Effect.RAW_STALL, Effect.RESET, Effect.RESET_AFTER, Effect.STALL})
 """Effects that leave a request without an answer of S3's."""
 
 

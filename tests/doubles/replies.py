@@ -5,7 +5,6 @@ Each function makes a script, which turns a request into the bytes of a reply.
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import hashlib
 import re
@@ -31,11 +30,10 @@ class Then(enum.Enum):
 
 @dataclass(frozen=True)
 class Reply:
-    """The bytes of one reply as they go out, after `delay` seconds."""
+    """The bytes of one reply, and what follows them."""
 
     data: bytes = field(repr=False)
     then: Then = Then.KEEP
-    delay: float = 0
 
 
 Script = Callable[[Request], Reply]
@@ -92,10 +90,6 @@ def raw(data: bytes, then: Then = Then.KEEP) -> Script:
 def silent() -> Script:
     """Takes the request and never says a word."""
     return raw(b"", Then.STALL)
-
-
-def slow(script: Script, seconds: float) -> Script:
-    return lambda request: dataclasses.replace(script(request), delay=seconds)
 
 
 def cut_after(sent: int, script: Script, then: Then) -> Script:

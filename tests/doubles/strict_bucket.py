@@ -114,9 +114,11 @@ class StrictBucket(Server):
         error = S3Error(status, code, f"Injected {code}.")
         self._faults.arm(Fault(operation, key, Effect.ANSWER, times, error))
 
-    def raw(self, operation: str, key: str | None, data: bytes, times: int = 1) -> None:
-        """Any bytes as the answer, then the end of the connection."""
-        self._faults.arm(Fault(operation, key, Effect.RAW, times, raw=data))
+    def raw(
+        self, operation: str, key: str | None, data: bytes, times: int = 1, *, stall: bool = False
+    ) -> None:
+        """Any bytes as the answer, then the end of the connection; with `stall`, silence."""
+        self._faults.arm(Fault(operation, key, Effect.RAW_STALL if stall else Effect.RAW, times, raw=data))
 
     def swallow(self, operation: str, key: str | None = None, times: int = 1) -> None:
         """Says 200 and stores nothing."""
@@ -176,12 +178,11 @@ class StrictBucket(Server):
         return self._operations[call.operation](self, call)
 
     async def _misbehave(self, fault: Fault, writer: asyncio.StreamWriter) -> None:
-        if fault.effect is Effect.RAW:
-            writer.write(fault.raw)
-            await writer.drain()
-        elif fault.effect is Effect.STALL:
+        writer.write(fault.raw)
+        await writer.drain()
+        if fault.effect in (Effect.RAW_STALL, Effect.STALL):
             await asyncio.Event().wait()
-        else:
+        if fault.effect in (Effect.RESET, Effect.RESET_AFTER):
             reset(writer)
 
     def _authorize(self, call: Call) -> None:

@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+TIMEOUT = 40.0
+"""Seconds of silence. Above all that the filter makes a client wait, below Envoy's idle timeout."""
+
 Headers = Iterable[tuple[str, str]]
 
 
@@ -36,7 +39,7 @@ class Answer:
 class Connection:
     """A connection to one server, usable for several requests."""
 
-    def __init__(self, url: str, timeout: float = 40) -> None:
+    def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
         self.authority = urlsplit(url).netloc
         host, port = self.authority.split(":")
         self._socket = socket.create_connection((host, int(port)), timeout)
@@ -62,13 +65,6 @@ class Connection:
         answer = Answer(response.status, headers, response.read())
         response.close()
         return answer
-
-    def receive_or_lose(self, method: str) -> Answer | None:
-        """The answer, or None if the connection ended without a whole one. A silence is still an error."""
-        try:
-            return self.receive(method)
-        except (ConnectionError, http.client.HTTPException):
-            return None
 
 
 def ask(

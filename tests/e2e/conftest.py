@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from typing import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Callable
 
 import pytest
-
 from doubles import ScriptedOrigin, StrictBucket
 from stack import SeaweedFS, Stack
 
-from .site import Site, start_on_strict_bucket
+from .site import Site, a_rule_for_everything, add_dead_cluster
 
+Start = Callable[..., Site]
 Unique = Callable[..., str]
 
 
@@ -26,7 +28,17 @@ def origin() -> Iterator[ScriptedOrigin]:
 def strict(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin) -> Iterator[Site]:
     """A stack on the strict bucket, with a rule for everything and one worker."""
     run_dir = tmp_path_factory.mktemp("strict")
-    with StrictBucket() as store, start_on_strict_bucket(run_dir, store, origin) as stack:
+    with (
+        StrictBucket() as store,
+        Stack(
+            run_dir,
+            origin=origin.url,
+            store=store,
+            workers=1,
+            plugin=a_rule_for_everything(origin),
+            edit_edge=add_dead_cluster,
+        ) as stack,
+    ):
         site = Site(stack, store, origin)
         yield site
         site.assert_module_healthy()
@@ -46,6 +58,21 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin) ->
 def site(request: pytest.FixtureRequest) -> Site:
     """Each stack in turn."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def start(tmp_path: Path, origin: ScriptedOrigin) -> Iterator[Start]:
+    """Starts a stack of the test's own on a strict bucket, with options of `Stack`."""
+    with ExitStack() as running:
+
+        def start(**options: Any) -> Site:
+            store = running.enter_context(StrictBucket())
+            options = {"origin": origin.url, "workers": 1, **options}
+            site = Site(running.enter_context(Stack(tmp_path, store=store, **options)), store, origin)
+            running.callback(site.assert_module_healthy)
+            return site
+
+        yield start
 
 
 @pytest.fixture

@@ -9,14 +9,13 @@ import time
 import urllib.request
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from doubles import ScriptedOrigin, StrictBucket
 from stack import SeaweedFS, Stack
 from stack.render import named
 
-from .client import Answer, Connection, Headers, ask, target_of
+from .client import TIMEOUT, Answer, Connection, Headers, ask, target_of
 
 PUBLIC_URL = "https://old.example.com/files"
 """Where clients of the `/public/` rule reach the origin themselves. Nobody asks it here."""
@@ -38,9 +37,9 @@ class Site:
     ) -> Answer:
         return ask(self.stack.url, target, method, headers, body)
 
-    def open(self) -> Connection:
+    def open(self, timeout: float = TIMEOUT) -> Connection:
         """A connection to the edge, for a test that has something to do while it waits."""
-        return Connection(self.stack.url)
+        return Connection(self.stack.url, timeout)
 
     def follow(self, redirect: Answer, method: str = "GET", headers: Headers = ()) -> Answer:
         """Requests what a 302 points to, once."""
@@ -76,16 +75,8 @@ class Site:
             return {name: int(value) for name, _, value in lines if value.isdigit()}
 
 
-def start_on_strict_bucket(
-    run_dir: Path, store: StrictBucket, origin: ScriptedOrigin, **options: Any
-) -> Stack:
-    """One worker, so that single flight is exact, and a rule for each thing that a rule can say."""
-    options = {"workers": 1, "plugin": plugin(origin), "edit_edge": _add_dead_cluster, **options}
-    return Stack(run_dir, origin=origin.url, store=store, **options)
-
-
-def plugin(origin: ScriptedOrigin) -> dict[str, Any]:
-    """A merge patch over the plugin's configuration as it is shipped."""
+def a_rule_for_everything(origin: ScriptedOrigin) -> dict[str, Any]:
+    """Over the plugin's configuration as it is shipped: for each thing that a rule can say, a prefix."""
     working = {"cluster": "origin", "authority": origin.authority}
     origins = {
         "dead": {**working, "cluster": "dead"},
@@ -114,7 +105,14 @@ def error_code(answer: Answer) -> str | None:
     return ElementTree.fromstring(answer.body).findtext("Code")
 
 
-def _add_dead_cluster(edge: dict[str, Any]) -> None:
+def plugin_of(edge: dict[str, Any]) -> dict[str, Any]:
+    """The part of an edge's configuration that is the module's."""
+    (listener,) = edge["static_resources"]["listeners"]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    return named(manager["http_filters"], "mirror_on_miss")["typed_config"]["config"]
+
+
+def add_dead_cluster(edge: dict[str, Any]) -> None:
     """A cluster on whose port nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

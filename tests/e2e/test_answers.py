@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-
 from doubles import replies
 
-from .conftest import Unique
+from .conftest import Start, Unique
 from .site import PUBLIC_URL, Site, error_code
 
 BODY = b"an object of the origin\n"
@@ -182,7 +181,49 @@ def test_an_object_that_somebody_else_stores_meanwhile_is_kept(site: Site, uniqu
     assert site.stored(path) == b"newer"
 
 
+def test_a_store_that_lies_about_a_put_costs_a_fetch_each_time_and_no_loop(
+    strict: Site, unique: Unique
+) -> None:
+    path = unique()
+    strict.origin.put(path, BODY)
+    strict.store.swallow("PutObject", path[1:])
+    assert strict.ask(path).outcome == "stored"
+    assert strict.origin.count(path) == 1
+    assert strict.follow(strict.ask(path)).body == BODY
+    assert strict.origin.count(path) == 2
+
+
+def test_a_revoked_write_credential_does_not_break_the_site(strict: Site, unique: Unique) -> None:
+    path = unique()
+    strict.origin.put(path, BODY)
+    with strict.store.with_secret(strict.store.writer, "another secret"):
+        answer = strict.ask(path)
+    assert (answer.status, answer.outcome, answer.body) == (200, "not_stored", BODY)
+
+
+def test_without_its_signer_the_edge_serves_what_it_can(start: Start, unique: Unique) -> None:
+    site, path, stored = start(), unique(), unique("stored")
+    site.origin.put(path, BODY)
+    site.store.put(stored[1:], b"stored")
+    site.stack.signer.stop()
+    assert site.ask(stored).body == b"stored"
+    answer = site.ask(path)
+    assert (answer.status, answer.outcome, answer.body) == (200, "not_stored", BODY)
+    with site.store.without_list_right(site.store.reader):
+        denied = site.ask(path)
+    assert (denied.status, error_code(denied), denied.outcome) == (403, "AccessDenied", None)
+    assert site.origin.count(path) == 1
+
+
 # It takes long.
+
+
+def test_a_put_that_never_ends_does_not_hold_the_client(strict: Site, unique: Unique) -> None:
+    path = unique()
+    strict.origin.put(path, BODY)
+    strict.store.stall("PutObject", path[1:])
+    answer = strict.ask(path)
+    assert (answer.status, answer.outcome) == (503, "filling")
 
 
 @pytest.mark.parametrize("under", ["", "/public"])
@@ -222,10 +263,12 @@ def test_a_client_does_not_wait_longer_than_the_wait_and_the_fill_goes_on(
 def test_a_bucket_that_is_broken_is_no_miss(strict: Site, unique: Unique, status: int, code: str) -> None:
     path = unique()
     strict.store.fault("GetObject", path[1:], status=status, code=code)
+    before = bucket_errors(strict)
     answer = strict.ask(path)
     assert (answer.status, error_code(answer), answer.outcome) == (status, code, None)
     assert "x-amz-request-id" in answer.names
     assert strict.origin.count(path) == 0
+    assert bucket_errors(strict) - before == (1 if status < 500 else 0)
 
 
 def test_a_wrong_read_credential_is_no_miss(strict: Site, unique: Unique) -> None:
@@ -300,3 +343,7 @@ def test_a_404_is_left_alone_where_nothing_is_mirrored(strict: Site, unique: Uni
     answer = strict.ask(path)
     assert (answer.status, error_code(answer), answer.outcome) == (404, "NoSuchKey", None)
     assert strict.origin.count(path) == 0
+
+
+def bucket_errors(site: Site) -> int:
+    return sum(site.stats("requests_total.outcome.bucket_error").values())

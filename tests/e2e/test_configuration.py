@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
-
 from stack.envoy import binary
-from stack.render import CHECKOUT, named
+from stack.render import CHECKOUT
 
-from .site import Site
+from .site import Site, plugin_of
 
 WRONG = {
     "bucket": {"cluster": "", "authority": "no host", "exposed": "sideways"},
@@ -92,7 +90,7 @@ def test_the_shipped_configuration_is_valid_as_it_stands(name: str) -> None:
 def validate(site: Site, tmp_path: Path, plugin: str) -> tuple[int, str]:
     """Exit code and log of Envoy for a stack's edge with another plugin configuration."""
     edge = json.loads(site.stack.edge.log_path.with_name("edge.json").read_text())
-    module(edge)["configuration"]["value"] = plugin
+    plugin_of(edge)["configuration"]["value"] = plugin
     config = tmp_path / "edge.json"
     config.write_text(json.dumps(edge))
     return run_envoy(config)
@@ -102,9 +100,3 @@ def run_envoy(config: Path) -> tuple[int, str]:
     command = [binary(), "--mode", "validate", "--log-level", "warning", "-c", config]
     ended = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60)
     return ended.returncode, ended.stderr
-
-
-def module(edge: dict[str, Any]) -> dict[str, Any]:
-    (listener,) = edge["static_resources"]["listeners"]
-    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    return named(manager["http_filters"], "mirror_on_miss")["typed_config"]["config"]

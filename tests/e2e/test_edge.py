@@ -100,6 +100,33 @@ def test_a_hit_is_the_bucket_s_own_answer(strict: Site, unique: Unique) -> None:
     assert "x-envoy-upstream-service-time" not in hit.names
 
 
+def test_one_connection_carries_answers_of_every_kind(strict: Site, unique: Unique) -> None:
+    """What the filter makes of an answer must leave the connection where the next one begins."""
+    here, head_only, missing = unique("here"), unique("head"), unique("missing")
+    for path in (here, head_only):
+        strict.origin.put(path, BODY)
+    dead, forbidden = unique(under="/dead"), unique("forbidden")
+    strict.store.put(forbidden[1:], BODY)
+    strict.store.forbid(forbidden[1:])
+    requests = [
+        ("HEAD", head_only, 302),
+        ("GET", here, 302),
+        ("GET", here, 200),
+        ("HEAD", missing, 404),
+        ("GET", missing, 404),
+        ("HEAD", dead, 502),
+        ("GET", dead, 502),
+        ("GET", forbidden, 403),
+        ("HEAD", forbidden, 403),
+        ("PUT", here, 405),
+        ("GET", head_only, 200),
+    ]
+    with strict.open() as connection:
+        for method, path, status in requests:
+            connection.send(method, path)
+            assert connection.receive(method).status == status, (method, path)
+
+
 def test_the_access_log_has_the_outcome_and_no_query(strict: Site, unique: Unique) -> None:
     path = unique()
     strict.origin.put(path, BODY)
@@ -107,7 +134,10 @@ def test_the_access_log_has_the_outcome_and_no_query(strict: Site, unique: Uniqu
     line = wait_for_line(strict, path)
     assert (line["status"], line["outcome"], line["path"]) == (302, "stored", path)
     assert "private" not in json.dumps(line)
-    assert "private" not in strict.stack.edge.log_path.read_text()
+    log = strict.stack.edge.log_path.read_text()
+    assert path in log
+    for secret in ("private", "Signature=", strict.store.reader.secret_key, strict.store.writer.access_key):
+        assert secret not in log
 
 
 def wait_for_line(site: Site, path: str) -> dict[str, object]:

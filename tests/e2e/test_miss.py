@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-
 from doubles import replies
 
 from .conftest import Unique
@@ -144,6 +143,25 @@ def test_curl_sees_what_the_readme_says(site: Site, unique: Unique) -> None:
     other = unique("other.jpg")
     site.origin.put(other, BODY)
     assert curl("-sL", f"{site.stack.url}{other}") == BODY
+
+
+def test_http_2_clients_get_the_same_answers(strict: Site, unique: Unique) -> None:
+    if b"HTTP2" not in curl("--version"):
+        pytest.skip("this curl knows no HTTP/2")
+    path, missing = unique(), unique("missing")
+    strict.origin.put(path, BODY)
+    for arguments, status, body in [
+        (["-I", path], b"302", b""),
+        (["-I", path], b"200", b""),
+        ([path], b"200", BODY),
+        ([missing], b"404", None),
+        ([unique(under="/dead")], b"502", None),
+    ]:
+        *options, target = arguments
+        answer = curl("-si", "--http2-prior-knowledge", *options, f"{strict.stack.url}{target}")
+        head, _, content = answer.partition(b"\r\n\r\n")
+        assert head.split()[:2] == [b"HTTP/2", status]
+        assert body in (None, content)
 
 
 def curl(*arguments: str) -> bytes:

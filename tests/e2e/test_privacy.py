@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from doubles import replies
 
 from .client import Answer

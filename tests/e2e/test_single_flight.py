@@ -7,10 +7,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from doubles import ScriptedOrigin, StrictBucket
-
-from .conftest import Unique
-from .site import Site, start_on_strict_bucket
+from .conftest import Start, Unique
+from .site import Site
 
 BODY = bytes(range(256)) * 64
 CLIENTS = 50
@@ -118,28 +116,21 @@ def test_many_different_objects_at_once(site: Site, unique: Unique) -> None:
     assert [site.origin.count(path) for path in paths] == [1] * len(paths)
 
 
-def test_a_worker_at_its_limit_says_busy_and_recovers(tmp_path, unique: Unique) -> None:
-    with ExitStack() as running:
-        origin = running.enter_context(ScriptedOrigin())
-        store = running.enter_context(StrictBucket())
-        limits = {"limits": {"fills": 1, "queue": 1}}
-        stack = running.enter_context(
-            start_on_strict_bucket(tmp_path, store, origin, plugin=limits, edit_edge=None)
-        )
-        site = Site(stack, store, origin)
-        paths = [unique(f"{number}.bin") for number in range(3)]
-        for path in paths:
-            origin.put(path, BODY)
-        gate = origin.hold(paths[0])
-        clients = [running.enter_context(site.open()) for _ in paths]
-        clients[0].send("GET", paths[0])
-        origin.wait_for(paths[0])
-        clients[1].send("GET", paths[1])
-        site.wait_until_held(paths[1], 1)
-        busy = site.ask(paths[2])
+def test_a_worker_at_its_limits_says_busy_and_recovers(start: Start, unique: Unique) -> None:
+    site = start(plugin={"limits": {"fills": 1, "queue": 1}})
+    filling, queued, refused = (unique(name) for name in ("filling", "queued", "refused"))
+    for path in (filling, queued, refused):
+        site.origin.put(path, BODY)
+    gate = site.origin.hold(filling)
+    with site.open() as first, site.open() as second:
+        first.send("GET", filling)
+        site.origin.wait_for(filling)
+        second.send("GET", queued)
+        site.wait_until_held(queued, 1)
+        busy = site.ask(refused)
         gate.open()
-        assert (busy.status, busy.outcome) == (503, "busy")
-        assert busy.header("retry-after")
-        assert [client.receive("GET").status for client in clients[:2]] == [302, 302]
-        assert site.follow(site.ask(paths[2])).body == BODY
-        site.assert_module_healthy()
+        answers = [first.receive("GET"), second.receive("GET")]
+    assert (busy.status, busy.outcome) == (503, "busy")
+    assert busy.header("retry-after")
+    assert [answer.status for answer in answers] == [302, 302]
+    assert site.follow(site.ask(refused)).body == BODY

@@ -1,5 +1,7 @@
 //! A miss, from the bucket's 404 to the client's 302.
 
+use std::time::Duration;
+
 use crate::host::{Answer, Client, Envoy, Headers};
 
 const CONFIGURATION: &str = r#"{
@@ -43,6 +45,40 @@ fn a_miss_is_stored_and_redirected() {
         .with("x-mirror-on-miss", "stored")
         .with("content-length", "0");
     assert_eq!(client.answer(), Some(Answer { headers, body: Vec::new(), through_filters: true }));
+    envoy.assert_idle();
+}
+
+#[test]
+fn a_client_that_leaves_does_not_stop_the_fill() {
+    let mut envoy = Envoy::start(CONFIGURATION);
+    let client = envoy.get("/img/a.jpg");
+    miss(client);
+    client.leaves();
+    let get = envoy.next_call();
+    envoy.respond(get, 200, &[("content-length", "5")], "hello");
+    let put = envoy.next_call();
+    assert_eq!((put.method(), put.body.as_slice()), ("PUT", b"hello".as_slice()));
+    envoy.respond(put, 200, &[], "");
+    envoy.assert_idle();
+}
+
+#[test]
+fn a_client_waits_no_longer_than_it_must_and_the_fill_goes_on() {
+    let mut envoy = Envoy::start(CONFIGURATION);
+    let client = envoy.get("/img/a.jpg");
+    miss(client);
+    let get = envoy.next_call();
+    envoy.advance(Duration::from_secs(19));
+    envoy.respond(get, 200, &[("content-length", "5")], "hello");
+    envoy.advance(Duration::from_millis(5_999));
+    assert!(client.is_waiting());
+    envoy.advance(Duration::from_millis(1));
+    let answer = client.answer().expect("an answer after 25 s");
+    assert_eq!((answer.status(), answer.header("x-mirror-on-miss")), (503, Some("filling")));
+    assert!(answer.header("retry-after").is_some());
+
+    let put = envoy.next_call();
+    envoy.respond(put, 200, &[], "");
     envoy.assert_idle();
 }
 

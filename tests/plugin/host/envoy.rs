@@ -187,10 +187,10 @@ impl Drop for Envoy {
         vm::enter(root, || exports::proxy_on_delete(root));
         let violations = self.take_violations();
         HOST.set(None);
-        if std::thread::panicking() {
-            eprintln!("violations until then: {violations:#?}");
-        } else {
+        if !std::thread::panicking() {
             assert_eq!(violations, Vec::<String>::new(), "the module misused Envoy");
+        } else if !violations.is_empty() {
+            eprintln!("before it panicked, the module misused Envoy: {violations:#?}");
         }
     }
 }

@@ -36,8 +36,11 @@ pub fn continue_decoding(id: u32) {
     });
 }
 
-/// Response headers arrive. (`encodeHeaders`)
+/// Response headers arrive. Envoy asks nothing more of an upstream whose client is gone. (`encodeHeaders`)
 pub fn encode_headers(id: u32, headers: Headers, end_of_stream: bool) {
+    if has_ended(id) {
+        return;
+    }
     let count = headers.len();
     host(|host| {
         let stream = host.stream(id);
@@ -68,14 +71,13 @@ pub fn encode_headers(id: u32, headers: Headers, end_of_stream: bool) {
 
 /// A frame of the body arrives. (`encodeData`)
 pub fn encode_data(id: u32, data: Vec<u8>, end_of_stream: bool) {
+    if has_ended(id) {
+        return;
+    }
     let reaches_filter = host(|host| {
         let stream = host.stream(id);
         assert!(stream.response.is_some(), "a body before the headers");
         stream.upstream_is_complete |= end_of_stream;
-        if stream.end.is_some() {
-            // Envoy resets the upstream request when nobody waits for it.
-            return None;
-        }
         if stream.iteration == Iteration::StopAll {
             stream.held.get_or_insert_default().extend(data);
             return None;
@@ -114,6 +116,7 @@ fn go_on(id: u32) {
         send_headers(id, complete && held.is_none());
     }
     match held {
+        _ if has_ended(id) => {}
         Some(data) if starts_here => filter_data(id, data, complete),
         Some(data) => send_data(id, &data, complete),
         None => {}
@@ -215,9 +218,13 @@ fn send_reply_of_envoy(id: u32, reply: LocalReply) {
 
 /// The client goes away, or the connection is cut.
 pub fn reset(id: u32) {
-    if host(|host| host.stream(id).end.is_none()) {
+    if !has_ended(id) {
         finish(id, End::Reset);
     }
+}
+
+fn has_ended(id: u32) -> bool {
+    host(|host| host.stream(id).end.is_some())
 }
 
 /// The filters after this one get the headers.
@@ -243,14 +250,12 @@ fn send_headers(id: u32, end_of_stream: bool) {
 
 /// The filters after this one get a frame.
 fn send_data(id: u32, data: &[u8], end_of_stream: bool) {
-    let still_open = host(|host| {
-        let stream = host.stream(id);
-        if let Some(sent) = stream.sent.as_mut().filter(|_| stream.end.is_none()) {
+    host(|host| {
+        if let Some(sent) = &mut host.stream(id).sent {
             sent.body.extend_from_slice(data);
         }
-        stream.end.is_none()
     });
-    if end_of_stream && still_open {
+    if end_of_stream {
         finish(id, End::Answered);
     }
 }

@@ -79,8 +79,8 @@ impl Host {
         }
         let limit = self.settings.buffer_limit;
         if self.stream(context).holds_more_than(limit) {
-            // It answers 500 at once and calls the module while it runs, where the SDK panics (measured).
-            self.violation_on(context, "a held body made larger than the buffer limit: Envoy dies");
+            // It answers 500 at once, and so calls the module while that runs: the SDK panics (measured).
+            self.violation_on(context, "a held body made larger than the buffer limit: Envoy loses the VM");
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::{Action, BufferType, MapType, Status};
 
 use super::super::{Client, Envoy, Headers, host};
-use super::{Script, header, note, seen, tell_root};
+use super::{Script, act_for, header, note, seen, tell_root};
 
 /// A filter whose root makes one call for each stream and notes how it ends.
 const CALLER: Script = Script {
@@ -125,7 +125,7 @@ fn a_call_of_the_root_outlives_the_client() {
 #[test]
 fn a_call_made_on_behalf_of_a_stream_comes_back_to_the_root() {
     let told_of = |stream| {
-        hostcalls::set_effective_context(stream).unwrap();
+        act_for(stream);
         call("origin", &GET, None).unwrap();
     };
     let mut envoy = Script { told_of, ..CALLER }.start();

@@ -1,5 +1,6 @@
 //! Does the host behave as Envoy was measured to? Asked with a sample filter, which does what each test scripts.
 
+mod answers;
 mod calls;
 mod streams;
 mod worker;
@@ -8,10 +9,13 @@ use std::cell::{Cell, RefCell};
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, ContextType, MapType};
+use proxy_wasm::types::{Action, BufferType, ContextType, MapType, Status};
 
 use super::envoy::Builder;
-use super::{Envoy, host};
+use super::{Answer, Client, Envoy, host};
+
+const BODY: BufferType = BufferType::HttpResponseBody;
+const REQUEST: MapType = MapType::HttpRequestHeaders;
 
 thread_local! {
     static SCRIPT: Cell<Script> = const { Cell::new(Script::DO_NOTHING) };
@@ -55,6 +59,18 @@ impl Script {
     }
 }
 
+/// A filter that holds a response until the root has heard of its end.
+const HOLD: Script = Script {
+    response_headers: |_| Action::Pause,
+    response_body: |stream, _, end_of_stream| {
+        if end_of_stream {
+            tell_root(stream);
+        }
+        Action::Pause
+    },
+    ..Script::DO_NOTHING
+};
+
 /// Notes what a callback met, for [`seen`].
 fn note(what: impl ToString) {
     SEEN.with_borrow_mut(|seen| seen.push(what.to_string()));
@@ -69,6 +85,44 @@ fn seen() -> Vec<String> {
 fn tell_root(stream: u32) {
     let queue = hostcalls::resolve_shared_queue("", "streams").unwrap().unwrap();
     hostcalls::enqueue_shared_queue(queue, Some(&stream.to_le_bytes())).unwrap();
+}
+
+/// The root acts for a stream that is there.
+fn act_for(stream: u32) {
+    hostcalls::set_effective_context(stream).unwrap();
+}
+
+fn resume() {
+    hostcalls::resume_http_response().unwrap();
+}
+
+/// A getter as the ABI has it. The SDK's would panic where there is no map.
+fn header(map: MapType, name: &str) -> String {
+    match host(|host| host.header(map, name)) {
+        Ok(value) => String::from_utf8_lossy(&value).into_owned(),
+        Err(status) => format!("{status:?}"),
+    }
+}
+
+/// A setter as the ABI has it. The SDK's would panic at `BadArgument`.
+fn write(start: usize, size: usize, data: &[u8]) -> Result<(), Status> {
+    host(|host| host.change_buffer(BODY, start, size, data))
+}
+
+/// The bucket answers `aaabbc` in three pieces.
+fn not_found(client: Client) {
+    client.bucket_answers_in_chunks(404, &[("content-type", "application/xml")], &[b"aaa", b"bb", b"c"]);
+}
+
+fn answer(client: Client) -> Answer {
+    client.answer().expect("a whole answer")
+}
+
+/// What the module did wrong, which a test that means it takes away.
+fn only_violation(envoy: &mut Envoy) -> String {
+    let violations = envoy.take_violations();
+    assert_eq!(violations.len(), 1, "{violations:?}");
+    violations.concat()
 }
 
 fn root_context(_: u32) -> Box<dyn RootContext> {
@@ -139,13 +193,5 @@ impl HttpContext for Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         note("delete");
-    }
-}
-
-/// A getter as the ABI has it. The SDK's would panic where there is no map.
-fn header(map: MapType, name: &str) -> String {
-    match host(|host| host.header(map, name)) {
-        Ok(value) => String::from_utf8_lossy(&value).into_owned(),
-        Err(status) => format!("{status:?}"),
     }
 }

@@ -1,57 +1,13 @@
-//! Requests and responses.
+//! What passes the filter, what it holds, and when it sees what.
 
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{Action, BufferType, MapType, Status};
+use proxy_wasm::types::Action;
 
-use super::super::{Answer, Client, Envoy, Headers, host};
-use super::{Script, header, note, seen, tell_root};
-
-const REQUEST: MapType = MapType::HttpRequestHeaders;
-const RESPONSE: MapType = MapType::HttpResponseHeaders;
-const BODY: BufferType = BufferType::HttpResponseBody;
-
-/// A filter that holds a response until the root has heard of its end.
-const HOLD: Script = Script {
-    response_headers: |_| Action::Pause,
-    response_body: |stream, _, end_of_stream| {
-        if end_of_stream {
-            tell_root(stream);
-        }
-        Action::Pause
-    },
-    ..Script::DO_NOTHING
+use super::super::{Envoy, Headers};
+use super::{
+    BODY, HOLD, REQUEST, Script, act_for, answer, header, not_found, note, only_violation, resume, seen, tell_root,
+    write,
 };
-
-fn not_found(client: Client) {
-    client.bucket_answers_in_chunks(404, &[("content-type", "application/xml")], &[b"aaa", b"bb", b"c"]);
-}
-
-fn resume() {
-    hostcalls::resume_http_response().unwrap();
-}
-
-fn reply(status: u32, body: &str) {
-    hostcalls::send_http_response(status, vec![("x-made", "here")], Some(body.as_bytes())).unwrap();
-}
-
-fn set(name: &str, value: &str) {
-    hostcalls::set_map_value(RESPONSE, name, Some(value)).unwrap();
-}
-
-fn write(start: usize, size: usize, data: &[u8]) -> Result<(), Status> {
-    host(|host| host.change_buffer(BODY, start, size, data))
-}
-
-fn answer(client: Client) -> Answer {
-    client.answer().expect("a whole answer")
-}
-
-/// What the module did wrong, which a test that means it takes away.
-fn only_violation(envoy: &mut Envoy) -> String {
-    let violations = envoy.take_violations();
-    assert_eq!(violations.len(), 1, "{violations:?}");
-    violations.concat()
-}
 
 #[test]
 fn request_headers_are_gone_in_the_response_phase() {
@@ -100,7 +56,7 @@ fn the_request_goes_on_as_the_filter_left_it() {
 #[test]
 fn a_paused_request_reaches_the_bucket_after_its_resume() {
     let told_of = |stream| {
-        hostcalls::set_effective_context(stream).unwrap();
+        act_for(stream);
         note(header(REQUEST, ":path"));
         hostcalls::resume_http_request().unwrap();
     };
@@ -162,7 +118,7 @@ fn a_pause_in_the_headers_holds_the_body_back_where_envoy_is_not_told_otherwise(
         Action::Continue
     };
     let told_of = |stream| {
-        hostcalls::set_effective_context(stream).unwrap();
+        act_for(stream);
         note(format!("{:?}", write(0, 99, b"too early")));
         resume();
     };
@@ -178,24 +134,6 @@ fn a_pause_in_the_headers_holds_the_body_back_where_envoy_is_not_told_otherwise(
 }
 
 #[test]
-fn the_root_answers_a_held_stream_in_place() {
-    let told_of = |stream| {
-        hostcalls::set_effective_context(stream).unwrap();
-        hostcalls::set_map(RESPONSE, vec![(":status", "302"), ("location", "/a")]).unwrap();
-        write(0, usize::MAX, b"moved").unwrap();
-        resume();
-        // A resume happens when the callback returns.
-        set("content-length", "5");
-    };
-    let mut envoy = Script { told_of, ..HOLD }.start();
-    let client = envoy.get("/a");
-    not_found(client);
-    let headers = Headers::response(302).with("location", "/a").with("content-length", "5");
-    assert_eq!(answer(client), Answer { headers, body: b"moved".to_vec(), through_filters: true });
-    envoy.assert_idle();
-}
-
-#[test]
 fn a_resume_in_the_middle_of_a_body_loses_nothing() {
     let response_body = |stream, size, _| {
         note(size);
@@ -206,7 +144,7 @@ fn a_resume_in_the_middle_of_a_body_loses_nothing() {
         Action::Continue
     };
     let told_of = |stream| {
-        hostcalls::set_effective_context(stream).unwrap();
+        act_for(stream);
         resume();
     };
     let mut envoy = Script { response_body, told_of, ..HOLD }.start();
@@ -214,40 +152,6 @@ fn a_resume_in_the_middle_of_a_body_loses_nothing() {
     not_found(client);
     assert_eq!(seen()[..4], ["3", "2", "1", "0"]);
     assert_eq!(answer(client).body, b"aaabbc");
-}
-
-#[test]
-fn a_body_can_be_replaced_or_extended_but_not_patched() {
-    let told_of = |stream| {
-        hostcalls::set_effective_context(stream).unwrap();
-        for (start, size) in [(1, 2), (0, 2), (6, 0), (0, 0)] {
-            note(format!("{:?}", write(start, size, b"_")));
-        }
-        resume();
-    };
-    let mut envoy = Script { told_of, ..HOLD }.start();
-    let client = envoy.get("/a");
-    not_found(client);
-    assert_eq!(seen()[..4], ["Err(BadArgument)", "Err(BadArgument)", "Ok(())", "Ok(())"]);
-    assert_eq!(answer(client).body, b"_aaabbc_");
-}
-
-#[test]
-fn a_response_without_a_body_cannot_be_given_one() {
-    let response_headers = |stream| {
-        tell_root(stream);
-        Action::Pause
-    };
-    let told_of = |stream| {
-        hostcalls::set_effective_context(stream).unwrap();
-        note(format!("{:?} {:?}", write(0, 0, b"body"), hostcalls::get_buffer(BODY, 0, 99).unwrap()));
-        resume();
-    };
-    let mut envoy = Script { response_headers, told_of, ..Script::DO_NOTHING }.start();
-    let client = envoy.get("/a");
-    client.bucket_answers(404, &[("content-length", "0")], "");
-    assert_eq!(seen()[0], "Err(BadArgument) None");
-    assert_eq!(answer(client).body, b"");
 }
 
 #[test]
@@ -260,95 +164,13 @@ fn a_paused_body_over_the_buffer_limit_is_answered_500() {
 }
 
 #[test]
-fn a_held_body_must_not_be_made_larger_than_the_buffer_limit() {
-    let told_of = |stream| {
-        hostcalls::set_effective_context(stream).unwrap();
-        write(0, 99, b"0123456789").unwrap();
-        reply(200, "");
-    };
-    let mut envoy = Script { told_of, ..HOLD }.start_in(Envoy::builder().buffer_limit(9));
-    not_found(envoy.get("/a"));
-    assert!(only_violation(&mut envoy).contains("larger than the buffer limit"));
-}
-
-#[test]
-fn a_reply_to_a_held_response_goes_past_the_other_filters() {
-    let told_of = |stream| {
-        hostcalls::set_effective_context(stream).unwrap();
-        reply(503, "busy");
-    };
-    let mut envoy = Script { told_of, ..HOLD }.start();
-    let client = envoy.get("/a");
-    not_found(client);
-    let headers =
-        Headers::response(503).with("x-made", "here").with("content-length", "4").with("content-type", "text/plain");
-    assert_eq!(answer(client), Answer { headers, body: b"busy".to_vec(), through_filters: false });
-}
-
-#[test]
-fn a_reply_to_head_has_no_body() {
-    let response_headers = |_| {
-        reply(503, "busy");
-        Action::Continue
-    };
-    let mut envoy = Script { response_headers, ..Script::DO_NOTHING }.start();
-    let client = envoy.request("HEAD", "/a").send();
-    client.bucket_answers(404, &[], "");
-    assert_eq!((answer(client).header("content-length"), answer(client).body.as_slice()), (Some("4"), b"".as_slice()));
-}
-
-#[test]
-fn a_reply_to_a_request_passes_the_response_callbacks() {
-    let request_headers = |_| {
-        reply(418, "teapot");
-        Action::Continue
-    };
-    let response_headers = |_| {
-        note(header(REQUEST, ":path"));
-        Action::Continue
-    };
-    let mut envoy = Script { request_headers, response_headers, ..Script::DO_NOTHING }.start();
-    let client = envoy.get("/a");
-    assert_eq!(seen()[0], "/a");
-    assert!(answer(client).through_filters);
-    assert_eq!(answer(client).status(), 418);
-}
-
-#[test]
-fn a_stream_is_replied_to_once() {
-    let told_of = |stream| {
-        hostcalls::set_effective_context(stream).unwrap();
-        reply(503, "");
-        reply(504, "");
-    };
-    let mut envoy = Script { told_of, ..HOLD }.start();
-    let client = envoy.get("/a");
-    not_found(client);
-    assert!(only_violation(&mut envoy).starts_with("GET /a: a second reply"));
-    assert_eq!(answer(client).status(), 503);
-}
-
-#[test]
-fn a_reply_after_the_headers_resets_the_stream() {
-    let response_body = |_, _, _| {
-        reply(503, "");
-        Action::Continue
-    };
-    let mut envoy = Script { response_body, ..Script::DO_NOTHING }.start();
-    let client = envoy.get("/a");
-    not_found(client);
-    assert!(only_violation(&mut envoy).contains("after the response headers were sent"));
-    assert!(client.was_reset());
-}
-
-#[test]
 fn only_a_paused_stream_is_resumed() {
     let response_headers = |stream| {
         tell_root(stream);
         Action::Continue
     };
     let told_of = |stream| {
-        hostcalls::set_effective_context(stream).unwrap();
+        act_for(stream);
         resume();
     };
     let mut envoy = Script { response_headers, told_of, ..Script::DO_NOTHING }.start();
@@ -368,51 +190,6 @@ fn a_resume_inside_the_callback_that_pauses_is_lost() {
 }
 
 #[test]
-fn headers_that_were_sent_do_not_change() {
-    let response_body = |stream, _, _| {
-        tell_root(stream);
-        Action::Pause
-    };
-    let told_of = |stream| {
-        hostcalls::set_effective_context(stream).unwrap();
-        set("x-late", "1");
-    };
-    let script = Script { response_headers: |_| Action::Pause, response_body: |_, _, _| Action::Continue, ..HOLD };
-    let mut envoy = Script { log: || {}, told_of, ..script }.start();
-    let client = envoy.get("/a");
-    client.bucket_sends_headers(Headers::response(404), false);
-    client.bucket_sends("a", false);
-    super::SCRIPT.set(Script { response_body, told_of, ..Script::DO_NOTHING });
-    client.bucket_sends("b", false);
-    assert!(only_violation(&mut envoy).contains("changed after they were sent"));
-}
-
-#[test]
-fn an_answer_must_have_a_status_and_no_line_breaks() {
-    let response_headers = |_| {
-        hostcalls::set_map(RESPONSE, vec![("x", "a\r\nb")]).unwrap();
-        Action::Continue
-    };
-    let mut envoy = Script { response_headers, ..Script::DO_NOTHING }.start();
-    let client = envoy.get("/a");
-    client.bucket_answers(200, &[], "");
-    assert_eq!(answer(client).body, b"missing required header: :status");
-    assert_eq!(answer(client).status(), 502);
-    assert_eq!(only_violation(&mut envoy), "GET /a: the answer has a line break or NUL in x");
-}
-
-#[test]
-fn an_answer_is_as_long_as_it_says() {
-    let response_headers = |_| {
-        set("content-length", "7");
-        Action::Continue
-    };
-    let mut envoy = Script { response_headers, ..Script::DO_NOTHING }.start();
-    envoy.get("/a").bucket_answers(200, &[], "123456");
-    assert_eq!(only_violation(&mut envoy), "GET /a: the answer announces 7 bytes and has 6");
-}
-
-#[test]
 fn a_stream_that_is_gone_cannot_be_acted_on() {
     let told_of = |stream| note(format!("{:?}", hostcalls::set_effective_context(stream)));
     let mut envoy = Script { told_of, ..HOLD }.start();
@@ -424,6 +201,15 @@ fn a_stream_that_is_gone_cannot_be_acted_on() {
     assert_eq!(seen(), ["log", "done", "delete", "Err(BadArgument)"]);
     assert!(client.was_reset() && !client.is_waiting());
     envoy.assert_idle();
+}
+
+#[test]
+fn an_answer_that_comes_after_its_client_left_is_dropped() {
+    let mut envoy = Script { response_headers: |_| unreachable!(), ..Script::DO_NOTHING }.start();
+    let client = envoy.get("/a");
+    client.leaves();
+    not_found(client);
+    assert_eq!(client.answer(), None);
 }
 
 #[test]

@@ -1,0 +1,129 @@
+//! The line between the core and the adapter: `src/plugin` alone knows proxy-wasm, and the core is a function of its
+//! arguments. Without that, its scenarios could not run in virtual time.
+
+#![allow(clippy::panic, clippy::expect_used, reason = "a test that meets the unexpected has failed")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What must not be named, and what to do instead.
+type Ban = (&'static str, &'static str);
+
+/// Nowhere in `src`.
+const EVERYWHERE: &[Ban] = &[("unsafe", "the module parses what strangers send")];
+
+/// Nowhere but in the adapter.
+const IN_THE_CORE: &[Ban] = &[
+    ("crate::plugin", "the adapter knows the core, not the other way round"),
+    ("getrandom", "random numbers are arguments"),
+    ("HashMap", "its order is random; use BTreeMap"),
+    ("HashSet", "its order is random; use BTreeSet"),
+    ("Instant::now", "time is an argument"),
+    ("lazy_static", "there are no globals: workers come and go"),
+    ("Mutex", "a worker has one thread"),
+    ("proxy_wasm", "host calls belong to src/plugin"),
+    ("rand", "random numbers are arguments"),
+    ("RandomState", "random numbers are arguments"),
+    ("Rc<RefCell", "state has one owner; what contexts share, the adapter shares"),
+    ("static mut", "there are no globals: workers come and go"),
+    ("std::env", "the environment is an argument"),
+    ("std::fs", "there are no files in a proxy"),
+    ("std::thread", "a worker has one thread"),
+    ("SystemTime", "time is an argument"),
+    ("thread_local", "there are no globals: workers come and go"),
+];
+
+#[test]
+fn only_the_adapter_knows_its_host() {
+    let mut found = Vec::new();
+    for path in sources() {
+        let text = fs::read_to_string(root().join(&path)).expect("a source file");
+        let is_adapter = path.starts_with("src/plugin");
+        // Tests may start at a real time, but not talk to a host.
+        let is_tests = path.ends_with("tests.rs");
+        let banned = IN_THE_CORE.iter().filter(|(name, _)| !is_adapter && (!is_tests || *name == "proxy_wasm"));
+        found.extend(violations(&path, &text, EVERYWHERE.iter().chain(banned)));
+    }
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn the_check_finds_what_it_looks_for() {
+    let text = "\
+        //! proxy_wasm in a comment, and https://x.test/std::env in a string\n\
+        let brand = \"https://x.test/\"; // Instant::now()\n\
+        let now = std::time::Instant::now(); use proxy_wasm::hostcalls;\n\
+        proxy_wasm::main! {{\n\
+            proxy_wasm::set_root_context(plugin::root_context);\n\
+        }}\n\
+        use rand::Rng;\n";
+    let found = violations(Path::new("src/a.rs"), text, IN_THE_CORE);
+    assert_eq!(
+        found,
+        [
+            "src/a.rs:3: Instant::now: time is an argument",
+            "src/a.rs:3: proxy_wasm: host calls belong to src/plugin",
+            "src/a.rs:7: rand: random numbers are arguments",
+        ]
+    );
+}
+
+/// Every banned name in the code of a file, as `path:line: name: reason`.
+fn violations<'a>(path: &Path, text: &str, bans: impl IntoIterator<Item = &'a Ban> + Clone) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut in_entry_point = false;
+    for (line, number) in text.lines().zip(1..) {
+        // The SDK's macro that makes the module's entry point has its place in lib.rs.
+        in_entry_point |= line.contains("proxy_wasm::main! {{");
+        if in_entry_point {
+            in_entry_point = line.trim() != "}}";
+            continue;
+        }
+        let code = code(line);
+        for (name, reason) in bans.clone() {
+            if names(code, name) {
+                found.push(format!("{}:{number}: {name}: {reason}", path.display()));
+            }
+        }
+    }
+    found
+}
+
+/// A line without its comment; `//` after a colon is part of a URL.
+fn code(line: &str) -> &str {
+    let comment = line.match_indices("//").find(|(at, _)| !line.get(..*at).unwrap_or_default().ends_with(':'));
+    line.get(..comment.map_or(line.len(), |(at, _)| at)).unwrap_or_default()
+}
+
+/// Whether the code has this name, and not only as a part of a longer one.
+fn names(code: &str, name: &str) -> bool {
+    let continues = |c: char| c.is_alphanumeric() || c == '_';
+    code.match_indices(name).any(|(at, _)| {
+        let before = code.get(..at).unwrap_or_default();
+        let after = code.get(at..).and_then(|rest| rest.strip_prefix(name)).unwrap_or_default();
+        !before.ends_with(continues) && !after.starts_with(continues)
+    })
+}
+
+/// Every Rust file under `src`, relative to the repository.
+fn sources() -> Vec<PathBuf> {
+    let mut folders = vec![root().join("src")];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of sources") {
+            let path = entry.expect("an entry of a folder").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path.strip_prefix(root()).expect("a path in the repository").to_owned());
+            }
+        }
+    }
+    files.sort();
+    assert!(!files.is_empty(), "there are no sources");
+    files
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}

@@ -1,0 +1,292 @@
+//! The built module as Envoy gets it: what it asks of its host, what it offers, how large it is, and that it starts.
+//!
+//! `make wasm` builds it. The host here is a stub in an interpreter; how the module behaves is the business of
+//! `tests/plugin` and `tests/e2e`.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that meets the unexpected has failed"
+)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use wasmi::{
+    Caller, Engine, ExternType, Instance, Linker, Memory, Module, Store, TypedFunc, Val, WasmParams, WasmResults,
+};
+
+/// Envoy loads the module into every worker, and an operator into a ConfigMap of at most 1 MiB.
+const MAX_SIZE: usize = 400_000;
+
+/// What the SDK can ask of Envoy: proxy-wasm's own interface, which reaches the request at hand, the clusters, the shared
+/// data, the queues, the metrics and the log of this Envoy, and nothing outside of it.
+const ENV: &[&str] = &[
+    "proxy_add_header_map_value",
+    "proxy_call_foreign_function",
+    "proxy_close_stream",
+    "proxy_continue_stream",
+    "proxy_define_metric",
+    "proxy_dequeue_shared_queue",
+    "proxy_done",
+    "proxy_enqueue_shared_queue",
+    "proxy_get_buffer_bytes",
+    "proxy_get_current_time_nanoseconds",
+    "proxy_get_header_map_pairs",
+    "proxy_get_header_map_value",
+    "proxy_get_property",
+    "proxy_get_shared_data",
+    "proxy_get_status",
+    "proxy_grpc_call",
+    "proxy_grpc_cancel",
+    "proxy_grpc_close",
+    "proxy_grpc_send",
+    "proxy_grpc_stream",
+    "proxy_http_call",
+    "proxy_increment_metric",
+    "proxy_log",
+    "proxy_register_shared_queue",
+    "proxy_remove_header_map_value",
+    "proxy_replace_header_map_value",
+    "proxy_resolve_shared_queue",
+    "proxy_send_local_response",
+    "proxy_set_buffer_bytes",
+    "proxy_set_effective_context",
+    "proxy_set_header_map_pairs",
+    "proxy_set_property",
+    "proxy_set_shared_data",
+    "proxy_set_tick_period_milliseconds",
+];
+
+/// What Rust's standard library asks of WASI. There are no files and no sockets among it. What Envoy does with each is
+/// in `exports.cc` of proxy-wasm-cpp-host.
+const WASI: &[&str] = &[
+    // The monotonic and the wall clock.
+    "clock_time_get",
+    // `environment_variables` of `vm_config`, and nothing of Envoy's own environment.
+    "environ_get",
+    "environ_sizes_get",
+    // Standard output and error, which are lines in Envoy's log.
+    "fd_write",
+    // The end of the VM after a panic. Envoy goes on.
+    "proc_exit",
+    // Keys of hash maps, and the jitter of retries.
+    "random_get",
+];
+
+const SMALLEST_CONFIGURATION: &str = r#"{
+    "bucket": {"cluster": "signer", "authority": "s3.eu-west-1.amazonaws.com", "path_prefix": "/my-bucket"},
+    "origin": {"cluster": "origin", "authority": "files.example.com"}
+}"#;
+
+#[test]
+fn it_imports_what_is_listed_here_and_nothing_else() {
+    let module = Running::module(&Engine::default());
+    let imports: BTreeSet<_> =
+        module.imports().map(|import| format!("{}.{}", import.module(), import.name())).collect();
+    let listed = ENV.iter().map(|name| format!("env.{name}"));
+    let listed: BTreeSet<_> = listed.chain(WASI.iter().map(|name| format!("wasi_snapshot_preview1.{name}"))).collect();
+    assert_eq!(imports.difference(&listed).collect::<Vec<_>>(), [] as [&str; 0], "imported, but not listed");
+    assert_eq!(listed.difference(&imports).collect::<Vec<_>>(), [] as [&str; 0], "listed, but not imported any more");
+}
+
+#[test]
+fn it_exports_what_envoy_calls() {
+    let module = Running::module(&Engine::default());
+    let exports: BTreeSet<_> = module.exports().map(|export| export.name().to_owned()).collect();
+    for name in [
+        "_initialize",
+        "memory",
+        "proxy_abi_version_0_2_1",
+        "proxy_on_configure",
+        "proxy_on_context_create",
+        "proxy_on_delete",
+        "proxy_on_done",
+        "proxy_on_http_call_response",
+        "proxy_on_log",
+        "proxy_on_memory_allocate",
+        "proxy_on_queue_ready",
+        "proxy_on_request_headers",
+        "proxy_on_response_body",
+        "proxy_on_response_headers",
+        "proxy_on_response_trailers",
+        "proxy_on_tick",
+        "proxy_on_vm_start",
+    ] {
+        assert!(exports.contains(name), "{name} is not exported: {exports:#?}");
+    }
+}
+
+#[test]
+fn it_is_small() {
+    let size = bytes().len();
+    assert!(size <= MAX_SIZE, "the module has {size} bytes, {} too many", size - MAX_SIZE);
+}
+
+#[test]
+fn it_accepts_the_smallest_configuration() {
+    let mut running = Running::start(SMALLEST_CONFIGURATION);
+    assert!(running.configure(), "{:#?}", running.logs());
+}
+
+#[test]
+fn it_refuses_garbage_with_a_line_in_the_log() {
+    for garbage in ["", "{}", "no JSON", "\u{0}", r#"{"bucket": 1}"#] {
+        let mut running = Running::start(garbage);
+        assert!(!running.configure(), "{garbage:?} was accepted");
+        assert!(!running.logs().is_empty(), "{garbage:?} was refused without a word");
+    }
+}
+
+#[test]
+fn it_holds_a_miss_and_no_hit() {
+    const CONTINUE: u32 = 0;
+    const PAUSE: u32 = 1;
+    let mut running = Running::start(SMALLEST_CONFIGURATION);
+    assert!(running.configure());
+    for (stream, status, action) in [(2, "200", CONTINUE), (3, "404", PAUSE)] {
+        running.call::<_, ()>("proxy_on_context_create", (stream, Running::ROOT));
+        running.host().headers = vec![(":method", "GET"), (":path", "/img/a.jpg")];
+        assert_eq!(running.call::<_, u32>("proxy_on_request_headers", (stream, 2, 1)), CONTINUE);
+        running.host().headers = vec![(":status", status)];
+        assert_eq!(running.call::<_, u32>("proxy_on_response_headers", (stream, 1, 0)), action, "{status}");
+    }
+}
+
+fn bytes() -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/mirror_on_miss.wasm");
+    std::fs::read(path).unwrap_or_else(|_| panic!("there is no target/mirror_on_miss.wasm: run `make wasm`"))
+}
+
+/// The module in an interpreter, initialised, with a root context.
+struct Running {
+    store: Store<Stub>,
+    instance: Instance,
+}
+
+/// As much of a host as it takes to start. Whatever is not here succeeds and does nothing.
+#[derive(Default)]
+struct Stub {
+    configuration: &'static str,
+    /// Of whichever map the module reads.
+    headers: Vec<(&'static str, &'static str)>,
+    logs: Vec<String>,
+}
+
+impl Running {
+    const ROOT: u32 = 1;
+
+    fn module(engine: &Engine) -> Module {
+        Module::new(engine, bytes()).expect("the module is WebAssembly")
+    }
+
+    fn start(configuration: &'static str) -> Self {
+        let engine = Engine::default();
+        let module = Self::module(&engine);
+        let mut store = Store::new(&engine, Stub { configuration, ..Stub::default() });
+        let mut linker = Linker::new(&engine);
+        for import in module.imports() {
+            let ExternType::Func(of) = import.ty() else { panic!("{} is no function", import.name()) };
+            let name = import.name().to_owned();
+            let answer = move |mut caller: Caller<'_, Stub>, parameters: &[Val], results: &mut [Val]| {
+                let parameters: Vec<_> =
+                    parameters.iter().map(|value| value.i32().unwrap_or_default() as u32).collect();
+                let status = answer(&mut caller, &name, &parameters);
+                results.iter_mut().for_each(|result| *result = Val::I32(status));
+                Ok(())
+            };
+            linker.func_new(import.module(), import.name(), of.clone(), answer).expect("an import is defined once");
+        }
+        let instance = linker.instantiate_and_start(&mut store, &module).expect("the module can be instantiated");
+        let mut running = Self { store, instance };
+        running.call::<_, ()>("_initialize", ());
+        running.call::<_, ()>("proxy_on_context_create", (Self::ROOT, 0));
+        assert_eq!(running.call::<_, u32>("proxy_on_vm_start", (Self::ROOT, 0)), 1);
+        running
+    }
+
+    fn configure(&mut self) -> bool {
+        let size = self.host().configuration.len() as u32;
+        self.call::<_, u32>("proxy_on_configure", (Self::ROOT, size)) == 1
+    }
+
+    fn call<P: WasmParams, R: WasmResults>(&mut self, export: &str, parameters: P) -> R {
+        let function: TypedFunc<P, R> = self.instance.get_typed_func(&self.store, export).expect(export);
+        let called = function.call(&mut self.store, parameters);
+        called.unwrap_or_else(|trap| panic!("{export}: {trap}: {:#?}", self.logs()))
+    }
+
+    fn host(&mut self) -> &mut Stub {
+        self.store.data_mut()
+    }
+
+    fn logs(&self) -> &[String] {
+        &self.store.data().logs
+    }
+}
+
+/// One call of the module's to its host.
+fn answer(caller: &mut Caller<'_, Stub>, name: &str, parameters: &[u32]) -> i32 {
+    const OK: i32 = 0;
+    const NOT_FOUND: i32 = 1;
+    match (name, parameters) {
+        ("proxy_log", &[_, text, size]) => {
+            let line = String::from_utf8_lossy(&read(caller, text, size)).into_owned();
+            caller.data_mut().logs.push(line);
+            OK
+        }
+        ("proxy_get_buffer_bytes", &[_, _, _, data, size]) => {
+            let configuration = caller.data().configuration;
+            give(caller, configuration.as_bytes(), data, size);
+            OK
+        }
+        ("proxy_get_header_map_value", &[_, name, name_size, data, size]) => {
+            let name = read(caller, name, name_size);
+            let found = caller.data().headers.iter().find(|(known, _)| known.as_bytes() == name).copied();
+            let Some((_, value)) = found else { return NOT_FOUND };
+            give(caller, value.as_bytes(), data, size);
+            OK
+        }
+        ("environ_sizes_get", &[count, size]) => {
+            write(caller, count, &[0; 4]);
+            write(caller, size, &[0; 4]);
+            OK
+        }
+        ("clock_time_get", &[.., time]) => {
+            write(caller, time, &[0; 8]);
+            OK
+        }
+        ("random_get", &[data, size]) => {
+            // Any bytes do: they are the keys of hash maps.
+            write(caller, data, &vec![7; size as usize]);
+            OK
+        }
+        _ => OK,
+    }
+}
+
+/// Puts bytes into memory that the module allocates, as Envoy does.
+fn give(caller: &mut Caller<'_, Stub>, bytes: &[u8], data: u32, size: u32) {
+    let length = bytes.len() as u32;
+    let allocate = caller.get_export("proxy_on_memory_allocate").and_then(wasmi::Extern::into_func);
+    let allocate = allocate.expect("proxy_on_memory_allocate").typed::<u32, u32>(&*caller).expect("its type");
+    let at = if bytes.is_empty() { 0 } else { allocate.call(&mut *caller, length).expect("memory") };
+    write(caller, at, bytes);
+    write(caller, data, &at.to_le_bytes());
+    write(caller, size, &length.to_le_bytes());
+}
+
+fn read(caller: &Caller<'_, Stub>, at: u32, size: u32) -> Vec<u8> {
+    let mut bytes = vec![0; size as usize];
+    memory(caller).read(caller, at as usize, &mut bytes).expect("a pointer into the module's memory");
+    bytes
+}
+
+fn write(caller: &mut Caller<'_, Stub>, at: u32, bytes: &[u8]) {
+    memory(caller).write(caller, at as usize, bytes).expect("a pointer into the module's memory");
+}
+
+fn memory(caller: &Caller<'_, Stub>) -> Memory {
+    caller.get_export("memory").and_then(wasmi::Extern::into_memory).expect("memory is exported")
+}
