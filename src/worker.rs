@@ -20,10 +20,13 @@ use std::time::{Duration, Instant};
 /// where bodies do not arrive while headers are held (no `allow_on_headers_stop_iteration`).
 pub const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Error documents are kept up to this many bytes: S3's are below 4 KiB, pages of a website endpoint may be larger.
-/// Half of Envoy's smallest advised buffer (`per_connection_buffer_limit_bytes: 32768`) would be 16 KiB; the shipped
-/// configuration has the default of 1 MiB.
-pub const MAX_ERROR_DOCUMENT: usize = 64 * 1024;
+/// Bytes of a body that are put into or kept in Envoy's buffer of a held response.
+///
+/// Past `per_connection_buffer_limit_bytes` Envoy fails the stream with a 500; where the module itself filled the
+/// buffer it does so inside the host call, and its `proxy_on_log` then finds the SDK borrowed, which is a panic
+/// (measured on 1.40). The limit is 1 MiB by default and 32 KiB in Envoy's advice for edges; this is half of that. S3's
+/// error documents are below 8 KiB.
+pub const MAX_BUFFERED: usize = 16 * 1024;
 
 /// An object that a client asked for, and how it is mirrored.
 #[derive(Clone, Debug)]
@@ -49,7 +52,8 @@ pub enum BodyStep {
 /// How an answer reaches its stream.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// As a reply of its own: there is no body that could be replaced.
+    /// As a reply of its own, because there is no body that could be replaced, or because it is too large for Envoy's
+    /// buffer. Filters of the chain do not see it.
     Direct(Made),
     /// In the place of the bucket's headers and, if a body is given, of what is buffered of its body.
     InPlace(Made, Option<Body>),
@@ -136,12 +140,12 @@ impl Worker {
         self.streams.insert(stream, Stage::Held(held));
     }
 
-    /// A piece of a response's body came. `size` is what can be read of it now, which may be only what came before.
+    /// A piece of a response's body came. `size` is all that is buffered of it.
     pub fn body(&mut self, stream: StreamId, size: usize, end: bool) -> BodyStep {
         match self.streams.get_mut(&stream) {
             Some(Stage::Held(held)) => {
                 held.content = if end { Content::Complete } else { Content::Started };
-                held.dropped |= size > MAX_ERROR_DOCUMENT;
+                held.dropped |= size > MAX_BUFFERED;
                 if held.dropped { BodyStep::Drop } else { BodyStep::Keep }
             }
             // The next piece is replaced by everything, each further one by nothing.
@@ -232,6 +236,9 @@ impl Worker {
             Reply::Untouched => return Delivery::Untouched,
         };
         let body = made.body.clone().unwrap_or_default();
+        if body.len() > MAX_BUFFERED {
+            return Delivery::Direct(made);
+        }
         match held.content {
             Content::None if body.is_empty() => Delivery::InPlace(made, None),
             Content::None => Delivery::Direct(made),

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::flight::{Effect, Progress, StreamId, Ticket};
 use crate::metrics;
 use crate::reply::{Made, OUTCOME_HEADER};
-use crate::worker::{Delivery, MAX_ERROR_DOCUMENT, Step, Worker};
+use crate::worker::{Delivery, MAX_BUFFERED, Step, Worker};
 use log::{error, info, warn};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -52,7 +52,7 @@ impl Root {
 
     fn document(&self, stream: StreamId) -> Option<Vec<u8>> {
         let mut document = None;
-        host::as_stream(stream.0, self.id, || document = host::response_body(MAX_ERROR_DOCUMENT));
+        host::as_stream(stream.0, self.id, || document = host::response_body(MAX_BUFFERED));
         document
     }
 

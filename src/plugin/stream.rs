@@ -77,9 +77,8 @@ impl HttpContext for Stream {
         Action::Pause
     }
 
-    /// Envoy shows a callback that follows a paused one only what is buffered so far, and adds the new piece after
-    /// it (`Context::encodeData`, `FilterManager::commonHandleBufferData`). So the document is read by the root, once
-    /// all of it is there.
+    /// The document is read by the root once all of it is there: what it says may begin a fill, and only the root's
+    /// calls outlive the stream.
     fn on_http_response_body(&mut self, body_size: usize, end_of_stream: bool) -> Action {
         let Some(shared) = self.shared.as_ref().filter(|_| self.held) else { return Action::Continue };
         let step = shared.worker.borrow_mut().body(self.id, body_size, end_of_stream);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::http::Method;
+use crate::http::{Headers, Method};
 
 const DOCUMENT: &[u8] = b"<Error><Code>NoSuchKey</Code></Error>";
 
@@ -129,8 +129,8 @@ fn a_forbidden_object_of_a_rule_that_ignores_403_is_let_go() {
 fn an_oversize_document_is_dropped_while_it_comes_and_replaced_in_the_end() {
     let mut world = World::new();
     world.hold(1, "/a", Denial::NotFound, false);
-    assert_eq!(world.body(1, MAX_ERROR_DOCUMENT, false), BodyStep::Keep);
-    assert_eq!(world.body(1, MAX_ERROR_DOCUMENT + 1, false), BodyStep::Drop);
+    assert_eq!(world.body(1, MAX_BUFFERED, false), BodyStep::Keep);
+    assert_eq!(world.body(1, MAX_BUFFERED + 1, false), BodyStep::Drop);
     assert_eq!(world.body(1, 1, false), BodyStep::Drop, "what comes after a dropped piece is dropped too");
     assert_eq!(world.body(1, 1, true), BodyStep::Drop);
     assert_eq!(world.readable(), [(1, false)]);
@@ -186,4 +186,31 @@ fn a_stream_that_is_gone_leaves_nothing_behind() {
     assert_eq!(world.worker.fills(), 1, "its fill goes on");
     assert!(!world.worker.trailers(StreamId(1)));
     assert_eq!(world.judge(1, None), [""; 0]);
+}
+
+#[test]
+fn a_body_too_large_for_envoys_buffer_is_a_reply_of_its_own() {
+    for (length, direct) in [(MAX_BUFFERED, false), (MAX_BUFFERED + 1, true)] {
+        for pieces in [&[][..], &[(10, true)]] {
+            let mut world = World::new();
+            world.hold(1, "/a", Denial::NotFound, false);
+            for (size, end) in pieces {
+                world.body(1, *size, *end);
+            }
+            let steps = world.worker.judge(StreamId(1), None, world.now);
+            let Some(Step::Flight(Effect::Call { ticket, .. })) = steps.into_iter().next() else { panic!("a call") };
+            let headers = Headers::new(vec![("content-length".into(), length.to_string().into_bytes())]);
+            let object = Response { status: 200, headers, body: vec![b'x'; length] };
+            let put = world.worker.finished(ticket, Some(object), world.now);
+            let Some(Step::Flight(Effect::Call { ticket, .. })) = put.into_iter().next() else { panic!("a call") };
+            let rejected = Response { status: 403, headers: Headers::default(), body: Vec::new() };
+            let end = world.worker.finished(ticket, Some(rejected), world.now);
+            let outcome = end.into_iter().find_map(|step| match step {
+                Step::Flight(Effect::Answer { outcome, .. }) => Some(outcome),
+                _ => None,
+            });
+            let delivery = world.deliver(1, &outcome.unwrap());
+            assert_eq!(matches!(delivery, Delivery::Direct(_)), direct, "{length} {pieces:?}");
+        }
+    }
 }
