@@ -20,7 +20,7 @@ help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p; s/^## /\t\t/p' $(MAKEFILE_LIST) | expand -t 4,16
 
 .PHONY: run
-run: wasm $(TOOLS) $(ENVOY) ## build and start everything: Envoy, signer, S3 server, sample origin; Ctrl-C stops it
+run: $(TOOLS) $(ENVOY) wasm ## build and start everything: Envoy, signer, S3 server, sample origin; Ctrl-C stops it
 ## ORIGIN=https://host[:port][/path]  fill the bucket from there instead of from the sample origin
 ## PORT=10000  WORKERS=2  BUCKET=mirror
 ## EXPOSED=root|path  clients write /KEY or /BUCKET/KEY
@@ -39,7 +39,7 @@ wasm: rust ## the release module, target/mirror_on_miss.wasm
 	@cp $(TARGET_DIR)/$(TARGET)/release/mirror_on_miss.wasm $(WASM).new && mv $(WASM).new $(WASM)
 
 .PHONY: test
-test: wasm $(TOOLS) $(ENVOY) ## all tests, here and without containers; the last line counts them
+test: $(TOOLS) $(ENVOY) wasm ## all tests, here and without containers; the last line counts them
 	@exec $(VENV)/bin/python tests/suites.py
 
 .PHONY: lint
@@ -70,7 +70,7 @@ rust:
 	  rustup target add $(TARGET); }
 
 $(TOOLS): tests/requirements.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
 	  echo "make: no Python 3.10 or later as $(PYTHON): name one with PYTHON=, as in make PYTHON=python3.12 run" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "make: $(PYTHON) has no venv module: install it, on Debian and Ubuntu with apt install python3-venv" >&2; exit 1; }

@@ -69,7 +69,7 @@ class Child:
         """None while it runs; -N when signal N ended it."""
         return self._process.poll()
 
-    def tail(self, lines: int = 15) -> str:
+    def tail(self, lines: int = 8) -> str:
         """The end of what it wrote to its log."""
         return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
 
