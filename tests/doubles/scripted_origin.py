@@ -65,7 +65,7 @@ class ScriptedOrigin(Server):
         writer.write(reply.data)
         await writer.drain()
         if reply.then is Then.STALL:
-            await asyncio.Event().wait()
+            await self.silence()
         if reply.then is Then.RESET:
             reset(writer)
         return reply.then is Then.KEEP

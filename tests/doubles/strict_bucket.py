@@ -181,7 +181,7 @@ class StrictBucket(Server):
         writer.write(fault.raw)
         await writer.drain()
         if fault.effect in (Effect.RAW_STALL, Effect.STALL):
-            await asyncio.Event().wait()
+            await self.silence()
         if fault.effect in (Effect.RESET, Effect.RESET_AFTER):
             reset(writer)
 

@@ -12,13 +12,13 @@ import pytest
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as SigningCredentials
-from stack import Credentials
 
 from doubles import StrictBucket
 from doubles.s3.errors import S3Error
 from doubles.s3.multipart import MIN_PART_SIZE
 from doubles.s3.sigv4 import verify
 from doubles.wire import Request
+from stack import Credentials
 
 HOSTILE_PATHS = [
     "plain.txt",

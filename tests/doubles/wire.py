@@ -108,6 +108,10 @@ class Server:
         """Answers one request. True keeps the connection for the next one."""
         raise NotImplementedError
 
+    async def silence(self) -> None:
+        """Lasts until the server stops."""
+        await self._stopping.wait()
+
     async def _serve(self, started: threading.Event) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         server = await asyncio.start_server(self._connection, "127.0.0.1", 0, limit=HEAD_LIMIT, backlog=1024)

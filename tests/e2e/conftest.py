@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+
 from doubles import ScriptedOrigin, StrictBucket
 from stack import SeaweedFS, Stack
 

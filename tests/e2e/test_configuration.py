@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from stack.envoy import binary
 from stack.render import CHECKOUT
 

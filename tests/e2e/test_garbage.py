@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 
 import pytest
+
 from doubles import replies
 from doubles.replies import Script, Then
 
@@ -151,8 +152,8 @@ ODD_MISSES = {
     "a page": error(b"404", b"<html>not found</html>", b"Content-Type: text/html\r\n"),
     "noise": error(b"404", bytes(range(256))),
     "nothing": error(b"404", b""),
-    "two megabytes": error(b"404", DOCUMENT + b" " * (2 << 20)),
-    "two megabytes of noise": error(b"404", bytes(range(256)) * 8192),
+    "half a megabyte": error(b"404", DOCUMENT + b" " * (1 << 19)),
+    "half a megabyte of noise": error(b"404", bytes(range(256)) * 2048),
 }
 
 

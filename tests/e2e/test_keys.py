@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes
 
@@ -178,3 +180,38 @@ def test_what_is_no_key_is_never_mirrored(site: Site, unique: Unique, name: byte
     assert "location" not in answer.names
     mark = folder.strip("/")
     assert site.origin.requests.matching(lambda request: mark in request.line) == []
+
+
+PIECES = [
+    *("a", "b", "/", "//", "%2F", "%2f", "%5C", "\\", ".", "..", "%2e", "%2E", "+", "%2B", "%20", "%25", "%"),
+    *("%C3%A4", "%c3%a4", "%C3", "%FF", "%00", "%0d%0a", "%7F", "%E2%80%AE", "~", "@", ":", "'", '"', "*"),
+    *("(", "[", "&", "=", ";", ",", "!", "$", "^", "|", "`", "{", "<", ">"),
+]
+
+
+def test_whatever_is_mirrored_is_mirrored_under_the_key_that_another_decoder_reads(
+    strict: Site, unique: Unique
+) -> None:
+    folder, pick = unique("")[:-1], random.Random(1)
+    for number in range(400):
+        written = f"{folder}/{number}/" + "".join(pick.choices(PIECES, k=pick.randrange(1, 8)))
+        canonical = canonical_path(written)
+        if canonical:
+            strict.origin.put(canonical, BODY)
+        answer = strict.ask(written)
+        expected = (302, "stored", canonical) if canonical else (answer.status, None, None)
+        assert (answer.status, answer.outcome, answer.header("location")) == expected, written
+        assert not canonical or strict.ask(canonical).body == BODY, written
+    asked = strict.origin.requests.matching(lambda request: request.path.startswith(folder))
+    assert {request.path for request in asked} == {canonical_path(request.path) for request in asked}
+
+
+def canonical_path(written: str) -> str | None:
+    """What the filter has to make of a path, by the standard library; None if it is no key."""
+    key = unquote_to_bytes(written[1:])
+    text = key.decode("utf-8", "replace")
+    lone_percent = re.search("%(?![0-9A-Fa-f]{2})", written)
+    dot_segment = {".", ".."} & set(re.split(r"[/\\]", text))
+    control = any(ord(character) < 32 or ord(character) == 127 for character in text)
+    no_key = lone_percent or dot_segment or control or text.encode() != key
+    return None if no_key else "/" + quote(key, safe="/-._~")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
+
 from doubles import ScriptedOrigin
 from stack.children import free_ports
 from stack.render import CHECKOUT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from http.client import HTTPConnection
 from urllib.parse import urljoin, urlsplit
 
