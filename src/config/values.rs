@@ -1,6 +1,6 @@
 //! The kinds of values that a configuration holds. Each reader fails with the text of what is allowed.
 
-use crate::http::is_field_value;
+use crate::http::{digits, is_field_value};
 use crate::key::Key;
 use serde_json::Value;
 use std::time::Duration;
@@ -29,30 +29,31 @@ pub fn count(value: &Value, min: u32, max: u32, allowed: &'static str) -> Result
     number.and_then(|n| usize::try_from(n).ok()).ok_or(allowed)
 }
 
-/// A duration with its unit: `250ms`, `10s`, `5m`, `1h`; within bounds.
+/// A duration with its unit: `250ms`, `10s`, `5m`, `1.5h`; within bounds.
 pub fn duration(value: &Value, min: Duration, max: Duration, allowed: &'static str) -> Result<Duration, &'static str> {
-    const UNITS: [(&str, f64); 4] = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
-    let seconds = value.as_str().and_then(|text| with_unit(text, &UNITS));
-    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    duration.filter(|duration| (min..=max).contains(duration)).ok_or(allowed)
+    const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+    let millis = value.as_str().and_then(|text| with_unit(text, &UNITS));
+    millis.map(Duration::from_millis).filter(|duration| (min..=max).contains(duration)).ok_or(allowed)
 }
 
 /// A number of bytes with its unit: `512B`, `64KiB`, `8MiB`, `5GiB`, `48.8TiB`; within bounds.
 pub fn size(value: &Value, min: u64, max: u64, allowed: &'static str) -> Result<u64, &'static str> {
-    const UNITS: [(&str, f64); 5] =
-        [("KiB", 1024.0), ("MiB", 1_048_576.0), ("GiB", 1_073_741_824.0), ("TiB", 1_099_511_627_776.0), ("B", 1.0)];
+    const UNITS: [(&str, u64); 5] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40), ("B", 1)];
     let bytes = value.as_str().and_then(|text| with_unit(text, &UNITS));
-    // A float beyond u64 saturates when cast, and no bound is that large.
-    bytes.map(|bytes| bytes as u64).filter(|bytes| (min..=max).contains(bytes)).ok_or(allowed)
+    bytes.filter(|bytes| (min..=max).contains(bytes)).ok_or(allowed)
 }
 
-/// The first of `units` that the text ends with, times the number in front of it.
-fn with_unit(text: &str, units: &[(&str, f64)]) -> Option<f64> {
-    let (number, factor) = units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)))?;
-    let digits_and_point = number.starts_with(|c: char| c.is_ascii_digit())
-        && number.ends_with(|c: char| c.is_ascii_digit())
-        && number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    digits_and_point.then(|| number.parse::<f64>().ok()).flatten().map(|number| number * factor)
+/// The first of `units` that the text ends with, times the number in front of it, which may have up to three decimals.
+/// Rounded down. In integers, because reading floats would add 15 kB of tables to the module.
+fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let (number, unit) = units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)))?;
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
+    if whole.is_empty() || decimals.is_empty() || decimals.len() > 3 {
+        return None;
+    }
+    let thousandths = digits(&format!("{decimals:0<3}"))?;
+    let fraction = thousandths.checked_mul(unit)?.checked_div(1000)?;
+    digits(whole)?.checked_mul(unit)?.checked_add(fraction)
 }
 
 /// `host` or `host:port`, as it is sent in a request.
@@ -115,7 +116,24 @@ mod tests {
         assert_eq!(read("10s"), Some(Duration::from_secs(10)));
         assert_eq!(read("1.5m"), Some(Duration::from_secs(90)));
         assert_eq!(read("1h"), Some(Duration::from_secs(3600)));
-        for wrong in ["", "10", "s", "-1s", "+1s", "1e3s", "infs", "NaNs", "1 s", "2h", "0s", ".5s", "5.s", "1.2.3s"] {
+        for wrong in [
+            "",
+            "10",
+            "s",
+            "-1s",
+            "+1s",
+            "1e3s",
+            "infs",
+            "NaNs",
+            "1 s",
+            "2h",
+            "0s",
+            ".5s",
+            "5.s",
+            "1.2.3s",
+            "1.0001s",
+            "99999999999999999999s",
+        ] {
             assert_eq!(read(wrong), None, "{wrong:?}");
         }
     }
