@@ -1,0 +1,215 @@
+"""**An origin of objects of any size, as fast as the kernel copies, and what goes wrong in long transfers.**
+
+The scripted origin holds every byte of its answers. This one knows where in a pattern they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import functools
+import hashlib
+import os
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from email.utils import formatdate, parsedate_to_datetime
+from http import HTTPStatus
+from typing import BinaryIO
+
+from stack.sample import byte_range
+
+from .wire import Journal, Request, Server, reset
+
+PERIOD = 4_194_301
+"""Bytes after which content repeats: a prime, so that no two parts of an object are alike."""
+
+SHIFT = 1_000_003
+"""Bytes of the pattern between the beginnings of two versions."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer whose body is a part of an object."""
+
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    span: range = range(0)
+
+
+@dataclass(frozen=True)
+class Large:
+    """One version of an object: what it consists of and what the origin says about it."""
+
+    size: int
+    version: int = 1
+    etag: str | None = '"1"'
+    last_modified: str | None = formatdate(1_700_000_000, usegmt=True)
+    ranges: bool = True
+    """Answers a Range. Without, every answer is the whole object."""
+    conditions: bool = True
+    """Evaluates If-Match and If-Unmodified-Since. Many an origin does not."""
+
+    def sha256(self) -> str:
+        digest = hashlib.sha256()
+        pattern = memoryview(_pattern())
+        for start, length in self.pieces(range(self.size)):
+            digest.update(pattern[start : start + length])
+        return digest.hexdigest()
+
+    def content(self, span: range) -> bytes:
+        pattern = _pattern()
+        return b"".join(pattern[start : start + length] for start, length in self.pieces(span))
+
+    def pieces(self, span: range) -> Iterator[tuple[int, int]]:
+        """Where in the pattern these bytes of the object are: first byte and length of each piece."""
+        start, left = (span.start + self.version * SHIFT) % PERIOD, len(span)
+        while left > 0:
+            length = min(left, PERIOD - start)
+            yield start, length
+            start, left = 0, left - length
+
+    def answer(self, request: Request) -> Answer:
+        if self.conditions and not self._meets(request):
+            return Answer(412)
+        span = byte_range(request.header("range"), self.size) if self.ranges else None
+        if span is None:
+            return Answer(200, self._headers(), range(self.size))
+        if not span:
+            return Answer(416, {"Content-Range": f"bytes */{self.size}"})
+        content_range = f"bytes {span.start}-{span.stop - 1}/{self.size}"
+        return Answer(206, {**self._headers(), "Content-Range": content_range}, span)
+
+    def _headers(self) -> dict[str, str]:
+        known = {"ETag": self.etag, "Last-Modified": self.last_modified, "Content-Type": "video/mp4"}
+        return {name: value for name, value in known.items() if value is not None}
+
+    def _meets(self, request: Request) -> bool:
+        """RFC 9110, 13.2.2: the date counts only where no tag is named; a weak tag never matches."""
+        tag, date = request.header("if-match"), request.header("if-unmodified-since")
+        if tag is not None:
+            return tag == self.etag and not tag.startswith("W/")
+        if date is None or self.last_modified is None:
+            return True
+        return parsedate_to_datetime(self.last_modified) <= parsedate_to_datetime(date)
+
+
+class Trouble(enum.Enum):
+    """What happens in place of an answer."""
+
+    OTHER_RANGE = "a 206 that says it begins one byte later"
+    RESET = "half of the body, then the connection is reset"
+    STALL = "half of the body, then silence"
+    TRUNCATED = "half of the body, then the end of the connection"
+    UNAVAILABLE = "503"
+
+
+@dataclass
+class Fault:
+    """Strikes the next `times` requests for content that begins at the byte `at`."""
+
+    trouble: Trouble
+    at: int
+    times: float
+
+
+class LargeOrigin(Server):
+    """A path that has no object is a 404."""
+
+    def __init__(self) -> None:
+        self.requests: Journal[Request] = Journal()
+        self._objects: dict[str, Large] = {}
+        self._replacements: dict[str, tuple[int, Large]] = {}
+        self._faults: dict[str, list[Fault]] = {}
+        self._pattern: BinaryIO
+
+    def __enter__(self) -> LargeOrigin:
+        self._pattern = os.fdopen(os.memfd_create("pattern"), "w+b", buffering=0)
+        self._pattern.write(_pattern())
+        return super().__enter__()
+
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(*exception)
+        self._pattern.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.authority}"
+
+    def put(self, path: str, large: Large) -> Large:
+        """Serves an object, and returns it."""
+        self._objects[path] = large
+        return large
+
+    def replace(self, path: str, large: Large, *, after: int) -> Large:
+        """Serves another version from the request on that follows the next `after` ones."""
+        self._replacements[path] = (len(self.asked(path)) + after, large)
+        return large
+
+    def fault(self, path: str, trouble: Trouble, *, at: int = 0, times: float = 1) -> None:
+        """`times` may be `math.inf`."""
+        self._faults.setdefault(path, []).append(Fault(trouble, at, times))
+
+    def asked(self, path: str) -> list[Request]:
+        return self.requests.matching(lambda request: request.path == path)
+
+    def ranges(self, path: str) -> list[range | None]:
+        """The bytes that were asked for, by first byte; None for a request without a Range."""
+        size = self._objects[path].size
+        return [byte_range(request.header("range"), size) for request in self.asked(path)]
+
+    async def respond(self, request: Request, writer: asyncio.StreamWriter) -> bool:
+        self.requests.add(request)
+        large = self._current(request.path)
+        if large is None:
+            writer.write(_head(Answer(404)))
+            return True
+        answer = large.answer(request)
+        trouble = self._strike(request.path, answer.span)
+        if trouble is Trouble.UNAVAILABLE:
+            answer = Answer(503)
+        if trouble is Trouble.OTHER_RANGE:
+            answer.headers["Content-Range"] = f"bytes {answer.span.start + 1}-{answer.span.stop}/{large.size}"
+        cut = trouble in (Trouble.RESET, Trouble.STALL, Trouble.TRUNCATED)
+        writer.write(_head(answer))
+        if request.method != "HEAD":
+            await self._send(writer, large, answer.span[: len(answer.span) // 2] if cut else answer.span)
+        if trouble is Trouble.STALL:
+            await self.silence()
+        if trouble is Trouble.RESET:
+            reset(writer)
+        return not cut
+
+    def _current(self, path: str) -> Large | None:
+        if path in self._replacements:
+            after, large = self._replacements[path]
+            if len(self.asked(path)) > after:
+                del self._replacements[path]
+                self._objects[path] = large
+        return self._objects.get(path)
+
+    def _strike(self, path: str, span: range) -> Trouble | None:
+        """The trouble for this request, used up by it once."""
+        armed = self._faults.get(path, [])
+        for fault in armed:
+            if fault.at == span.start:
+                fault.times -= 1
+                if fault.times <= 0:
+                    armed.remove(fault)
+                return fault.trouble
+        return None
+
+    async def _send(self, writer: asyncio.StreamWriter, large: Large, span: range) -> None:
+        for start, length in large.pieces(span):
+            await self._loop.sendfile(writer.transport, self._pattern, start, length)
+
+
+@functools.cache
+def _pattern() -> bytes:
+    return random.Random(PERIOD).randbytes(PERIOD)
+
+
+def _head(answer: Answer) -> bytes:
+    headers = {**answer.headers, "Content-Length": len(answer.span)}
+    fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}\r\n{fields}\r\n".encode("latin-1")
