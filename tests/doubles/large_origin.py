@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 from stack.sample import byte_range
 
+from .scripted_origin import Gate
 from .wire import Journal, Request, Server, reset
 
 PERIOD = 4_194_301
@@ -118,9 +119,9 @@ class LargeOrigin(Server):
 
     def __init__(self) -> None:
         self.requests: Journal[Request] = Journal()
-        self._objects: dict[str, Large] = {}
-        self._replacements: dict[str, tuple[int, Large]] = {}
+        self._versions: dict[str, list[tuple[int, Large]]] = {}
         self._faults: dict[str, list[Fault]] = {}
+        self._gates: dict[tuple[str, int], Gate] = {}
         self._pattern: BinaryIO
 
     def __enter__(self) -> LargeOrigin:
@@ -138,25 +139,34 @@ class LargeOrigin(Server):
 
     def put(self, path: str, large: Large) -> Large:
         """Serves an object, and returns it."""
-        self._objects[path] = large
+        self._versions[path] = [(0, large)]
         return large
 
     def replace(self, path: str, large: Large, *, after: int) -> Large:
-        """Serves another version from the request on that follows the next `after` ones."""
-        self._replacements[path] = (len(self.asked(path)) + after, large)
+        """Serves another version to those who come after the path's first `after` requests."""
+        self._versions[path].append((after, large))
         return large
 
     def fault(self, path: str, trouble: Trouble, *, at: int = 0, times: float = 1) -> None:
         """`times` may be `math.inf`."""
         self._faults.setdefault(path, []).append(Fault(trouble, at, times))
 
+    def hold(self, path: str, *, at: int = 0) -> Gate:
+        """Answers no request for content that begins at the byte `at` until the gate is opened."""
+        gate = self._gates[path, at] = Gate(self._loop)
+        return gate
+
     def asked(self, path: str) -> list[Request]:
         return self.requests.matching(lambda request: request.path == path)
 
     def ranges(self, path: str) -> list[range | None]:
-        """The bytes that were asked for, by first byte; None for a request without a Range."""
-        size = self._objects[path].size
-        return [byte_range(request.header("range"), size) for request in self.asked(path)]
+        """The bytes that each request asked for, in order; None for one without a Range."""
+        (_, first), *_ = self._versions[path]
+        return [byte_range(request.header("range"), first.size) for request in self.asked(path)]
+
+    def wait_for(self, path: str, count: int = 1) -> list[Request]:
+        """Waits until the path has been asked for `count` times."""
+        return self.requests.wait(lambda request: request.path == path, count)
 
     async def respond(self, request: Request, writer: asyncio.StreamWriter) -> bool:
         self.requests.add(request)
@@ -165,6 +175,9 @@ class LargeOrigin(Server):
             writer.write(_head(Answer(404)))
             return True
         answer = large.answer(request)
+        gate = self._gates.get((request.path, answer.span.start))
+        if gate is not None:
+            await gate.passed()
         trouble = self._strike(request.path, answer.span)
         if trouble is Trouble.UNAVAILABLE:
             answer = Answer(503)
@@ -181,12 +194,9 @@ class LargeOrigin(Server):
         return not cut
 
     def _current(self, path: str) -> Large | None:
-        if path in self._replacements:
-            after, large = self._replacements[path]
-            if len(self.asked(path)) > after:
-                del self._replacements[path]
-                self._objects[path] = large
-        return self._objects.get(path)
+        asked = len(self.asked(path))
+        begun = [large for after, large in self._versions.get(path, []) if asked > after]
+        return begun[-1] if begun else None
 
     def _strike(self, path: str, span: range) -> Trouble | None:
         """The trouble for this request, used up by it once."""

@@ -118,3 +118,14 @@ def test_a_stall_lasts_until_the_origin_stops() -> None:
         assert answer.read(5) == Large(10).content(range(5))
     with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
         answer.read()
+
+
+def test_a_held_range_is_answered_once_the_gate_opens(origin: LargeOrigin) -> None:
+    origin.put("/a", Large(10))
+    gate = origin.hold("/a", at=5)
+    held = http.client.HTTPConnection("127.0.0.1", origin.port, timeout=10)
+    held.request("GET", "/a", headers={"range": "bytes=5-"})
+    origin.wait_for("/a")
+    assert ask(origin, "/a", range="bytes=0-4").status == 206
+    gate.open()
+    assert held.getresponse().status == 206
