@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from . import settings
+from . import seaweedfs, settings
 from .children import PR_SET_PDEATHSIG, Child, StackError, require_free
 from .render import CHECKOUT
 from .sample import SampleOrigin
@@ -95,6 +95,7 @@ def _run_directory() -> Path:
     base.mkdir(parents=True, exist_ok=True)
     for old in base.iterdir():
         if not Path("/proc", old.name).exists():
+            seaweedfs.remove_sockets(old / seaweedfs.DIRECTORY)
             shutil.rmtree(old, ignore_errors=True)
     own = base / str(os.getpid())
     own.mkdir(mode=0o700)

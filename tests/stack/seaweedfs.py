@@ -24,6 +24,12 @@ START_TIMEOUT = 60.0
 ATTEMPTS = 3
 """Starts, because somebody else may take a port between our look and its bind."""
 
+DIRECTORY = "seaweedfs"
+"""Its directory in that of the run."""
+
+PORTS = "ports"
+"""The file in which a running SeaweedFS notes its ports, for whoever tidies up after it."""
+
 S3_XML = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
 
@@ -33,13 +39,11 @@ class SeaweedFS(S3Store):
     def __init__(self, run_dir: Path, bucket: str = "mirror", region: str = "us-east-1") -> None:
         super().__init__("", region, bucket, reader=_random_credentials(), writer=_random_credentials())
         self._owner = _random_credentials()
-        self._dir = run_dir / "seaweedfs"
-        self._ports: list[int] = []
+        self._dir = run_dir / DIRECTORY
         self.child: Child
 
     def __enter__(self) -> SeaweedFS:
         for attempt in range(1, ATTEMPTS + 1):
-            self._ports = free_ports(2 * len(SERVERS))
             shutil.rmtree(self._dir, ignore_errors=True)
             (self._dir / "data").mkdir(parents=True)
             self.child = Child(
@@ -69,9 +73,7 @@ class SeaweedFS(S3Store):
     def stop(self) -> None:
         # Nothing to save, and its own shutdown takes 25 seconds.
         self.child.stop(grace=0)
-        for port in self._ports:
-            for socket in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
-                socket.unlink(missing_ok=True)
+        remove_sockets(self._dir)
 
     def get(self, key: str) -> Answer:
         return self.request("GET", key, self._owner)
@@ -101,7 +103,9 @@ class SeaweedFS(S3Store):
         config = self._dir / "s3.json"
         config.write_text(json.dumps({"identities": self._identities()}))
         config.chmod(0o600)
-        ports = iter(self._ports)
+        chosen = free_ports(2 * len(SERVERS))
+        (self._dir / PORTS).write_text("\n".join(map(str, chosen)))
+        ports = iter(chosen)
         options = {
             "dir": self._dir / "data",
             "ip": "127.0.0.1",
@@ -151,6 +155,14 @@ class SeaweedFS(S3Store):
         """The first write lays out the volumes, up to 3 seconds: better now than in somebody's test."""
         self.put("warm-up", b"any byte")
         self.delete("warm-up")
+
+
+def remove_sockets(directory: Path) -> None:
+    """Of the SeaweedFS that ran in a directory and has ended: it puts them into /tmp whatever one says."""
+    noted = directory / PORTS
+    for port in noted.read_text().split() if noted.exists() else ():
+        for socket in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+            socket.unlink(missing_ok=True)
 
 
 def _random_credentials() -> Credentials:
