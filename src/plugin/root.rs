@@ -1,11 +1,13 @@
 //! The root context: owns the worker's fills, makes their calls, answers the streams.
 
+use super::Shared;
+use super::host::{self, SharedBoard};
 use super::stream::Stream;
-use super::{Shared, host};
 use crate::config::Config;
 use crate::flight::{Effect, Progress, StreamId, Ticket};
 use crate::metrics;
 use crate::reply::{Made, OUTCOME_HEADER};
+use crate::slots::{Board, Slots};
 use crate::worker::{Delivery, MAX_BUFFERED, Step, Worker};
 use log::{error, info, warn};
 use proxy_wasm::hostcalls;
@@ -36,11 +38,11 @@ impl Root {
         let now = Instant::now();
         let readable = shared.worker.borrow().readable(now);
         for (stream, has_document) in readable {
-            let document = if has_document { self.document(stream) } else { None };
-            let steps = shared.worker.borrow_mut().judge(stream, document.as_deref(), now);
+            let (asked, document) = self.denied(stream, has_document);
+            let steps = shared.worker.borrow_mut().judge(stream, document.as_deref(), asked, now, &SharedBoard);
             self.perform(shared, steps);
         }
-        let steps = shared.worker.borrow_mut().tick(now);
+        let steps = shared.worker.borrow_mut().tick(now, &SharedBoard);
         self.perform(shared, steps);
         self.schedule(shared);
     }
@@ -50,10 +52,15 @@ impl Root {
         host::tick_after(next.map(|next| next.saturating_duration_since(Instant::now())));
     }
 
-    fn document(&self, stream: StreamId) -> Option<Vec<u8>> {
-        let mut document = None;
-        host::as_stream(stream.0, self.id, || document = host::response_body(MAX_BUFFERED));
-        document
+    /// When a stream's client asked, and the document that it was denied with.
+    fn denied(&self, stream: StreamId, has_document: bool) -> (u64, Option<Vec<u8>>) {
+        let (mut asked, mut document) = (None, None);
+        host::as_stream(stream.0, self.id, || {
+            asked = host::request_time();
+            document = if has_document { host::response_body(MAX_BUFFERED) } else { None };
+        });
+        // Without a time, now: an object that was stored meanwhile then looks like one that cannot be read.
+        (asked.unwrap_or_else(|| SharedBoard.nanos()), document)
     }
 
     /// Does what the core wants done. A call that cannot be sent is a call that came back, so this may lead to more.
@@ -65,7 +72,7 @@ impl Root {
                     Some(token) => self.calls.push((token, ticket)),
                     None => {
                         warn!("no request can be sent to the cluster {}", call.to.cluster);
-                        steps.extend(shared.worker.borrow_mut().finished(ticket, None, Instant::now()));
+                        steps.extend(shared.worker.borrow_mut().finished(ticket, None, Instant::now(), &SharedBoard));
                     }
                 },
                 Step::Flight(Effect::Answer { streams, mirror, outcome }) => {
@@ -146,7 +153,7 @@ impl Context for Root {
         let Some(at) = self.calls.iter().position(|(token, _)| *token == token_id) else { return };
         let (_, ticket) = self.calls.swap_remove(at);
         let response = host::response(num_headers, body_size);
-        let steps = shared.worker.borrow_mut().finished(ticket, response, Instant::now());
+        let steps = shared.worker.borrow_mut().finished(ticket, response, Instant::now(), &SharedBoard);
         self.perform(&shared, steps);
         self.schedule(&shared);
     }
@@ -159,7 +166,9 @@ impl RootContext for Root {
             Ok(config) => {
                 let seed = host::random();
                 let wake_up = self.register_shared_queue(&format!("mirror-on-miss {seed:016x}"));
-                let worker = RefCell::new(Worker::new(Rc::new(config), seed));
+                SharedBoard::create();
+                let slots = Slots::new(&config, host::fingerprint(&json), wake_up);
+                let worker = RefCell::new(Worker::new(Rc::new(config), slots, seed));
                 self.shared = Some(Rc::new(Shared { worker, wake_up }));
                 true
             }
@@ -174,7 +183,10 @@ impl RootContext for Root {
 
     fn on_queue_ready(&mut self, queue_id: u32) {
         let Some(shared) = self.shared.clone() else { return };
-        while let Ok(Some(_)) = self.dequeue_shared_queue(queue_id) {}
+        while let Ok(Some(message)) = self.dequeue_shared_queue(queue_id) {
+            let steps = shared.worker.borrow_mut().heard(&message, Instant::now(), &SharedBoard);
+            self.perform(&shared, steps);
+        }
         self.catch_up(&shared);
     }
 
