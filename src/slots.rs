@@ -1,7 +1,7 @@
 //! What workers tell each other: a table of fixed size that all of them see, and a queue for each.
 //!
 //! A slot holds one fact about one key: who fills it, that its origins do not have it, or that it was stored a moment
-//! ago. The table never grows, so keys share slots; whoever finds a slot taken by another key does without. Nothing
+//! ago. The table never grows, so keys share slots; whoever finds all of its slots taken does without. Nothing
 //! here has to be true: a fact that is lost, late or overwritten costs a fetch more, and the conditional PUT keeps the
 //! bucket right.
 
@@ -11,8 +11,11 @@ use crate::key::Key;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-/// Slots in the table: 64 fills and 1,000 negative answers at once share few of them.
+/// Slots in the table: enough for the fills of many workers and a thousand negative answers.
 pub const SLOTS: u32 = 4096;
+
+/// Slots that a key's fact may stand in. With one, a hundred keys would already collide.
+const WAYS: u32 = 4;
 
 /// How long a fill counts as under way after its worker last said so. A worker that died is waited for so long.
 pub const LEASE: Duration = Duration::from_secs(10);
@@ -94,23 +97,18 @@ impl Slots {
     /// Finds out what to do about a key, and takes the lease where that is to fill it. `asked` is when the client
     /// asked, which tells an object that was stored meanwhile from one that is stored and cannot be read.
     pub fn claim(&self, board: &dyn Board, mark: Mark, asked: u64) -> Claim {
-        // Twice, because the slot may change between reading and writing.
+        // Twice, because a slot may change between reading and writing.
         for _ in 0..2 {
-            let Some((content, version)) = board.read(mark.slot()) else { return Claim::Lead };
             let now = board.nanos();
-            match decode(&content, now) {
-                Some((of, Fact::Lease { owner }, lasts)) if of == mark && owner != self.me => {
-                    return Claim::Follow { owner, lasts };
-                }
-                // Another key's fill. This one does without a lease.
-                Some((of, Fact::Lease { .. }, _)) if of != mark => return Claim::Lead,
-                Some((of, Fact::Missing, _)) if of == mark => return Claim::Missing,
-                Some((of, Fact::Stored { at }, _)) if of == mark => {
-                    return if asked > at { Claim::Loop } else { Claim::Stored };
-                }
-                _ => {}
+            let Some(place) = Place::of(board, mark, now) else { return Claim::Lead };
+            match place.known {
+                Some((Fact::Lease { owner }, lasts)) if owner != self.me => return Claim::Follow { owner, lasts },
+                Some((Fact::Missing, _)) => return Claim::Missing,
+                Some((Fact::Stored { at }, _)) if asked > at => return Claim::Loop,
+                Some((Fact::Stored { .. }, _)) => return Claim::Stored,
+                Some((Fact::Lease { .. }, _)) | None => {}
             }
-            if board.write(mark.slot(), &encode(mark, Fact::Lease { owner: self.me }, LEASE, now), version) {
+            if place.write(board, &encode(mark, Fact::Lease { owner: self.me }, LEASE, now)) {
                 return Claim::Lead;
             }
         }
@@ -119,33 +117,31 @@ impl Slots {
 
     /// Says that a fill is still under way.
     pub fn renew(&self, board: &dyn Board, mark: Mark) {
-        self.replace(board, mark, Some((Fact::Lease { owner: self.me }, LEASE)));
+        let now = board.nanos();
+        if let Some(place) = Place::of(board, mark, now).filter(|place| self.owns(place)) {
+            place.write(board, &encode(mark, Fact::Lease { owner: self.me }, LEASE, now));
+        }
     }
 
-    /// Says how a fill ended, as far as that helps those who come later.
+    /// Says how a fill ended, as far as that helps those who come later. A lost race is somebody else's newer fact.
     pub fn settle(&self, board: &dyn Board, mark: Mark, outcome: &Outcome) {
+        let now = board.nanos();
+        let Some(place) = Place::of(board, mark, now) else { return };
         let fact = match outcome {
             Outcome::NotFound => Some((Fact::Missing, self.negative_ttl)),
-            Outcome::Stored | Outcome::Exists => Some((Fact::Stored { at: board.nanos() }, self.loop_window)),
+            Outcome::Stored | Outcome::Exists => Some((Fact::Stored { at: now }, self.loop_window)),
             _ => None,
         };
-        self.replace(board, mark, fact);
+        let others = matches!(place.known, Some((Fact::Lease { .. }, _))) && !self.owns(&place);
+        match fact {
+            Some((fact, lasts)) if !others => drop(place.write(board, &encode(mark, fact, lasts, now))),
+            None if self.owns(&place) => drop(place.write(board, &[])),
+            Some(_) | None => {}
+        }
     }
 
-    /// Puts a fact, or none, in the place of what this worker may replace: its own lease, and what is no lease.
-    fn replace(&self, board: &dyn Board, mark: Mark, fact: Option<(Fact, Duration)>) {
-        let Some((content, version)) = board.read(mark.slot()) else { return };
-        let now = board.nanos();
-        let mine = match decode(&content, now) {
-            Some((of, Fact::Lease { owner }, _)) => of == mark && owner == self.me,
-            Some((of, _, _)) => of == mark || fact.is_some_and(|(fact, _)| !matches!(fact, Fact::Lease { .. })),
-            None => fact.is_some(),
-        };
-        if mine {
-            let content = fact.map(|(fact, lasts)| encode(mark, fact, lasts, now)).unwrap_or_default();
-            // A lost race is somebody else's newer fact.
-            board.write(mark.slot(), &content, version);
-        }
+    fn owns(&self, place: &Place) -> bool {
+        matches!(place.known, Some((Fact::Lease { owner }, _)) if owner == self.me)
     }
 
     /// This worker's queue.
@@ -154,10 +150,50 @@ impl Slots {
     }
 }
 
+/// Where a key's fact stands, or can be put.
+#[derive(Debug)]
+struct Place {
+    slot: u32,
+    version: u32,
+    /// What is known of the key, and for how long.
+    known: Option<(Fact, Duration)>,
+}
+
+impl Place {
+    /// The slot that speaks of the key; else an empty one of those that it may have; else one that speaks of another
+    /// key, but not of its fill. `None` if there is no table, or no such slot.
+    fn of(board: &dyn Board, mark: Mark, now: u64) -> Option<Self> {
+        let mut best: Option<(bool, Self)> = None;
+        for slot in mark.slots() {
+            let (content, version) = board.read(slot)?;
+            match decode(&content, now) {
+                Some((of, fact, lasts)) if of == mark => {
+                    return Some(Self { slot, version, known: Some((fact, lasts)) });
+                }
+                Some((_, Fact::Lease { .. }, _)) => {}
+                other => {
+                    let taken = other.is_some();
+                    if best.as_ref().is_none_or(|(best_taken, _)| *best_taken && !taken) {
+                        best = Some((taken, Self { slot, version, known: None }));
+                    }
+                }
+            }
+        }
+        best.map(|(_, place)| place)
+    }
+
+    /// Replaces the slot's content, unless somebody was faster.
+    fn write(&self, board: &dyn Board, content: &[u8]) -> bool {
+        board.write(self.slot, content, self.version)
+    }
+}
+
 impl Mark {
-    fn slot(self) -> u32 {
+    /// The slots in which a key's fact may stand.
+    fn slots(self) -> impl Iterator<Item = u32> {
         let Self([a, b, c, d, ..]) = self;
-        u32::from_le_bytes([a, b, c, d]).checked_rem(SLOTS).unwrap_or(0)
+        let set = u32::from_le_bytes([a, b, c, d]) % (SLOTS / WAYS);
+        (0..WAYS).map(move |way| set.saturating_mul(WAYS).saturating_add(way))
     }
 }
 

@@ -70,6 +70,11 @@ pub fn count(metric: &str, amount: u64) {
     }
 }
 
+/// Brings the root's `on_queue_ready` as soon as this callback is over. `false` if that cannot be done.
+pub fn wake_up(queue: u32) -> bool {
+    hostcalls::enqueue_shared_queue(queue, None).is_ok()
+}
+
 /// The root gets a tick after this time and again each time it has passed; never for `None`.
 pub fn tick_after(period: Option<Duration>) {
     // 0 would mean never.

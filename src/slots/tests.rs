@@ -120,21 +120,39 @@ fn any_other_end_frees_the_slot() {
     assert_eq!(one.claim(&board, key, 0), Claim::Follow { owner: 2, lasts: LEASE });
 }
 
+/// Keys that may stand in the same slots as `a`, beginning with that.
+fn sharing(slots: &Slots, count: usize) -> Vec<Mark> {
+    let first = mark(slots, "a");
+    let others = (0..).map(|n| mark(slots, &format!("k{n}"))).filter(|other| other.slots().eq(first.slots()));
+    [first].into_iter().chain(others).take(count).collect()
+}
+
 #[test]
-fn keys_that_share_a_slot_do_not_disturb_each_other() {
+fn fills_of_keys_that_share_their_slots_do_not_disturb_each_other() {
     let (board, one, two) = (FakeBoard::new(), worker(1, 0), worker(2, 0));
-    let first = mark(&one, "a");
-    let other = (0..).map(|n| mark(&one, &format!("k{n}"))).find(|other| other.slot() == first.slot()).unwrap();
-    assert_eq!(one.claim(&board, first, 0), Claim::Lead);
-    assert_eq!(two.claim(&board, other, 0), Claim::Lead, "without a lease");
-    two.renew(&board, other);
-    two.settle(&board, other, &Outcome::Stored);
-    assert_eq!(two.claim(&board, first, 0), Claim::Follow { owner: 1, lasts: LEASE }, "the lease stands");
-    one.settle(&board, first, &Outcome::NotFound);
-    two.settle(&board, other, &Outcome::OriginTimeout);
-    assert_eq!(two.claim(&board, first, 0), Claim::Missing, "an end that tells nothing frees only its own slot");
-    two.settle(&board, other, &Outcome::Stored);
-    assert_eq!(two.claim(&board, other, 0), Claim::Stored, "the newer fact wins");
+    let keys = sharing(&one, 5);
+    for key in &keys {
+        assert_eq!(one.claim(&board, *key, 0), Claim::Lead, "the last one without a lease");
+    }
+    one.renew(&board, keys[4]);
+    one.settle(&board, keys[4], &Outcome::Stored);
+    for key in &keys[..4] {
+        assert_eq!(two.claim(&board, *key, 0), Claim::Follow { owner: 1, lasts: LEASE }, "the leases stand");
+    }
+    assert_eq!(two.claim(&board, keys[4], 0), Claim::Lead);
+}
+
+#[test]
+fn a_fact_that_is_no_fill_makes_room_for_a_newer_one() {
+    let (board, one) = (FakeBoard::new(), worker(1, 0));
+    let keys = sharing(&one, 5);
+    for key in &keys {
+        assert_eq!(one.claim(&board, *key, 0), Claim::Lead);
+        one.settle(&board, *key, &Outcome::NotFound);
+    }
+    assert_eq!(one.claim(&board, keys[4], 0), Claim::Missing);
+    let forgotten = keys.iter().filter(|key| one.claim(&board, **key, 0) == Claim::Lead).count();
+    assert!((1..=2).contains(&forgotten), "{forgotten}");
 }
 
 #[test]
