@@ -1,11 +1,13 @@
-//! Single-flight: one fill per key, however many streams wait for it.
+//! Single-flight: one fill per key, however many streams wait for it, in whatever worker.
 //!
-//! A client that goes away never stops a fill; a fill that nobody began and nobody waits for is forgotten.
+//! A client that goes away never stops a fill; a fill that nobody began and nobody waits for is forgotten. The worker
+//! that holds a key's lease fills it; another one's streams follow, and are answered when it tells how that ended.
 
 use crate::config::{Config, Mirror};
 use crate::fill::{Action, Call, CallId, Fill, Input, Outcome};
 use crate::http::Response;
 use crate::key::Key;
+use crate::slots::{Board, Claim, LEASE, Mark, Message, Slots};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -92,20 +94,25 @@ pub const TELL_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Flights {
     config: Rc<Config>,
+    slots: Slots,
     /// Where each fill's random numbers start.
     seed: u64,
     next: u64,
     flights: BTreeMap<Key, Flight>,
     /// Keys whose fill has not begun, first come first.
     queue: VecDeque<Key>,
+    /// Streams that wait, in all flights.
+    waiters: usize,
 }
 
 #[derive(Debug)]
 struct Flight {
     id: u64,
+    mark: Mark,
     fill: Fill,
-    /// `None` while it is in the queue.
-    began: Option<Instant>,
+    stage: Stage,
+    /// When this worker's lease is to be renewed, or another's is over.
+    lease: Instant,
     /// Bytes that are stored, and when that was last told.
     stored: u64,
     told: Instant,
@@ -113,6 +120,18 @@ struct Flight {
     timer: Option<Instant>,
     /// In the order of their deadlines, because all wait equally long.
     waiters: VecDeque<Waiter>,
+    /// Queues of workers that want to be told how it ends.
+    followers: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Another worker fills the key.
+    Following,
+    /// It waits for room.
+    Queued,
+    /// It runs since then.
+    Running(Instant),
 }
 
 #[derive(Debug)]
@@ -121,38 +140,80 @@ struct Waiter {
     deadline: Instant,
 }
 
+/// A stream that wants an object which the bucket denied it.
+#[derive(Clone, Copy, Debug)]
+pub struct Want<'a> {
+    /// Itself.
+    pub stream: StreamId,
+    /// When its client asked, on the [`Board`]'s clock.
+    pub asked: u64,
+    /// The object.
+    pub key: &'a Key,
+    /// How it is filled.
+    pub mirror: &'a Rc<Mirror>,
+    /// The miss was a 403. Counts for the stream that comes first.
+    pub check: bool,
+}
+
 impl Flights {
-    /// No fills yet.
-    pub fn new(config: Rc<Config>, seed: u64) -> Self {
-        Self { config, seed, next: 0, flights: BTreeMap::new(), queue: VecDeque::new() }
+    /// No fills yet. `seed` differs between workers.
+    pub fn new(config: Rc<Config>, slots: Slots, seed: u64) -> Self {
+        Self { config, slots, seed, next: 0, flights: BTreeMap::new(), queue: VecDeque::new(), waiters: 0 }
     }
 
-    /// Has a stream wait for the fill of a key, which begins unless it is under way. `check` is for a miss that was a
-    /// 403; it counts for the stream that comes first.
-    pub fn join(&mut self, stream: StreamId, key: &Key, mirror: &Rc<Mirror>, check: bool, now: Instant) -> Vec<Effect> {
-        let deadline = now.checked_add(self.config.wait).unwrap_or(now);
-        let waiter = Waiter { stream, deadline };
-        let mut effects = Vec::new();
-        if let Some(flight) = self.flights.get_mut(key) {
-            flight.waiters.push_back(waiter);
-        } else if self.is_full() {
-            effects.push(Effect::Answer { streams: vec![stream], mirror: mirror.clone(), outcome: Outcome::Busy });
-        } else {
-            self.enqueue(key, mirror, check, waiter, now);
-            self.begin_queued(now, &mut effects);
+    /// Has a stream wait for the fill of a key, which begins unless it is under way, or known to be of no use.
+    pub fn join(&mut self, want: Want<'_>, now: Instant, board: &dyn Board) -> Vec<Effect> {
+        let answer =
+            |outcome| vec![Effect::Answer { streams: vec![want.stream], mirror: want.mirror.clone(), outcome }];
+        if self.waiters >= self.config.limits.waiters {
+            return answer(Outcome::Busy);
         }
+        let deadline = now.checked_add(self.config.wait).unwrap_or(now);
+        let waiter = Waiter { stream: want.stream, deadline };
+        if let Some(flight) = self.flights.get_mut(want.key) {
+            flight.waiters.push_back(waiter);
+            self.waiters = self.waiters.saturating_add(1);
+            return Vec::new();
+        }
+        let mark = self.slots.mark(want.key);
+        let stage = match self.slots.claim(board, mark, want.asked) {
+            Claim::Follow { owner, lasts } => {
+                board.post(owner, &self.ask(mark));
+                (Stage::Following, lasts)
+            }
+            Claim::Lead if self.is_full() => {
+                self.slots.settle(board, mark, &Outcome::Busy);
+                return answer(Outcome::Busy);
+            }
+            Claim::Lead => (Stage::Queued, RENEW_AFTER),
+            Claim::Loop => return answer(Outcome::Loop),
+            Claim::Missing => return answer(Outcome::NotFound),
+            Claim::Stored => return answer(Outcome::Stored),
+        };
+        self.waiters = self.waiters.saturating_add(1);
+        self.insert(want, mark, stage, waiter, now);
+        let mut effects = Vec::new();
+        self.begin_queued(now, board, &mut effects);
         effects
     }
 
     /// A stream that waited for a key is gone; nobody is to be answered.
     pub fn leave(&mut self, stream: StreamId, key: &Key) {
         if let Some(flight) = self.flights.get_mut(key) {
+            let before = flight.waiters.len();
             flight.waiters.retain(|waiter| waiter.stream != stream);
+            self.waiters = self.waiters.saturating_sub(before.saturating_sub(flight.waiters.len()));
         }
     }
 
     /// A call came back: with a response, or with none. A ticket of a fill that has ended changes nothing.
-    pub fn finished(&mut self, ticket: Ticket, response: Option<Response>, now: Instant) -> Vec<Effect> {
+    pub fn finished(
+        &mut self,
+        ticket: Ticket,
+        response: Option<Response>,
+        now: Instant,
+        board: &dyn Board,
+    ) -> Vec<Effect> {
         let mut effects = Vec::new();
         let Ticket { key, fill, call } = ticket;
         if self.flights.get(&key).is_some_and(|flight| flight.id == fill) {
@@ -160,34 +221,53 @@ impl Flights {
                 Some(response) => Input::Response { call, response },
                 None => Input::Failed { call },
             };
-            self.advance(&key, input, now, &mut effects);
+            self.advance(&key, input, now, board, &mut effects);
             // The fill may have ended, or hold less than before.
-            self.begin_queued(now, &mut effects);
+            self.begin_queued(now, board, &mut effects);
         }
         effects
     }
 
-    /// Does what is due at `now`. To be called when [`next_deadline`](Self::next_deadline) has come.
-    pub fn tick(&mut self, now: Instant) -> Vec<Effect> {
+    /// Another worker said something.
+    pub fn heard(&mut self, message: Message, now: Instant, board: &dyn Board) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let due = |flight: &Flight| flight.timer.is_some_and(|timer| timer <= now);
-        let timers: Vec<Key> =
-            self.flights.iter().filter(|(_, flight)| due(flight)).map(|(key, _)| key.clone()).collect();
-        for key in timers {
+        match message {
+            Message::Ask { mark, reply_to } => self.asked(mark, reply_to, board),
+            Message::Told { mark, outcome } => {
+                let following = |flight: &Flight| flight.mark == mark && flight.stage == Stage::Following;
+                let key = self.flights.iter().find(|(_, flight)| following(flight)).map(|(key, _)| key.clone());
+                if let Some(key) = key {
+                    match outcome {
+                        Some(outcome) => self.end(&key, outcome, now, board, &mut effects),
+                        None => self.claim_again(&key, now, board, &mut effects),
+                    }
+                }
+            }
+        }
+        self.begin_queued(now, board, &mut effects);
+        effects
+    }
+
+    /// Does what is due at `now`. To be called when [`next_deadline`](Self::next_deadline) has come.
+    pub fn tick(&mut self, now: Instant, board: &dyn Board) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for key in self.keys(|flight| flight.timer.is_some_and(|timer| timer <= now)) {
             if let Some(flight) = self.flights.get_mut(&key) {
                 flight.timer = None;
             }
-            self.advance(&key, Input::Deadline, now, &mut effects);
+            self.advance(&key, Input::Deadline, now, board, &mut effects);
         }
-        self.begin_queued(now, &mut effects);
-        for flight in self.flights.values_mut() {
-            let due = flight.waiters.partition_point(|waiter| waiter.deadline <= now);
-            let streams: Vec<StreamId> = flight.waiters.drain(..due).map(|waiter| waiter.stream).collect();
-            if !streams.is_empty() {
-                let mirror = flight.fill.mirror().clone();
-                effects.push(Effect::Answer { streams, mirror, outcome: Outcome::Filling });
+        for key in self.keys(|flight| flight.lease <= now) {
+            match self.flights.get_mut(&key) {
+                Some(flight) if flight.stage != Stage::Following => {
+                    self.slots.renew(board, flight.mark);
+                    flight.lease = after(now, RENEW_AFTER);
+                }
+                _ => self.claim_again(&key, now, board, &mut effects),
             }
         }
+        self.begin_queued(now, board, &mut effects);
+        self.answer_the_patient(now, &mut effects);
         effects
     }
 
@@ -195,61 +275,133 @@ impl Flights {
     pub fn next_deadline(&self) -> Option<Instant> {
         let deadlines = |flight: &Flight| {
             let waiter = flight.waiters.front().map(|waiter| waiter.deadline);
-            flight.timer.into_iter().chain(waiter).min()
+            flight.timer.into_iter().chain(waiter).chain([flight.lease]).min()
         };
         self.flights.values().filter_map(deadlines).min()
     }
 
     /// Fills that run now.
     pub fn running(&self) -> usize {
-        self.flights.len().saturating_sub(self.queue.len())
+        self.flights.values().filter(|flight| flight.began().is_some()).count()
+    }
+
+    fn keys(&self, chosen: impl Fn(&Flight) -> bool) -> Vec<Key> {
+        self.flights.iter().filter(|(_, flight)| chosen(flight)).map(|(key, _)| key.clone()).collect()
+    }
+
+    fn ask(&self, mark: Mark) -> Vec<u8> {
+        Message::Ask { mark, reply_to: self.slots.queue() }.encode()
+    }
+
+    /// Another worker wants to be told how a fill ends. If there is none, it has ended: the table knows how, if
+    /// anybody does.
+    fn asked(&mut self, mark: Mark, reply_to: u32, board: &dyn Board) {
+        match self.flights.values_mut().find(|flight| flight.mark == mark && flight.stage != Stage::Following) {
+            Some(flight) if flight.followers.contains(&reply_to) => {}
+            Some(flight) => flight.followers.push(reply_to),
+            None => board.post(reply_to, &Message::Told { mark, outcome: None }.encode()),
+        }
+    }
+
+    /// The worker that was followed has no more to say, or lives no more. Who waits asked before whatever was stored.
+    fn claim_again(&mut self, key: &Key, now: Instant, board: &dyn Board, effects: &mut Vec<Effect>) {
+        let Some(mark) = self.flights.get(key).map(|flight| flight.mark) else { return };
+        let outcome = match self.slots.claim(board, mark, 0) {
+            Claim::Follow { owner, lasts } => {
+                board.post(owner, &self.ask(mark));
+                if let Some(flight) = self.flights.get_mut(key) {
+                    flight.lease = after(now, lasts);
+                }
+                return;
+            }
+            Claim::Lead if self.is_full() => Outcome::Busy,
+            Claim::Lead => {
+                if let Some(flight) = self.flights.get_mut(key) {
+                    flight.stage = Stage::Queued;
+                    flight.lease = after(now, RENEW_AFTER);
+                    self.queue.push_back(key.clone());
+                }
+                return;
+            }
+            Claim::Missing => Outcome::NotFound,
+            Claim::Loop | Claim::Stored => Outcome::Stored,
+        };
+        self.end(key, outcome, now, board, effects);
+    }
+
+    /// Answers who waited for as long as it may.
+    fn answer_the_patient(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        for flight in self.flights.values_mut() {
+            let due = flight.waiters.partition_point(|waiter| waiter.deadline <= now);
+            let streams: Vec<StreamId> = flight.waiters.drain(..due).map(|waiter| waiter.stream).collect();
+            self.waiters = self.waiters.saturating_sub(streams.len());
+            if !streams.is_empty() {
+                let mirror = flight.fill.mirror().clone();
+                effects.push(Effect::Answer { streams, mirror, outcome: Outcome::Filling });
+            }
+        }
+    }
+
+    /// Bytes that the fills which run hold, or will.
+    fn memory(&self) -> u64 {
+        self.flights.values().filter(|flight| flight.began().is_some()).map(|flight| flight.fill.memory()).sum()
+    }
+
+    /// Whether another fill may begin. One always may.
+    fn has_room(&self) -> bool {
+        let limits = &self.config.limits;
+        let running = self.running();
+        let fits = || self.memory().saturating_add(limits.part_size) <= limits.memory;
+        running == 0 || (running < limits.fills && fits())
     }
 
     fn is_full(&self) -> bool {
         !self.has_room() && self.queue.len() >= self.config.limits.queue
     }
 
-    fn enqueue(&mut self, key: &Key, mirror: &Rc<Mirror>, check: bool, first: Waiter, now: Instant) {
+    fn insert(&mut self, want: Want<'_>, mark: Mark, stage: (Stage, Duration), first: Waiter, now: Instant) {
         let id = self.next;
         self.next = id.wrapping_add(1);
-        let fill = Fill::new(&self.config, key.clone(), mirror.clone(), check, self.seed ^ id.rotate_left(32));
-        let flight =
-            Flight { id, fill, began: None, stored: 0, told: now, timer: None, waiters: VecDeque::from([first]) };
-        self.flights.insert(key.clone(), flight);
-        self.queue.push_back(key.clone());
+        let seed = self.seed ^ id.rotate_left(32);
+        let flight = Flight {
+            id,
+            mark,
+            fill: Fill::new(&self.config, want.key.clone(), want.mirror.clone(), want.check, seed),
+            stage: stage.0,
+            lease: after(now, stage.1),
+            stored: 0,
+            told: now,
+            timer: None,
+            waiters: VecDeque::from([first]),
+            followers: Vec::new(),
+        };
+        if flight.stage == Stage::Queued {
+            self.queue.push_back(want.key.clone());
+        }
+        self.flights.insert(want.key.clone(), flight);
     }
 
-    /// Bytes that the fills which run hold, or will.
-    fn memory(&self) -> u64 {
-        self.flights.values().filter(|flight| flight.began.is_some()).map(|flight| flight.fill.memory()).sum()
-    }
-
-    /// Whether another fill may begin. One always may.
-    fn has_room(&self) -> bool {
-        let limits = &self.config.limits;
-        let fits = || self.memory().saturating_add(limits.part_size) <= limits.memory;
-        self.running() == 0 || (self.running() < limits.fills && fits())
-    }
-
-    /// Begins as many fills as may run. A fill that lost all its waiters in the queue is not begun.
-    fn begin_queued(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+    /// Begins as many fills as may run. A fill that lost all its waiters in the queue is not begun, unless another
+    /// worker's streams wait for it.
+    fn begin_queued(&mut self, now: Instant, board: &dyn Board, effects: &mut Vec<Effect>) {
         while self.has_room() {
             let Some(key) = self.queue.pop_front() else { return };
             match self.flights.get_mut(&key) {
-                Some(flight) if !flight.waiters.is_empty() => {
-                    flight.began = Some(now);
+                Some(flight) if !flight.waiters.is_empty() || !flight.followers.is_empty() => {
+                    flight.stage = Stage::Running(now);
                     flight.told = now;
+                    self.advance(&key, Input::Start, now, board, effects);
                 }
-                _ => {
+                Some(flight) => {
+                    self.slots.settle(board, flight.mark, &Outcome::Busy);
                     self.flights.remove(&key);
-                    continue;
                 }
+                None => {}
             }
-            self.advance(&key, Input::Start, now, effects);
         }
     }
 
-    fn advance(&mut self, key: &Key, input: Input, now: Instant, effects: &mut Vec<Effect>) {
+    fn advance(&mut self, key: &Key, input: Input, now: Instant, board: &dyn Board, effects: &mut Vec<Effect>) {
         let spare = self.config.limits.memory.saturating_sub(self.memory());
         let Some(mut flight) = self.flights.remove(key) else { return };
         let (fill, actions) = flight.fill.handle(input, spare);
@@ -270,30 +422,57 @@ impl Flights {
                     effects.push(Effect::Progress(Progress { key, bytes, stored, total, tell }));
                 }
                 Action::Warn(what) => effects.push(Effect::Warn { key: key.clone(), what }),
-                Action::Wait(wait) => flight.timer = now.checked_add(wait),
+                Action::Wait(wait) => flight.timer = Some(after(now, wait)),
             }
         }
-        match ended {
-            None => {
-                self.flights.insert(key.clone(), flight);
-            }
-            Some(outcome) => end(key, flight, outcome, now, effects),
+        self.flights.insert(key.clone(), flight);
+        if let Some(outcome) = ended {
+            self.end(key, outcome, now, board, effects);
+        }
+    }
+
+    /// Answers everybody who waits, here and in other workers, and leaves word in the table for those who come later.
+    fn end(&mut self, key: &Key, outcome: Outcome, now: Instant, board: &dyn Board, effects: &mut Vec<Effect>) {
+        let Some(flight) = self.flights.remove(key) else { return };
+        let streams: Vec<StreamId> = flight.waiters.iter().map(|waiter| waiter.stream).collect();
+        self.waiters = self.waiters.saturating_sub(streams.len());
+        if let Some(began) = flight.began() {
+            self.slots.settle(board, flight.mark, &outcome);
+            effects.push(Effect::Ended(Ended {
+                key: key.clone(),
+                outcome: outcome.label(),
+                detail: outcome.detail(),
+                waiters: streams.len(),
+                took: now.saturating_duration_since(began),
+            }));
+        }
+        for follower in flight.followers {
+            let message = Message::Told { mark: flight.mark, outcome: Some(outcome.clone()) };
+            board.post(follower, &message.encode());
+        }
+        if !streams.is_empty() {
+            effects.push(Effect::Answer { streams, mirror: flight.fill.mirror().clone(), outcome });
         }
     }
 }
 
-fn end(key: &Key, flight: Flight, outcome: Outcome, now: Instant, effects: &mut Vec<Effect>) {
-    let streams: Vec<StreamId> = flight.waiters.iter().map(|waiter| waiter.stream).collect();
-    effects.push(Effect::Ended(Ended {
-        key: key.clone(),
-        outcome: outcome.label(),
-        detail: outcome.detail(),
-        waiters: streams.len(),
-        took: flight.began.map(|began| now.saturating_duration_since(began)).unwrap_or_default(),
-    }));
-    if !streams.is_empty() {
-        effects.push(Effect::Answer { streams, mirror: flight.fill.mirror().clone(), outcome });
+impl Flight {
+    /// Since when it runs.
+    fn began(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Running(began) => Some(began),
+            Stage::Following | Stage::Queued => None,
+        }
     }
+}
+
+/// Half of [`LEASE`], so that one late tick loses nothing.
+const RENEW_AFTER: Duration = Duration::from_secs(5);
+
+const _: () = assert!(RENEW_AFTER.as_nanos() < LEASE.as_nanos());
+
+fn after(now: Instant, time: Duration) -> Instant {
+    now.checked_add(time).unwrap_or(now)
 }
 
 #[cfg(test)]

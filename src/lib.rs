@@ -14,7 +14,7 @@
 //! numbers are arguments, and what it wants done it returns. [`plugin`] is the only module that knows proxy-wasm.
 //!
 //! A request's way: [`target`] (is it for an object?) → [`miss`] (was it denied because the object is missing?) →
-//! [`worker`] (holds the stream) → [`flight`] (one fill per key) → [`fill`] (what is asked of [`origin`] and [`s3`],
+//! [`worker`] (holds the stream) → [`flight`] (one fill per key, and per Envoy by way of [`slots`]) → [`fill`] (what is asked of [`origin`] and [`s3`],
 //! planned by [`plan`]) → [`reply`] (what the client gets).
 
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
@@ -32,6 +32,7 @@ pub mod plan;
 pub mod plugin;
 pub mod reply;
 pub mod s3;
+pub mod slots;
 pub mod target;
 pub mod worker;
 

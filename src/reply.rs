@@ -62,7 +62,7 @@ pub fn reply(outcome: &Outcome, asked: Asked<'_>, mirror: &Mirror, location_base
         Outcome::Exists if asked.denial == Denial::NotFound => {
             redirect(outcome, target, target.location(location_base))
         }
-        Outcome::Broken(_) | Outcome::BucketUnavailable | Outcome::Exists | Outcome::Forbidden => {
+        Outcome::Broken(_) | Outcome::BucketUnavailable | Outcome::Exists | Outcome::Forbidden | Outcome::Loop => {
             untouched(outcome, asked)
         }
         Outcome::NotFound if asked.denial == Denial::NotFound && asked.body_kept => Reply::Tagged(outcome.label()),

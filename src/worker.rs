@@ -6,11 +6,12 @@
 
 use crate::config::{Config, Mirror};
 use crate::fill::Outcome;
-use crate::flight::{Effect, Flights, StreamId, Ticket};
+use crate::flight::{Effect, Flights, StreamId, Ticket, Want};
 use crate::http::{Body, Response};
 use crate::miss::{Denial, Verdict, judge};
 use crate::reply::{Asked, Made, Reply, reply};
 use crate::s3;
+use crate::slots::{Board, Message, Slots};
 use crate::target::Target;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -120,8 +121,8 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 
 impl Worker {
     /// A worker without streams. `seed` differs between workers.
-    pub fn new(config: Rc<Config>, seed: u64) -> Self {
-        let flights = Flights::new(config.clone(), seed);
+    pub fn new(config: Rc<Config>, slots: Slots, seed: u64) -> Self {
+        let flights = Flights::new(config.clone(), slots, seed);
         Self { config, flights, streams: BTreeMap::new(), warned: None }
     }
 
@@ -179,8 +180,16 @@ impl Worker {
         self.held().filter(|(_, held)| ready(held)).map(|(stream, held)| (stream, document(held))).collect()
     }
 
-    /// Decides what a stream's denial is, by its error document if there is one.
-    pub fn judge(&mut self, stream: StreamId, document: Option<&[u8]>, now: Instant) -> Vec<Step> {
+    /// Decides what a stream's denial is, by its error document if there is one. `asked` is when its client asked, on
+    /// the board's clock.
+    pub fn judge(
+        &mut self,
+        stream: StreamId,
+        document: Option<&[u8]>,
+        asked: u64,
+        now: Instant,
+        board: &dyn Board,
+    ) -> Vec<Step> {
         let Some(Stage::Held(held)) = self.streams.get_mut(&stream) else { return Vec::new() };
         held.reading_until = None;
         let Wanted { target, mirror } = held.wanted.clone();
@@ -195,17 +204,30 @@ impl Worker {
                 return steps;
             }
         };
-        flown(self.flights.join(stream, &target.key, &mirror, check, now))
+        let want = Want { stream, asked, key: &target.key, mirror: &mirror, check };
+        flown(self.flights.join(want, now, board))
     }
 
     /// A call of a fill came back: with a response, or with none.
-    pub fn finished(&mut self, ticket: Ticket, response: Option<Response>, now: Instant) -> Vec<Step> {
-        flown(self.flights.finished(ticket, response, now))
+    pub fn finished(
+        &mut self,
+        ticket: Ticket,
+        response: Option<Response>,
+        now: Instant,
+        board: &dyn Board,
+    ) -> Vec<Step> {
+        flown(self.flights.finished(ticket, response, now, board))
+    }
+
+    /// A message came on the worker's queue: another worker's, or none at all, which only wakes it up.
+    pub fn heard(&mut self, message: &[u8], now: Instant, board: &dyn Board) -> Vec<Step> {
+        let message = Message::decode(message);
+        flown(message.map(|message| self.flights.heard(message, now, board)).unwrap_or_default())
     }
 
     /// Does what is due at `now`. [`readable`](Self::readable) streams are the caller's to read.
-    pub fn tick(&mut self, now: Instant) -> Vec<Step> {
-        flown(self.flights.tick(now))
+    pub fn tick(&mut self, now: Instant, board: &dyn Board) -> Vec<Step> {
+        flown(self.flights.tick(now, board))
     }
 
     /// When there is something to do again, if nothing happens before.

@@ -22,6 +22,10 @@ pub struct Config {
     pub location: Option<String>,
     /// How long a client waits for a fill before it is answered without one.
     pub wait: Duration,
+    /// How long an origin's 404 is remembered.
+    pub negative_ttl: Duration,
+    /// How long a key that was stored is not filled again.
+    pub loop_window: Duration,
     /// What one worker holds at most.
     pub limits: Limits,
 }
@@ -124,6 +128,8 @@ pub struct Limits {
     pub fills: usize,
     /// Fills that wait for one of those to end.
     pub queue: usize,
+    /// Streams that wait for fills.
+    pub waiters: usize,
     /// Bytes of objects that all fills together hold. Envoy holds up to as many again, on their way in and out.
     pub memory: u64,
     /// Parts of one object that are fetched and stored at once.
@@ -148,10 +154,16 @@ const DEFAULT_MEMORY: u64 = 128 * MIB;
 const DEFAULT_PARTS_IN_FLIGHT: usize = 3;
 const DEFAULT_FILLS: usize = 64;
 const DEFAULT_QUEUE: usize = 256;
+/// About 1 kB each, in the module.
+const DEFAULT_WAITERS: usize = 10_000;
 /// Below the patience of browsers and of S3 SDKs (60 s), above what a part takes at 4 Mbit/s.
 const DEFAULT_WAIT: Duration = Duration::from_secs(25);
 /// Below [`DEFAULT_WAIT`], so that a silent origin is a 504 and not a fill that goes on.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
+
+const DEFAULT_NEGATIVE_TTL: Duration = Duration::from_secs(10);
+/// Above the second that a browser's redirects take, below an operator's patience with a bucket that was emptied.
+const DEFAULT_LOOP_WINDOW: Duration = Duration::from_secs(5);
 
 const _: () = assert!(MAX_OBJECT_SIZE < 49 * TIB);
 
@@ -202,12 +214,25 @@ impl<'a> Parser<'a> {
                 "a duration from \"1ms\" to \"1h\"",
             )
         });
+        let up_to_an_hour = |v: &Value| {
+            values::duration(v, Duration::ZERO, Duration::from_secs(3600), "a duration from \"0s\" to \"1h\"")
+        };
+        let negative_ttl = root.optional("negative_ttl", up_to_an_hour).unwrap_or(DEFAULT_NEGATIVE_TTL);
+        let loop_window = root.optional("loop_window", up_to_an_hour).unwrap_or(DEFAULT_LOOP_WINDOW);
         let limits = match root.object("limits") {
             Some(fields) => self.limits(fields),
             None => Limits::default(),
         };
         root.finish();
-        Some(Config { bucket: bucket??, rules, location, wait: wait.unwrap_or(DEFAULT_WAIT), limits })
+        Some(Config {
+            bucket: bucket??,
+            rules,
+            location,
+            wait: wait.unwrap_or(DEFAULT_WAIT),
+            negative_ttl,
+            loop_window,
+            limits,
+        })
     }
 
     fn bucket(&self, mut fields: Fields<'a>) -> Option<Bucket> {
@@ -389,6 +414,8 @@ impl<'a> Parser<'a> {
         }
         let fills = fields.optional("fills", |v| values::count(v, 1, 10_000, "a whole number from 1 to 10000"));
         let queue = fields.optional("queue", |v| values::count(v, 0, 100_000, "a whole number from 0 to 100000"));
+        let waiters =
+            fields.optional("waiters", |v| values::count(v, 1, 1_000_000, "a whole number from 1 to 1000000"));
         let max_object_size = fields
             .optional("max_object_size", |v| values::size(v, 1, MAX_OBJECT_SIZE, "a size from \"1B\" to \"48.8TiB\""));
         fields.finish();
@@ -396,6 +423,7 @@ impl<'a> Parser<'a> {
             part_size,
             fills: fills.unwrap_or(default.fills),
             queue: queue.unwrap_or(default.queue),
+            waiters: waiters.unwrap_or(default.waiters),
             memory,
             parts_in_flight: parts_in_flight.unwrap_or(default.parts_in_flight),
             max_object_size: max_object_size.unwrap_or(default.max_object_size),
@@ -409,6 +437,7 @@ impl Default for Limits {
             part_size: DEFAULT_PART_SIZE,
             fills: DEFAULT_FILLS,
             queue: DEFAULT_QUEUE,
+            waiters: DEFAULT_WAITERS,
             memory: DEFAULT_MEMORY,
             parts_in_flight: DEFAULT_PARTS_IN_FLIGHT,
             max_object_size: MAX_OBJECT_SIZE,

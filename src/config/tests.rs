@@ -50,15 +50,23 @@ fn the_long_form_is_read_field_by_field() {
                   {"prefix": "/private/", "mirror": false},
                   {"origins": ["backup"], "mirror": true}],
         "location": "https://cdn.example.com/",
-        "wait": "5s",
-        "limits": {"part_size": "16MiB", "parts_in_flight": 2, "memory": "32MiB", "fills": 8, "queue": 0, "max_object_size": "1GiB"},
+        "wait": "5s", "negative_ttl": "0s", "loop_window": "1m",
+        "limits": {"part_size": "16MiB", "parts_in_flight": 2, "memory": "32MiB", "fills": 8, "queue": 0, "waiters": 9, "max_object_size": "1GiB"},
     }))
     .unwrap();
     assert_eq!(config.bucket.exposed, Exposed::Path);
     assert_eq!(config.location.as_deref(), Some("https://cdn.example.com"));
     assert_eq!(config.wait, Duration::from_secs(5));
-    let limits =
-        Limits { part_size: 16 * MIB, fills: 8, queue: 0, memory: 32 * MIB, parts_in_flight: 2, max_object_size: GIB };
+    assert_eq!((config.negative_ttl, config.loop_window), (Duration::ZERO, Duration::from_secs(60)));
+    let limits = Limits {
+        part_size: 16 * MIB,
+        fills: 8,
+        queue: 0,
+        waiters: 9,
+        memory: 32 * MIB,
+        parts_in_flight: 2,
+        max_object_size: GIB,
+    };
     assert_eq!(config.limits, limits);
     let [images, private, rest] = config.rules.as_slice() else { panic!("three rules") };
     assert_eq!((images.prefix.as_str(), private.prefix.as_str(), rest.prefix.as_str()), ("img/", "private/", ""));
@@ -102,7 +110,7 @@ fn every_problem_is_reported_at_once_with_its_path_the_value_and_what_is_allowed
             "$.wait: \"soon\" is not allowed; expected a duration from \"1ms\" to \"1h\"",
             "$.limits.part_size: \"1MiB\" is not allowed; expected a size from \"5MiB\" to \"32MiB\"",
             "$.limits.fills: 0 is not allowed; expected a whole number from 1 to 10000",
-            "$.negative: is not a field; allowed here: bucket, limits, location, origin, origins, rules, wait",
+            "$.negative: is not a field; allowed here: bucket, limits, location, loop_window, negative_ttl, origin, origins, rules, wait",
         ]
     );
 }

@@ -17,6 +17,8 @@ pub enum Outcome {
     Filling,
     /// The bucket has the object: the client may not read it.
     Forbidden,
+    /// The object was stored a moment ago, and the bucket denies it again.
+    Loop,
     /// The origin says that there is no such object.
     NotFound,
     /// The store did not take the object.
@@ -51,6 +53,7 @@ impl Outcome {
             Self::Exists => "exists",
             Self::Filling => "filling",
             Self::Forbidden => "forbidden",
+            Self::Loop => "loop",
             Self::NotFound => "not_found",
             Self::NotStored { .. } => "not_stored",
             Self::OriginRefused { .. } => "origin_refused",

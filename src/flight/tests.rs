@@ -1,5 +1,6 @@
 use super::*;
 use crate::http::Headers;
+use crate::slots::tests::FakeBoard;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -9,6 +10,7 @@ struct World {
     mirror: Rc<Mirror>,
     start: Instant,
     now: Instant,
+    board: Rc<FakeBoard>,
     effects: VecDeque<Effect>,
 }
 
@@ -23,15 +25,24 @@ impl World {
             "origin": {"cluster": "origin", "authority": "files.example.com"},
             "wait": "25s",
             "limits": {"fills": fills, "queue": queue, "memory": memory}});
+        Self::worker(1, Rc::new(FakeBoard::new()), &config)
+    }
+
+    /// The worker with this queue.
+    fn worker(me: u32, board: Rc<FakeBoard>, config: &serde_json::Value) -> Self {
         let config = Rc::new(Config::parse(config.to_string().as_bytes(), &|_| None).unwrap());
         let mirror = config.rules[0].mirror.clone().unwrap();
         let start = Instant::now();
-        Self { flights: Flights::new(config, 1), mirror, start, now: start, effects: VecDeque::new() }
+        let slots = Slots::new(&config, 0, me);
+        let flights = Flights::new(config, slots, me.into());
+        Self { flights, mirror, start, now: start, board, effects: VecDeque::new() }
     }
 
     fn join(&mut self, stream: u32, key: &str) {
         let key = Key::from_path(key.as_bytes()).unwrap();
-        let effects = self.flights.join(StreamId(stream), &key, &self.mirror.clone(), false, self.now);
+        let (stream, mirror) = (StreamId(stream), self.mirror.clone());
+        let want = Want { stream, asked: self.board.nanos(), key: &key, mirror: &mirror, check: false };
+        let effects = self.flights.join(want, self.now, &*self.board);
         self.keep(effects);
     }
 
@@ -56,20 +67,29 @@ impl World {
     fn finish(&mut self, ticket: Ticket, status: u16) {
         let headers = Headers::new(vec![("content-length".into(), b"5".to_vec())]);
         let response = Response { status, headers, body: b"hello".to_vec() };
-        let effects = self.flights.finished(ticket, Some(response), self.now);
+        let effects = self.flights.finished(ticket, Some(response), self.now, &*self.board);
         self.keep(effects);
     }
 
     fn fail(&mut self, ticket: Ticket) {
-        let effects = self.flights.finished(ticket, None, self.now);
+        let effects = self.flights.finished(ticket, None, self.now, &*self.board);
         self.keep(effects);
     }
 
-    /// Lets time pass to the next deadline, and says how far that is from the start.
-    fn pass_to_deadline(&mut self) -> Duration {
-        self.now = self.flights.next_deadline().expect("a deadline");
-        let effects = self.flights.tick(self.now);
+    /// Lets time pass to the next deadline.
+    fn tick(&mut self) {
+        let next = self.flights.next_deadline().expect("a deadline");
+        self.board.pass(next.saturating_duration_since(self.now));
+        self.now = next;
+        let effects = self.flights.tick(self.now, &*self.board);
         self.keep(effects);
+    }
+
+    /// Lets time pass until something happens, and says how far that is from the start.
+    fn pass_to_deadline(&mut self) -> Duration {
+        while self.effects.is_empty() {
+            self.tick();
+        }
         self.now - self.start
     }
 
@@ -124,9 +144,9 @@ fn different_keys_fill_at_once_and_a_key_can_be_filled_again() {
     let (head, _) = world.call();
     world.fail(head);
     assert_eq!((world.ended(), world.answered()), (("origin_unavailable", 1), (vec![1], "origin_unavailable")));
-    world.join(3, "b");
-    let (b, _) = world.call();
-    world.finish(b, 404);
+    world.join(3, "a");
+    let (a, _) = world.call();
+    world.finish(a, 404);
     assert_eq!((world.ended(), world.answered()), (("not_found", 1), (vec![3], "not_found")));
     world.assert_empty();
 }
@@ -137,7 +157,6 @@ fn client_gone_fill_still_completes() {
     world.join(1, "a");
     let (get, _) = world.call();
     world.leave(1, "a");
-    assert_eq!(world.flights.next_deadline(), None, "nobody waits");
     world.finish(get, 200);
     let (put, _) = world.call();
     world.finish(put, 200);
@@ -253,4 +272,198 @@ fn fills_that_would_hold_more_than_the_memory_wait_although_more_might_run() {
         assert_eq!((world.ended(), world.answered()), (("not_found", 1), (vec![stream], "not_found")));
     }
     world.assert_empty();
+}
+
+/// Two workers of one Envoy. What one posts reaches the other when the test says so.
+fn two_workers() -> (World, World) {
+    let config = serde_json::json!({
+        "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
+        "origin": {"cluster": "origin", "authority": "files.example.com"},
+        "limits": {"fills": 1, "queue": 1}});
+    let board = Rc::new(FakeBoard::new());
+    (World::worker(1, board.clone(), &config), World::worker(2, board, &config))
+}
+
+impl World {
+    fn hear(&mut self) {
+        for message in self.board.messages(self.flights.slots.queue()) {
+            let effects = self.flights.heard(message, self.now, &*self.board);
+            self.keep(effects);
+        }
+    }
+
+    /// Fetches and stores for the one waiter, and has it answered.
+    fn fill(&mut self, waiters: usize) {
+        let (get, _) = self.call();
+        self.finish(get, 200);
+        let (put, _) = self.call();
+        self.finish(put, 200);
+        assert_eq!(self.ended(), ("stored", waiters));
+    }
+}
+
+#[test]
+fn streams_of_two_workers_wait_for_one_fill() {
+    let (mut one, mut two) = two_workers();
+    one.join(1, "a");
+    two.join(7, "a");
+    two.join(8, "a");
+    assert!(two.effects.is_empty(), "it follows");
+    one.hear();
+    one.fill(1);
+    assert_eq!(one.answered(), (vec![1], "stored"));
+    two.hear();
+    assert_eq!(two.answered(), (vec![7, 8], "stored"));
+    one.assert_empty();
+    two.assert_empty();
+}
+
+#[test]
+fn a_question_that_comes_too_late_is_answered_by_the_table() {
+    let (mut one, mut two) = two_workers();
+    one.join(1, "a");
+    two.join(7, "a");
+    one.fill(1);
+    assert_eq!(one.answered(), (vec![1], "stored"));
+    one.hear();
+    two.hear();
+    assert_eq!(two.answered(), (vec![7], "stored"));
+    two.assert_empty();
+}
+
+#[test]
+fn a_follower_fills_itself_when_the_object_cannot_be_told() {
+    let (mut one, mut two) = two_workers();
+    one.join(1, "a");
+    two.join(7, "a");
+    one.hear();
+    let (get, _) = one.call();
+    one.finish(get, 200);
+    let (put, _) = one.call();
+    one.finish(put, 403);
+    assert_eq!((one.ended(), one.answered()), (("not_stored", 1), (vec![1], "not_stored")));
+    two.hear();
+    two.fill(1);
+    assert_eq!(two.answered(), (vec![7], "stored"));
+    two.assert_empty();
+}
+
+#[test]
+fn failures_of_the_origin_are_told_and_not_repeated() {
+    let (mut one, mut two) = two_workers();
+    one.join(1, "a");
+    two.join(7, "a");
+    one.hear();
+    let (get, _) = one.call();
+    one.finish(get, 401);
+    assert_eq!((one.ended(), one.answered()), (("origin_refused", 1), (vec![1], "origin_refused")));
+    two.hear();
+    assert_eq!(two.answered(), (vec![7], "origin_refused"));
+    two.assert_empty();
+}
+
+#[test]
+fn a_dead_owner_is_waited_for_until_its_lease_is_over() {
+    let (mut one, mut two) = two_workers();
+    one.join(1, "a");
+    one.call();
+    two.join(7, "a");
+    drop(one);
+    assert_eq!(two.pass_to_deadline(), LEASE);
+    two.fill(1);
+    assert_eq!(two.answered(), (vec![7], "stored"));
+    two.assert_empty();
+}
+
+#[test]
+fn a_living_owner_is_followed_for_as_long_as_it_renews_its_lease() {
+    let (mut one, mut two) = two_workers();
+    one.join(1, "a");
+    let (get, _) = one.call();
+    two.join(7, "a");
+    one.hear();
+    one.now += RENEW_AFTER;
+    one.board.pass(RENEW_AFTER);
+    let effects = one.flights.tick(one.now, &*one.board);
+    assert!(effects.is_empty());
+    two.now += LEASE;
+    two.board.pass(LEASE - RENEW_AFTER);
+    let effects = two.flights.tick(two.now, &*two.board);
+    assert!(effects.is_empty(), "the lease was renewed");
+    one.hear();
+    one.finish(get, 404);
+    assert_eq!((one.ended(), one.answered()), (("not_found", 1), (vec![1], "not_found")));
+    two.hear();
+    assert_eq!(two.answered(), (vec![7], "not_found"));
+    two.assert_empty();
+}
+
+#[test]
+fn a_queue_full_of_another_workers_streams_still_fills() {
+    let (mut one, mut two) = two_workers();
+    one.join(1, "a");
+    one.join(2, "b");
+    two.join(7, "b");
+    one.hear();
+    one.leave(2, "b");
+    one.fill(1);
+    assert_eq!(one.answered(), (vec![1], "stored"));
+    one.fill(0);
+    two.hear();
+    assert_eq!(two.answered(), (vec![7], "stored"));
+    one.assert_empty();
+    two.assert_empty();
+}
+
+#[test]
+fn a_miss_that_finds_no_room_leaves_the_key_to_others() {
+    let (mut one, mut two) = two_workers();
+    one.join(1, "a");
+    one.join(2, "b");
+    one.join(3, "c");
+    one.call();
+    assert_eq!(one.answered(), (vec![3], "busy"));
+    two.join(7, "c");
+    assert_eq!(two.call().1, "GET /c");
+}
+
+#[test]
+fn a_key_that_was_stored_or_missing_a_moment_ago_is_not_filled_again() {
+    let (mut one, mut two) = two_workers();
+    one.join(1, "a");
+    one.fill(1);
+    assert_eq!(one.answered(), (vec![1], "stored"));
+    one.board.pass(SECOND);
+    for world in [&mut one, &mut two] {
+        world.join(5, "a");
+        assert_eq!(world.answered(), (vec![5], "loop"));
+        world.assert_empty();
+    }
+    one.join(1, "b");
+    let (get, _) = one.call();
+    one.finish(get, 404);
+    assert_eq!((one.ended(), one.answered()), (("not_found", 1), (vec![1], "not_found")));
+    two.join(7, "b");
+    assert_eq!(two.answered(), (vec![7], "not_found"));
+    two.assert_empty();
+}
+
+#[test]
+fn more_streams_than_may_wait_are_refused() {
+    let config = serde_json::json!({
+        "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
+        "origin": {"cluster": "origin", "authority": "files.example.com"},
+        "limits": {"waiters": 2}});
+    let mut world = World::worker(1, Rc::new(FakeBoard::new()), &config);
+    for stream in 1..=3 {
+        world.join(stream, "a");
+    }
+    let (get, _) = world.call();
+    assert_eq!(world.answered(), (vec![3], "busy"));
+    world.leave(2, "a");
+    world.join(4, "a");
+    world.finish(get, 404);
+    assert_eq!((world.ended(), world.answered()), (("not_found", 2), (vec![1, 4], "not_found")));
+    world.assert_empty();
+    assert_eq!(world.flights.waiters, 0);
 }

@@ -5,10 +5,11 @@
 
 use crate::fill::Call;
 use crate::http::{Headers, Response};
+use crate::slots::{Board, SLOTS};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType};
-use std::hash::{BuildHasher, RandomState};
-use std::time::Duration;
+use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// Sends a call of a fill. `None` if it could not even be sent: there is no such cluster, or none of its hosts can be
 /// reached.
@@ -69,11 +70,76 @@ pub fn count(metric: &str, amount: u64) {
     }
 }
 
+/// Brings the root's `on_queue_ready` as soon as this callback is over. `false` if that cannot be done.
+pub fn wake_up(queue: u32) -> bool {
+    hostcalls::enqueue_shared_queue(queue, None).is_ok()
+}
+
 /// The root gets a tick after this time and again each time it has passed; never for `None`.
 pub fn tick_after(period: Option<Duration>) {
     // 0 would mean never.
     const SHORTEST: Duration = Duration::from_millis(1);
     let _ = hostcalls::set_tick_period(period.map(|period| period.max(SHORTEST)).unwrap_or_default());
+}
+
+/// When the request of the stream that is in effect came, in nanoseconds since 1970.
+pub fn request_time() -> Option<u64> {
+    let time = hostcalls::get_property(vec!["request", "time"]).ok().flatten()?;
+    Some(u64::from_le_bytes(time.try_into().ok()?))
+}
+
+/// The table in Envoy's shared data, and the workers' queues.
+pub struct SharedBoard;
+
+impl SharedBoard {
+    /// Creates the slots that nobody has created yet. Envoy has no such call, so of two workers that come at the same
+    /// time one may empty what the other has written, which costs a fetch.
+    pub fn create() {
+        for slot in 0..SLOTS {
+            let name = Self::name(slot);
+            if matches!(hostcalls::get_shared_data(&name), Ok((None, _))) {
+                let _ = hostcalls::set_shared_data(&name, Some(&[EMPTY]), None);
+            }
+        }
+    }
+
+    fn name(slot: u32) -> String {
+        format!("mirror-on-miss/{slot}")
+    }
+}
+
+/// An empty slot's content: Envoy takes an empty value for none.
+const EMPTY: u8 = 0;
+
+impl Board for SharedBoard {
+    fn nanos(&self) -> u64 {
+        let now = hostcalls::get_current_time().ok().and_then(|now| now.duration_since(UNIX_EPOCH).ok());
+        now.and_then(|now| u64::try_from(now.as_nanos()).ok()).unwrap_or(0)
+    }
+
+    fn read(&self, slot: u32) -> Option<(Vec<u8>, u32)> {
+        match hostcalls::get_shared_data(&Self::name(slot)) {
+            Ok((Some(content), Some(version))) => Some((content, version)),
+            _ => None,
+        }
+    }
+
+    fn write(&self, slot: u32, content: &[u8], version: u32) -> bool {
+        let content = if content.is_empty() { &[EMPTY] } else { content };
+        hostcalls::set_shared_data(&Self::name(slot), Some(content), Some(version)).is_ok()
+    }
+
+    fn post(&self, queue: u32, message: &[u8]) {
+        // A queue that is gone is that of a worker that is gone.
+        let _ = hostcalls::enqueue_shared_queue(queue, Some(message));
+    }
+}
+
+/// A number that is the same for the same configuration.
+pub fn fingerprint(configuration: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(configuration);
+    hasher.finish()
 }
 
 /// A number that differs between workers, from the hash keys that the standard library draws (WASI `random_get`).

@@ -1,11 +1,14 @@
 //! The root context: owns the worker's fills, makes their calls, answers the streams.
 
+use super::Shared;
+use super::host::{self, SharedBoard};
 use super::stream::Stream;
-use super::{Shared, host};
-use crate::config::Config;
+use crate::config::{Config, Mirror};
+use crate::fill::Outcome;
 use crate::flight::{Effect, Progress, StreamId, Ticket};
 use crate::metrics;
 use crate::reply::{Made, OUTCOME_HEADER};
+use crate::slots::{Board, Slots};
 use crate::worker::{Delivery, MAX_BUFFERED, Step, Worker};
 use log::{error, info, warn};
 use proxy_wasm::hostcalls;
@@ -16,11 +19,28 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
 
+/// Streams that are answered in one callback of the host.
+///
+/// Envoy lets them go on when the callback is over, one inside the other: letting a stream go on ends it, its
+/// `proxy_on_log` is a callback too, and at the end of that Envoy lets the next one go on
+/// (`WasmBase::doAfterVmCallActions`). 2,500 at once overflowed the stack of the VM (measured on 1.40).
+const ANSWERS_AT_ONCE: usize = 32;
+
+/// How a stream is answered.
+enum Answer {
+    /// As its fill ended, or because it goes on.
+    Filled { stream: StreamId, mirror: Rc<Mirror>, outcome: Rc<Outcome> },
+    /// By the bucket, for this reason.
+    Released { stream: StreamId, reason: &'static str },
+}
+
 /// One worker's root context.
 pub struct Root {
     id: u32,
     /// `None` until it is configured.
     shared: Option<Rc<Shared>>,
+    /// Streams to be answered, and how; by no more than [`ANSWERS_AT_ONCE`] in one callback.
+    answers: VecDeque<Answer>,
     /// The calls that are under way, by Envoy's tokens: as many as fills run.
     calls: Vec<(u32, Ticket)>,
 }
@@ -28,7 +48,7 @@ pub struct Root {
 impl Root {
     /// A root context that is not configured yet.
     pub fn new(id: u32) -> Self {
-        Self { id, shared: None, calls: Vec::new() }
+        Self { id, shared: None, answers: VecDeque::new(), calls: Vec::new() }
     }
 
     /// Judges every stream whose error document can be read, then does what is due, and asks to be called again.
@@ -36,24 +56,45 @@ impl Root {
         let now = Instant::now();
         let readable = shared.worker.borrow().readable(now);
         for (stream, has_document) in readable {
-            let document = if has_document { self.document(stream) } else { None };
-            let steps = shared.worker.borrow_mut().judge(stream, document.as_deref(), now);
+            let (asked, document) = self.denied(stream, has_document);
+            let steps = shared.worker.borrow_mut().judge(stream, document.as_deref(), asked, now, &SharedBoard);
             self.perform(shared, steps);
         }
-        let steps = shared.worker.borrow_mut().tick(now);
+        let steps = shared.worker.borrow_mut().tick(now, &SharedBoard);
         self.perform(shared, steps);
-        self.schedule(shared);
+        self.finish(shared);
     }
 
-    fn schedule(&self, shared: &Shared) {
+    /// Answers some of those who can be answered, and asks to be called again when it is time.
+    fn finish(&mut self, shared: &Shared) {
+        for answer in self.answers.drain(..ANSWERS_AT_ONCE.min(self.answers.len())) {
+            match answer {
+                Answer::Filled { stream, mirror, outcome } => {
+                    let delivery = shared.worker.borrow_mut().deliver(stream, &mirror, &outcome);
+                    deliver(self.id, stream, delivery, outcome.label());
+                }
+                Answer::Released { stream, reason } => {
+                    let delivery = shared.worker.borrow_mut().release(stream);
+                    deliver(self.id, stream, delivery, reason);
+                }
+            }
+        }
+        if !self.answers.is_empty() {
+            host::wake_up(shared.wake_up);
+        }
         let next = shared.worker.borrow().next_deadline();
         host::tick_after(next.map(|next| next.saturating_duration_since(Instant::now())));
     }
 
-    fn document(&self, stream: StreamId) -> Option<Vec<u8>> {
-        let mut document = None;
-        host::as_stream(stream.0, self.id, || document = host::response_body(MAX_BUFFERED));
-        document
+    /// When a stream's client asked, and the document that it was denied with.
+    fn denied(&self, stream: StreamId, has_document: bool) -> (u64, Option<Vec<u8>>) {
+        let (mut asked, mut document) = (None, None);
+        host::as_stream(stream.0, self.id, || {
+            asked = host::request_time();
+            document = if has_document { host::response_body(MAX_BUFFERED) } else { None };
+        });
+        // Without a time, now: an object that was stored meanwhile then looks like one that cannot be read.
+        (asked.unwrap_or_else(|| SharedBoard.nanos()), document)
     }
 
     /// Does what the core wants done. A call that cannot be sent is a call that came back, so this may lead to more.
@@ -65,14 +106,13 @@ impl Root {
                     Some(token) => self.calls.push((token, ticket)),
                     None => {
                         warn!("no request can be sent to the cluster {}", call.to.cluster);
-                        steps.extend(shared.worker.borrow_mut().finished(ticket, None, Instant::now()));
+                        steps.extend(shared.worker.borrow_mut().finished(ticket, None, Instant::now(), &SharedBoard));
                     }
                 },
                 Step::Flight(Effect::Answer { streams, mirror, outcome }) => {
-                    for stream in streams {
-                        let delivery = shared.worker.borrow_mut().deliver(stream, &mirror, &outcome);
-                        self.answer(stream, delivery, outcome.label());
-                    }
+                    let outcome = Rc::new(outcome);
+                    let answer = |stream| Answer::Filled { stream, mirror: mirror.clone(), outcome: outcome.clone() };
+                    self.answers.extend(streams.into_iter().map(answer));
                 }
                 Step::Flight(Effect::Ended(ended)) => {
                     host::count(&metrics::fills(ended.outcome), 1);
@@ -93,37 +133,34 @@ impl Root {
                     }
                 }
                 Step::Flight(Effect::Warn { key, what }) => warn!("fill key=/{}: {what}", key.encoded()),
-                Step::Release(stream, reason) => {
-                    let delivery = shared.worker.borrow_mut().release(stream);
-                    self.answer(stream, delivery, reason);
-                }
+                Step::Release(stream, reason) => self.answers.push_back(Answer::Released { stream, reason }),
                 Step::Warn(what) => warn!("{what}"),
             }
         }
     }
+}
 
-    fn answer(&self, stream: StreamId, delivery: Delivery, label: &str) {
-        host::as_stream(stream.0, self.id, || {
-            host::count(&metrics::requests(label), 1);
-            match delivery {
-                Delivery::Direct(made) => {
-                    reply_directly(&made);
-                    return;
-                }
-                Delivery::InPlace(made, body) => {
-                    replace_headers(&made);
-                    if let Some(body) = body {
-                        host::replace_response_body(&body);
-                    }
-                }
-                Delivery::Tagged(outcome) => {
-                    let _ = hostcalls::set_map_value(MapType::HttpResponseHeaders, OUTCOME_HEADER, Some(outcome));
-                }
-                Delivery::Untouched => {}
+fn deliver(root_id: u32, stream: StreamId, delivery: Delivery, label: &str) {
+    host::as_stream(stream.0, root_id, || {
+        host::count(&metrics::requests(label), 1);
+        match delivery {
+            Delivery::Direct(made) => {
+                reply_directly(&made);
+                return;
             }
-            let _ = hostcalls::resume_http_response();
-        });
-    }
+            Delivery::InPlace(made, body) => {
+                replace_headers(&made);
+                if let Some(body) = body {
+                    host::replace_response_body(&body);
+                }
+            }
+            Delivery::Tagged(outcome) => {
+                let _ = hostcalls::set_map_value(MapType::HttpResponseHeaders, OUTCOME_HEADER, Some(outcome));
+            }
+            Delivery::Untouched => {}
+        }
+        let _ = hostcalls::resume_http_response();
+    });
 }
 
 fn replace_headers(made: &Made) {
@@ -146,9 +183,9 @@ impl Context for Root {
         let Some(at) = self.calls.iter().position(|(token, _)| *token == token_id) else { return };
         let (_, ticket) = self.calls.swap_remove(at);
         let response = host::response(num_headers, body_size);
-        let steps = shared.worker.borrow_mut().finished(ticket, response, Instant::now());
+        let steps = shared.worker.borrow_mut().finished(ticket, response, Instant::now(), &SharedBoard);
         self.perform(&shared, steps);
-        self.schedule(&shared);
+        self.finish(&shared);
     }
 }
 
@@ -159,7 +196,9 @@ impl RootContext for Root {
             Ok(config) => {
                 let seed = host::random();
                 let wake_up = self.register_shared_queue(&format!("mirror-on-miss {seed:016x}"));
-                let worker = RefCell::new(Worker::new(Rc::new(config), seed));
+                SharedBoard::create();
+                let slots = Slots::new(&config, host::fingerprint(&json), wake_up);
+                let worker = RefCell::new(Worker::new(Rc::new(config), slots, seed));
                 self.shared = Some(Rc::new(Shared { worker, wake_up }));
                 true
             }
@@ -174,7 +213,10 @@ impl RootContext for Root {
 
     fn on_queue_ready(&mut self, queue_id: u32) {
         let Some(shared) = self.shared.clone() else { return };
-        while let Ok(Some(_)) = self.dequeue_shared_queue(queue_id) {}
+        while let Ok(Some(message)) = self.dequeue_shared_queue(queue_id) {
+            let steps = shared.worker.borrow_mut().heard(&message, Instant::now(), &SharedBoard);
+            self.perform(&shared, steps);
+        }
         self.catch_up(&shared);
     }
 

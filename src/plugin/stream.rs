@@ -26,11 +26,6 @@ impl Stream {
         Self { id, shared, wanted: None, held: false }
     }
 
-    /// Wakes the root up. `false` if that cannot be done.
-    fn wake_root(shared: &Shared) -> bool {
-        hostcalls::enqueue_shared_queue(shared.wake_up, None).is_ok()
-    }
-
     fn header(map: MapType, name: &str) -> Option<Vec<u8>> {
         hostcalls::get_map_value_bytes(map, name).ok().flatten()
     }
@@ -69,7 +64,7 @@ impl HttpContext for Stream {
         let (Some(shared), Some(wanted)) = (&self.shared, self.wanted.take()) else { return Action::Continue };
         let status = Self::header(MapType::HttpResponseHeaders, ":status");
         let Some(denial) = status.and_then(|status| Denial::from_status(&status)) else { return Action::Continue };
-        if !Self::wake_root(shared) {
+        if !host::wake_up(shared.wake_up) {
             return Action::Continue;
         }
         shared.worker.borrow_mut().hold(self.id, wanted, denial, end_of_stream, Instant::now());
@@ -92,7 +87,7 @@ impl HttpContext for Stream {
             }
         }
         if end_of_stream {
-            Self::wake_root(shared);
+            host::wake_up(shared.wake_up);
         }
         Action::Pause
     }
@@ -102,7 +97,7 @@ impl HttpContext for Stream {
         if !shared.worker.borrow_mut().trailers(self.id) {
             return Action::Continue;
         }
-        Self::wake_root(shared);
+        host::wake_up(shared.wake_up);
         Action::Pause
     }
 }

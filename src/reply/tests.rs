@@ -64,6 +64,7 @@ fn every_outcome() -> Vec<Outcome> {
         Outcome::Exists,
         Outcome::Filling,
         Outcome::Forbidden,
+        Outcome::Loop,
         Outcome::NotFound,
         not_stored(),
         Outcome::NotStored { object: None, status: 0 },

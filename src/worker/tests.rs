@@ -1,5 +1,6 @@
 use super::*;
 use crate::http::{Headers, Method};
+use crate::slots::tests::FakeBoard;
 
 const DOCUMENT: &[u8] = b"<Error><Code>NoSuchKey</Code></Error>";
 
@@ -7,6 +8,7 @@ const DOCUMENT: &[u8] = b"<Error><Code>NoSuchKey</Code></Error>";
 struct World {
     worker: Worker,
     now: Instant,
+    board: FakeBoard,
 }
 
 impl World {
@@ -16,7 +18,8 @@ impl World {
             "origins": {"one": {"cluster": "origin", "authority": "files.example.com"}},
             "rules": [{"prefix": "/private/", "mirror": false}, {"prefix": "/open/", "on_403": "ignore"}, {"prefix": "/"}]});
         let config = Config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
-        Self { worker: Worker::new(Rc::new(config), 1), now: Instant::now() }
+        let slots = Slots::new(&config, 0, 1);
+        Self { worker: Worker::new(Rc::new(config), slots, 1), now: Instant::now(), board: FakeBoard::new() }
     }
 
     fn hold(&mut self, stream: u32, path: &str, denial: Denial, end: bool) {
@@ -25,7 +28,7 @@ impl World {
     }
 
     fn judge(&mut self, stream: u32, document: Option<&[u8]>) -> Vec<String> {
-        let steps = self.worker.judge(StreamId(stream), document, self.now);
+        let steps = self.worker.judge(StreamId(stream), document, 0, self.now, &self.board);
         steps.iter().map(shown).collect()
     }
 
@@ -182,7 +185,7 @@ fn a_stream_that_is_gone_leaves_nothing_behind() {
     world.judge(1, None);
     world.worker.gone(StreamId(1));
     assert_eq!(world.deliver(1, &Outcome::Stored), Delivery::Untouched);
-    assert_eq!(world.worker.next_deadline(), None);
+    assert_eq!(world.worker.next_deadline(), Some(world.now + Duration::from_secs(5)), "only its lease is kept");
     assert_eq!(world.worker.fills(), 1, "its fill goes on");
     assert!(!world.worker.trailers(StreamId(1)));
     assert_eq!(world.judge(1, None), [""; 0]);
@@ -197,14 +200,14 @@ fn a_body_too_large_for_envoys_buffer_is_a_reply_of_its_own() {
             for (size, end) in pieces {
                 world.body(1, *size, *end);
             }
-            let steps = world.worker.judge(StreamId(1), None, world.now);
+            let steps = world.worker.judge(StreamId(1), None, 0, world.now, &world.board);
             let Some(Step::Flight(Effect::Call { ticket, .. })) = steps.into_iter().next() else { panic!("a call") };
             let headers = Headers::new(vec![("content-length".into(), length.to_string().into_bytes())]);
             let object = Response { status: 200, headers, body: vec![b'x'; length] };
-            let put = world.worker.finished(ticket, Some(object), world.now);
+            let put = world.worker.finished(ticket, Some(object), world.now, &world.board);
             let Some(Step::Flight(Effect::Call { ticket, .. })) = put.into_iter().next() else { panic!("a call") };
             let rejected = Response { status: 403, headers: Headers::default(), body: Vec::new() };
-            let end = world.worker.finished(ticket, Some(rejected), world.now);
+            let end = world.worker.finished(ticket, Some(rejected), world.now, &world.board);
             let outcome = end.into_iter().find_map(|step| match step {
                 Step::Flight(Effect::Answer { outcome, .. }) => Some(outcome),
                 _ => None,

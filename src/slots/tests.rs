@@ -1,0 +1,211 @@
+//! The table, and a board in memory that tests of other modules use too.
+
+use super::*;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+/// A board as Envoy's shared data and queues are one, with a clock that the test sets.
+#[derive(Debug, Default)]
+pub(crate) struct FakeBoard {
+    pub(crate) nanos: Cell<u64>,
+    slots: RefCell<BTreeMap<u32, (Vec<u8>, u32)>>,
+    pub(crate) posted: RefCell<Vec<(u32, Vec<u8>)>>,
+    /// Writes that fail from now on, as if somebody else had been faster.
+    pub(crate) lost_races: Cell<u32>,
+}
+
+impl FakeBoard {
+    pub(crate) fn new() -> Self {
+        let board = Self { nanos: Cell::new(1_000_000_000), ..Self::default() };
+        board.slots.replace((0..SLOTS).map(|slot| (slot, (Vec::new(), 1))).collect());
+        board
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        self.nanos.set(self.nanos.get() + nanos(time));
+    }
+
+    /// Takes the messages for one queue.
+    pub(crate) fn messages(&self, queue: u32) -> Vec<Message> {
+        let (mine, others) = self.posted.take().into_iter().partition::<Vec<_>, _>(|(to, _)| *to == queue);
+        self.posted.replace(others);
+        mine.iter().map(|(_, message)| Message::decode(message).unwrap()).collect()
+    }
+}
+
+impl Board for FakeBoard {
+    fn nanos(&self) -> u64 {
+        self.nanos.get()
+    }
+
+    fn read(&self, slot: u32) -> Option<(Vec<u8>, u32)> {
+        self.slots.borrow().get(&slot).cloned()
+    }
+
+    fn write(&self, slot: u32, content: &[u8], version: u32) -> bool {
+        if self.lost_races.get() > 0 {
+            self.lost_races.set(self.lost_races.get() - 1);
+            return false;
+        }
+        let mut slots = self.slots.borrow_mut();
+        let Some(place) = slots.get_mut(&slot).filter(|(_, current)| *current == version) else { return false };
+        *place = (content.to_vec(), version + 1);
+        true
+    }
+
+    fn post(&self, queue: u32, message: &[u8]) {
+        self.posted.borrow_mut().push((queue, message.to_vec()));
+    }
+}
+
+fn worker(me: u32, salt: u64) -> Slots {
+    Slots { me, salt, negative_ttl: Duration::from_secs(10), loop_window: Duration::from_secs(5) }
+}
+
+fn mark(slots: &Slots, key: &str) -> Mark {
+    slots.mark(&Key::from_path(key.as_bytes()).unwrap())
+}
+
+#[test]
+fn the_second_worker_follows_the_first_until_its_lease_is_over() {
+    let (board, one, two) = (FakeBoard::new(), worker(1, 0), worker(2, 0));
+    let key = mark(&one, "a");
+    assert_eq!(one.claim(&board, key, 0), Claim::Lead);
+    assert_eq!(two.claim(&board, key, 0), Claim::Follow { owner: 1, lasts: LEASE });
+    board.pass(LEASE / 2);
+    one.renew(&board, key);
+    board.pass(LEASE - Duration::from_nanos(1));
+    assert_eq!(two.claim(&board, key, 0), Claim::Follow { owner: 1, lasts: Duration::from_nanos(1) });
+    board.pass(Duration::from_nanos(1));
+    assert_eq!(two.claim(&board, key, 0), Claim::Lead, "the owner is dead");
+    one.renew(&board, key);
+    assert_eq!(one.claim(&board, key, 0), Claim::Follow { owner: 2, lasts: LEASE }, "and comes too late");
+}
+
+#[test]
+fn who_asked_before_the_object_was_stored_is_redirected_and_who_asked_after_is_in_a_loop() {
+    let (board, one, two) = (FakeBoard::new(), worker(1, 0), worker(2, 0));
+    let key = mark(&one, "a");
+    one.claim(&board, key, 0);
+    let before = board.nanos();
+    board.pass(Duration::from_secs(1));
+    one.settle(&board, key, &Outcome::Stored);
+    for worker in [&one, &two] {
+        assert_eq!(worker.claim(&board, key, before), Claim::Stored);
+        assert_eq!(worker.claim(&board, key, board.nanos()), Claim::Stored, "in the same moment");
+        assert_eq!(worker.claim(&board, key, board.nanos() + 1), Claim::Loop);
+    }
+    board.pass(Duration::from_secs(5));
+    assert_eq!(two.claim(&board, key, board.nanos()), Claim::Lead, "the window is over");
+}
+
+#[test]
+fn a_negative_answer_is_shared_and_forgotten_in_time() {
+    let (board, one, two) = (FakeBoard::new(), worker(1, 0), worker(2, 0));
+    let key = mark(&one, "a");
+    one.claim(&board, key, 0);
+    one.settle(&board, key, &Outcome::NotFound);
+    assert_eq!(two.claim(&board, key, 0), Claim::Missing);
+    board.pass(Duration::from_secs(10));
+    assert_eq!(two.claim(&board, key, 0), Claim::Lead);
+}
+
+#[test]
+fn any_other_end_frees_the_slot() {
+    let (board, one, two) = (FakeBoard::new(), worker(1, 0), worker(2, 0));
+    let key = mark(&one, "a");
+    one.claim(&board, key, 0);
+    one.settle(&board, key, &Outcome::OriginTimeout);
+    assert_eq!(two.claim(&board, key, 0), Claim::Lead);
+    assert_eq!(one.claim(&board, key, 0), Claim::Follow { owner: 2, lasts: LEASE });
+}
+
+/// Keys that may stand in the same slots as `a`, beginning with that.
+fn sharing(slots: &Slots, count: usize) -> Vec<Mark> {
+    let first = mark(slots, "a");
+    let others = (0..).map(|n| mark(slots, &format!("k{n}"))).filter(|other| other.slots().eq(first.slots()));
+    [first].into_iter().chain(others).take(count).collect()
+}
+
+#[test]
+fn fills_of_keys_that_share_their_slots_do_not_disturb_each_other() {
+    let (board, one, two) = (FakeBoard::new(), worker(1, 0), worker(2, 0));
+    let keys = sharing(&one, 5);
+    for key in &keys {
+        assert_eq!(one.claim(&board, *key, 0), Claim::Lead, "the last one without a lease");
+    }
+    one.renew(&board, keys[4]);
+    one.settle(&board, keys[4], &Outcome::Stored);
+    for key in &keys[..4] {
+        assert_eq!(two.claim(&board, *key, 0), Claim::Follow { owner: 1, lasts: LEASE }, "the leases stand");
+    }
+    assert_eq!(two.claim(&board, keys[4], 0), Claim::Lead);
+}
+
+#[test]
+fn a_fact_that_is_no_fill_makes_room_for_a_newer_one() {
+    let (board, one) = (FakeBoard::new(), worker(1, 0));
+    let keys = sharing(&one, 5);
+    for key in &keys {
+        assert_eq!(one.claim(&board, *key, 0), Claim::Lead);
+        one.settle(&board, *key, &Outcome::NotFound);
+    }
+    assert_eq!(one.claim(&board, keys[4], 0), Claim::Missing);
+    let forgotten = keys.iter().filter(|key| one.claim(&board, **key, 0) == Claim::Lead).count();
+    assert!((1..=2).contains(&forgotten), "{forgotten}");
+}
+
+#[test]
+fn configurations_do_not_share_facts() {
+    let (board, one, two) = (FakeBoard::new(), worker(1, 0), worker(2, 7));
+    assert_ne!(mark(&one, "a"), mark(&two, "a"));
+    one.claim(&board, mark(&one, "a"), 0);
+    assert_eq!(two.claim(&board, mark(&two, "a"), 0), Claim::Lead);
+}
+
+#[test]
+fn without_a_table_or_after_lost_races_everybody_leads() {
+    let (board, one) = (FakeBoard::new(), worker(1, 0));
+    board.lost_races.set(2);
+    assert_eq!(one.claim(&board, mark(&one, "a"), 0), Claim::Lead);
+    let none = FakeBoard::default();
+    assert_eq!(one.claim(&none, mark(&one, "a"), 0), Claim::Lead);
+    one.renew(&none, mark(&one, "a"));
+    one.settle(&none, mark(&one, "a"), &Outcome::Stored);
+}
+
+#[test]
+fn what_is_no_slot_and_no_message_is_taken_for_none() {
+    for length in 0..40 {
+        for byte in [0, 1, 2, 3, 255] {
+            let bytes = vec![byte; length];
+            let _ = (decode(&bytes, 5), Message::decode(&bytes));
+        }
+    }
+    assert_eq!(Message::decode(b""), None);
+    assert_eq!(Message::decode(&[9; 23]), None);
+}
+
+#[test]
+fn a_message_says_all_that_another_worker_can_act_on() {
+    let mark = mark(&worker(1, 0), "a");
+    for outcome in [
+        Outcome::Stored,
+        Outcome::Exists,
+        Outcome::NotFound,
+        Outcome::Forbidden,
+        Outcome::BucketUnavailable,
+        Outcome::OriginRefused { status: 403 },
+        Outcome::OriginTimeout,
+        Outcome::TooLarge,
+        Outcome::NotStored { object: None, status: 503 },
+    ] {
+        let message = Message::Told { mark, outcome: Some(outcome) };
+        assert_eq!(Message::decode(&message.encode()), Some(message));
+    }
+    for message in [Message::Ask { mark, reply_to: 7 }, Message::Told { mark, outcome: None }] {
+        assert_eq!(Message::decode(&message.encode()), Some(message));
+    }
+    let broken = Message::Told { mark, outcome: Some(Outcome::Broken("x")) };
+    assert_eq!(Message::decode(&broken.encode()), Some(Message::Told { mark, outcome: None }));
+}
