@@ -12,5 +12,15 @@
     reason = "a test that meets the unexpected has failed"
 )]
 
+mod answers;
+mod capacity;
+mod chaos;
+mod configuration;
+mod documents;
+mod failures;
 mod host;
 mod miss;
+mod multipart;
+mod scene;
+mod unstored;
+mod waiting;

@@ -8,7 +8,7 @@ use proxy_wasm::types::Status;
 
 use super::headers::Headers;
 use super::vm::{self, Deferred, exports};
-use super::{Host, host};
+use super::{Host, host, secrets};
 
 /// The largest response to a call; a larger one arrives as a failure. (`http.async_response_buffer_limit`)
 pub const RESPONSE_LIMIT: usize = 33_554_432;
@@ -100,9 +100,20 @@ impl Calls {
         self.outstanding.values_mut().find_map(|outstanding| outstanding.call.take())
     }
 
+    /// The oldest call of this description that no test holds yet.
+    pub fn take(&mut self, described: &str) -> Option<Call> {
+        let fits = |outstanding: &&mut Outstanding| outstanding.call.is_some() && outstanding.described == described;
+        self.outstanding.values_mut().find(fits)?.call.take()
+    }
+
     /// Calls that wait for an answer, as `GET cluster /path`.
     pub fn described(&self) -> Vec<&str> {
         self.outstanding.values().map(|outstanding| outstanding.described.as_str()).collect()
+    }
+
+    /// Whether nobody has answered this call.
+    pub fn await_answer(&self, call: &Call) -> bool {
+        self.outstanding.contains_key(&call.token)
     }
 
     /// The call whose timeout comes first.
@@ -128,6 +139,9 @@ impl Host {
         }
         if let Some(name) = headers.unsendable() {
             self.violation(format!("a call to {cluster} has a line break or NUL in {name}"));
+        }
+        if let Some(name) = secrets::passed_on(&headers) {
+            self.violation(format!("a call to {cluster} has a client's secret in {name}"));
         }
         if !body.is_empty() {
             headers.set("content-length", body.len().to_string().as_bytes());

@@ -1,5 +1,6 @@
 //! What tests use: an Envoy with one worker, its clients, its bucket, and the far ends of its calls.
 
+use std::cell::Cell;
 use std::io::Write;
 use std::marker::PhantomData;
 use std::sync::Once;
@@ -12,7 +13,11 @@ use super::client::{Client, Request, as_router_passes_them};
 use super::filter_manager;
 use super::headers::Headers;
 use super::vm::{self, exports};
-use super::{HOST, Host, Settings, host};
+use super::{CLIENT_SECRET, HOST, Host, Settings, host, secrets};
+
+thread_local! {
+    static LAST_WORDS: Cell<String> = const { Cell::new(String::new()) };
+}
 
 /// Envoy's default `per_connection_buffer_limit_bytes`.
 const BUFFER_LIMIT: usize = 1024 * 1024;
@@ -50,15 +55,17 @@ impl Envoy {
         }
     }
 
-    /// A request of a client; [`Request::send`] sends it.
+    /// A request of a client, with secrets of its own; [`Request::send`] sends it.
     pub fn request(&mut self, method: &str, path: &str) -> Request {
         let headers = Headers::request(method, "cdn.example.com", path)
             .with("x-forwarded-proto", "https")
-            .with("x-request-id", "6b1f4c1e-8c2f-4f6e-9b57-0d2f3b7f6a11");
+            .with("x-request-id", "6b1f4c1e-8c2f-4f6e-9b57-0d2f3b7f6a11")
+            .with("authorization", format!("Bearer {CLIENT_SECRET}"))
+            .with("cookie", format!("session={CLIENT_SECRET}"));
         Request { headers }
     }
 
-    /// [`Envoy::request`] for a GET without more headers.
+    /// [`Envoy::request`] for a GET as it stands.
     pub fn get(&mut self, path: &str) -> Client {
         self.request("GET", path).send()
     }
@@ -70,6 +77,11 @@ impl Envoy {
 
     pub fn try_next_call(&mut self) -> Option<Call> {
         host(|host| host.calls.take_next())
+    }
+
+    /// The oldest call that the test has not taken yet and that is, say, `GET origin /path`.
+    pub fn try_call(&mut self, described: &str) -> Option<Call> {
+        host(|host| host.calls.take(described))
     }
 
     /// The upstream answers a call.
@@ -162,6 +174,11 @@ impl Envoy {
         host(|host| host.log_lines())
     }
 
+    /// Whether a call that the test has taken can still be answered: its timeout has not passed.
+    pub fn awaits(&self, call: &Call) -> bool {
+        host(|host| host.calls.await_answer(call))
+    }
+
     /// Misuse so far. A test that means it takes it away.
     pub fn take_violations(&mut self) -> Vec<String> {
         host(|host| std::mem::take(&mut host.violations))
@@ -185,7 +202,8 @@ impl Drop for Envoy {
         let root = host(|host| host.vm.root);
         vm::enter(root, || exports::proxy_on_done(root));
         vm::enter(root, || exports::proxy_on_delete(root));
-        let violations = self.take_violations();
+        let mut violations = self.take_violations();
+        violations.extend(secrets::told(&self.logs()).map(|line| format!("a secret in the log: {line}")));
         HOST.set(None);
         if !std::thread::panicking() {
             assert_eq!(violations, Vec::<String>::new(), "the module misused Envoy");
@@ -193,6 +211,11 @@ impl Drop for Envoy {
             eprintln!("before it panicked, the module misused Envoy: {violations:#?}");
         }
     }
+}
+
+/// What is to be said if the module panics on this thread: that ends the process before anybody else can say it.
+pub fn set_last_words(words: String) {
+    LAST_WORDS.set(words);
 }
 
 /// Makes an [`Envoy`].
@@ -239,25 +262,37 @@ impl Builder {
         self.try_start(configuration).unwrap_or_else(|logs| panic!("the configuration was refused: {logs:#?}"))
     }
 
+    /// Starts the filter with a configuration that it refuses, and lets it see streams all the same. Envoy does not.
+    pub fn start_refused(self, configuration: &str) -> Envoy {
+        let (envoy, accepted) = self.configure(configuration.as_bytes());
+        assert!(!accepted, "the configuration was accepted");
+        envoy
+    }
+
     /// See [`Envoy::try_start`].
     pub fn try_start(self, configuration: impl AsRef<[u8]>) -> Result<Envoy, Vec<String>> {
+        let (envoy, accepted) = self.configure(configuration.as_ref());
+        if accepted { Ok(envoy) } else { Err(envoy.logs()) }
+    }
+
+    /// Starts the filter, and says whether it takes its configuration.
+    fn configure(self, configuration: &[u8]) -> (Envoy, bool) {
         let running = HOST.replace(Some(Host::new(self.settings)));
         assert!(running.is_none(), "an Envoy runs on this thread already");
         report_panics_of_the_module();
         proxy_wasm::set_root_context(self.root);
 
-        let configuration = configuration.as_ref().to_vec();
         let size = configuration.len();
         let root = vm::new_context_id();
         host(|host| host.vm.root = root);
         vm::enter(root, || exports::proxy_on_context_create(root, 0));
         let envoy = Envoy { not_send: PhantomData };
         let started = vm::enter(root, || exports::proxy_on_vm_start(root, 0));
-        host(|host| host.vm.configuration = Some(configuration));
+        host(|host| host.vm.configuration = Some(configuration.to_vec()));
         let accepted = started && vm::enter(root, || exports::proxy_on_configure(root, size));
         host(|host| host.vm.configuration = None);
         settle();
-        if accepted { Ok(envoy) } else { Err(envoy.logs()) }
+        (envoy, accepted)
     }
 }
 
@@ -311,7 +346,11 @@ fn report_panics_of_the_module() {
             if vm::is_running() {
                 let test = std::thread::current();
                 let test = test.name().unwrap_or("a test");
-                let _ = writeln!(std::io::stderr(), "{test}: the module panicked, which costs Envoy its VM: {panic}");
+                let last_words = LAST_WORDS.take();
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "{test}: the module panicked, which costs Envoy its VM: {panic}\n{last_words}"
+                );
             } else {
                 hook(panic);
             }

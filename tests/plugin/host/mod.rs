@@ -11,7 +11,10 @@
 //!   A second reply on a stream is one (Envoy 1.40 dies of a segmentation fault), and so are a resume of a stream that
 //!   is not paused or from inside that stream's own callback, response headers written after they were sent, header
 //!   values with line breaks, a `content-length` that is not the body's.
-//! * Time is virtual, also for the standard library in the module, and moves with [`Envoy::advance`]; events happen in the order in which the test makes them.
+//! * A [`SECRET`] in a log line is a violation, and so is a [`CLIENT_SECRET`] in a call: every request of a client has a
+//!   cookie and an `authorization` that are one, and tests put others into queries and configurations.
+//! * Time is virtual, also for the standard library in the module, and moves with [`Envoy::advance`]; events happen in the
+//!   order in which the test makes them.
 //! * One stream has one filter, this one. [`Answer::through_filters`] tells whether later filters would see the answer.
 //! * A body held by a pause in the headers (`StopAllIterationAndWatermark`) has no back-pressure: the test decides how
 //!   much arrives. Requests have no bodies, nothing has trailers, gRPC is refused.
@@ -26,6 +29,7 @@ mod envoy;
 mod filter_manager;
 mod headers;
 mod metrics;
+mod secrets;
 #[cfg(test)]
 mod self_test;
 mod shared;
@@ -45,9 +49,11 @@ use shared::{Queues, SharedData};
 use stream::Stream;
 use vm::Vm;
 
+pub use calls::Call;
 pub use client::Client;
-pub use envoy::Envoy;
+pub use envoy::{Envoy, set_last_words};
 pub use headers::Headers;
+pub use secrets::{CLIENT_SECRET, SECRET};
 pub use stream::Answer;
 
 thread_local! {

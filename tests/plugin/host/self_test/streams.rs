@@ -34,10 +34,10 @@ fn request_headers_are_gone_in_the_response_phase() {
     let mut envoy = script.start();
     envoy.get("/a").bucket_answers(200, &[], "x");
     let response_phase = ["BadArgument BadArgument false", "0"];
-    let access_log = ["/a NotFound true", "6"];
+    let access_log = ["/a NotFound true", "8"];
     assert_eq!(
         seen(),
-        [["/a NotFound true", "6"].as_slice(), &response_phase, &["log"], &access_log, &["done", "delete"]].concat()
+        [["/a NotFound true", "8"].as_slice(), &response_phase, &["log"], &access_log, &["done", "delete"]].concat()
     );
 }
 

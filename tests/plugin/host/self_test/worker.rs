@@ -6,7 +6,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::{Action, BufferType, LogLevel, MetricType, Status};
 
 use super::super::Envoy;
-use super::{SCRIPT, Script, note, root_context, seen, tell_root};
+use super::{REQUEST, SCRIPT, Script, header, note, root_context, seen, tell_root};
 
 /// 2026-01-01T00:00:00Z.
 const START_MILLIS: u128 = 1_767_225_600_000;
@@ -72,6 +72,20 @@ fn an_envoy_is_not_left_with_violations() {
         envoy.get("/a").bucket_answers(200, &[], "");
     });
     assert!(left.join().is_err());
+}
+
+#[test]
+fn an_envoy_is_not_left_with_a_secret_in_its_log() {
+    let request_headers = |_| {
+        log::warn!("{}", header(REQUEST, "cookie"));
+        Action::Continue
+    };
+    let left = std::thread::spawn(move || {
+        let mut envoy = Script { request_headers, ..Script::DO_NOTHING }.start();
+        envoy.get("/a");
+    });
+    let panic = left.join().unwrap_err().downcast::<String>().unwrap();
+    assert!(panic.contains("a secret in the log: warn: session="), "{panic}");
 }
 
 #[test]

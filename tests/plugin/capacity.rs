@@ -1,0 +1,182 @@
+//! How much is done at once, who waits for it and how long, and when the worker's timer runs.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::host::{Client, Envoy};
+use crate::scene::{LONG, OBJECT, answer, envoy_with, expect_call, is, miss, origin_gives_bytes, result};
+
+const MIB: usize = 1024 * 1024;
+
+fn missing(envoy: &mut Envoy, path: &str) -> Client {
+    let client = envoy.get(path);
+    miss(client);
+    client
+}
+
+fn fill(envoy: &mut Envoy, path: &str) {
+    let get = expect_call(envoy, &format!("GET origin {path}"));
+    origin_gives_bytes(envoy, get, OBJECT);
+    let put = expect_call(envoy, &format!("PUT signer /assets{path}"));
+    envoy.respond(put, 200, &[], "");
+}
+
+#[test]
+fn fills_beyond_the_limit_wait_in_the_order_in_which_they_came() {
+    let mut envoy = envoy_with(json!({"limits": {"fills": 2, "queue": 2}}));
+    let clients = ["/1", "/2", "/3", "/4", "/5"].map(|path| missing(&mut envoy, path));
+    assert_eq!(result(clients[4]), is(503, "busy"));
+    assert_eq!(answer(clients[4]).header("retry-after"), Some("1"));
+    assert!(missing(&mut envoy, "/3").is_waiting(), "a key that waits already can be joined");
+
+    let gets = ["/1", "/2"].map(|path| expect_call(&mut envoy, &format!("GET origin {path}")));
+    assert!(envoy.try_next_call().is_none());
+    for get in gets {
+        envoy.respond(get, 404, &[], "");
+    }
+    fill(&mut envoy, "/3");
+    fill(&mut envoy, "/4");
+    let ends = [is(404, "not_found"), is(404, "not_found"), is(302, "stored"), is(302, "stored"), is(503, "busy")];
+    assert_eq!(clients.map(result), ends);
+    envoy.assert_idle();
+}
+
+#[test]
+fn there_is_room_again_after_busy() {
+    let mut envoy = envoy_with(json!({"limits": {"fills": 1, "queue": 0}}));
+    let first = missing(&mut envoy, "/1");
+    assert_eq!(result(missing(&mut envoy, "/2")), is(503, "busy"));
+    fill(&mut envoy, "/1");
+    let again = missing(&mut envoy, "/2");
+    fill(&mut envoy, "/2");
+    assert_eq!([first, again].map(result), [is(302, "stored"), is(302, "stored")]);
+}
+
+#[test]
+fn a_fill_whose_last_client_leaves_the_queue_is_not_begun() {
+    let mut envoy = envoy_with(json!({"limits": {"fills": 1}}));
+    missing(&mut envoy, "/1");
+    missing(&mut envoy, "/2").leaves();
+    let third = missing(&mut envoy, "/3");
+    fill(&mut envoy, "/1");
+    fill(&mut envoy, "/3");
+    assert_eq!(result(third), is(302, "stored"));
+    assert!(envoy.try_next_call().is_none());
+}
+
+#[test]
+fn a_client_waits_in_the_queue_no_longer_than_elsewhere() {
+    let mut envoy = envoy_with(json!({"wait": "3s", "limits": {"fills": 1}}));
+    missing(&mut envoy, "/1");
+    envoy.advance(Duration::from_secs(1));
+    let queued = missing(&mut envoy, "/2");
+    envoy.advance(Duration::from_millis(2_999));
+    assert!(queued.is_waiting());
+    envoy.advance(Duration::from_millis(1));
+    assert_eq!(result(queued), is(503, "filling"));
+    fill(&mut envoy, "/1");
+    assert!(envoy.try_next_call().is_none(), "nobody waits for /2 any more");
+    envoy.assert_idle();
+}
+
+#[test]
+fn memory_bounds_the_fills_that_run_by_what_they_may_hold() {
+    let mut envoy = envoy_with(json!({"limits": {"part_size": "8MiB", "memory": "20MiB"}}));
+    let clients = ["/1", "/2", "/3"].map(|path| missing(&mut envoy, path));
+    let first = expect_call(&mut envoy, "GET origin /1");
+    let second = expect_call(&mut envoy, "GET origin /2");
+    assert!(envoy.try_next_call().is_none(), "a third could bring it to 24 MiB");
+
+    // 4 MiB and what the second may bring leave room for 8 more.
+    origin_gives_bytes(&mut envoy, first, &vec![1; 4 * MIB]);
+    let put = expect_call(&mut envoy, "PUT signer /assets/1");
+    let third = expect_call(&mut envoy, "GET origin /3");
+    envoy.respond(put, 200, &[], "");
+    for get in [second, third] {
+        envoy.respond(get, 404, &[], "");
+    }
+    assert_eq!(clients.map(result), [is(302, "stored"), is(404, "not_found"), is(404, "not_found")]);
+}
+
+#[test]
+fn one_fill_always_runs_however_little_memory_there_is() {
+    let mut envoy = envoy_with(json!({"limits": {"part_size": "5MiB", "memory": "5MiB"}}));
+    let clients = ["/1", "/2"].map(|path| missing(&mut envoy, path));
+    fill(&mut envoy, "/1");
+    fill(&mut envoy, "/2");
+    assert_eq!(clients.map(result), [is(302, "stored"), is(302, "stored")]);
+}
+
+#[test]
+fn the_timer_runs_for_the_next_deadline_and_not_without_one() {
+    let mut envoy = envoy_with(json!({"wait": "10s", "origin": {"timeout": "10m"}}));
+    assert_eq!(envoy.tick_period(), None);
+    envoy.get("/hit").bucket_answers(200, &[], "x");
+    assert_eq!(envoy.tick_period(), None);
+
+    missing(&mut envoy, "/1");
+    assert_eq!(envoy.tick_period(), Some(Duration::from_secs(10)));
+    envoy.advance(Duration::from_secs(4));
+    missing(&mut envoy, "/2");
+    assert_eq!(envoy.tick_period(), Some(Duration::from_secs(6)), "the first one's");
+    envoy.tick();
+    assert_eq!(envoy.tick_period(), Some(Duration::from_secs(4)), "the second one's");
+    envoy.tick();
+    assert_eq!(envoy.tick_period(), None, "nobody waits; the fills go on by their calls");
+
+    let get = expect_call(&mut envoy, "GET origin /1");
+    origin_gives_bytes(&mut envoy, get, OBJECT);
+    let put = expect_call(&mut envoy, "PUT signer /assets/1");
+    envoy.respond(put, 503, &[], "");
+    let back_off = envoy.tick_period().expect("the store is asked again");
+    assert!(back_off <= Duration::from_millis(100), "{back_off:?}");
+    let put = expect_call(&mut envoy, "PUT signer /assets/1");
+    envoy.respond(put, 200, &[], "");
+    assert_eq!(envoy.tick_period(), None);
+    envoy.advance(LONG);
+}
+
+#[test]
+fn a_client_that_leaves_takes_its_deadline_along() {
+    let mut envoy = envoy_with(json!({"wait": "10s", "origin": {"timeout": "10m"}}));
+    let client = missing(&mut envoy, "/1");
+    client.leaves();
+    envoy.tick();
+    assert_eq!(envoy.tick_period(), None);
+    envoy.advance(LONG);
+}
+
+#[test]
+fn the_root_hears_late_of_streams_and_serves_them_all_the_same() {
+    let mut envoy = envoy_with(json!({}));
+    envoy.hold_queues();
+    let clients = ["/1", "/2", "/3"].map(|path| missing(&mut envoy, path));
+    clients[1].leaves();
+    envoy.advance(Duration::from_millis(500));
+    assert!(envoy.try_next_call().is_none());
+    envoy.deliver_queues();
+    fill(&mut envoy, "/1");
+    fill(&mut envoy, "/3");
+    assert_eq!([clients[0], clients[2]].map(result), [is(302, "stored"), is(302, "stored")]);
+    envoy.assert_idle();
+}
+
+#[test]
+fn a_notification_that_comes_after_a_tick_did_its_work_changes_nothing() {
+    let mut envoy = envoy_with(json!({}));
+    missing(&mut envoy, "/0");
+    expect_call(&mut envoy, "GET origin /0");
+    envoy.hold_queues();
+    let client = missing(&mut envoy, "/1");
+    // The tick for `/0` finds the other one readable, too.
+    envoy.advance(Duration::from_secs(25));
+    let one = expect_call(&mut envoy, "GET origin /1");
+    envoy.deliver_queues();
+    assert!(envoy.try_next_call().is_none());
+    origin_gives_bytes(&mut envoy, one, OBJECT);
+    let put = expect_call(&mut envoy, "PUT signer /assets/1");
+    envoy.respond(put, 200, &[], "");
+    assert_eq!(result(client), is(302, "stored"));
+    envoy.assert_idle();
+}

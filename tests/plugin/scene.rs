@@ -1,0 +1,132 @@
+//! The words in which scenarios are told: a bucket that denies, an origin that gives, a store that takes.
+
+use serde_json::{Value, json};
+
+use crate::host::{Answer, Call, Client, Envoy};
+
+/// What clients ask for where it does not matter.
+pub const PATH: &str = "/img/a.jpg";
+
+/// What the origin has there.
+pub const OBJECT: &[u8] = b"hello";
+
+/// Enough time for every fill to end and for every client to be answered.
+pub const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
+
+/// The bucket's error documents.
+pub const NO_SUCH_KEY: &str =
+    "<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>";
+pub const ACCESS_DENIED: &str = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
+
+/// Headers of the bucket's, none of which a made answer may have.
+pub const BUCKET_HEADERS: [(&str, &str); 5] = [
+    ("content-type", "application/xml"),
+    ("date", "Thu, 01 Jan 2026 00:00:00 GMT"),
+    ("server", "AmazonS3"),
+    ("x-amz-id-2", "Uuag1LuByRx9e6j5Onimru9pO4ZVKnJ2Qz7"),
+    ("x-amz-request-id", "17B2"),
+];
+
+/// The smallest configuration.
+pub fn configuration() -> Value {
+    json!({
+        "bucket": {"cluster": "signer", "authority": "s3.test", "path_prefix": "/assets"},
+        "origin": {"cluster": "origin", "authority": "files.test"},
+    })
+}
+
+/// An Envoy with the smallest configuration, in which `changes` replace or add fields.
+pub fn envoy_with(changes: Value) -> Envoy {
+    Envoy::start(&configured(changes))
+}
+
+/// The smallest configuration, in which `changes` replace or add fields; null removes one.
+pub fn configured(changes: Value) -> String {
+    let mut configuration = configuration();
+    merge(&mut configuration, changes);
+    configuration.to_string()
+}
+
+/// RFC 7396.
+fn merge(target: &mut Value, patch: Value) {
+    match (target, patch) {
+        (Value::Object(target), Value::Object(patch)) => {
+            for (name, value) in patch {
+                merge(target.entry(name).or_insert(Value::Null), value);
+            }
+            target.retain(|_, value| !value.is_null());
+        }
+        (target, patch) => *target = patch,
+    }
+}
+
+/// The bucket says that there is no such object.
+pub fn miss(client: Client) {
+    deny(client, 404, NO_SUCH_KEY);
+}
+
+/// The bucket denies the object, perhaps because there is none.
+pub fn denial(client: Client) {
+    deny(client, 403, ACCESS_DENIED);
+}
+
+/// The bucket says no. HEAD has no document.
+pub fn deny(client: Client, status: u16, document: &str) {
+    let is_head = client.request_sent().text(":method") == Some("HEAD");
+    client.bucket_answers(status, &BUCKET_HEADERS, if is_head { "" } else { document });
+}
+
+/// The next call, after the time that a fill waits before it repeats one.
+pub fn next_call(envoy: &mut Envoy) -> Call {
+    in_time(envoy, Envoy::try_next_call).expect("the module makes a call")
+}
+
+/// The call that is, say, `GET origin /path`; likewise.
+pub fn expect_call(envoy: &mut Envoy, expected: &str) -> Call {
+    in_time(envoy, |envoy| envoy.try_call(expected)).unwrap_or_else(|| panic!("the module does not {expected}"))
+}
+
+fn in_time<T>(envoy: &mut Envoy, find: impl Fn(&mut Envoy) -> Option<T>) -> Option<T> {
+    // Ticks come in whole milliseconds, so the first may be too early by a part of one.
+    (0..2).find_map(|_| {
+        find(envoy).or_else(|| {
+            envoy.tick();
+            find(envoy)
+        })
+    })
+}
+
+/// The origin has [`OBJECT`].
+pub fn origin_gives(envoy: &mut Envoy) {
+    let call = expect_call(envoy, &format!("GET origin {PATH}"));
+    origin_gives_bytes(envoy, call, OBJECT);
+}
+
+/// The origin answers a call for the beginning of an object that is no longer than what is asked for.
+pub fn origin_gives_bytes(envoy: &mut Envoy, call: Call, bytes: &[u8]) {
+    let length = bytes.len().to_string();
+    envoy.respond(call, 200, &[("content-type", "image/jpeg"), ("content-length", &length)], bytes);
+}
+
+/// The store answers a PUT of [`OBJECT`].
+pub fn store_says(envoy: &mut Envoy, status: u16) {
+    let call = expect_call(envoy, &format!("PUT signer /assets{PATH}"));
+    assert_eq!(call.body, OBJECT);
+    envoy.respond(call, status, &[("x-amz-request-id", "17B3")], "");
+}
+
+/// A whole answer.
+pub fn answer(client: Client) -> Answer {
+    client.answer().unwrap_or_else(|| panic!("no whole answer: {client:?}"))
+}
+
+/// Status and outcome of a whole answer.
+pub fn result(client: Client) -> (u16, String) {
+    let answer = answer(client);
+    (answer.status(), answer.header("x-mirror-on-miss").unwrap_or("none").to_owned())
+}
+
+/// What [`result`] is compared with.
+pub fn is(status: u16, outcome: &str) -> (u16, String) {
+    (status, outcome.to_owned())
+}
