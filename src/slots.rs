@@ -102,7 +102,10 @@ impl Slots {
             let now = board.nanos();
             let Some(place) = Place::of(board, mark, now) else { return Claim::Lead };
             match place.known {
-                Some((Fact::Lease { owner }, lasts)) if owner != self.me => return Claim::Follow { owner, lasts },
+                Some((Fact::Lease { owner }, lasts)) if owner != self.me => {
+                    // Never longer than a lease, should the clock have been set back.
+                    return Claim::Follow { owner, lasts: lasts.min(LEASE) };
+                }
                 Some((Fact::Missing, _)) => return Claim::Missing,
                 Some((Fact::Stored { at }, _)) if asked > at => return Claim::Loop,
                 Some((Fact::Stored { .. }, _)) => return Claim::Stored,
