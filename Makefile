@@ -42,6 +42,11 @@ wasm: rust ## the release module, target/mirror_on_miss.wasm
 test: $(TOOLS) $(ENVOY) wasm ## all tests, here and without containers; the last line counts them
 	@exec $(VENV)/bin/python tests/suites.py
 
+.PHONY: bench
+bench: $(TOOLS) $(ENVOY) wasm ## measures what fills cost: a table, target/bench.json, and exit code 1 beyond a bound
+## BENCH=memory-of-one|memory-of-ten|time-of-one  one of them alone
+	@exec $(VENV)/bin/python -m bench
+
 .PHONY: lint
 lint: rust $(TOOLS) ## what CI demands of the sources
 	cargo fmt --check

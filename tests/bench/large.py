@@ -1,0 +1,162 @@
+"""Objects that are stored part by part: the memory and the time that they take.
+
+The store is SeaweedFS. The origin has the kernel copy, so that it is never what is measured.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from http.client import HTTPConnection
+from pathlib import Path
+from statistics import median
+from typing import Any, Callable
+from urllib.parse import urlsplit
+
+from doubles.large_origin import Large, LargeOrigin
+from stack import SeaweedFS, Stack
+
+from .measure import Measure, ratio, worst
+from .resident import Growth
+from .transfer import fetch, spans_of, store
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+ROUNDS = 3
+"""Odd, so that a median is a run that took place."""
+
+WORKERS = 2
+PATIENCE = "85s"
+"""The filter's `wait`, so that a client sees the end of a fill: as long as Envoy's idle timeout allows."""
+
+PART_SIZE = 8 * MIB
+PARTS_IN_FLIGHT = 3
+MEMORY = 128 * MIB
+"""Defaults of the plugin's `limits`."""
+
+FETCH_HOST = "origin.bench"
+"""What the edge is asked for by whoever wants the origin's own answers through it."""
+
+
+def memory_of_one() -> list[Measure]:
+    """What Envoy takes for 1 GiB with the default settings, from its start on."""
+    peaks, settled = [], []
+    for _ in range(ROUNDS):
+        with _site() as site:
+            growth = Growth(site.stack.edge.pid)
+            site.fill("/film.mp4", Large(GIB))
+            peaks.append(growth.peak())
+            settled.append(growth.settled())
+    return [
+        worst("1 GiB fill: resident growth, peak", peaks, 96, "MiB"),
+        worst("1 GiB fill: resident growth, afterwards", settled, 96, "MiB"),
+    ]
+
+
+def memory_of_ten() -> list[Measure]:
+    """Against what is documented: `limits.memory` in each worker's module, and as much again in Envoy."""
+    bound = WORKERS * 2 * MEMORY / MIB
+    films = {f"/film-{number}.mp4": Large(200 * MIB, number) for number in range(10)}
+    peaks, settled = [], []
+    for _ in range(ROUNDS):
+        with _site() as site:
+            growth = Growth(site.stack.edge.pid)
+            with ThreadPoolExecutor(len(films)) as pool:
+                list(pool.map(site.fill, films.keys(), films.values()))
+            peaks.append(growth.peak())
+            settled.append(growth.settled())
+    return [
+        worst("ten 200 MiB fills at once: resident growth, peak", peaks, bound, "MiB"),
+        worst("ten 200 MiB fills at once: resident growth, afterwards", settled, bound, "MiB"),
+    ]
+
+
+def time_of_one() -> list[Measure]:
+    """Against the slower of fetching and storing alone, in turns with them."""
+    path, film = "/film.mp4", Large(GIB)
+    spans = spans_of(film.size, PART_SIZE)
+    with _site() as site:
+        runs = {
+            "fetching alone": partial(site.fetch, path, film, spans),
+            "storing alone": partial(site.store_parts, path, film, spans),
+            "the fill": partial(site.fill, path, film),
+        }
+        times: dict[str, list[float]] = {name: [] for name in runs}
+        for _ in range(ROUNDS):
+            for name, run in runs.items():
+                os.sync()  # What the last run left to write is not this one's.
+                times[name].append(_timed(run))
+                site.store.delete(path[1:])
+    for name, seconds in times.items():
+        print(f"  {name}: {median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})")
+    filled = times.pop("the fill")
+    slower = max(times.values(), key=median)
+    return [ratio("1 GiB fill: time / the slower of fetching and storing", filled, slower, 1.15)]
+
+
+@dataclass(frozen=True)
+class Site:
+    """What runs, and what is done with it."""
+
+    stack: Stack
+    store: SeaweedFS
+    origin: LargeOrigin
+
+    def fill(self, path: str, film: Large) -> None:
+        self.origin.put(path, film)
+        with closing(HTTPConnection(urlsplit(self.stack.url).netloc, timeout=100)) as client:
+            client.request("GET", path)
+            answer = client.getresponse()
+            if answer.headers["x-mirror-on-miss"] != "stored":
+                raise RuntimeError(f"{path} was not filled: {answer.status} {answer.read()!r}")
+
+    def fetch(self, path: str, film: Large, spans: list[range]) -> None:
+        self.origin.put(path, film)
+        fetch(self.stack.url, FETCH_HOST, path, spans, PARTS_IN_FLIGHT)
+
+    def store_parts(self, path: str, film: Large, spans: list[range]) -> None:
+        store(self.stack.signer.url, f"/{self.store.bucket}{path}", film, spans, PARTS_IN_FLIGHT)
+
+
+@contextmanager
+def _site(limits: Mapping[str, Any] | None = None) -> Iterator[Site]:
+    with tempfile.TemporaryDirectory(prefix="mirror-on-miss-bench-") as directory:
+        run_dir = Path(directory)
+        plugin = {"wait": PATIENCE, "limits": dict(limits or {})}
+        with (
+            LargeOrigin() as origin,
+            SeaweedFS(run_dir) as bucket,
+            Stack(
+                run_dir,
+                origin=origin.url,
+                store=bucket,
+                workers=WORKERS,
+                plugin=plugin,
+                edit_edge=partial(_route_to_origin, origin.authority),
+            ) as stack,
+        ):
+            yield Site(stack, bucket, origin)
+
+
+def _route_to_origin(authority: str, edge: dict[str, Any]) -> None:
+    """The way to the origin that a fill's requests take, for others too."""
+    (listener,) = edge["static_resources"]["listeners"]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    action = {"cluster": "origin", "host_rewrite_literal": authority, "timeout": "0s"}
+    routes = [{"match": {"prefix": "/"}, "route": action}]
+    manager["route_config"]["virtual_hosts"].append(
+        {"name": "origin", "domains": [FETCH_HOST], "routes": routes}
+    )
+
+
+def _timed(run: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
