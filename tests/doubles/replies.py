@@ -93,11 +93,12 @@ def silent() -> Script:
 
 
 def cut_after(sent: int, script: Script, then: Then) -> Script:
-    """The head and `sent` bytes of the body of another reply, then nothing more."""
+    """The head and `sent` bytes of the body of another reply, unless that has no more, then nothing."""
 
     def reply(request: Request) -> Reply:
-        head, end, body = script(request).data.partition(b"\r\n\r\n")
-        return Reply(head + end + body[:sent], then)
+        whole = script(request)
+        head, end, body = whole.data.partition(b"\r\n\r\n")
+        return Reply(head + end + body[:sent], then) if len(body) > sent else whole
 
     return reply
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import copy
 import re
-import socket
-import time
-import urllib.request
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +16,9 @@ from .client import TIMEOUT, Answer, Connection, Headers, ask, target_of
 
 PUBLIC_URL = "https://old.example.com/files"
 """Where clients of the `/public/` rule reach the origin themselves. Nobody asks it here."""
+
+DEAD_PORT = 1
+"""tcpmux (RFC 1078), which nobody has served for decades; a free port could be taken meanwhile."""
 
 WAIT = "5s"
 """Short enough to see it elapse, long enough for fifty clients at once on a busy machine."""
@@ -61,18 +61,20 @@ class Site:
         assert not any(failures.values()), failures
 
     def wait_until_held(self, path: str, count: int) -> None:
-        """Waits until the bucket has denied `count` requests for a path and the filter holds all of them."""
+        """Waits until the strict bucket has denied `count` requests for a path and the worker holds them.
+
+        The bucket answers in order, so when the worker has passed on a hit that was asked for later, it has
+        seen those denials too.
+        """
         self.store.requests.wait(lambda call: call.key == path[1:], count)
-        deadline = time.monotonic() + 10
-        while self.stats("cluster.bucket.upstream_rq_active")["cluster.bucket.upstream_rq_active"]:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        self.store.put("later", b"")
+        assert self.ask("/later").status == 200
 
     def stats(self, contains: str) -> dict[str, int]:
         """The edge's counters and gauges."""
-        with urllib.request.urlopen(f"{self.stack.edge.admin}/stats?filter={contains}", timeout=10) as answer:
-            lines = (line.rpartition(": ") for line in answer.read().decode().splitlines())
-            return {name: int(value) for name, _, value in lines if value.isdigit()}
+        text = ask(self.stack.edge.admin, f"/stats?filter={contains}").body.decode()
+        lines = (line.rpartition(": ") for line in text.splitlines())
+        return {name: int(value) for name, _, value in lines if value.isdigit()}
 
 
 def a_rule_for_everything(origin: ScriptedOrigin) -> dict[str, Any]:
@@ -113,13 +115,10 @@ def plugin_of(edge: dict[str, Any]) -> dict[str, Any]:
 
 
 def add_dead_cluster(edge: dict[str, Any]) -> None:
-    """A cluster on whose port nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    """A cluster that refuses every connection."""
     clusters = edge["static_resources"]["clusters"]
     dead = copy.deepcopy(named(clusters, "origin"))
     dead["name"] = dead["load_assignment"]["cluster_name"] = "dead"
     endpoint = dead["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
-    endpoint["address"]["socket_address"]["port_value"] = port
+    endpoint["address"]["socket_address"]["port_value"] = DEAD_PORT
     clusters.append(dead)

@@ -89,23 +89,6 @@ def test_the_next_origin_of_the_rule_is_asked_when_the_first_is_dead(strict: Sit
 # It cannot be stored.
 
 
-@pytest.mark.parametrize("under", ["/public", ""])
-def test_too_large_an_object_is_the_public_url_s_business_or_502(
-    strict: Site, unique: Unique, under: str
-) -> None:
-    path = unique("film.mp4", under=under)
-    strict.origin.put(path, b"x" * (PART_SIZE + 1))
-    answer = strict.ask(f"{path}?v=1")
-    assert answer.outcome == "too_large"
-    if under:
-        assert (answer.status, answer.body) == (302, b"")
-        assert answer.header("location") == f"{PUBLIC_URL}{path}"
-    else:
-        assert (answer.status, error_code(answer)) == (502, "EntityTooLarge")
-    assert strict.stored(path) is None
-    assert strict.origin.count(path) == 1
-
-
 def test_an_origin_without_ranges_is_served_beyond_a_part(strict: Site, unique: Unique) -> None:
     """Envoy takes up to 32 MiB as the answer to a call."""
     path, body = unique("film.mp4"), bytes(range(256)) * (PART_SIZE // 256) + b"end"

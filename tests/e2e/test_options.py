@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from .conftest import Start, Unique
-from .site import Site, plugin_of
+from .site import PUBLIC_URL, Site, error_code, plugin_of
 
 BODY = b"an object\n"
 
@@ -24,17 +26,35 @@ def test_clients_may_write_the_bucket_in_the_path(start: Start, unique: Unique) 
     assert site.origin.count(name) == 1
 
 
-def test_a_location_elsewhere_and_a_limit_on_sizes(start: Start, unique: Unique) -> None:
-    limits = {"max_object_size": "1KiB"}
-    site = start(plugin={"location": "https://cdn.example.com/assets", "limits": limits})
-    path, larger = f"/{unique()}", unique("larger")
-    site.origin.put(path, b"x" * 1024)
-    site.origin.put(larger, b"x" * 1025)
+def test_a_location_elsewhere(start: Start, unique: Unique) -> None:
+    site = start(plugin={"location": "https://cdn.example.com/assets"})
+    path = f"/{unique()}"
+    site.origin.put(path, BODY)
     miss = site.ask(f"{path}?v=1")
     assert (miss.status, miss.header("location")) == (302, f"https://cdn.example.com/assets{path}?v=1")
-    assert site.ask(path).body == b"x" * 1024
-    refused = site.ask(larger)
-    assert (refused.status, refused.outcome, site.stored(larger)) == (502, "too_large", None)
+    assert site.ask(path).body == BODY
+
+
+@pytest.mark.parametrize("public_url", [None, PUBLIC_URL])
+def test_too_large_an_object_is_the_public_url_s_business_or_502(
+    start: Start, unique: Unique, public_url: str | None
+) -> None:
+    """Larger than the limit, or than what Envoy takes from an origin that knows no ranges."""
+    site = start(plugin={"origin": {"public_url": public_url}, "limits": {"max_object_size": "1KiB"}})
+    fits, larger, whole = unique("fits"), unique("larger"), unique("whole")
+    site.origin.put(fits, b"x" * 1024)
+    site.origin.put(larger, b"x" * 1025)
+    site.origin.put(whole, bytes(33 << 20), ranges=False)
+    assert site.follow(site.ask(fits)).body == b"x" * 1024
+    for path in (larger, whole):
+        answer = site.ask(f"{path}?v=1")
+        assert answer.outcome == "too_large"
+        if public_url:
+            assert (answer.status, answer.body) == (302, b"")
+            assert answer.header("location") == f"{public_url}{path}"
+        else:
+            assert (answer.status, error_code(answer)) == (502, "EntityTooLarge")
+        assert site.stored(path) is None
 
 
 def test_headers_for_the_origin_with_a_secret_from_the_environment(start: Start, unique: Unique) -> None:

@@ -92,7 +92,7 @@ def test_a_client_that_leaves_does_not_stop_the_fill(strict: Site, unique: Uniqu
 
 
 def test_two_workers_never_store_twice(seaweed: Site, unique: Unique) -> None:
-    """Single flight is per worker for now; the conditional PUT keeps the bucket right."""
+    """Each worker has its own flights, and a client may come as one ends: the PUT's condition decides."""
     path = unique()
     seaweed.origin.put(path, BODY)
     with ThreadPoolExecutor(20) as pool:
@@ -102,8 +102,8 @@ def test_two_workers_never_store_twice(seaweed: Site, unique: Unique) -> None:
         (302, "exists"),
         (302, "stored"),
     }
+    assert [answer.outcome for answer in answers].count("stored") >= 1
     assert seaweed.ask(path).body == BODY
-    assert seaweed.origin.count(path) <= 2
 
 
 def test_many_different_objects_at_once(site: Site, unique: Unique) -> None:
