@@ -10,7 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from http import HTTPStatus
 from typing import Callable
@@ -47,14 +47,21 @@ class Call:
 
 
 class StrictBucket(Server):
-    """The bucket as a server and, for the test, as an object that it arranges and looks into."""
+    """The bucket as a server and, for the test, as an object that it arranges and looks into.
 
-    def __init__(self, bucket: str = "mirror", region: str = "eu-west-1") -> None:
+    With `keeps_parts` False it forgets the bytes of an upload's parts, and so takes more than fits into memory.
+    The object's ETag tells what they were.
+    """
+
+    def __init__(
+        self, bucket: str = "mirror", region: str = "eu-west-1", *, keeps_parts: bool = True
+    ) -> None:
         self.bucket, self.region = bucket, region
         self.reader = Credentials(f"READER{secrets.token_hex(6).upper()}", secrets.token_urlsafe(30))
         self.writer = Credentials(f"WRITER{secrets.token_hex(6).upper()}", secrets.token_urlsafe(30))
         self.requests: Journal[Call] = Journal()
-        self.uploads = Uploads()
+        self.uploads = Uploads(keeps_parts)
+        self._keeps_parts = keeps_parts
         self._faults = Faults()
         self._forbidden: set[str] = set()
         self._listers = {self.reader.access_key, self.writer.access_key}
@@ -143,14 +150,19 @@ class StrictBucket(Server):
         except S3Error as error:
             call.code, answer = error.code, error_answer(error)
         if fault is not None and fault.effect in UNANSWERED:
-            self.requests.add(call)
+            self._record(call)
             await self._misbehave(fault, writer)
             return False
         call.status = answer.status
-        self.requests.add(call)
+        self._record(call)
         writer.write(serialize(answer, head=request.method == "HEAD"))
         await writer.drain()
         return True
+
+    def _record(self, call: Call) -> None:
+        if call.operation == "UploadPart" and not self._keeps_parts:
+            call.request = replace(call.request, body=b"")
+        self.requests.add(call)
 
     def _identify(self, call: Call) -> None:
         """Who asks for what. Requests are path-style; any other Host names another bucket."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
@@ -276,6 +277,19 @@ def test_a_multipart_upload_becomes_one_object(bucket: StrictBucket) -> None:
     assert (status, headers["content-type"], body) == (200, "image/png", b"".join(bodies))
     assert headers["etag"].endswith('-2"')
     assert bucket.uploads.open() == []
+
+
+def test_a_bucket_that_forgets_parts_still_knows_what_they_were() -> None:
+    with StrictBucket(keeps_parts=False) as bucket:
+        created = write(bucket, "POST", "/mirror/big?uploads=")
+        upload = ElementTree.fromstring(created.body).findtext("{*}UploadId")
+        etag = write(bucket, "PUT", f"/mirror/big?partNumber=1&uploadId={upload}", b"a").headers["etag"]
+        write(bucket, "POST", f"/mirror/big?uploadId={upload}", part_list((1, etag)))
+        _, headers, body = bucket.get("big")
+        (part,) = bucket.calls("UploadPart", "big")
+    # As AWS computes it: the MD5 of the parts' MD5s, and how many there are.
+    assert headers["etag"] == f'"{hashlib.md5(hashlib.md5(b"a").digest()).hexdigest()}-1"'
+    assert (body, part.request.body) == (b"", b"")
 
 
 def test_a_multipart_upload_is_checked(bucket: StrictBucket) -> None:

@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -86,6 +87,23 @@ def test_a_gibibyte_arrives_whole(large_seaweed: Site, unique: Unique) -> None:
     object_ = large_seaweed.origin.put(path, Large(GIB))
     assert patiently(large_seaweed, path).outcome == "stored"
     assert_stored(large_seaweed, path, object_)
+
+
+def test_a_gibibyte_arrives_whole_in_the_strict_bucket(
+    tmp_path: Path, large: LargeOrigin, unique: Unique
+) -> None:
+    """It forgets the parts, but not their digests."""
+    path = unique("film.mp4")
+    object_ = large.put(path, Large(GIB))
+    with (
+        StrictBucket(keeps_parts=False) as store,
+        Stack(tmp_path, origin=large.url, store=store, plugin={"wait": PATIENCE}) as stack,
+    ):
+        assert patiently(Site(stack, store, large), path).outcome == "stored"
+    spans = (range(start, start + PART_SIZE) for start in range(0, GIB, PART_SIZE))
+    digests = b"".join(hashlib.md5(object_.content(span)).digest() for span in spans)
+    assert store.get(path[1:])[1]["etag"] == f'"{hashlib.md5(digests).hexdigest()}-128"'
+    assert store.uploads.open() == []
 
 
 @pytest.mark.parametrize("size", [ENVOY_LIMIT - 1, ENVOY_LIMIT])

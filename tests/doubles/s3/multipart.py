@@ -16,19 +16,29 @@ MIN_PART_SIZE = 5 << 20
 MAX_PART_NUMBER = 10_000
 
 
+@dataclass(frozen=True)
+class Part:
+    """One part, as it was put."""
+
+    etag: str
+    size: int
+    body: bytes = field(repr=False)
+
+
 @dataclass
 class Upload:
     """An upload in progress: its key, the headers it was created with and its parts by number."""
 
     key: str
     headers: list[tuple[str, str]]
-    parts: dict[int, bytes] = field(default_factory=dict, repr=False)
+    parts: dict[int, Part] = field(default_factory=dict, repr=False)
 
 
 class Uploads:
     """All uploads of a bucket that are neither completed nor aborted."""
 
-    def __init__(self) -> None:
+    def __init__(self, keeps_parts: bool = True) -> None:
+        self._keeps_parts = keeps_parts
         self._open: dict[str, Upload] = {}
 
     def create(self, key: str, headers: list[tuple[str, str]]) -> str:
@@ -41,8 +51,9 @@ class Uploads:
         parts = self._find(upload_id, key).parts
         if not number.isdigit() or not 1 <= int(number) <= MAX_PART_NUMBER:
             raise S3Error(400, "InvalidArgument", "Part number must be between 1 and 10000")
-        parts[int(number)] = body
-        return _etag(body)
+        part = Part(_etag(body), len(body), body if self._keeps_parts else b"")
+        parts[int(number)] = part
+        return part.etag
 
     def complete(self, upload_id: str, key: str, document: bytes) -> StoredObject:
         """The object that the listed parts make. The upload is gone afterwards, but not after an error."""
@@ -52,15 +63,16 @@ class Uploads:
         if numbers != sorted(set(numbers)):
             raise S3Error(400, "InvalidPartOrder", "The list of parts was not in ascending order.")
         for number, etag in listed:
-            if number not in upload.parts or _etag(upload.parts[number]).strip('"') != etag.strip('"'):
+            if number not in upload.parts or upload.parts[number].etag.strip('"') != etag.strip('"'):
                 message = "One or more of the specified parts could not be found."
                 raise S3Error(400, "InvalidPart", message, PartNumber=str(number))
-        bodies = [upload.parts[number] for number in numbers]
-        if any(len(body) < MIN_PART_SIZE for body in bodies[:-1]):
+        parts = [upload.parts[number] for number in numbers]
+        if any(part.size < MIN_PART_SIZE for part in parts[:-1]):
             raise S3Error(400, "EntityTooSmall", "A part but the last is too small")
-        digests = hashlib.md5(b"".join(hashlib.md5(body).digest() for body in bodies)).hexdigest()
+        digests = hashlib.md5(b"".join(bytes.fromhex(part.etag.strip('"')) for part in parts)).hexdigest()
         del self._open[upload_id]
-        return new_object(b"".join(bodies), upload.headers, etag=f'"{digests}-{len(bodies)}"')
+        body = b"".join(part.body for part in parts)
+        return new_object(body, upload.headers, etag=f'"{digests}-{len(parts)}"')
 
     def abort(self, upload_id: str, key: str) -> None:
         self._find(upload_id, key)
