@@ -49,7 +49,7 @@ class Call:
 class StrictBucket(Server):
     """The bucket as a server and, for the test, as an object that it arranges and looks into.
 
-    With `keeps_parts` False it forgets the bytes of an upload's parts, and so takes more than fits into memory.
+    With `keeps_parts` False it forgets the bytes of an upload's parts, and takes more than fits into memory.
     The object's ETag tells what they were.
     """
 
