@@ -109,21 +109,38 @@ fn one_fill_always_runs_however_little_memory_there_is() {
 }
 
 #[test]
+fn clients_beyond_the_limit_are_told_to_come_back_until_others_have_gone() {
+    let mut envoy = envoy_with(json!({"limits": {"waiters": 2}}));
+    let (first, second) = (missing(&mut envoy, "/1"), missing(&mut envoy, "/1"));
+    assert_eq!(result(missing(&mut envoy, "/1")), is(503, "busy"));
+    second.leaves();
+    let third = missing(&mut envoy, "/1");
+    fill(&mut envoy, "/1");
+    assert_eq!([first, third].map(result), [is(302, "stored"), is(302, "stored")]);
+    assert!(missing(&mut envoy, "/2").is_waiting());
+    envoy.advance(LONG);
+}
+
+#[test]
 fn the_timer_runs_for_the_next_deadline_and_not_without_one() {
-    let mut envoy = envoy_with(json!({"wait": "10s", "origin": {"timeout": "10m"}}));
+    let mut envoy = envoy_with(json!({"wait": "3s", "origin": {"timeout": "10m"}}));
     assert_eq!(envoy.tick_period(), None);
     envoy.get("/hit").bucket_answers(200, &[], "x");
     assert_eq!(envoy.tick_period(), None);
 
     missing(&mut envoy, "/1");
-    assert_eq!(envoy.tick_period(), Some(Duration::from_secs(10)));
-    envoy.advance(Duration::from_secs(4));
+    assert_eq!(envoy.tick_period(), Some(Duration::from_secs(3)));
+    envoy.advance(Duration::from_secs(1));
     missing(&mut envoy, "/2");
-    assert_eq!(envoy.tick_period(), Some(Duration::from_secs(6)), "the first one's");
+    assert_eq!(envoy.tick_period(), Some(Duration::from_secs(2)), "the first client's");
     envoy.tick();
-    assert_eq!(envoy.tick_period(), Some(Duration::from_secs(4)), "the second one's");
+    assert_eq!(envoy.tick_period(), Some(Duration::from_secs(1)), "the second client's");
     envoy.tick();
-    assert_eq!(envoy.tick_period(), None, "nobody waits; the fills go on by their calls");
+    assert_eq!(
+        envoy.tick_period(),
+        Some(Duration::from_secs(1)),
+        "nobody waits, and the first fill's lease is renewed"
+    );
 
     let get = expect_call(&mut envoy, "GET origin /1");
     origin_gives_bytes(&mut envoy, get, OBJECT);
@@ -133,18 +150,19 @@ fn the_timer_runs_for_the_next_deadline_and_not_without_one() {
     assert!(back_off <= Duration::from_millis(100), "{back_off:?}");
     let put = expect_call(&mut envoy, "PUT signer /assets/1");
     envoy.respond(put, 200, &[], "");
+    let get = expect_call(&mut envoy, "GET origin /2");
+    envoy.respond(get, 404, &[], "");
     assert_eq!(envoy.tick_period(), None);
-    envoy.advance(LONG);
 }
 
 #[test]
 fn a_client_that_leaves_takes_its_deadline_along() {
-    let mut envoy = envoy_with(json!({"wait": "10s", "origin": {"timeout": "10m"}}));
-    let client = missing(&mut envoy, "/1");
-    client.leaves();
+    let mut envoy = envoy_with(json!({"wait": "3s", "origin": {"timeout": "10m"}}));
+    missing(&mut envoy, "/1").leaves();
     envoy.tick();
-    assert_eq!(envoy.tick_period(), None);
+    assert_eq!(envoy.tick_period(), Some(Duration::from_secs(2)), "what is left is the lease of the fill");
     envoy.advance(LONG);
+    assert_eq!(envoy.tick_period(), None);
 }
 
 #[test]
@@ -169,8 +187,8 @@ fn a_notification_that_comes_after_a_tick_did_its_work_changes_nothing() {
     expect_call(&mut envoy, "GET origin /0");
     envoy.hold_queues();
     let client = missing(&mut envoy, "/1");
-    // The tick for `/0` finds the other one readable, too.
-    envoy.advance(Duration::from_secs(25));
+    // The tick for `/0`, whose lease is renewed, finds the other one readable.
+    envoy.advance(Duration::from_secs(5));
     let one = expect_call(&mut envoy, "GET origin /1");
     envoy.deliver_queues();
     assert!(envoy.try_next_call().is_none());
@@ -178,5 +196,6 @@ fn a_notification_that_comes_after_a_tick_did_its_work_changes_nothing() {
     let put = expect_call(&mut envoy, "PUT signer /assets/1");
     envoy.respond(put, 200, &[], "");
     assert_eq!(result(client), is(302, "stored"));
+    envoy.advance(LONG);
     envoy.assert_idle();
 }

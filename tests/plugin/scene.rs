@@ -87,8 +87,8 @@ pub fn expect_call(envoy: &mut Envoy, expected: &str) -> Call {
 }
 
 fn in_time<T>(envoy: &mut Envoy, find: impl Fn(&mut Envoy) -> Option<T>) -> Option<T> {
-    // Ticks come in whole milliseconds, so the first may be too early by a part of one.
-    (0..2).find_map(|_| {
+    // Longer than any fill waits. Ticks in between renew its lease.
+    (0..8).find_map(|_| {
         find(envoy).or_else(|| {
             envoy.tick();
             find(envoy)

@@ -12,7 +12,8 @@ pub fn open(request: Headers) -> u32 {
     let id = vm::new_context_id();
     let count = request.len();
     let root = host(|host| {
-        host.streams.insert(id, Stream { request, request_is_visible: true, ..Stream::default() });
+        let began = host.clock.now;
+        host.streams.insert(id, Stream { began, request, request_is_visible: true, ..Stream::default() });
         host.vm.root
     });
     vm::enter(id, || exports::proxy_on_context_create(id, root));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use super::headers::Headers;
 
@@ -65,6 +66,8 @@ pub enum Iteration {
 /// The state of one stream.
 #[derive(Default)]
 pub struct Stream {
+    /// When the request came, since the Unix epoch.
+    pub began: Duration,
     /// The request as the filter left it.
     pub request: Headers,
     pub filter_state: BTreeMap<Vec<u8>, Vec<u8>>,

@@ -85,14 +85,20 @@ impl Host {
         Ok(())
     }
 
-    /// `proxy_get_property`; the path's parts are separated by NUL. What tells of the request is there as long as its
-    /// headers are (measured).
+    /// `proxy_get_property`; the path's parts are separated by NUL. What tells of the request's headers is there as long as
+    /// they are, its time for as long as the stream is (measured).
     pub fn property(&self, path: &[u8]) -> Result<Vec<u8>, Status> {
         let pseudo_header = match path {
             b"request\0host" => ":authority",
             b"request\0method" => ":method",
             b"request\0path" => ":path",
             b"request\0scheme" => ":scheme",
+            b"request\0time" => {
+                let stream = self.streams.get(&self.context()).ok_or(Status::NotFound)?;
+                // (`serializeValue` of a timestamp)
+                let nanos = i64::try_from(stream.began.as_nanos()).expect("a time before the year 2262");
+                return Ok(nanos.to_le_bytes().to_vec());
+            }
             _ => {
                 let state = self.streams.get(&self.context()).and_then(|stream| stream.filter_state.get(path));
                 return state.or_else(|| self.properties.get(path)).cloned().ok_or(Status::NotFound);

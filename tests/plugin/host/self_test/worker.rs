@@ -216,6 +216,24 @@ fn metrics_of_one_name_are_one() {
 }
 
 #[test]
+fn the_time_of_a_request_is_known_as_long_as_its_stream() {
+    fn look() {
+        let time = hostcalls::get_property(vec!["request", "time"]).unwrap().unwrap();
+        note(u128::from(u64::from_le_bytes(time.try_into().unwrap())) / 1_000_000 - START_MILLIS);
+    }
+    let response_headers = |_| {
+        look();
+        Action::Continue
+    };
+    let mut envoy = Script { response_headers, ..Script::DO_NOTHING }.start();
+    envoy.advance(Duration::from_millis(10));
+    let client = envoy.get("/a");
+    envoy.advance(Duration::from_millis(10));
+    client.bucket_answers(200, &[], "x");
+    assert_eq!(seen()[0], "10");
+}
+
+#[test]
 fn properties_are_what_the_test_says() {
     let request_headers = |_| {
         note(format!("{:?}", hostcalls::get_property(vec!["xds", "node", "id"]).unwrap().map(String::from_utf8)));
