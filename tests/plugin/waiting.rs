@@ -34,6 +34,28 @@ fn fifty_clients_cause_one_call_to_the_origin_and_one_to_the_store() {
 }
 
 #[test]
+fn a_herd_is_answered_in_more_than_one_callback() {
+    // The host minds if it is not.
+    let mut envoy = envoy_with(json!({}));
+    let clients: Vec<Client> = (0..2_500).map(|_| envoy.get(PATH)).collect();
+    clients.iter().copied().for_each(miss);
+    origin_gives(&mut envoy);
+    store_says(&mut envoy, 200);
+    assert!(clients.into_iter().all(|client| result(client) == is(302, "stored")));
+    envoy.assert_idle();
+}
+
+#[test]
+fn a_herd_whose_time_is_over_is_answered_in_more_than_one_callback() {
+    let mut envoy = envoy_with(json!({"wait": "1s"}));
+    let clients: Vec<Client> = (0..2_500).map(|_| envoy.get(PATH)).collect();
+    clients.iter().copied().for_each(miss);
+    envoy.advance(Duration::from_secs(1));
+    assert!(clients.into_iter().all(|client| result(client) == is(503, "filling")));
+    envoy.advance(LONG);
+}
+
+#[test]
 fn a_client_that_comes_while_the_object_is_being_stored_waits_for_that() {
     let mut envoy = envoy_with(json!({}));
     let first = envoy.get(PATH);
