@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -126,10 +126,9 @@ class Site:
 
 
 @contextmanager
-def _site(limits: Mapping[str, Any] | None = None) -> Iterator[Site]:
+def _site() -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="mirror-on-miss-bench-") as directory:
         run_dir = Path(directory)
-        plugin = {"wait": PATIENCE, "limits": dict(limits or {})}
         with (
             LargeOrigin() as origin,
             SeaweedFS(run_dir) as bucket,
@@ -138,7 +137,7 @@ def _site(limits: Mapping[str, Any] | None = None) -> Iterator[Site]:
                 origin=origin.url,
                 store=bucket,
                 workers=WORKERS,
-                plugin=plugin,
+                plugin={"wait": PATIENCE},
                 edit_edge=partial(_route_to_origin, origin.authority),
             ) as stack,
         ):

