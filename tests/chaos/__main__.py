@@ -1,0 +1,33 @@
+"""`make chaos`: SEEDS seeds from SEED on. Goes on after one that fails, and names all of those in the end."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from .run import chaos_site, run_seed
+
+
+def main() -> int:
+    first, count = int(os.environ.get("SEED") or 1), int(os.environ.get("SEEDS") or 500)
+    run_dir = Path(tempfile.mkdtemp(prefix="chaos-"))
+    failed = []
+    answers = 0
+    with chaos_site(run_dir) as site:
+        for seed in range(first, first + count):
+            report = run_seed(site, seed)
+            answers += report.answers.total()
+            print(report.line(), flush=True)
+            if report.problems:
+                failed.append(seed)
+                print(*(f"  {problem}" for problem in report.problems), sep="\n", flush=True)
+    print(f"{count - len(failed)} seeds passed, {len(failed)} failed, {answers} answers")
+    for seed in failed:
+        print(f"replay: make chaos SEED={seed} SEEDS=1   (Envoy's log: {run_dir / 'edge.log'})")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

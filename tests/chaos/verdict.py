@@ -1,0 +1,61 @@
+"""What a client may get, whatever goes wrong."""
+
+from __future__ import annotations
+
+from e2e.client import Answer
+
+from .plan import Thing, Visit
+
+REDIRECTS = ("stored", "exists")
+
+ALWAYS = {(503, "busy"), (503, "filling"), (504, "origin_timeout")}
+"""What a busy machine alone may bring about."""
+
+FAILURES = {(502, "origin_refused"), (502, "origin_unavailable"), (502, "not_stored"), (502, "too_large")}
+"""What somebody's fault brings about."""
+
+UNTOUCHED = ("broken", "bucket_error", "bucket_unavailable", "exists", "forbidden", "loop")
+"""Outcomes that leave the bucket's answer as it is.
+
+Clients see their names only where its document was too long to be kept, and on the redirect to what somebody
+else has stored.
+"""
+
+
+def objection(visit: Visit, answer: Answer) -> str | None:
+    """Why this may not be the answer to that; None if it may."""
+    thing, got = visit.thing, (answer.status, answer.outcome)
+    if answer.status in (200, 206):
+        return _wrong_content(visit, answer)
+    if answer.status == 302:
+        return _wrong_redirect(thing, answer)
+    if got == (404, "not_found"):
+        return "not found, but the origin has it" if thing.content is not None else None
+    if got in ALWAYS or (got in FAILURES and not thing.is_calm):
+        return None
+    if answer.outcome in (None, *UNTOUCHED) and (thing.reads or (thing.may_be_lost and answer.status == 404)):
+        return None  # the bucket's own answer, or Envoy's where the bucket gave none
+    return "nothing brings this about"
+
+
+def _wrong_content(visit: Visit, answer: Answer) -> str | None:
+    content = visit.thing.content
+    if content is None:
+        return "nobody has this object"
+    expected = content
+    if answer.status == 206:
+        assert visit.span is not None
+        expected = content[visit.span[0] : visit.span[1] + 1]
+    if visit.method == "HEAD":
+        expected = b""
+    return None if answer.body == expected else f"{len(answer.body)} wrong bytes"
+
+
+def _wrong_redirect(thing: Thing, answer: Answer) -> str | None:
+    if answer.outcome not in REDIRECTS:
+        return "a redirect that is not ours"
+    if answer.header("location") != thing.path:
+        return f"a redirect to {answer.header('location')}"
+    if answer.header("cache-control") != "no-store" or answer.body:
+        return "a redirect that could be kept, or with a body"
+    return "a redirect to what nobody has" if thing.content is None and not thing.may_be_lost else None
