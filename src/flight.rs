@@ -23,6 +23,8 @@ pub struct Ticket {
     /// Which fill of that key, in the order in which they were asked for.
     fill: u64,
     call: CallId,
+    /// When the call has taken all the time that it may.
+    due: Instant,
 }
 
 /// What is to be done now.
@@ -215,10 +217,12 @@ impl Flights {
         board: &dyn Board,
     ) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let Ticket { key, fill, call } = ticket;
+        let Ticket { key, fill, call, due } = ticket;
         if self.flights.get(&key).is_some_and(|flight| flight.id == fill) {
             let input = match response {
                 Some(response) => Input::Response { call, response },
+                // Envoy answers 504 in the place of one who does not, but gives nothing where the answer had begun.
+                None if now >= due => Input::Response { call, response: Response::timed_out() },
                 None => Input::Failed { call },
             };
             self.advance(&key, input, now, board, &mut effects);
@@ -410,7 +414,8 @@ impl Flights {
         for action in actions {
             match action {
                 Action::Call(call) => {
-                    let ticket = Ticket { key: key.clone(), fill: flight.id, call: call.id };
+                    let ticket =
+                        Ticket { key: key.clone(), fill: flight.id, call: call.id, due: after(now, call.timeout) };
                     effects.push(Effect::Call { ticket, call });
                 }
                 Action::Done(outcome) => ended = Some(outcome),

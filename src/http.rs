@@ -58,6 +58,13 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
+impl Response {
+    /// What stands for an answer that did not come in time.
+    pub fn timed_out() -> Self {
+        Self { status: 504, headers: Headers::default(), body: Vec::new() }
+    }
+}
+
 /// Response headers: lower-case names, values as the bytes that came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(String, Vec<u8>)>);

@@ -165,11 +165,14 @@ pub struct Refusal {
     pub status: u16,
     /// Whether it may do it the next time.
     pub passing: bool,
+    /// Whether it certainly has not done it. A 500 or 504 may hide that it has.
+    pub undone: bool,
 }
 
 impl Refusal {
     fn of(response: &Response) -> Self {
-        Self { status: response.status, passing: is_passing(response.status) }
+        let status = response.status;
+        Self { status, passing: is_passing(status), undone: matches!(status, 409 | 429 | 503) }
     }
 }
 
@@ -307,10 +310,10 @@ mod tests {
         for wrong in
             ["", "<UploadId></UploadId>", "<UploadId>a&amp;b</UploadId>", "<UploadId>a", "<UploadId>\r\n</UploadId>"]
         {
-            assert_eq!(read(wrong), Err(Refusal { status: 200, passing: false }), "{wrong}");
+            assert_eq!(read(wrong), Err(Refusal { status: 200, passing: false, undone: false }), "{wrong}");
         }
         let refused = read_create_upload(&response(503, "<UploadId>a</UploadId>"));
-        assert_eq!(refused, Err(Refusal { status: 503, passing: true }));
+        assert_eq!(refused, Err(Refusal { status: 503, passing: true, undone: true }));
     }
 
     #[test]

@@ -53,8 +53,8 @@ pub enum BodyStep {
 /// How an answer reaches its stream.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// As a reply of its own, because there is no body that could be replaced, or because it is too large for Envoy's
-    /// buffer. Filters of the chain do not see it.
+    /// As a reply of its own, because there is no body that could be replaced, because the bucket's does not come to
+    /// its end, or because it is too large for Envoy's buffer. Filters of the chain do not see it.
     Direct(Made),
     /// In the place of the bucket's headers and, if a body is given, of what is buffered of its body.
     InPlace(Made, Option<Body>),
@@ -251,24 +251,23 @@ impl Worker {
     /// The answer to a held stream, which is not held any more.
     pub fn deliver(&mut self, stream: StreamId, mirror: &Mirror, outcome: &Outcome) -> Delivery {
         let Some(Stage::Held(held)) = self.streams.remove(&stream) else { return Delivery::Untouched };
-        let asked = Asked { target: &held.wanted.target, denial: held.denial, body_kept: !held.dropped };
+        // A body that has begun and was not waited for may never end, and its client would wait for that.
+        let stalled = held.content == Content::Started;
+        let body_kept = !held.dropped && !stalled;
+        let asked = Asked { target: &held.wanted.target, denial: held.denial, body_kept };
         let made = match reply(outcome, asked, mirror, self.config.location.as_deref()) {
             Reply::Made(made) => made,
             Reply::Tagged(outcome) => return Delivery::Tagged(outcome),
             Reply::Untouched => return Delivery::Untouched,
         };
         let body = made.body.clone().unwrap_or_default();
-        if body.len() > MAX_BUFFERED {
+        if stalled || body.len() > MAX_BUFFERED {
             return Delivery::Direct(made);
         }
         match held.content {
             Content::None if body.is_empty() => Delivery::InPlace(made, None),
             Content::None => Delivery::Direct(made),
-            Content::Complete => Delivery::InPlace(made, Some(body)),
-            Content::Started => {
-                self.streams.insert(stream, Stage::Replacing(Body::default()));
-                Delivery::InPlace(made, Some(body))
-            }
+            Content::Complete | Content::Started => Delivery::InPlace(made, Some(body)),
             Content::Pending => {
                 self.streams.insert(stream, Stage::Replacing(body));
                 Delivery::InPlace(made, None)

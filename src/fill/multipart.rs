@@ -83,7 +83,7 @@ impl Creation {
     pub fn answered(self, job: &mut Job, response: Option<&Response>) -> Step {
         match response.map(s3::read_create_upload) {
             Some(Ok(id)) => Transfer::begin(job, Upload { id, large: self.large }, self.first),
-            Some(Err(refusal)) if refusal.passing && self.attempts < ATTEMPTS => {
+            Some(Err(refusal)) if refusal.undone && self.attempts < ATTEMPTS => {
                 let wait = job.back_off(self.attempts);
                 (State::Later(Later::Create(self)), vec![wait])
             }

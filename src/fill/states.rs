@@ -11,8 +11,8 @@
 //! | GET to an origin, for a later part | yes, by its validator | [`ATTEMPTS`] in all on 5xx, timeout, reset |
 //! | PUT of an object | yes, by `If-None-Match: *` | [`ATTEMPTS`] in all on 408, 409, 425, 429, 5xx, reset |
 //! | PUT of a part | yes: it replaces itself | likewise |
-//! | POST that creates an upload | no: each creates another | likewise, but never where no answer came |
-//! | POST that completes an upload | yes, by `If-None-Match: *` | likewise, and on a 200 with an error in it |
+//! | POST that creates an upload | no: each creates another | [`ATTEMPTS`] in all on 409, 429, 503 |
+//! | POST that completes an upload | yes, by `If-None-Match: *` | as a PUT, and on a 200 with an error in it |
 //! | DELETE of an upload | yes | [`ABORT_ATTEMPTS`](super::multipart) in all on everything but 2xx and 404 |
 
 use super::multipart::{Abortion, Completion, Creation, Large, Proof};

@@ -239,6 +239,23 @@ fn a_fill_that_nobody_waits_for_any_more_never_begins() {
 }
 
 #[test]
+fn an_answer_that_is_cut_when_its_time_is_over_timed_out() {
+    for (waited, outcome) in [(19, "HEAD"), (20, "origin_timeout")] {
+        let mut world = World::new(4, 4);
+        world.join(1, "a");
+        let (get, _) = world.call();
+        world.now += waited * SECOND;
+        world.fail(get);
+        let got = match world.effects.pop_front() {
+            Some(Effect::Call { call, .. }) => call.request.method.as_str(),
+            Some(Effect::Ended(ended)) => ended.outcome,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(got, outcome, "{waited}");
+    }
+}
+
+#[test]
 fn a_call_that_comes_back_twice_changes_nothing() {
     let mut world = World::new(4, 4);
     world.join(1, "a");

@@ -146,7 +146,7 @@ fn an_oversize_document_is_dropped_while_it_comes_and_replaced_in_the_end() {
 fn an_answer_is_delivered_where_the_buckets_own_stands() {
     let not_stored = Outcome::Busy;
     for (pieces, expected) in
-        [(&[][..], "later"), (&[(10, false)][..], "now, and the rest emptied"), (&[(10, false), (10, true)][..], "now")]
+        [(&[][..], "later"), (&[(10, false)][..], "as a reply of its own"), (&[(10, false), (10, true)][..], "now")]
     {
         let mut world = World::new();
         world.hold(1, "/a", Denial::NotFound, false);
@@ -158,7 +158,7 @@ fn an_answer_is_delivered_where_the_buckets_own_stands() {
         let rest = world.body(1, 10, true);
         let got = match (&delivery, &rest) {
             (Delivery::InPlace(_, None), BodyStep::Replace(body)) if !body.is_empty() => "later",
-            (Delivery::InPlace(_, Some(_)), BodyStep::Replace(body)) if body.is_empty() => "now, and the rest emptied",
+            (Delivery::Direct(_), BodyStep::Pass) => "as a reply of its own",
             (Delivery::InPlace(_, Some(_)), BodyStep::Pass) => "now",
             other => panic!("{other:?}"),
         };
@@ -215,5 +215,17 @@ fn a_body_too_large_for_envoys_buffer_is_a_reply_of_its_own() {
             let delivery = world.deliver(1, &outcome.unwrap());
             assert_eq!(matches!(delivery, Delivery::Direct(_)), direct, "{length} {pieces:?}");
         }
+    }
+}
+
+#[test]
+fn a_denial_that_stalls_is_never_passed_on_unfinished() {
+    for outcome in [Outcome::NotFound, Outcome::Forbidden, Outcome::BucketUnavailable, Outcome::Stored] {
+        let mut world = World::new();
+        world.hold(1, "/a", Denial::NotFound, false);
+        world.body(1, 10, false);
+        world.now += READ_TIMEOUT;
+        world.judge(1, None);
+        assert!(matches!(world.deliver(1, &outcome), Delivery::Direct(_)), "{outcome:?}");
     }
 }
