@@ -123,7 +123,7 @@ fn enter_noting_reply<T>(context: u32, export: impl FnOnce() -> T) -> (T, bool) 
         host.vm.current = 0;
         host.vm.effective = 0;
         if host.vm.deferred.len() > DEFERRED_AT_ONCE {
-            let count = host.vm.deferred.len();
+            let count = std::mem::take(&mut host.vm.deferred).len();
             host.violation(format!("{count} streams go on after one callback: Envoy's VM overflows its stack"));
         }
         std::mem::take(&mut host.vm.replied)

@@ -1,5 +1,8 @@
 //! Answers of the filter: in the place of the bucket's, or as replies of their own.
 
+use std::cell::RefCell;
+use std::time::Duration;
+
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{Action, MapType};
 
@@ -191,4 +194,30 @@ fn an_answer_is_as_long_as_it_says() {
     let mut envoy = Script { response_headers, ..Script::DO_NOTHING }.start();
     envoy.get("/a").bucket_answers(200, &[], "123456");
     assert_eq!(only_violation(&mut envoy), "GET /a: the answer announces 7 bytes and has 6");
+}
+
+#[test]
+fn only_so_many_streams_go_on_after_one_callback() {
+    thread_local! {
+        static HELD: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+    }
+    let told_of = |stream| HELD.with_borrow_mut(|held| held.push(stream));
+    let tick = || {
+        for stream in HELD.take() {
+            act_for(stream);
+            resume();
+        }
+    };
+    let configure = || {
+        hostcalls::set_tick_period(Duration::from_secs(1)).unwrap();
+        true
+    };
+    for (streams, violations) in [(500, 0), (501, 1)] {
+        let mut envoy = Script { told_of, tick, configure, ..HOLD }.start();
+        for _ in 0..streams {
+            not_found(envoy.get("/a"));
+        }
+        envoy.tick();
+        assert_eq!(envoy.take_violations().len(), violations, "{streams}");
+    }
 }
