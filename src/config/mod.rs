@@ -288,7 +288,7 @@ impl<'a> Parser<'a> {
                 "a duration from \"1ms\" to \"10m\"",
             )
         });
-        let headers = fields.object("headers").map(|fields| self.headers(fields)).unwrap_or_default();
+        let headers = fields.secret_object("headers").map(|fields| self.headers(fields)).unwrap_or_default();
         fields.finish();
         Some(Origin {
             name,

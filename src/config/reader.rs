@@ -91,6 +91,16 @@ impl<'a> Fields<'a> {
         Some(Fields::of(value, self.path_of(name), self.problems))
     }
 
+    /// The same for a field whose value must not be shown, whatever it is.
+    pub fn secret_object(&mut self, name: &'static str) -> Option<Fields<'a>> {
+        let value = self.take(name)?;
+        if !value.is_object() {
+            self.problems.add(&self.path_of(name), "is not allowed; expected a JSON object");
+            return None;
+        }
+        Some(Fields::of(value, self.path_of(name), self.problems))
+    }
+
     /// An optional field that is a list, its elements with their paths.
     pub fn list(&mut self, name: &'static str) -> Option<Vec<(String, Value)>> {
         let path = self.path_of(name);
@@ -136,10 +146,16 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// `VALUE is not allowed; expected ALLOWED`, with a value too long for a log line cut short.
+/// `VALUE is not allowed; expected ALLOWED`, with a value too long for a log line cut short. A value that may hold a
+/// secret is not shown: objects and lists, which may be headers, and what has an `@`, which may be `user:password@host`.
 pub fn refused(value: &Value, allowed: &str) -> String {
     const SHOWN: usize = 80;
-    let text = value.to_string();
+    let text = match value {
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+        Value::String(text) if text.contains('@') => "a string with \"@\"".to_owned(),
+        other => other.to_string(),
+    };
     let shown: String = text.chars().take(SHOWN).collect();
     let cut = if shown.len() < text.len() { "..." } else { "" };
     format!("{shown}{cut} is not allowed; expected {allowed}")

@@ -304,6 +304,20 @@ fn a_fault_at_any_step_leaves_no_upload_and_either_the_whole_object_or_none() {
 }
 
 #[test]
+fn a_wait_that_is_given_up_disturbs_nothing_that_follows() {
+    let busy = Strike { calls: "PART 1", fault: Fault::Status(503), times: 1 };
+    for fault in [Fault::Status(403), Fault::Status(412), Fault::Lost] {
+        for seed in 0..200 {
+            let broken = Strike { calls: "GET 4-7", fault, times: 1 };
+            let mut world = World::new(13, seed, &[busy, broken]);
+            let outcome = world.run(PLENTY);
+            assert!(!matches!(outcome, Outcome::Broken(_)), "{fault:?} {seed}: {:?}", world.calls);
+            assert!(world.uploads.is_empty(), "{fault:?} {seed}: {:?}", world.calls);
+        }
+    }
+}
+
+#[test]
 fn a_passing_fault_of_a_part_or_of_the_completion_is_outlasted() {
     for calls in ["GET 4-7", "PART 1", "PART 3", "COMPLETE"] {
         for fault in [Fault::Lost, Fault::LostAnswer, Fault::Status(503)] {

@@ -211,7 +211,8 @@ impl Transfer {
             }
         }
         let mut actions = std::mem::take(&mut self.actions);
-        if !self.window.is_empty() {
+        // A wait comes back too, and what follows a transfer does not await it.
+        if !self.window.is_empty() || self.waiting {
             return (State::Transfer(self), actions);
         }
         let Self { upload, etags, ending, .. } = *self;

@@ -272,6 +272,8 @@ impl World {
         self.envoy.assert_idle();
         assert_eq!(self.envoy.tick_period(), None, "nothing is left to be done");
         assert_eq!(self.envoy.take_violations(), [""; 0]);
+        let broken = self.envoy.logs().into_iter().find(|line| line.contains("outcome=broken"));
+        assert_eq!(broken, None, "a fill broke an invariant of its own");
     }
 }
 

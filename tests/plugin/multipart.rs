@@ -257,6 +257,25 @@ fn an_upload_that_cannot_be_created_leaves_nothing_to_abort() {
     }
 }
 
+#[test]
+fn a_wait_that_is_given_up_with_its_part_does_not_end_the_abortion() {
+    let mut envoy = envoy_with(json!({}));
+    let client = begun(&mut envoy);
+    let put = expect_call(&mut envoy, &put_part(1));
+    envoy.respond(put, 503, &[], "");
+    // The store is to be asked again within 100 ms, but the origin will not give the second part.
+    let (second, third) = (envoy.next_call(), envoy.next_call());
+    envoy.respond(second, 403, &[], "");
+    envoy.fail(third);
+    let abort = expect_call(&mut envoy, &format!("DELETE signer {UPLOAD}"));
+    envoy.advance(Duration::from_secs(1));
+    assert!(client.is_waiting(), "the upload is still there");
+    envoy.refuse(abort);
+    upload_is_aborted(&mut envoy);
+    assert_eq!(result(client), is(502, "origin_refused"));
+    envoy.assert_idle();
+}
+
 /// The origin has another version when it is asked for the second part.
 fn object_changes(envoy: &mut Envoy, status: u16) {
     let put = expect_call(envoy, &put_part(1));
