@@ -4,7 +4,7 @@
 //! `mirror_on_miss_requests_total.outcome.stored` into `mirror_on_miss_requests_total{outcome="stored"}`.
 
 /// Requests that the bucket denied, by what they got: an [`Outcome`](crate::fill::Outcome)'s label, or
-/// `bucket_error`, `forbidden` for denials that were passed on.
+/// `bucket_error`, `forbidden`, `not_the_bucket` for denials that were passed on.
 pub fn requests(outcome: &str) -> String {
     format!("mirror_on_miss_requests_total.outcome.{outcome}")
 }

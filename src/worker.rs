@@ -37,6 +37,17 @@ pub struct Wanted {
     mirror: Rc<Mirror>,
 }
 
+/// What a stream was denied with.
+#[derive(Debug)]
+pub struct Denied {
+    /// When its client asked, on the board's clock.
+    pub asked: u64,
+    /// By the bucket, and not by a filter behind this one or by Envoy itself.
+    pub by_bucket: bool,
+    /// The error document, if there is one.
+    pub document: Option<Vec<u8>>,
+}
+
 /// What the adapter is to do with a piece of a response's body.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BodyStep {
@@ -180,20 +191,15 @@ impl Worker {
         self.held().filter(|(_, held)| ready(held)).map(|(stream, held)| (stream, document(held))).collect()
     }
 
-    /// Decides what a stream's denial is, by its error document if there is one. `asked` is when its client asked, on
-    /// the board's clock.
-    pub fn judge(
-        &mut self,
-        stream: StreamId,
-        document: Option<&[u8]>,
-        asked: u64,
-        now: Instant,
-        board: &dyn Board,
-    ) -> Vec<Step> {
+    /// Decides what a stream's denial is.
+    pub fn judge(&mut self, stream: StreamId, denied: &Denied, now: Instant, board: &dyn Board) -> Vec<Step> {
         let Some(Stage::Held(held)) = self.streams.get_mut(&stream) else { return Vec::new() };
         held.reading_until = None;
         let Wanted { target, mirror } = held.wanted.clone();
-        let code = document.and_then(s3::error_code);
+        if !denied.by_bucket {
+            return vec![Step::Release(stream, "not_the_bucket")];
+        }
+        let code = denied.document.as_deref().and_then(s3::error_code);
         let check = match judge(held.denial, code, mirror.on_403) {
             Verdict::Miss => false,
             Verdict::Check => true,
@@ -204,7 +210,7 @@ impl Worker {
                 return steps;
             }
         };
-        let want = Want { stream, asked, key: &target.key, mirror: &mirror, check };
+        let want = Want { stream, asked: denied.asked, key: &target.key, mirror: &mirror, check };
         flown(self.flights.join(want, now, board))
     }
 

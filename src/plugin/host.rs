@@ -88,6 +88,14 @@ pub fn request_time() -> Option<u64> {
     Some(u64::from_le_bytes(time.try_into().ok()?))
 }
 
+/// Whether the response of the stream that is in effect came from its upstream, and was not made by Envoy: by a filter
+/// behind this one, as RBAC, or by the router.
+pub fn is_upstreams() -> bool {
+    let details = hostcalls::get_property(vec!["response", "code_details"]).ok().flatten();
+    // `ResponseCodeDetails::ViaUpstream` in Envoy's `stream_info.h`.
+    details.is_none_or(|details| details == b"via_upstream")
+}
+
 /// The table in Envoy's shared data, and the workers' queues.
 pub struct SharedBoard;
 

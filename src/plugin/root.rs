@@ -9,7 +9,7 @@ use crate::flight::{Effect, Progress, StreamId, Ticket};
 use crate::metrics;
 use crate::reply::{Made, OUTCOME_HEADER};
 use crate::slots::{Board, Slots};
-use crate::worker::{Delivery, MAX_BUFFERED, Step, Worker};
+use crate::worker::{Delivery, Denied, MAX_BUFFERED, Step, Worker};
 use log::{error, info, warn};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -58,8 +58,8 @@ impl Root {
         let now = Instant::now();
         let readable = shared.worker.borrow().readable(now);
         for (stream, has_document) in readable {
-            let (asked, document) = self.denied(stream, has_document);
-            let steps = shared.worker.borrow_mut().judge(stream, document.as_deref(), asked, now, &SharedBoard);
+            let denied = self.denied(stream, has_document);
+            let steps = shared.worker.borrow_mut().judge(stream, &denied, now, &SharedBoard);
             self.perform(shared, steps);
         }
         let steps = shared.worker.borrow_mut().tick(now, &SharedBoard);
@@ -97,15 +97,16 @@ impl Root {
         self.answers.is_empty() && shared.worker.borrow().fills() == 0
     }
 
-    /// When a stream's client asked, and the document that it was denied with.
-    fn denied(&self, stream: StreamId, has_document: bool) -> (u64, Option<Vec<u8>>) {
-        let (mut asked, mut document) = (None, None);
-        host::as_stream(stream.0, self.id, || {
-            asked = host::request_time();
-            document = if has_document { host::response_body(MAX_BUFFERED) } else { None };
-        });
+    /// What a stream was denied with.
+    fn denied(&self, stream: StreamId, has_document: bool) -> Denied {
         // Without a time, now: an object that was stored meanwhile then looks like one that cannot be read.
-        (asked.unwrap_or_else(|| SharedBoard.nanos()), document)
+        let mut denied = Denied { asked: SharedBoard.nanos(), by_bucket: true, document: None };
+        host::as_stream(stream.0, self.id, || {
+            denied.asked = host::request_time().unwrap_or(denied.asked);
+            denied.by_bucket = host::is_upstreams();
+            denied.document = if has_document { host::response_body(MAX_BUFFERED) } else { None };
+        });
+        denied
     }
 
     /// Does what the core wants done. A call that cannot be sent is a call that came back, so this may lead to more.

@@ -28,7 +28,8 @@ impl World {
     }
 
     fn judge(&mut self, stream: u32, document: Option<&[u8]>) -> Vec<String> {
-        let steps = self.worker.judge(StreamId(stream), document, 0, self.now, &self.board);
+        let denied = Denied { asked: 0, by_bucket: true, document: document.map(<[u8]>::to_vec) };
+        let steps = self.worker.judge(StreamId(stream), &denied, self.now, &self.board);
         steps.iter().map(shown).collect()
     }
 
@@ -200,7 +201,12 @@ fn a_body_too_large_for_envoys_buffer_is_a_reply_of_its_own() {
             for (size, end) in pieces {
                 world.body(1, *size, *end);
             }
-            let steps = world.worker.judge(StreamId(1), None, 0, world.now, &world.board);
+            let steps = world.worker.judge(
+                StreamId(1),
+                &Denied { asked: 0, by_bucket: true, document: None },
+                world.now,
+                &world.board,
+            );
             let Some(Step::Flight(Effect::Call { ticket, .. })) = steps.into_iter().next() else { panic!("a call") };
             let headers = Headers::new(vec![("content-length".into(), length.to_string().into_bytes())]);
             let object = Response { status: 200, headers, body: vec![b'x'; length] };
@@ -228,4 +234,13 @@ fn a_denial_that_stalls_is_never_passed_on_unfinished() {
         world.judge(1, None);
         assert!(matches!(world.deliver(1, &outcome), Delivery::Direct(_)), "{outcome:?}");
     }
+}
+
+#[test]
+fn a_denial_that_is_not_the_buckets_is_let_go() {
+    let mut world = World::new();
+    world.hold(1, "/a", Denial::Forbidden, true);
+    let denied = Denied { asked: 0, by_bucket: false, document: None };
+    let steps = world.worker.judge(StreamId(1), &denied, world.now, &world.board);
+    assert_eq!(steps.iter().map(shown).collect::<Vec<_>>(), ["release 1 not_the_bucket"]);
 }

@@ -77,3 +77,25 @@ def assert_nowhere_else(site: Site, path: str, secret: str) -> None:
     assert not [call for call in site.store.requests if secret in str(call.request.headers)]
     assert secret not in str(site.ask(path).headers)
     assert secret not in site.stack.edge.log_path.read_text()
+
+
+def test_a_denial_of_another_filter_is_not_a_miss(start: Start, unique: Unique) -> None:
+    def forbid_everything(edge: dict[str, Any]) -> None:
+        """Puts a filter behind ours that lets nobody through."""
+        (listener,) = edge["static_resources"]["listeners"]
+        filters = listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
+        rbac = {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
+            "rules": {"action": "ALLOW", "policies": {}},
+        }
+        filters.insert(-1, {"name": "envoy.filters.http.rbac", "typed_config": rbac})
+
+    site = start(edit_edge=forbid_everything)
+    path = unique()
+    site.origin.put(path, BODY)
+    answer = site.ask(path)
+    assert (answer.status, answer.outcome, answer.body) == (403, None, b"RBAC: access denied")
+    assert site.origin.count(path) == 0
+    assert site.stats("not_the_bucket") == {
+        "wasmcustom.mirror_on_miss_requests_total.outcome.not_the_bucket": 1
+    }
