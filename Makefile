@@ -47,6 +47,17 @@ bench: $(TOOLS) $(ENVOY) wasm ## measures what fills cost: a table, target/bench
 ## BENCH=memory-of-one|memory-of-ten|time-of-one  one of them alone
 	@exec $(VENV)/bin/python -m bench
 
+.PHONY: chaos
+chaos: $(TOOLS) $(ENVOY) wasm ## thousands of requests while origin and bucket fail in every way
+## SEED=1 SEEDS=500  what goes wrong; a seed that failed is replayed with SEEDS=1
+	@exec $(VENV)/bin/python -m chaos
+
+.PHONY: fuzz
+fuzz: rust ## arbitrary inputs for everything that reads what strangers send
+## SECONDS=3600  for how long
+	@FUZZ_SECONDS=$(or $(SECONDS),3600) CARGO_PROFILE_TEST_OPT_LEVEL=2 \
+	  cargo test --locked --target-dir $(TARGET_DIR)/fuzz --test fuzz -- --nocapture
+
 .PHONY: lint
 lint: rust $(TOOLS) ## what CI demands of the sources
 	cargo fmt --check

@@ -14,7 +14,7 @@ ALWAYS = {(503, "busy"), (503, "filling"), (504, "origin_timeout")}
 FAILURES = {(502, "origin_refused"), (502, "origin_unavailable"), (502, "not_stored"), (502, "too_large")}
 """What somebody's fault brings about."""
 
-UNTOUCHED = ("broken", "bucket_error", "bucket_unavailable", "exists", "forbidden", "loop")
+UNTOUCHED = ("broken", "bucket_error", "bucket_unavailable", "exists", "forbidden", "loop", "not_the_bucket")
 """Outcomes that leave the bucket's answer as it is.
 
 Clients see their names only where its document was too long to be kept, and on the redirect to what somebody

@@ -1,0 +1,443 @@
+//! Two workers that share a table, driven by a script of bytes: clients, buckets, origins and stores that do anything,
+//! in any order, in virtual time.
+//!
+//! The bytes decide what happens next and with what. Whatever that is, every client that stays is answered exactly
+//! once and in time, no fill breaks an invariant, and in the end nothing is left.
+
+mod board;
+
+use crate::readers::{response, trace};
+use board::Table;
+use mirror_on_miss::config::{Config, Mirror};
+use mirror_on_miss::fill::{Call, Outcome};
+use mirror_on_miss::flight::{Effect, StreamId, Ticket};
+use mirror_on_miss::http::{ContentRange, Headers, Method, Response};
+use mirror_on_miss::miss::Denial;
+use mirror_on_miss::slots::{Board, Slots};
+use mirror_on_miss::worker::{Delivery, Denied, READ_TIMEOUT, Step, Worker};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+const CONFIG: &str = r#"{"bucket": {"cluster": "signer", "authority": "s3.test", "path_prefix": "/b"},
+    "origins": {"one": {"cluster": "one", "authority": "one.test"},
+                "two": {"cluster": "two", "authority": "two.test", "public_url": "https://two.test"}},
+    "rules": [{"prefix": "/a", "origins": ["one"], "on_403": "check"}, {"origins": ["one", "two"], "on_403": "miss"}],
+    "wait": "25s", "limits": {"fills": 2, "queue": 2, "waiters": 6}}"#;
+
+const PATHS: [&[u8]; 5] = [b"/a", b"/b", b"/c", b"/d", b"/e"];
+const DOCUMENTS: [&[u8]; 4] = [
+    b"<Error><Code>NoSuchKey</Code></Error>",
+    b"<Error><Code>AccessDenied</Code></Error>",
+    b"<Error><Code>NoSuchBucket</Code></Error>",
+    b"",
+];
+const STATUSES: [u16; 16] = [200, 204, 206, 301, 304, 403, 404, 408, 409, 412, 416, 429, 500, 503, 504, 0];
+
+/// Bytes of a part, and of all objects that a worker holds: small, so that many steps fit a script.
+const PART: u64 = 8;
+const MEMORY: u64 = 32;
+
+/// Time that passes at once, in milliseconds.
+const WAITS: [u64; 8] = [0, 1, 100, 900, 1_000, 5_000, 10_000, 26_000];
+
+/// Longer than anything takes that nobody answers any more.
+const LONG: Duration = Duration::from_secs(600);
+
+/// How often a fill asks a store to abort an upload before it gives that up (`ABORT_ATTEMPTS`).
+const ABORTIONS: u32 = 8;
+
+/// Far above what any script needs: whoever gets here goes in circles.
+const MOST_STEPS: u32 = 20_000;
+
+/// Has a script happen, and says what came of it.
+pub fn run(script: &[u8]) -> u64 {
+    let mut world = World::new();
+    let mut bytes = Bytes(script.iter().copied().collect());
+    while let Some(what) = bytes.0.pop_front() {
+        world.happens(what, &mut bytes);
+    }
+    world.ends();
+    trace(world.seen)
+}
+
+/// What is left of a script; 0 from its end on.
+struct Bytes(VecDeque<u8>);
+
+impl Bytes {
+    fn byte(&mut self) -> u8 {
+        self.0.pop_front().unwrap_or(0)
+    }
+
+    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[usize::from(self.byte()) % choices.len()]
+    }
+
+    /// One of so many; there is at least one.
+    fn below(&mut self, end: usize) -> usize {
+        usize::from(self.byte()) % end
+    }
+
+    fn one_in(&mut self, number: u8) -> bool {
+        self.byte().is_multiple_of(number)
+    }
+
+    fn some(&mut self) -> Vec<u8> {
+        let length = usize::from(self.byte()).min(self.0.len());
+        self.0.drain(..length).collect()
+    }
+}
+
+/// A worker as its adapter knows it.
+struct Side {
+    worker: Worker,
+    queue: u32,
+    calls: Vec<(Ticket, Call)>,
+    /// Streams that are held, with the time by which they have been answered.
+    held: BTreeMap<StreamId, Instant>,
+    /// What those were denied with that were not judged yet.
+    denied: BTreeMap<StreamId, Denied>,
+}
+
+/// A multipart upload, as far as the store has told.
+#[derive(Default)]
+struct Upload {
+    is_over: bool,
+    abortions: u32,
+}
+
+struct World {
+    now: Instant,
+    wait: Duration,
+    table: Table,
+    sides: [Side; 2],
+    streams: u32,
+    uploads: BTreeMap<String, Upload>,
+    /// What this script led to: outcomes, and kinds of calls.
+    seen: BTreeSet<String>,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut config = Config::parse(CONFIG.as_bytes(), &|_| None).unwrap();
+        (config.limits.part_size, config.limits.memory) = (PART, MEMORY);
+        let config = Rc::new(config);
+        let side = |queue: u32| Side {
+            worker: Worker::new(config.clone(), Slots::new(&config, 0, queue), queue.into()),
+            queue,
+            calls: Vec::new(),
+            held: BTreeMap::new(),
+            denied: BTreeMap::new(),
+        };
+        Self {
+            now: Instant::now(),
+            wait: config.wait,
+            table: Table::default(),
+            sides: [side(1), side(2)],
+            streams: 0,
+            uploads: BTreeMap::new(),
+            seen: BTreeSet::new(),
+        }
+    }
+
+    fn happens(&mut self, what: u8, bytes: &mut Bytes) {
+        let at = usize::from(what >> 7);
+        match what % 12 {
+            0..=2 => self.denied(at, bytes),
+            3..=6 if !self.sides[at].calls.is_empty() => {
+                let number = bytes.below(self.sides[at].calls.len());
+                let (ticket, call) = self.sides[at].calls.swap_remove(number);
+                let response = self.answer(&call, bytes);
+                self.finish(at, ticket, response);
+            }
+            7 => self.body(at, bytes),
+            8 => {
+                let passes = bytes.of(&WAITS);
+                self.pass(Duration::from_millis(passes));
+            }
+            9 => self.hear(at),
+            10 if bytes.one_in(4) => {
+                let message = bytes.some();
+                self.perform_heard(at, &message);
+            }
+            10 => self.table.spoil(bytes.byte().into(), &bytes.some()),
+            11 => self.leaves(at, bytes),
+            _ => {}
+        }
+    }
+
+    /// A bucket denies a client an object, with all of its document, some of it or none of it.
+    fn denied(&mut self, at: usize, bytes: &mut Bytes) {
+        self.streams += 1;
+        let (stream, side) = (StreamId(self.streams), &mut self.sides[at]);
+        let method: &[u8] = bytes.of(&[b"GET", b"GET", b"HEAD"]);
+        let wanted = side.worker.wanted(method, bytes.of(&PATHS)).unwrap();
+        let denial = bytes.of(&[Denial::NotFound, Denial::NotFound, Denial::Forbidden]);
+        let end = method == b"HEAD" || bytes.one_in(8);
+        side.worker.hold(stream, wanted, denial, end, self.now);
+        side.held.insert(stream, self.now + READ_TIMEOUT + self.wait);
+        let mut denied = Denied { asked: self.table.nanos(), by_bucket: !bytes.one_in(16), document: None };
+        if !end && !bytes.one_in(4) {
+            let document = bytes.of(&DOCUMENTS);
+            side.worker.body(stream, document.len(), true);
+            denied.document = Some(document.to_vec());
+        }
+        side.denied.insert(stream, denied);
+        self.catch_up(at);
+    }
+
+    /// More of a document comes.
+    fn body(&mut self, at: usize, bytes: &mut Bytes) {
+        let Some(stream) = self.some_stream(at, bytes) else { return };
+        let (size, end) = (bytes.of(&[1, 100, 20_000]), bytes.one_in(2));
+        let side = &mut self.sides[at];
+        if bytes.one_in(8) {
+            side.worker.trailers(stream);
+        } else {
+            side.worker.body(stream, size, end);
+        }
+        self.catch_up(at);
+    }
+
+    fn leaves(&mut self, at: usize, bytes: &mut Bytes) {
+        let Some(stream) = self.some_stream(at, bytes) else { return };
+        self.sides[at].held.remove(&stream);
+        self.sides[at].worker.gone(stream);
+    }
+
+    fn some_stream(&self, at: usize, bytes: &mut Bytes) -> Option<StreamId> {
+        let held = &self.sides[at].held;
+        if held.is_empty() { None } else { held.keys().nth(bytes.below(held.len())).copied() }
+    }
+
+    /// What comes back from a call, and what the store did.
+    fn answer(&mut self, call: &Call, bytes: &mut Bytes) -> Option<Response> {
+        let response = match bytes.byte() % 8 {
+            0 => None,
+            1 => Some(response(&bytes.some())),
+            2 => Some(Response { status: bytes.of(&STATUSES), headers: Headers::default(), body: Vec::new() }),
+            _ => Some(obliging(call, u64::from(bytes.byte()) % 40, self.uploads.len())),
+        };
+        if let Some(response) = &response {
+            self.note(call, response);
+        }
+        response
+    }
+
+    /// Keeps the books of uploads.
+    fn note(&mut self, call: &Call, response: &Response) {
+        let path = &call.request.path;
+        let done = (200..=299).contains(&response.status);
+        if call.request.method == Method::Post && path.ends_with("?uploads=") {
+            if let Ok(upload) = mirror_on_miss::s3::read_create_upload(response) {
+                self.uploads.insert(format!("{upload:?}"), Upload::default());
+            }
+            return;
+        }
+        let Some((_, id)) = path.split_once("uploadId=") else { return };
+        let id = percent_decoded(id);
+        let Some(upload) = self.uploads.get_mut(&format!("UploadId({id:?})")) else { return };
+        match call.request.method {
+            Method::Delete => upload.is_over |= done || response.status == 404,
+            // An error inside a success is told by the machine itself: it goes on to ask.
+            Method::Post => {
+                let complete = mirror_on_miss::s3::read_complete_upload(response);
+                upload.is_over |= matches!(
+                    complete,
+                    mirror_on_miss::s3::Complete::Stored | mirror_on_miss::s3::Complete::NoSuchUpload
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn finish(&mut self, at: usize, ticket: Ticket, response: Option<Response>) {
+        let steps = self.sides[at].worker.finished(ticket, response, self.now, &self.table);
+        self.perform(at, steps);
+        self.checks(at);
+    }
+
+    /// A worker takes what stands in its queue.
+    fn hear(&mut self, at: usize) {
+        for message in self.table.take(self.sides[at].queue) {
+            self.perform_heard(at, &message);
+        }
+    }
+
+    fn perform_heard(&mut self, at: usize, message: &[u8]) {
+        let steps = self.sides[at].worker.heard(message, self.now, &self.table);
+        self.perform(at, steps);
+        self.catch_up(at);
+    }
+
+    /// What the adapter does whenever its root is called.
+    fn catch_up(&mut self, at: usize) {
+        for (stream, has_document) in self.sides[at].worker.readable(self.now) {
+            let mut denied = self.sides[at].denied.remove(&stream).expect("a stream is judged once");
+            denied.document = denied.document.filter(|_| has_document);
+            let steps = self.sides[at].worker.judge(stream, &denied, self.now, &self.table);
+            self.perform(at, steps);
+        }
+        let steps = self.sides[at].worker.tick(self.now, &self.table);
+        self.perform(at, steps);
+        self.checks(at);
+    }
+
+    fn perform(&mut self, at: usize, steps: Vec<Step>) {
+        for step in steps {
+            match step {
+                Step::Flight(Effect::Call { ticket, call }) => self.calls(at, ticket, call),
+                Step::Flight(Effect::Answer { streams, mirror, outcome }) => {
+                    for stream in streams {
+                        self.answered(at, stream, |worker| worker.deliver(stream, &mirror, &outcome));
+                    }
+                    self.saw(&mirror, &outcome);
+                }
+                Step::Flight(Effect::Ended(ended)) => assert_ne!(ended.outcome, "broken", "{ended:?}"),
+                Step::Flight(Effect::Progress(progress)) => {
+                    assert!(progress.bytes <= progress.total && progress.stored > 0, "{progress:?}");
+                }
+                Step::Release(stream, why) => {
+                    self.answered(at, stream, |worker| worker.release(stream));
+                    self.seen.insert(why.to_owned());
+                }
+                Step::Flight(Effect::Warn { .. }) | Step::Warn(_) => {}
+            }
+        }
+    }
+
+    fn calls(&mut self, at: usize, ticket: Ticket, call: Call) {
+        let request = &call.request;
+        assert!(request.path.bytes().all(|byte| byte.is_ascii_graphic()), "{request:?}");
+        if let Some((_, id)) = request.path.split_once("?uploadId=") {
+            let upload = self.uploads.get_mut(&format!("UploadId({:?})", percent_decoded(id)));
+            let upload = upload.expect("an upload that the store has told of");
+            assert!(!upload.is_over || request.method == Method::Delete, "{request:?} after the upload's end");
+            upload.abortions += u32::from(request.method == Method::Delete);
+        }
+        let kind = request.path.split_once('?').map_or("", |(_, query)| &query[..6.min(query.len())]);
+        self.seen.insert(format!("{} {} {kind}", request.method.as_str(), call.to.cluster));
+        self.sides[at].calls.push((ticket, call));
+    }
+
+    fn saw(&mut self, mirror: &Mirror, outcome: &Outcome) {
+        assert_ne!(outcome.label(), "broken", "{outcome:?}");
+        self.seen.insert(format!("{} {}", outcome.label(), mirror.origins.len()));
+    }
+
+    /// Exactly once, and in time.
+    fn answered(&mut self, at: usize, stream: StreamId, deliver: impl FnOnce(&mut Worker) -> Delivery) {
+        let side = &mut self.sides[at];
+        let until = side.held.remove(&stream).unwrap_or_else(|| panic!("{stream:?} is not held"));
+        assert!(self.now <= until, "{stream:?} is answered too late");
+        let _ = deliver(&mut side.worker);
+    }
+
+    /// What holds at all times.
+    fn checks(&self, at: usize) {
+        let side = &self.sides[at];
+        let late = side.held.iter().find(|(_, until)| **until < self.now);
+        assert!(late.is_none(), "{late:?} waits too long");
+        assert!(side.worker.fills() <= 2, "{} fills", side.worker.fills());
+        assert!(side.calls.len() <= 2 * 3, "{} calls", side.calls.len());
+        let content = |call: &Call| if call.request.method == Method::Put { call.request.body.len() } else { 0 };
+        let sent: usize = side.calls.iter().map(|(_, call)| content(call)).sum();
+        // An origin that knows no ranges sends more than it was asked for.
+        assert!(sent <= 2 * 64, "{sent} bytes are held");
+    }
+
+    /// Time passes, and both workers do what is due, when it is due.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        for _ in 0..MOST_STEPS {
+            let next = |side: &Side| side.worker.next_deadline();
+            let due = self.sides.iter().filter_map(next).min().filter(|due| *due <= end);
+            let to = due.unwrap_or(end).max(self.now);
+            self.table.pass(to - self.now);
+            self.now = to;
+            (0..2).for_each(|at| self.catch_up(at));
+            if due.is_none() {
+                return;
+            }
+        }
+        panic!("there is always something due");
+    }
+
+    /// Whoever is asked answers as is proper, and time passes.
+    fn ends(&mut self) {
+        for _ in 0..MOST_STEPS {
+            let Some(at) = (0..2).find(|at| !self.sides[*at].calls.is_empty()) else {
+                (0..2).for_each(|at| self.hear(at));
+                if self.is_idle() {
+                    return self.leaves_nothing();
+                }
+                self.pass(LONG);
+                continue;
+            };
+            let (ticket, call) = self.sides[at].calls.remove(0);
+            let response = obliging(&call, PART, self.uploads.len());
+            self.note(&call, &response);
+            self.finish(at, ticket, Some(response));
+        }
+        panic!("it does not end");
+    }
+
+    fn is_idle(&self) -> bool {
+        self.sides.iter().all(|side| side.worker.next_deadline().is_none() && side.calls.is_empty())
+            && self.table.is_quiet()
+    }
+
+    fn leaves_nothing(&self) {
+        for side in &self.sides {
+            assert!(side.held.is_empty(), "{:?} wait for ever", side.held);
+            assert_eq!(side.worker.fills(), 0);
+        }
+        for (id, upload) in &self.uploads {
+            assert!(upload.is_over || upload.abortions >= ABORTIONS, "the upload {id} is left");
+        }
+    }
+}
+
+/// What an origin or a store answers that has nothing against it. `length` is that of the origin's object.
+fn obliging(call: &Call, length: u64, uploads: usize) -> Response {
+    let request = &call.request;
+    let with = |status, headers: &[(&str, String)], body: Vec<u8>| {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes()));
+        Response { status, headers: Headers::new(headers.collect()), body }
+    };
+    let etag = ("etag", "\"e\"".to_owned());
+    match request.method {
+        Method::Get => match range(call) {
+            Some((first, last)) => {
+                let total = length.max(first + 1);
+                let range = ContentRange { first, last: last.min(total - 1), total };
+                let value = format!("bytes {}-{}/{total}", range.first, range.last);
+                let body = vec![b'x'; usize::try_from(range.length()).unwrap()];
+                with(206, &[("content-range", value), etag], body)
+            }
+            None => with(200, &[("content-length", "1".to_owned()), etag], b"x".to_vec()),
+        },
+        Method::Head => with(404, &[], Vec::new()),
+        Method::Post if request.path.ends_with("?uploads=") => {
+            with(200, &[], format!("<UploadId>{uploads}/?</UploadId>").into_bytes())
+        }
+        Method::Delete => with(204, &[], Vec::new()),
+        Method::Post | Method::Put => with(200, &[etag], Vec::new()),
+    }
+}
+
+fn range(call: &Call) -> Option<(u64, u64)> {
+    let (_, value) = call.request.headers.iter().find(|(name, _)| *name == "range")?;
+    let (first, last) = value.strip_prefix("bytes=")?.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?))
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut pieces = text.split('%');
+    let mut decoded = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        decoded.push(char::from(u8::from_str_radix(&piece[..2], 16).unwrap()));
+        decoded.push_str(&piece[2..]);
+    }
+    decoded
+}

@@ -1,0 +1,72 @@
+//! The table and the queues, in memory.
+
+use mirror_on_miss::slots::{Board, SLOTS};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What two workers share. A slot that was never written is empty.
+pub struct Table {
+    nanos: Cell<u64>,
+    slots: RefCell<BTreeMap<u32, (Vec<u8>, u32)>>,
+    queues: RefCell<Vec<(u32, Vec<u8>)>>,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        let (slots, queues) = (RefCell::default(), RefCell::default());
+        Self { nanos: Cell::new(1_000_000_000), slots, queues }
+    }
+}
+
+impl Table {
+    pub fn pass(&self, time: Duration) {
+        self.nanos.set(self.nanos.get() + u64::try_from(time.as_nanos()).unwrap());
+    }
+
+    /// Takes the messages that a queue holds. Those for queues that nobody has are lost.
+    pub fn take(&self, queue: u32) -> Vec<Vec<u8>> {
+        let (mine, others) = self.queues.take().into_iter().partition::<Vec<_>, _>(|(to, _)| *to == queue);
+        self.queues.replace(others);
+        mine.into_iter().map(|(_, message)| message).collect()
+    }
+
+    /// Whether nobody has anything to hear.
+    pub fn is_quiet(&self) -> bool {
+        !self.queues.borrow().iter().any(|(to, _)| matches!(to, 1 | 2))
+    }
+
+    /// Writes anything over a slot that is in use.
+    pub fn spoil(&self, slot: usize, content: &[u8]) {
+        let mut slots = self.slots.borrow_mut();
+        let used = slots.len().max(1);
+        if let Some((place, version)) = slots.values_mut().nth(slot % used) {
+            (*place, *version) = (content.to_vec(), *version + 1);
+        }
+    }
+}
+
+impl Board for Table {
+    fn nanos(&self) -> u64 {
+        self.nanos.get()
+    }
+
+    fn read(&self, slot: u32) -> Option<(Vec<u8>, u32)> {
+        assert!(slot < SLOTS);
+        Some(self.slots.borrow().get(&slot).cloned().unwrap_or((Vec::new(), 1)))
+    }
+
+    fn write(&self, slot: u32, content: &[u8], version: u32) -> bool {
+        let mut slots = self.slots.borrow_mut();
+        let place = slots.entry(slot).or_insert((Vec::new(), 1));
+        if place.1 != version {
+            return false;
+        }
+        *place = (content.to_vec(), version + 1);
+        true
+    }
+
+    fn post(&self, queue: u32, message: &[u8]) {
+        self.queues.borrow_mut().push((queue, message.to_vec()));
+    }
+}

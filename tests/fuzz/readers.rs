@@ -1,0 +1,189 @@
+//! Everything that reads bytes of strangers: it never panics, and what it makes of them keeps its promises.
+
+use mirror_on_miss::config::{Bucket, Config, Exposed, Origin};
+use mirror_on_miss::http::{ContentRange, Headers, Response, is_field_value};
+use mirror_on_miss::key::{Key, MAX_KEY_BYTES};
+use mirror_on_miss::origin::{self, Answer, Span};
+use mirror_on_miss::s3;
+use mirror_on_miss::slots::Message;
+use mirror_on_miss::target::Target;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
+
+/// The smallest configuration, for readers that need something of it.
+const CONFIG: &str = r#"{"bucket": {"cluster": "signer", "authority": "s3.test", "path_prefix": "/b"},
+                         "origin": {"cluster": "origin", "authority": "files.test", "path_prefix": "/v1"}}"#;
+
+/// Bytes that the origin is asked for.
+const ASKED: u64 = 16;
+
+/// A number for what came of an input.
+pub fn trace(what: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// JSON.
+pub fn config(input: &[u8]) -> u64 {
+    let parsed = Config::parse(input, &|name| Some(format!("secret of {name}")));
+    match &parsed {
+        Ok(config) => {
+            assert!(!config.rules.is_empty());
+            assert!(config.limits.part_size > 0 && config.limits.fills > 0 && config.limits.memory > 0);
+            for mirror in config.rules.iter().filter_map(|rule| rule.mirror.as_ref()) {
+                assert!(!mirror.origins.is_empty());
+                let headers = mirror.origins.iter().flat_map(|origin| &origin.headers);
+                assert!(headers.clone().all(|(_, value)| is_field_value(value)));
+            }
+        }
+        Err(problems) => {
+            assert!(!problems.is_empty());
+            for problem in problems {
+                assert!(problem.path.starts_with('$'), "{problem}");
+                assert!(!problem.to_string().contains("secret of "), "a secret in {problem}");
+            }
+        }
+    }
+    match parsed {
+        Ok(config) => trace(format!("{config:?}").len()),
+        Err(problems) => trace(problems.into_iter().map(|problem| problem.path).collect::<Vec<_>>()),
+    }
+}
+
+/// The header's value.
+pub fn content_range(input: &[u8]) -> u64 {
+    let Some(range) = std::str::from_utf8(input).ok().and_then(ContentRange::parse) else {
+        return trace(input.iter().map(u8::is_ascii_digit).collect::<Vec<_>>());
+    };
+    assert!(range.first <= range.last && range.last < range.total && range.length() <= range.total);
+    let written = format!("bytes {}-{}/{}", range.first, range.last, range.total);
+    assert_eq!(ContentRange::parse(&written), Some(range));
+    trace((range.first.leading_zeros(), range.last.leading_zeros(), range.total.leading_zeros()))
+}
+
+/// A bucket's document.
+pub fn error_document(input: &[u8]) -> u64 {
+    let code = s3::error_code(input);
+    if let Some(code) = code {
+        assert!(!code.is_empty() && code.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{code}");
+    }
+    trace(code.map(str::len))
+}
+
+/// A path without its first slash. A key has one encoding, which is visible ASCII and leads to the same key.
+pub fn key(input: &[u8]) -> u64 {
+    let key = match Key::from_path(input) {
+        Ok(key) => key,
+        Err(not) => return trace(format!("{not:?}")),
+    };
+    assert!((1..=MAX_KEY_BYTES).contains(&key.as_str().len()));
+    assert!(key.as_str().split(['/', '\\']).all(|segment| !matches!(segment, "." | "..")), "{key:?}");
+    let encoded = key.encoded().to_string();
+    assert!(encoded.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'\\')), "{encoded}");
+    assert_eq!(Key::from_path(encoded.as_bytes()), Ok(key.clone()));
+    assert_eq!(s3::error_code(&s3::no_such_key(&key)), Some("NoSuchKey"));
+    trace((key.as_str().len() / 32, encoded.matches('%').count(), encoded.matches('/').count()))
+}
+
+/// What another worker says.
+pub fn message(input: &[u8]) -> u64 {
+    let message = Message::decode(input);
+    if let Some(message) = &message {
+        assert_eq!(Message::decode(&message.encode()).as_ref(), Some(message));
+    }
+    trace(message.map(|message| match message {
+        Message::Ask { reply_to, .. } => format!("{}", reply_to.leading_zeros()),
+        Message::Told { outcome, .. } => format!("{outcome:?}"),
+    }))
+}
+
+/// A response's head and body, as they are on the wire.
+pub fn origin_answer(input: &[u8]) -> u64 {
+    let (origin, key) = (origin(), Key::from_path(b"a.jpg").unwrap());
+    [Span::First { length: ASKED }, Span::Whole].into_iter().fold(0, |all, span| {
+        let answer = origin::read(response(input), &origin, &key, span);
+        if let Answer::First(first) = &answer {
+            let (came, total) = (u64::try_from(first.object.body.len()).unwrap(), first.version.total);
+            let expected = if came == total { total } else { ASKED };
+            assert_eq!(came, expected, "all of it, or the part that was asked for");
+            assert!(came <= total);
+            let metadata = &first.object.metadata;
+            assert!(metadata.stored().chain(metadata.served()).all(|(_, value)| is_field_value(value)), "{metadata:?}");
+        }
+        let shown = match answer {
+            Answer::First(first) => {
+                format!("{:?}", first.object.metadata.stored().map(|(name, _)| name).collect::<Vec<_>>())
+            }
+            other => format!("{other:?}"),
+        };
+        trace((all, shown))
+    })
+}
+
+/// Likewise, and what an upload's id does to later requests.
+pub fn store_answer(input: &[u8]) -> u64 {
+    let (bucket, key, response) = (bucket(), Key::from_path(b"a.jpg").unwrap(), response(input));
+    let created = s3::read_create_upload(&response);
+    if let Ok(upload) = &created {
+        let etags = [s3::read_upload_part(&response).unwrap_or_default()];
+        let requests = [
+            s3::abort_upload(&bucket, &key, upload),
+            s3::upload_part(&bucket, &key, upload, 1, Rc::default()),
+            s3::complete_upload(&bucket, &key, upload, &etags, 1),
+        ];
+        for request in requests {
+            assert!(request.path.bytes().all(|byte| byte.is_ascii_graphic()), "{}", request.path);
+            assert!(request.path.starts_with("/b/a.jpg?") && request.path.matches('?').count() == 1);
+        }
+    }
+    let (put, head) = (s3::read_put(&response), s3::read_head(&response));
+    let (complete, gone) = (s3::read_complete_upload(&response), s3::read_abort_upload(&response));
+    trace(format!("{} {put:?} {head:?} {complete:?} {gone}", created.is_ok()))
+}
+
+/// `METHOD TARGET`. What a client is sent to is a path of this host that leads to the same object.
+pub fn target(input: &[u8]) -> u64 {
+    let at = input.iter().position(|byte| *byte == b' ').unwrap_or(input.len());
+    let (method, path) = input.split_at(at);
+    let path = path.get(1..).unwrap_or_default();
+    let exposed = [bucket(), Bucket { exposed: Exposed::Path, ..bucket() }];
+    exposed.into_iter().fold(0, |all, bucket| {
+        let Some(target) = Target::parse(method, path, &bucket) else { return trace((all, 0)) };
+        let canonical = target.path_and_query();
+        assert!(canonical.bytes().all(|byte| byte.is_ascii_graphic()), "{canonical}");
+        assert_eq!(Target::parse(method, canonical.as_bytes(), &bucket).as_ref(), Some(&target), "{canonical}");
+        // Behind a dot segment a path is a path, even one that would name a host.
+        let dot = if canonical.starts_with("//") { "/." } else { "" };
+        assert_eq!(target.location(None), format!("{dot}{canonical}"));
+        assert!(canonical.starts_with('/') && !target.path().contains('\\'), "{canonical}");
+        trace((all, canonical.len() / 16, canonical.matches('%').count(), canonical.contains('?')))
+    })
+}
+
+fn parsed() -> Config {
+    Config::parse(CONFIG.as_bytes(), &|_| None).unwrap()
+}
+
+fn bucket() -> Bucket {
+    parsed().bucket
+}
+
+fn origin() -> Origin {
+    parsed().rules[0].mirror.as_ref().unwrap().origins[0].clone()
+}
+
+/// `STATUS\nname: value\n...\n\nbody`; a status that is no number is none.
+pub fn response(input: &[u8]) -> Response {
+    let end = input.windows(2).position(|two| two == b"\n\n").unwrap_or(input.len());
+    let (head, body) = input.split_at(end);
+    let mut lines = head.split(|byte| *byte == b'\n');
+    let status = lines.next().and_then(|line| std::str::from_utf8(line).ok()?.parse().ok()).unwrap_or(0);
+    let header = |line: &[u8]| {
+        let at = line.iter().position(|byte| *byte == b':')?;
+        let name = String::from_utf8_lossy(&line[..at]).to_lowercase();
+        Some((name, line[at + 1..].to_vec()))
+    };
+    let headers = Headers::new(lines.filter_map(header).collect());
+    Response { status, headers, body: body.get(2..).unwrap_or_default().to_vec() }
+}
