@@ -82,7 +82,7 @@ LASTING: dict[str, tuple[Arrange, int, str]] = {
     "range 503": (lambda fill: fill.part(3, Trouble.UNAVAILABLE), 502, "origin_unavailable"),
     "range reset": (lambda fill: fill.part(2, Trouble.RESET), 502, "origin_unavailable"),
     "another range": (lambda fill: fill.part(2, Trouble.OTHER_RANGE), 502, "origin_unavailable"),
-    # A call whose time is over in the middle of the body comes back like one that was reset.
+    # Envoy reports it as a reset; the filter knows that the time of the call was over.
     "range stalls": (lambda fill: fill.part(2, Trouble.STALL), 504, "origin_timeout"),
     "create 403": (lambda fill: fill.store("CreateMultipartUpload", 403, "AccessDenied"), 502, "not_stored"),
     "create 503": (lambda fill: fill.store("CreateMultipartUpload", 503, "SlowDown"), 502, "not_stored"),
