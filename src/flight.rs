@@ -105,6 +105,8 @@ pub struct Flights {
     queue: VecDeque<Key>,
     /// Streams that wait, in all flights.
     waiters: usize,
+    /// Clusters of origins that give whole objects where parts are asked for.
+    unranged: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -160,7 +162,16 @@ pub struct Want<'a> {
 impl Flights {
     /// No fills yet. `seed` differs between workers.
     pub fn new(config: Rc<Config>, slots: Slots, seed: u64) -> Self {
-        Self { config, slots, seed, next: 0, flights: BTreeMap::new(), queue: VecDeque::new(), waiters: 0 }
+        Self {
+            config,
+            slots,
+            seed,
+            next: 0,
+            flights: BTreeMap::new(),
+            queue: VecDeque::new(),
+            waiters: 0,
+            unranged: Vec::new(),
+        }
     }
 
     /// Has a stream wait for the fill of a key, which begins unless it is under way, or known to be of no use.
@@ -351,12 +362,13 @@ impl Flights {
         self.flights.values().filter(|flight| flight.began().is_some()).map(|flight| flight.fill.memory()).sum()
     }
 
-    /// Whether another fill may begin. One always may.
+    /// Whether the fill may begin that waits longest, or one of the default size if none waits. One always may.
     fn has_room(&self) -> bool {
         let limits = &self.config.limits;
         let running = self.running();
-        let fits = || self.memory().saturating_add(limits.part_size) <= limits.memory;
-        running == 0 || (running < limits.fills && fits())
+        let next = self.queue.front().and_then(|key| self.flights.get(key));
+        let needed = next.map(|flight| flight.fill.memory()).unwrap_or(limits.part_size);
+        running == 0 || (running < limits.fills && self.memory().saturating_add(needed) <= limits.memory)
     }
 
     fn is_full(&self) -> bool {
@@ -367,10 +379,14 @@ impl Flights {
         let id = self.next;
         self.next = id.wrapping_add(1);
         let seed = self.seed ^ id.rotate_left(32);
+        let mut fill = Fill::new(&self.config, want.key.clone(), want.mirror.clone(), want.check, seed);
+        if want.mirror.origins.iter().any(|origin| self.unranged.contains(&origin.cluster)) {
+            fill.expect_unranged();
+        }
         let flight = Flight {
             id,
             mark,
-            fill: Fill::new(&self.config, want.key.clone(), want.mirror.clone(), want.check, seed),
+            fill,
             stage: stage.0,
             lease: after(now, stage.1),
             stored: 0,
@@ -426,6 +442,8 @@ impl Flights {
                     let (key, stored) = (key.clone(), flight.stored);
                     effects.push(Effect::Progress(Progress { key, bytes, stored, total, tell }));
                 }
+                Action::Unranged(cluster) if self.unranged.contains(&cluster) => {}
+                Action::Unranged(cluster) => self.unranged.push(cluster),
                 Action::Warn(what) => effects.push(Effect::Warn { key: key.clone(), what }),
                 Action::Wait(wait) => flight.timer = Some(after(now, wait)),
             }

@@ -194,6 +194,13 @@ fn path(origin: &Origin, key: &Key) -> String {
     format!("{}/{}", origin.path_prefix, key.encoded())
 }
 
+impl Object {
+    /// Number of its bytes.
+    pub fn length(&self) -> u64 {
+        length(&self.body)
+    }
+}
+
 impl First {
     fn new(response: Response, origin: &Origin, key: &Key, total: u64) -> Self {
         let version = Version::of(&response.headers, total);

@@ -136,7 +136,7 @@ fn each_wrong_value_is_one_problem_at_its_own_path() {
         (with(&["location"], json!("/cdn")), "$.location"),
         (with(&["limits", "queue"], json!(-1)), "$.limits.queue"),
         (with(&["limits", "parts_in_flight"], json!(17)), "$.limits.parts_in_flight"),
-        (with(&["limits"], json!({"memory": "6MiB"})), "$.limits.memory"),
+        (with(&["limits"], json!({"memory": "5MiB"})), "$.limits.memory"),
         (with(&["limits", "max_object_size"], json!("49TiB")), "$.limits.max_object_size"),
     ] {
         let problems = parse(&config).unwrap_err();

@@ -20,7 +20,7 @@ mod transfer;
 
 pub use outcome::Outcome;
 
-use crate::config::{Bucket, Config, Limits, Mirror};
+use crate::config::{Bucket, Config, Limits, MAX_PART_SIZE, Mirror};
 use crate::http::{Request, Response};
 use crate::key::Key;
 use states::State;
@@ -76,6 +76,8 @@ pub enum Action {
     },
     /// Come back with [`Input::Deadline`] after this time. A fill waits for one time only.
     Wait(Duration),
+    /// The origin behind this cluster gave a whole object where a part was asked for; so it will the next time.
+    Unranged(String),
     /// Something that an operator must see.
     Warn(&'static str),
 }
@@ -117,6 +119,8 @@ struct Job {
     calls: u32,
     /// The object changed under the fill, which has begun again.
     restarted: bool,
+    /// Bytes that the origin's first answer may have.
+    expected: u64,
     /// Bytes that the fill may hold.
     budget: u64,
 }
@@ -126,9 +130,24 @@ impl Fill {
     /// from.
     pub fn new(config: &Config, key: Key, mirror: Rc<Mirror>, check: bool, seed: u64) -> Self {
         let (bucket, limits) = (config.bucket.clone(), config.limits.clone());
-        let job =
-            Job { bucket, key, limits, mirror, check, random: Random(seed), calls: 0, restarted: false, budget: 0 };
+        let job = Job {
+            bucket,
+            key,
+            limits,
+            mirror,
+            check,
+            random: Random(seed),
+            calls: 0,
+            restarted: false,
+            expected: config.limits.part_size,
+            budget: 0,
+        };
         Self { job, state: State::Idle }
+    }
+
+    /// Has a fill that has not begun expect whole objects from its origins.
+    pub fn expect_unranged(&mut self) {
+        self.job.expected = MAX_PART_SIZE;
     }
 
     /// Takes one input and says what is to be done now. `spare` is how many bytes the fill may hold beyond its

@@ -112,6 +112,7 @@ impl World {
                 }
                 Action::Done(end) => assert!(outcome.replace(end).is_none(), "one end only"),
                 Action::Progress { bytes, .. } => self.progress += bytes,
+                Action::Unranged(_) => {}
                 Action::Wait(_) => self.waits += 1,
                 Action::Warn(_) => self.warnings += 1,
             }

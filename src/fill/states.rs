@@ -25,7 +25,7 @@ use crate::plan::{Plan, plan};
 use crate::s3::{self, Existence as Exists, Put as PutAnswer};
 use std::time::Duration;
 
-/// Bound on one request to the store: 8 MiB at 4 Mbit/s.
+/// Bound on one request to the store: a default part at 2.5 Mbit/s.
 pub const STORE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often a request is sent at most.
 pub const ATTEMPTS: u32 = 3;
@@ -76,9 +76,9 @@ impl State {
     /// Bytes that are held, or will be when the calls come back.
     pub fn memory(&self, job: &Job) -> u64 {
         match self {
-            Self::Idle | Self::Existence(_) | Self::Beginning(_) | Self::OriginLength(_) => job.limits.part_size,
+            Self::Idle | Self::Existence(_) | Self::Beginning(_) | Self::OriginLength(_) => job.expected,
             Self::Creation(_) | Self::Later(Later::Create(_)) => job.limits.part_size,
-            Self::Put(put) | Self::Later(Later::Put(put)) => u64::try_from(put.object.body.len()).unwrap_or(u64::MAX),
+            Self::Put(put) | Self::Later(Later::Put(put)) => put.object.length(),
             Self::Transfer(transfer) => transfer.memory(),
             _ => 0,
         }
@@ -212,13 +212,17 @@ impl Beginning {
         match origin::read(response, &self.source.origin, &job.key, self.span) {
             Answer::First(first) => {
                 let version = first.version.clone();
-                match plan(first, &job.limits) {
+                let unranged = job.limits.part_size < first.object.length();
+                let unranged = unranged.then(|| Action::Unranged(self.source.origin.cluster.clone()));
+                let (state, mut actions) = match plan(first, &job.limits) {
                     Plan::Multipart(parts, object) => {
                         Creation::begin(job, Large::new(self.source, version, parts), object)
                     }
                     Plan::Single(object) => Put::begin(job, object),
                     Plan::TooLarge => done(Outcome::TooLarge),
-                }
+                };
+                actions.extend(unranged);
+                (state, actions)
             }
             Answer::Missing => done(Outcome::NotFound),
             Answer::Refused(status) => done(Outcome::OriginRefused { status }),
@@ -247,7 +251,8 @@ impl OriginLength {
 
     fn answered(self, job: &mut Job, response: Option<&Response>) -> Step {
         if response.is_some_and(origin::read_head_too_large) {
-            return done(Outcome::TooLarge);
+            let unranged = Action::Unranged(self.source.origin.cluster);
+            return (State::Finished, vec![unranged, Action::Done(Outcome::TooLarge)]);
         }
         self.source.next(job, Outcome::OriginUnavailable("reset or cut short"))
     }
@@ -293,7 +298,7 @@ impl Put {
                 done(Outcome::NotStored { object: Some(self.object), status })
             }
             PutAnswer::Stored => {
-                let bytes = u64::try_from(self.object.body.len()).unwrap_or(u64::MAX);
+                let bytes = self.object.length();
                 (State::Finished, vec![Action::Progress { bytes, total: bytes }, Action::Done(Outcome::Stored)])
             }
         }

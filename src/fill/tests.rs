@@ -35,7 +35,9 @@ impl World {
     fn input(&mut self, input: Input) {
         let (fill, actions) = self.fill.take().unwrap().handle(input, 0);
         self.fill = Some(fill);
-        self.pending.extend(actions.into_iter().filter(|action| !matches!(action, Action::Progress { .. })));
+        self.pending.extend(
+            actions.into_iter().filter(|action| !matches!(action, Action::Progress { .. } | Action::Unranged(_))),
+        );
         assert!(self.pending.len() <= 1, "one thing at a time: {:?}", self.pending);
     }
 

@@ -269,7 +269,7 @@ fn a_call_that_comes_back_twice_changes_nothing() {
 
 #[test]
 fn fills_that_would_hold_more_than_the_memory_wait_although_more_might_run() {
-    let mut world = World::with_memory(64, 1, "16MiB");
+    let mut world = World::with_memory(64, 1, "12MiB");
     for (stream, key) in [(1, "a"), (2, "b"), (3, "c"), (4, "d")] {
         world.join(stream, key);
     }
@@ -483,4 +483,24 @@ fn more_streams_than_may_wait_are_refused() {
     assert_eq!((world.ended(), world.answered()), (("not_found", 2), (vec![1, 4], "not_found")));
     world.assert_empty();
     assert_eq!(world.flights.waiters, 0);
+}
+
+#[test]
+fn an_origin_that_ignores_ranges_gets_room_for_whole_objects_from_the_second_one_on() {
+    let mut world = World::with_memory(64, 8, "64MiB");
+    world.join(1, "a");
+    let (get, _) = world.call();
+    let headers = Headers::new(vec![("content-length".into(), b"7340032".to_vec())]);
+    let response = Response { status: 200, headers, body: vec![0; 7_340_032] };
+    let effects = world.flights.finished(get, Some(response), world.now, &*world.board);
+    world.keep(effects);
+    let (put, _) = world.call();
+    world.finish(put, 200);
+    assert_eq!((world.ended(), world.answered()), (("stored", 1), (vec![1], "stored")));
+    for (stream, key) in [(2, "b"), (3, "c"), (4, "d")] {
+        world.join(stream, key);
+    }
+    world.call();
+    world.call();
+    assert!(world.effects.is_empty(), "two of 32 MiB are all that 64 MiB hold");
 }

@@ -37,7 +37,7 @@ WORKERS = 2
 PATIENCE = "85s"
 """The filter's `wait`, so that a client sees the end of a fill: as long as Envoy's idle timeout allows."""
 
-PART_SIZE = 8 * MIB
+PART_SIZE = 6 * MIB
 PARTS_IN_FLIGHT = 3
 MEMORY = 128 * MIB
 """Defaults of the plugin's `limits`."""

@@ -10,7 +10,7 @@ from .conftest import Start, Unique
 from .site import PUBLIC_URL, Site, error_code
 
 BODY = b"an object of the origin\n"
-PART_SIZE = 8 << 20
+PART_SIZE = 6 << 20
 
 # The origin does not have it, or does not give it.
 

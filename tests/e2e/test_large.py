@@ -23,7 +23,7 @@ from .site import PUBLIC_URL, Site, error_code
 
 MIB = 1 << 20
 GIB = 1 << 30
-PART_SIZE = 8 * MIB
+PART_SIZE = 6 * MIB
 """The default of `limits.part_size`."""
 
 ENVOY_LIMIT = 32 * MIB

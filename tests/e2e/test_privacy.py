@@ -114,7 +114,7 @@ def test_nothing_of_the_client_but_the_path_reaches_the_origin(site: Site, uniqu
     assert request.line == f"GET {path} HTTP/1.1"
     assert names_sent(request.headers) == SENT_TO_THE_ORIGIN
     assert (request.header("host"), request.header("accept-encoding")) == (site.origin.authority, "identity")
-    assert request.header("range") == "bytes=0-8388607"
+    assert request.header("range") == "bytes=0-6291455"
     assert request.body == b""
 
 

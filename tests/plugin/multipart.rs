@@ -8,9 +8,9 @@ use crate::host::{Call, Client, Envoy, Headers};
 use crate::scene::{LONG, PATH, answer, envoy_with, expect_call, is, miss, next_call, result};
 
 const MIB: usize = 1024 * 1024;
-const PART: usize = 8 * MIB;
+const PART: usize = 6 * MIB;
 /// Two parts and a half.
-const LENGTH: usize = 20 * MIB;
+const LENGTH: usize = 16 * MIB;
 
 const GET: &str = "GET origin /img/a.jpg";
 const CREATE: &str = "POST signer /assets/img/a.jpg?uploads=";
@@ -51,7 +51,7 @@ fn begun(envoy: &mut Envoy) -> Client {
 
 fn begin(envoy: &mut Envoy, etag: &str) {
     let first = expect_call(envoy, GET);
-    assert_eq!(first.header("range"), Some("bytes=0-8388607"));
+    assert_eq!(first.header("range"), Some("bytes=0-6291455"));
     give(envoy, first, &object(), etag);
     let create = expect_call(envoy, CREATE);
     envoy.respond(create, 200, &[], CREATED);
@@ -99,11 +99,11 @@ fn an_object_of_three_parts_is_stored_byte_by_byte() {
 
     // While the first part is stored, the other two are fetched, of the same version.
     let put = expect_call(&mut envoy, &put_part(1));
-    assert_eq!(put.header("content-length"), Some("8388608"));
+    assert_eq!(put.header("content-length"), Some("6291456"));
     assert!(put.body == object[..PART]);
     let gets = [expect_call(&mut envoy, GET), expect_call(&mut envoy, GET)];
     assert!(envoy.try_next_call().is_none());
-    for (get, range) in gets.iter().zip(["bytes=8388608-16777215", "bytes=16777216-20971519"]) {
+    for (get, range) in gets.iter().zip(["bytes=6291456-12582911", "bytes=12582912-16777215"]) {
         assert_eq!((get.header("range"), get.header("if-match")), (Some(range), Some("\"v1\"")));
         assert_eq!((get.authority(), get.header("accept-encoding")), ("files.test", Some("identity")));
     }
@@ -123,7 +123,7 @@ fn an_object_of_three_parts_is_stored_byte_by_byte() {
     let complete = expect_call(&mut envoy, &format!("POST signer {UPLOAD}"));
     assert_eq!(
         (complete.header("if-none-match"), complete.header("x-amz-mp-object-size")),
-        (Some("*"), Some("20971520"))
+        (Some("*"), Some("16777216"))
     );
     assert_eq!(
         String::from_utf8_lossy(&complete.body),
@@ -171,7 +171,7 @@ fn a_long_fill_is_told_of_every_ten_seconds() {
     envoy.advance(Duration::from_secs(10));
     let put = expect_call(&mut envoy, &put_part(2));
     envoy.respond(put, 200, &[("etag", "\"2\"")], "");
-    assert_eq!(told(&envoy), ["info: fill key=/img/a.jpg stored=16777216 of=20971520"]);
+    assert_eq!(told(&envoy), ["info: fill key=/img/a.jpg stored=12582912 of=16777216"]);
     envoy.advance(LONG);
 }
 
@@ -366,7 +366,7 @@ fn the_window_is_as_wide_as_parts_in_flight_and_memory_allow() {
     assert_eq!(under_way(json!({"parts_in_flight": 1})), 1);
     assert_eq!(under_way(json!({"parts_in_flight": 16})), 3, "there are no more");
     assert_eq!(under_way(json!({"memory": "16MiB"})), 2);
-    assert_eq!(under_way(json!({"memory": "8MiB"})), 1);
+    assert_eq!(under_way(json!({"memory": "6MiB"})), 1);
 }
 
 #[test]
@@ -381,6 +381,6 @@ fn a_store_that_never_answers_again_ends_every_fill_all_the_same() {
     assert_eq!(envoy.tick_period(), None);
     envoy.assert_idle();
     miss(envoy.get(PATH));
-    assert_eq!(next_call(&mut envoy).header("range"), Some("bytes=0-8388607"), "the key can be filled again");
+    assert_eq!(next_call(&mut envoy).header("range"), Some("bytes=0-6291455"), "the key can be filled again");
     envoy.advance(LONG);
 }
