@@ -7,7 +7,8 @@ from random import Random
 from typing import Callable
 
 from doubles import StrictBucket, replies
-from doubles.replies import Script, Then
+from doubles.replies import Reply, Script, Then
+from doubles.wire import Request
 
 MIB = 1 << 20
 PART_SIZE = 5 * MIB
@@ -57,7 +58,7 @@ class Thing:
 
     def scripts(self) -> list[Script]:
         content = b"" if self.content is None else self.content
-        return [ANSWERS[name](self.path, content) for name in self.origin]
+        return [_without_body_for_head(ANSWERS[name](self.path, content)) for name in self.origin]
 
     def arm(self, bucket: StrictBucket) -> None:
         for name in self.reads:
@@ -187,6 +188,17 @@ TROUBLE: dict[str, Answer] = {
     "a header of control bytes": lambda _, content: replies.with_header_bytes(b"X-A: \x00\x01", content),
     "a thousand headers": lambda _, content: replies.many_headers(1_000, content),
 }
+
+
+def _without_body_for_head(script: Script) -> Script:
+    """A body that does not belong there would be read as the next answer on that connection, to anybody."""
+
+    def reply(request: Request) -> Reply:
+        whole = script(request)
+        head, end, _ = whole.data.partition(b"\r\n\r\n")
+        return Reply(head + end) if request.method == "HEAD" and end else whole
+
+    return reply
 
 
 def _cut(content: bytes, then: Then) -> Script:
