@@ -23,7 +23,8 @@ pub struct Ticket {
     /// Which fill of that key, in the order in which they were asked for.
     fill: u64,
     call: CallId,
-    /// When the call has taken all the time that it may.
+    /// When the call has taken nearly all the time that it may. Envoy's timers count from when its event loop last
+    /// looked at the clock, and so may fire early on a busy machine.
     due: Instant,
 }
 
@@ -430,8 +431,12 @@ impl Flights {
         for action in actions {
             match action {
                 Action::Call(call) => {
-                    let ticket =
-                        Ticket { key: key.clone(), fill: flight.id, call: call.id, due: after(now, call.timeout) };
+                    let ticket = Ticket {
+                        key: key.clone(),
+                        fill: flight.id,
+                        call: call.id,
+                        due: after(now, nearly(call.timeout)),
+                    };
                     effects.push(Effect::Call { ticket, call });
                 }
                 Action::Done(outcome) => ended = Some(outcome),
@@ -493,6 +498,11 @@ impl Flight {
 const RENEW_AFTER: Duration = Duration::from_secs(5);
 
 const _: () = assert!(RENEW_AFTER.as_nanos() < LEASE.as_nanos());
+
+/// Nine tenths.
+fn nearly(time: Duration) -> Duration {
+    time.saturating_sub(time.checked_div(10).unwrap_or_default())
+}
 
 fn after(now: Instant, time: Duration) -> Instant {
     now.checked_add(time).unwrap_or(now)

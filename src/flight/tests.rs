@@ -240,7 +240,7 @@ fn a_fill_that_nobody_waits_for_any_more_never_begins() {
 
 #[test]
 fn an_answer_that_is_cut_when_its_time_is_over_timed_out() {
-    for (waited, outcome) in [(19, "HEAD"), (20, "origin_timeout")] {
+    for (waited, outcome) in [(17, "HEAD"), (18, "origin_timeout")] {
         let mut world = World::new(4, 4);
         world.join(1, "a");
         let (get, _) = world.call();
