@@ -116,15 +116,17 @@ pub fn complete_upload(bucket: &Bucket, key: &Key, upload: &UploadId, etags: &[S
     Request { method: Method::Post, path, headers, body: Rc::new(document.into_bytes()) }
 }
 
-/// Reads the answer to [`complete_upload`]. A 200 may carry an error: AWS sends its status before it is done
+/// Reads the answer to [`complete_upload`]. A 200 says nothing without the result: AWS sends its status before it is done
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>).
 pub fn read_complete_upload(response: &Response) -> Complete {
+    const RESULT: &str = "<CompleteMultipartUploadResult";
     let code = error_code(&response.body);
+    let done = std::str::from_utf8(&response.body).is_ok_and(|document| document.contains(RESULT));
     match (response.status, code) {
-        (200..=299, None) => Complete::Stored,
+        (200..=299, None) if done => Complete::Stored,
         (304 | 412, _) | (200..=299, Some("PreconditionFailed")) => Complete::Exists,
         (404, _) | (200..=299, Some("NoSuchUpload")) => Complete::NoSuchUpload,
-        (200..=299, Some(_)) => Complete::Retry(response.status),
+        (200..=299, _) => Complete::Retry(response.status),
         (status, _) if is_passing(status) => Complete::Retry(status),
         (status, _) => Complete::Rejected(status),
     }
@@ -321,7 +323,8 @@ mod tests {
         let error = |code| format!("\n\n<?xml version=\"1.0\"?><Error><Code>{code}</Code></Error>");
         for (status, body, expected) in [
             (200, "<CompleteMultipartUploadResult/>".to_owned(), Complete::Stored),
-            (200, String::new(), Complete::Stored),
+            (200, String::new(), Complete::Retry(200)),
+            (200, "<html>".to_owned(), Complete::Retry(200)),
             (200, error("InternalError"), Complete::Retry(200)),
             (200, error("PreconditionFailed"), Complete::Exists),
             (412, error("PreconditionFailed"), Complete::Exists),

@@ -41,8 +41,6 @@ pub struct Root {
     shared: Option<Rc<Shared>>,
     /// Streams to be answered, and how; by no more than [`ANSWERS_AT_ONCE`] in one callback.
     answers: VecDeque<Answer>,
-    /// Envoy wants this root to end, and waits until its fills have.
-    draining: bool,
     /// The calls that are under way, by Envoy's tokens: as many as fills run.
     calls: Vec<(u32, Ticket)>,
 }
@@ -50,7 +48,7 @@ pub struct Root {
 impl Root {
     /// A root context that is not configured yet.
     pub fn new(id: u32) -> Self {
-        Self { id, shared: None, answers: VecDeque::new(), draining: false, calls: Vec::new() }
+        Self { id, shared: None, answers: VecDeque::new(), calls: Vec::new() }
     }
 
     /// Judges every stream whose error document can be read, then does what is due, and asks to be called again.
@@ -84,17 +82,8 @@ impl Root {
         if !self.answers.is_empty() {
             host::wake_up(shared.wake_up);
         }
-        if self.draining && self.is_idle(shared) {
-            self.draining = false;
-            // Envoy knows of a root that it waits for; to any other it would answer with a status that panics.
-            let _ = hostcalls::done();
-        }
         let next = shared.worker.borrow().next_deadline();
         host::tick_after(next.map(|next| next.saturating_duration_since(Instant::now())));
-    }
-
-    fn is_idle(&self, shared: &Shared) -> bool {
-        self.answers.is_empty() && shared.worker.borrow().fills() == 0
     }
 
     /// What a stream was denied with.
@@ -190,13 +179,6 @@ fn reply_directly(made: &Made) {
 }
 
 impl Context for Root {
-    /// The configuration was replaced, and the last stream of the old one is gone. Its fills are not.
-    fn on_done(&mut self) -> bool {
-        let idle = self.shared.as_ref().is_none_or(|shared| self.is_idle(shared));
-        self.draining = !idle;
-        idle
-    }
-
     fn on_http_call_response(&mut self, token_id: u32, num_headers: usize, body_size: usize, _num_trailers: usize) {
         let Some(shared) = self.shared.clone() else { return };
         let Some(at) = self.calls.iter().position(|(token, _)| *token == token_id) else { return };

@@ -151,7 +151,7 @@ fn clients_wait_as_long_as_for_any_object_and_the_fill_goes_on_without_them() {
     miss(late);
     transfer(&mut envoy);
     let complete = expect_call(&mut envoy, &format!("POST signer {UPLOAD}"));
-    envoy.respond(complete, 200, &[], "");
+    envoy.respond(complete, 200, &[], "<CompleteMultipartUploadResult/>");
     assert_eq!(result(late), is(302, "stored"));
     envoy.assert_idle();
 }
@@ -187,7 +187,7 @@ fn a_part_that_fails_for_a_moment_is_repeated() {
     }
     transfer(&mut envoy);
     let complete = expect_call(&mut envoy, &format!("POST signer {UPLOAD}"));
-    envoy.respond(complete, 200, &[], "");
+    envoy.respond(complete, 200, &[], "<CompleteMultipartUploadResult/>");
     assert_eq!(result(client), is(302, "stored"));
     envoy.assert_idle();
 }
@@ -303,7 +303,7 @@ fn an_object_that_changes_is_begun_again_once() {
             envoy.respond(put, 200, &[("etag", "\"e\"")], "");
         }
         let complete = expect_call(&mut envoy, &format!("POST signer {UPLOAD}"));
-        envoy.respond(complete, 200, &[], "");
+        envoy.respond(complete, 200, &[], "<CompleteMultipartUploadResult/>");
         assert_eq!(result(client), is(302, "stored"));
         envoy.assert_idle();
     }
