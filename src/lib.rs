@@ -14,8 +14,8 @@
 //! numbers are arguments, and what it wants done it returns. [`plugin`] is the only module that knows proxy-wasm.
 //!
 //! A request's way: [`target`] (is it for an object?) → [`miss`] (was it denied because the object is missing?) →
-//! [`worker`] (holds the stream) → [`flight`] (one fill per key, and per Envoy by way of [`slots`]) → [`fill`] (what is asked of [`origin`] and [`s3`],
-//! planned by [`plan`]) → [`reply`] (what the client gets).
+//! [`worker`] (holds the stream) → [`flight`] (one fill per key, in one worker of all by way of [`slots`]) → [`fill`]
+//! (what is asked of [`origin`] and [`s3`], planned by [`plan`]) → [`reply`] (what the client gets).
 
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
