@@ -4,7 +4,7 @@
 //! that holds a key's lease fills it; another one's streams follow, and are answered when it tells how that ended.
 
 use crate::config::{Config, Mirror};
-use crate::fill::{Action, Call, CallId, Fill, Input, Outcome};
+use crate::fill::{Action, Call, CallId, Fill, Input, Outcome, Shortage};
 use crate::http::Response;
 use crate::key::Key;
 use crate::slots::{Board, Claim, LEASE, Mark, Message, Slots};
@@ -180,7 +180,7 @@ impl Flights {
         let answer =
             |outcome| vec![Effect::Answer { streams: vec![want.stream], mirror: want.mirror.clone(), outcome }];
         if self.waiters >= self.config.limits.waiters {
-            return answer(Outcome::Busy);
+            return answer(Outcome::Busy(Shortage::Waiters));
         }
         let deadline = now.checked_add(self.config.wait).unwrap_or(now);
         let waiter = Waiter { stream: want.stream, deadline };
@@ -196,8 +196,8 @@ impl Flights {
                 (Stage::Following, lasts)
             }
             Claim::Lead if self.is_full() => {
-                self.slots.settle(board, mark, &Outcome::Busy);
-                return answer(Outcome::Busy);
+                self.slots.release(board, mark);
+                return answer(Outcome::Busy(self.shortage()));
             }
             Claim::Lead => (Stage::Queued, RENEW_AFTER),
             Claim::Loop => return answer(Outcome::Loop),
@@ -330,7 +330,10 @@ impl Flights {
                 }
                 return;
             }
-            Claim::Lead if self.is_full() => Outcome::Busy,
+            Claim::Lead if self.is_full() => {
+                self.slots.release(board, mark);
+                Outcome::Busy(self.shortage())
+            }
             Claim::Lead => {
                 if let Some(flight) = self.flights.get_mut(key) {
                     flight.stage = Stage::Queued;
@@ -370,6 +373,11 @@ impl Flights {
         let next = self.queue.front().and_then(|key| self.flights.get(key));
         let needed = next.map(|flight| flight.fill.memory()).unwrap_or(limits.part_size);
         running == 0 || (running < limits.fills && self.memory().saturating_add(needed) <= limits.memory)
+    }
+
+    /// Why there is no room.
+    fn shortage(&self) -> Shortage {
+        if self.running() >= self.config.limits.fills { Shortage::Fills } else { Shortage::Memory }
     }
 
     fn is_full(&self) -> bool {
@@ -414,7 +422,7 @@ impl Flights {
                     self.advance(&key, Input::Start, now, board, effects);
                 }
                 Some(flight) => {
-                    self.slots.settle(board, flight.mark, &Outcome::Busy);
+                    self.slots.release(board, flight.mark);
                     self.flights.remove(&key);
                 }
                 None => {}

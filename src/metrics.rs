@@ -9,6 +9,11 @@ pub fn requests(outcome: &str) -> String {
     format!("mirror_on_miss_requests_total.outcome.{outcome}")
 }
 
+/// Requests that were refused because a limit was reached, by the limit's name.
+pub fn refusals(limit: &str) -> String {
+    format!("mirror_on_miss_refusals_total.limit.{limit}")
+}
+
 /// Bytes of objects that are in the store, of whole ones and of parts.
 pub const STORED_BYTES: &str = "mirror_on_miss_stored_bytes_total";
 

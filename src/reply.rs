@@ -87,7 +87,7 @@ pub fn reply(outcome: &Outcome, asked: Asked<'_>, mirror: &Mirror, location_base
             Some(location) => redirect(outcome, target, location),
             None => error(503, "ServiceUnavailable", "The object is still being stored.", Some(RETRY_AFTER_FAILURE)),
         },
-        Outcome::Busy => error(503, "SlowDown", "Please reduce your request rate.", Some(RETRY_AFTER_BUSY)),
+        Outcome::Busy(_) => error(503, "SlowDown", "Please reduce your request rate.", Some(RETRY_AFTER_BUSY)),
     }
 }
 

@@ -129,17 +129,22 @@ impl Slots {
     /// Says how a fill ended, as far as that helps those who come later. A lost race is somebody else's newer fact.
     pub fn settle(&self, board: &dyn Board, mark: Mark, outcome: &Outcome) {
         let now = board.nanos();
-        let Some(place) = Place::of(board, mark, now) else { return };
-        let fact = match outcome {
-            Outcome::NotFound => Some((Fact::Missing, self.negative_ttl)),
-            Outcome::Stored | Outcome::Exists => Some((Fact::Stored { at: now }, self.loop_window)),
-            _ => None,
+        let (fact, lasts) = match outcome {
+            Outcome::NotFound => (Fact::Missing, self.negative_ttl),
+            Outcome::Stored | Outcome::Exists => (Fact::Stored { at: now }, self.loop_window),
+            _ => return self.release(board, mark),
         };
+        let Some(place) = Place::of(board, mark, now) else { return };
         let others = matches!(place.known, Some((Fact::Lease { .. }, _))) && !self.owns(&place);
-        match fact {
-            Some((fact, lasts)) if !others => drop(place.write(board, &encode(mark, fact, lasts, now))),
-            None if self.owns(&place) => drop(place.write(board, &[])),
-            Some(_) | None => {}
+        if !others {
+            place.write(board, &encode(mark, fact, lasts, now));
+        }
+    }
+
+    /// Gives up a lease that nothing came of.
+    pub fn release(&self, board: &dyn Board, mark: Mark) {
+        if let Some(place) = Place::of(board, mark, board.nanos()).filter(|place| self.owns(place)) {
+            place.write(board, &[]);
         }
     }
 
@@ -293,7 +298,7 @@ fn told(outcome: &Outcome) -> (u32, u16) {
         Outcome::NotStored { object: None, status } => (10, *status),
         Outcome::NotStored { object: Some(_), .. }
         | Outcome::Broken(_)
-        | Outcome::Busy
+        | Outcome::Busy(_)
         | Outcome::Filling
         | Outcome::Loop => (0, 0),
     }

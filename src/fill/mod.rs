@@ -18,7 +18,7 @@ mod outcome;
 mod states;
 mod transfer;
 
-pub use outcome::Outcome;
+pub use outcome::{Outcome, Shortage};
 
 use crate::config::{Bucket, Config, Limits, MAX_PART_SIZE, Mirror};
 use crate::http::{Request, Response};

@@ -10,7 +10,7 @@ pub enum Outcome {
     /// The bucket could not be asked whether it has the object.
     BucketUnavailable,
     /// Too many fills run and wait already.
-    Busy,
+    Busy(Shortage),
     /// Somebody else stored the object first.
     Exists,
     /// The client waited for as long as it may; the fill goes on.
@@ -43,13 +43,35 @@ pub enum Outcome {
     TooLarge,
 }
 
+/// What there is no more of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// As many fills run and wait as may.
+    Fills,
+    /// The fills that run hold as many bytes as they may, and as many wait as may.
+    Memory,
+    /// As many streams wait as may.
+    Waiters,
+}
+
+impl Shortage {
+    /// The limit's name in the configuration, and in metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Fills => "fills",
+            Self::Memory => "memory",
+            Self::Waiters => "waiters",
+        }
+    }
+}
+
 impl Outcome {
     /// The outcome's name: in `x-mirror-on-miss`, in metrics and in log lines.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Broken(_) => "broken",
             Self::BucketUnavailable => "bucket_unavailable",
-            Self::Busy => "busy",
+            Self::Busy(_) => "busy",
             Self::Exists => "exists",
             Self::Filling => "filling",
             Self::Forbidden => "forbidden",
@@ -68,6 +90,7 @@ impl Outcome {
     pub fn detail(&self) -> String {
         match self {
             Self::Broken(why) | Self::OriginUnavailable(why) => (*why).to_owned(),
+            Self::Busy(shortage) => shortage.label().to_owned(),
             Self::NotStored { status, .. } => format!("the store answered {status}"),
             Self::OriginRefused { status } => format!("the origin answered {status}"),
             _ => String::new(),

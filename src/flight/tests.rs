@@ -102,7 +102,10 @@ impl World {
 
     fn answered(&mut self) -> (Vec<u32>, &'static str) {
         match self.effects.pop_front() {
-            Some(Effect::Answer { streams, outcome, .. }) => (streams.iter().map(|s| s.0).collect(), outcome.label()),
+            Some(Effect::Answer { streams, outcome, .. }) => {
+                let why = if let Outcome::Busy(shortage) = outcome { shortage.label() } else { outcome.label() };
+                (streams.iter().map(|s| s.0).collect(), why)
+            }
             other => panic!("expected an answer, got {other:?}"),
         }
     }
@@ -207,7 +210,7 @@ fn fills_beyond_the_limit_wait_in_order_and_beyond_the_queue_are_refused() {
         world.join(stream, key);
     }
     let (a, _) = world.call();
-    assert_eq!(world.answered(), (vec![4], "busy"));
+    assert_eq!(world.answered(), (vec![4], "fills"));
     assert!(world.effects.is_empty(), "b waits for a, with two streams");
     world.finish(a, 404);
     assert_eq!((world.ended(), world.answered()), (("not_found", 1), (vec![1], "not_found")));
@@ -274,7 +277,7 @@ fn fills_that_would_hold_more_than_the_memory_wait_although_more_might_run() {
         world.join(stream, key);
     }
     let ((a, _), (b, _)) = (world.call(), world.call());
-    assert_eq!(world.answered(), (vec![4], "busy"));
+    assert_eq!(world.answered(), (vec![4], "memory"));
     assert!(world.effects.is_empty(), "c waits for the memory that a and b may need");
     world.finish(a, 200);
     let (put, request) = world.call();
@@ -439,7 +442,7 @@ fn a_miss_that_finds_no_room_leaves_the_key_to_others() {
     one.join(2, "b");
     one.join(3, "c");
     one.call();
-    assert_eq!(one.answered(), (vec![3], "busy"));
+    assert_eq!(one.answered(), (vec![3], "fills"));
     two.join(7, "c");
     assert_eq!(two.call().1, "GET /c");
 }
@@ -476,7 +479,7 @@ fn more_streams_than_may_wait_are_refused() {
         world.join(stream, "a");
     }
     let (get, _) = world.call();
-    assert_eq!(world.answered(), (vec![3], "busy"));
+    assert_eq!(world.answered(), (vec![3], "waiters"));
     world.leave(2, "a");
     world.join(4, "a");
     world.finish(get, 404);

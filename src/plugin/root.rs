@@ -70,6 +70,9 @@ impl Root {
         for answer in self.answers.drain(..ANSWERS_AT_ONCE.min(self.answers.len())) {
             match answer {
                 Answer::Filled { stream, mirror, outcome } => {
+                    if let Outcome::Busy(shortage) = *outcome {
+                        host::count(&metrics::refusals(shortage.label()), 1);
+                    }
                     let delivery = shared.worker.borrow_mut().deliver(stream, &mirror, &outcome);
                     deliver(self.id, stream, delivery, outcome.label());
                 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::{Bucket, Config, Exposed};
+use crate::fill::Shortage;
 use crate::http::{Headers, Response};
 use crate::origin::{First, Span, read};
 
@@ -60,7 +61,7 @@ fn every_outcome() -> Vec<Outcome> {
     vec![
         Outcome::Broken("x"),
         Outcome::BucketUnavailable,
-        Outcome::Busy,
+        Outcome::Busy(Shortage::Fills),
         Outcome::Exists,
         Outcome::Filling,
         Outcome::Forbidden,
@@ -114,7 +115,7 @@ fn failures_of_the_origin_say_whether_to_come_back() {
         (Outcome::OriginUnavailable("x"), 502, "OriginUnavailable", true),
         (Outcome::OriginTimeout, 504, "OriginTimeout", true),
         (Outcome::Filling, 503, "ServiceUnavailable", true),
-        (Outcome::Busy, 503, "SlowDown", true),
+        (Outcome::Busy(Shortage::Fills), 503, "SlowDown", true),
         (Outcome::TooLarge, 502, "EntityTooLarge", false),
         (Outcome::NotStored { object: None, status: 503 }, 502, "ServiceUnavailable", true),
     ] {

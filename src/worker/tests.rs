@@ -1,4 +1,5 @@
 use super::*;
+use crate::fill::Shortage;
 use crate::http::{Headers, Method};
 use crate::slots::tests::FakeBoard;
 
@@ -98,7 +99,7 @@ fn a_document_that_does_not_come_in_time_is_not_waited_for() {
     world.now += READ_TIMEOUT;
     assert_eq!(world.readable(), [(1, false)]);
     assert_eq!(world.judge(1, None), ["GET origin /a"]);
-    let Delivery::InPlace(made, None) = world.deliver(1, &Outcome::Busy) else { panic!("in place") };
+    let Delivery::InPlace(made, None) = world.deliver(1, &Outcome::Busy(Shortage::Fills)) else { panic!("in place") };
     assert_eq!(world.body(1, 10, false), BodyStep::Replace(made.body.unwrap()), "the late body is replaced");
     assert_eq!(world.body(1, 10, true), BodyStep::Replace(Body::default()), "and the rest of it emptied");
 }
@@ -145,7 +146,7 @@ fn an_oversize_document_is_dropped_while_it_comes_and_replaced_in_the_end() {
 
 #[test]
 fn an_answer_is_delivered_where_the_buckets_own_stands() {
-    let not_stored = Outcome::Busy;
+    let not_stored = Outcome::Busy(Shortage::Fills);
     for (pieces, expected) in
         [(&[][..], "later"), (&[(10, false)][..], "as a reply of its own"), (&[(10, false), (10, true)][..], "now")]
     {
@@ -171,12 +172,12 @@ fn an_answer_is_delivered_where_the_buckets_own_stands() {
 fn where_the_bucket_sent_no_body_an_answer_with_one_is_a_reply_of_its_own() {
     let mut world = World::new();
     world.hold(1, "/a", Denial::NotFound, true);
-    assert!(matches!(world.deliver(1, &Outcome::Busy), Delivery::Direct(_)));
+    assert!(matches!(world.deliver(1, &Outcome::Busy(Shortage::Fills)), Delivery::Direct(_)));
     world.hold(2, "/a", Denial::NotFound, true);
     assert!(matches!(world.deliver(2, &Outcome::Stored), Delivery::InPlace(_, None)));
     world.hold(3, "/a", Denial::NotFound, false);
     assert!(world.worker.trailers(StreamId(3)), "trailers without a body are held");
-    assert!(matches!(world.deliver(3, &Outcome::Busy), Delivery::Direct(_)));
+    assert!(matches!(world.deliver(3, &Outcome::Busy(Shortage::Fills)), Delivery::Direct(_)));
 }
 
 #[test]

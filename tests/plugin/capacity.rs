@@ -43,6 +43,23 @@ fn fills_beyond_the_limit_wait_in_the_order_in_which_they_came() {
 }
 
 #[test]
+fn refusals_are_counted_by_the_limit_that_was_reached() {
+    for (limits, reached) in [
+        (json!({"fills": 1, "queue": 0}), "fills"),
+        (json!({"part_size": "6MiB", "memory": "6MiB", "queue": 0}), "memory"),
+        (json!({"waiters": 1}), "waiters"),
+    ] {
+        let mut envoy = envoy_with(json!({"limits": limits}));
+        missing(&mut envoy, "/1");
+        assert_eq!(result(missing(&mut envoy, "/2")), is(503, "busy"));
+        for limit in ["fills", "memory", "waiters"] {
+            let counted = envoy.metric(&format!("mirror_on_miss_refusals_total.limit.{limit}"));
+            assert_eq!(counted, u64::from(limit == reached), "{limit} where {reached} is reached");
+        }
+    }
+}
+
+#[test]
 fn there_is_room_again_after_busy() {
     let mut envoy = envoy_with(json!({"limits": {"fills": 1, "queue": 0}}));
     let first = missing(&mut envoy, "/1");
