@@ -3,10 +3,11 @@
 //! A client that goes away never stops a fill; a fill that nobody began and nobody waits for is forgotten. The worker
 //! that holds a key's lease fills it; another one's streams follow, and are answered when it tells how that ended.
 
-use crate::config::{Config, Mirror};
-use crate::fill::{Action, Call, CallId, Fill, Input, Outcome, Shortage};
+use crate::config::Config;
+use crate::fill::{Action, Call, CallId, Fill, Goal, Input, Order, Outcome, Shortage};
 use crate::http::Response;
 use crate::key::Key;
+use crate::rules::Mirror;
 use crate::slots::{Board, Claim, LEASE, Mark, Message, Slots};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -19,8 +20,8 @@ pub struct StreamId(pub u32);
 /// Names a call within a worker. What comes back is reported with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
-    key: Key,
-    /// Which fill of that key, in the order in which they were asked for.
+    goal: Goal,
+    /// Which fill of that goal, in the order in which they were asked for.
     fill: u64,
     call: CallId,
     /// When the call has taken nearly all the time that it may. Envoy's timers count from when its event loop last
@@ -101,9 +102,9 @@ pub struct Flights {
     /// Where each fill's random numbers start.
     seed: u64,
     next: u64,
-    flights: BTreeMap<Key, Flight>,
-    /// Keys whose fill has not begun, first come first.
-    queue: VecDeque<Key>,
+    flights: BTreeMap<Goal, Flight>,
+    /// Whose fill has not begun, first come first.
+    queue: VecDeque<Goal>,
     /// Streams that wait, in all flights.
     waiters: usize,
     /// Clusters of origins that give whole objects where parts are asked for.
@@ -123,6 +124,10 @@ struct Flight {
     told: Instant,
     /// When the fill wants [`Input::Deadline`].
     timer: Option<Instant>,
+    /// What those who come are answered with, while the fill goes on.
+    meanwhile: Option<Outcome>,
+    /// Filled although nobody waits for it.
+    background: bool,
     /// In the order of their deadlines, because all wait equally long.
     waiters: VecDeque<Waiter>,
     /// Queues of workers that want to be told how it ends.
@@ -152,12 +157,8 @@ pub struct Want<'a> {
     pub stream: StreamId,
     /// When its client asked, on the [`Board`]'s clock.
     pub asked: u64,
-    /// The object.
-    pub key: &'a Key,
-    /// How it is filled.
-    pub mirror: &'a Rc<Mirror>,
-    /// The miss was a 403. Counts for the stream that comes first.
-    pub check: bool,
+    /// What it wants. How, counts for the stream that comes first.
+    pub order: &'a Order,
 }
 
 impl Flights {
@@ -175,45 +176,56 @@ impl Flights {
         }
     }
 
-    /// Has a stream wait for the fill of a key, which begins unless it is under way, or known to be of no use.
+    /// Has a stream wait for the fill of what it wants, which begins unless it is under way, or known to be of no use.
+    /// Where the client is sent to the origin at once, only the fill begins.
     pub fn join(&mut self, want: Want<'_>, now: Instant, board: &dyn Board) -> Vec<Effect> {
-        let answer =
-            |outcome| vec![Effect::Answer { streams: vec![want.stream], mirror: want.mirror.clone(), outcome }];
-        if self.waiters >= self.config.limits.waiters {
+        let mirror = &want.order.mirror;
+        let answer = |outcome| vec![Effect::Answer { streams: vec![want.stream], mirror: mirror.clone(), outcome }];
+        let waits = !want.order.is_background();
+        if let Some(flight) = self.flights.get(&want.order.goal) {
+            let meanwhile = if waits { flight.meanwhile.clone() } else { Some(Outcome::Origin) };
+            if let Some(outcome) = meanwhile {
+                return answer(outcome);
+            }
+        }
+        if waits && self.waiters >= self.config.limits.waiters {
             return answer(Outcome::Busy(Shortage::Waiters));
         }
         let deadline = now.checked_add(self.config.wait).unwrap_or(now);
-        let waiter = Waiter { stream: want.stream, deadline };
-        if let Some(flight) = self.flights.get_mut(want.key) {
-            flight.waiters.push_back(waiter);
+        let waiter = waits.then_some(Waiter { stream: want.stream, deadline });
+        if let Some(flight) = self.flights.get_mut(&want.order.goal) {
+            flight.waiters.extend(waiter);
             self.waiters = self.waiters.saturating_add(1);
             return Vec::new();
         }
-        let mark = self.slots.mark(want.key);
+        let mark = self.slots.mark(&want.order.goal);
         let stage = match self.slots.claim(board, mark, want.asked) {
+            Claim::Follow { .. } if !waits => return answer(Outcome::Origin),
             Claim::Follow { owner, lasts } => {
                 board.post(owner, &self.ask(mark));
                 (Stage::Following, lasts)
             }
             Claim::Lead if self.is_full() => {
                 self.slots.release(board, mark);
-                return answer(Outcome::Busy(self.shortage()));
+                return answer(if waits { Outcome::Busy(self.shortage()) } else { Outcome::Origin });
             }
             Claim::Lead => (Stage::Queued, RENEW_AFTER),
             Claim::Loop => return answer(Outcome::Loop),
             Claim::Missing => return answer(Outcome::NotFound),
             Claim::Stored => return answer(Outcome::Stored),
         };
-        self.waiters = self.waiters.saturating_add(1);
-        self.insert(want, mark, stage, waiter, now);
-        let mut effects = Vec::new();
+        if waits {
+            self.waiters = self.waiters.saturating_add(1);
+        }
+        self.insert(want.order, mark, stage, waiter, now);
+        let mut effects = if waits { Vec::new() } else { answer(Outcome::Origin) };
         self.begin_queued(now, board, &mut effects);
         effects
     }
 
-    /// A stream that waited for a key is gone; nobody is to be answered.
-    pub fn leave(&mut self, stream: StreamId, key: &Key) {
-        if let Some(flight) = self.flights.get_mut(key) {
+    /// A stream that waited is gone; nobody is to be answered.
+    pub fn leave(&mut self, stream: StreamId, goal: &Goal) {
+        if let Some(flight) = self.flights.get_mut(goal) {
             let before = flight.waiters.len();
             flight.waiters.retain(|waiter| waiter.stream != stream);
             self.waiters = self.waiters.saturating_sub(before.saturating_sub(flight.waiters.len()));
@@ -229,15 +241,15 @@ impl Flights {
         board: &dyn Board,
     ) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let Ticket { key, fill, call, due } = ticket;
-        if self.flights.get(&key).is_some_and(|flight| flight.id == fill) {
+        let Ticket { goal, fill, call, due } = ticket;
+        if self.flights.get(&goal).is_some_and(|flight| flight.id == fill) {
             let input = match response {
                 Some(response) => Input::Response { call, response },
                 // Envoy answers 504 in the place of one who does not, but gives nothing where the answer had begun.
                 None if now >= due => Input::Response { call, response: Response::timed_out() },
                 None => Input::Failed { call },
             };
-            self.advance(&key, input, now, board, &mut effects);
+            self.advance(&goal, input, now, board, &mut effects);
             // The fill may have ended, or hold less than before.
             self.begin_queued(now, board, &mut effects);
         }
@@ -251,11 +263,11 @@ impl Flights {
             Message::Ask { mark, reply_to } => self.asked(mark, reply_to, board),
             Message::Told { mark, outcome } => {
                 let following = |flight: &Flight| flight.mark == mark && flight.stage == Stage::Following;
-                let key = self.flights.iter().find(|(_, flight)| following(flight)).map(|(key, _)| key.clone());
-                if let Some(key) = key {
+                let goal = self.flights.iter().find(|(_, flight)| following(flight)).map(|(goal, _)| goal.clone());
+                if let Some(goal) = goal {
                     match outcome {
-                        Some(outcome) => self.end(&key, outcome, now, board, &mut effects),
-                        None => self.claim_again(&key, now, board, &mut effects),
+                        Some(outcome) => self.end(&goal, outcome, now, board, &mut effects),
+                        None => self.claim_again(&goal, now, board, &mut effects),
                     }
                 }
             }
@@ -267,19 +279,19 @@ impl Flights {
     /// Does what is due at `now`. To be called when [`next_deadline`](Self::next_deadline) has come.
     pub fn tick(&mut self, now: Instant, board: &dyn Board) -> Vec<Effect> {
         let mut effects = Vec::new();
-        for key in self.keys(|flight| flight.timer.is_some_and(|timer| timer <= now)) {
-            if let Some(flight) = self.flights.get_mut(&key) {
+        for goal in self.goals(|flight| flight.timer.is_some_and(|timer| timer <= now)) {
+            if let Some(flight) = self.flights.get_mut(&goal) {
                 flight.timer = None;
             }
-            self.advance(&key, Input::Deadline, now, board, &mut effects);
+            self.advance(&goal, Input::Deadline, now, board, &mut effects);
         }
-        for key in self.keys(|flight| flight.lease <= now) {
-            match self.flights.get_mut(&key) {
+        for goal in self.goals(|flight| flight.lease <= now) {
+            match self.flights.get_mut(&goal) {
                 Some(flight) if flight.stage != Stage::Following => {
                     self.slots.renew(board, flight.mark);
                     flight.lease = after(now, RENEW_AFTER);
                 }
-                _ => self.claim_again(&key, now, board, &mut effects),
+                _ => self.claim_again(&goal, now, board, &mut effects),
             }
         }
         self.begin_queued(now, board, &mut effects);
@@ -301,8 +313,8 @@ impl Flights {
         self.flights.values().filter(|flight| flight.began().is_some()).count()
     }
 
-    fn keys(&self, chosen: impl Fn(&Flight) -> bool) -> Vec<Key> {
-        self.flights.iter().filter(|(_, flight)| chosen(flight)).map(|(key, _)| key.clone()).collect()
+    fn goals(&self, chosen: impl Fn(&Flight) -> bool) -> Vec<Goal> {
+        self.flights.iter().filter(|(_, flight)| chosen(flight)).map(|(goal, _)| goal.clone()).collect()
     }
 
     fn ask(&self, mark: Mark) -> Vec<u8> {
@@ -320,12 +332,12 @@ impl Flights {
     }
 
     /// The worker that was followed has no more to say, or lives no more. Who waits asked before whatever was stored.
-    fn claim_again(&mut self, key: &Key, now: Instant, board: &dyn Board, effects: &mut Vec<Effect>) {
-        let Some(mark) = self.flights.get(key).map(|flight| flight.mark) else { return };
+    fn claim_again(&mut self, goal: &Goal, now: Instant, board: &dyn Board, effects: &mut Vec<Effect>) {
+        let Some(mark) = self.flights.get(goal).map(|flight| flight.mark) else { return };
         let outcome = match self.slots.claim(board, mark, 0) {
             Claim::Follow { owner, lasts } => {
                 board.post(owner, &self.ask(mark));
-                if let Some(flight) = self.flights.get_mut(key) {
+                if let Some(flight) = self.flights.get_mut(goal) {
                     flight.lease = after(now, lasts);
                 }
                 return;
@@ -335,17 +347,17 @@ impl Flights {
                 Outcome::Busy(self.shortage())
             }
             Claim::Lead => {
-                if let Some(flight) = self.flights.get_mut(key) {
+                if let Some(flight) = self.flights.get_mut(goal) {
                     flight.stage = Stage::Queued;
                     flight.lease = after(now, RENEW_AFTER);
-                    self.queue.push_back(key.clone());
+                    self.queue.push_back(goal.clone());
                 }
                 return;
             }
             Claim::Missing => Outcome::NotFound,
             Claim::Loop | Claim::Stored => Outcome::Stored,
         };
-        self.end(key, outcome, now, board, effects);
+        self.end(goal, outcome, now, board, effects);
     }
 
     /// Answers who waited for as long as it may.
@@ -354,10 +366,7 @@ impl Flights {
             let due = flight.waiters.partition_point(|waiter| waiter.deadline <= now);
             let streams: Vec<StreamId> = flight.waiters.drain(..due).map(|waiter| waiter.stream).collect();
             self.waiters = self.waiters.saturating_sub(streams.len());
-            if !streams.is_empty() {
-                let mirror = flight.fill.mirror().clone();
-                effects.push(Effect::Answer { streams, mirror, outcome: Outcome::Filling });
-            }
+            answer(effects, streams, flight.fill.mirror(), Outcome::Filling);
         }
     }
 
@@ -370,7 +379,7 @@ impl Flights {
     fn has_room(&self) -> bool {
         let limits = &self.config.limits;
         let running = self.running();
-        let next = self.queue.front().and_then(|key| self.flights.get(key));
+        let next = self.queue.front().and_then(|goal| self.flights.get(goal));
         let needed = next.map(|flight| flight.fill.memory()).unwrap_or(limits.part_size);
         running == 0 || (running < limits.fills && self.memory().saturating_add(needed) <= limits.memory)
     }
@@ -384,13 +393,18 @@ impl Flights {
         !self.has_room() && self.queue.len() >= self.config.limits.queue
     }
 
-    fn insert(&mut self, want: Want<'_>, mark: Mark, stage: (Stage, Duration), first: Waiter, now: Instant) {
+    fn insert(&mut self, order: &Order, mark: Mark, stage: (Stage, Duration), first: Option<Waiter>, now: Instant) {
         let id = self.next;
         self.next = id.wrapping_add(1);
         let seed = self.seed ^ id.rotate_left(32);
-        let mut fill = Fill::new(&self.config, want.key.clone(), want.mirror.clone(), want.check, seed);
-        if want.mirror.origins.iter().any(|origin| self.unranged.contains(&origin.cluster)) {
+        let mut fill = Fill::new(&self.config, order.clone(), seed);
+        let mut origins = [&order.mirror].into_iter().chain(&order.then).flat_map(|mirror| &mirror.origins);
+        if origins.any(|origin| self.unranged.contains(&origin.cluster)) {
             fill.expect_unranged();
+        }
+        let goal = order.goal.clone();
+        if stage.0 == Stage::Queued {
+            self.queue.push_back(goal.clone());
         }
         let flight = Flight {
             id,
@@ -401,38 +415,37 @@ impl Flights {
             stored: 0,
             told: now,
             timer: None,
-            waiters: VecDeque::from([first]),
+            meanwhile: None,
+            background: first.is_none(),
+            waiters: first.into_iter().collect(),
             followers: Vec::new(),
         };
-        if flight.stage == Stage::Queued {
-            self.queue.push_back(want.key.clone());
-        }
-        self.flights.insert(want.key.clone(), flight);
+        self.flights.insert(goal, flight);
     }
 
     /// Begins as many fills as may run. A fill that lost all its waiters in the queue is not begun, unless another
     /// worker's streams wait for it.
     fn begin_queued(&mut self, now: Instant, board: &dyn Board, effects: &mut Vec<Effect>) {
         while self.has_room() {
-            let Some(key) = self.queue.pop_front() else { return };
-            match self.flights.get_mut(&key) {
-                Some(flight) if !flight.waiters.is_empty() || !flight.followers.is_empty() => {
+            let Some(goal) = self.queue.pop_front() else { return };
+            match self.flights.get_mut(&goal) {
+                Some(flight) if flight.is_wanted() => {
                     flight.stage = Stage::Running(now);
                     flight.told = now;
-                    self.advance(&key, Input::Start, now, board, effects);
+                    self.advance(&goal, Input::Start, now, board, effects);
                 }
                 Some(flight) => {
                     self.slots.release(board, flight.mark);
-                    self.flights.remove(&key);
+                    self.flights.remove(&goal);
                 }
                 None => {}
             }
         }
     }
 
-    fn advance(&mut self, key: &Key, input: Input, now: Instant, board: &dyn Board, effects: &mut Vec<Effect>) {
+    fn advance(&mut self, goal: &Goal, input: Input, now: Instant, board: &dyn Board, effects: &mut Vec<Effect>) {
         let spare = self.config.limits.memory.saturating_sub(self.memory());
-        let Some(mut flight) = self.flights.remove(key) else { return };
+        let Some(mut flight) = self.flights.remove(goal) else { return };
         let (fill, actions) = flight.fill.handle(input, spare);
         flight.fill = fill;
         let mut ended = None;
@@ -440,7 +453,7 @@ impl Flights {
             match action {
                 Action::Call(call) => {
                     let ticket = Ticket {
-                        key: key.clone(),
+                        goal: goal.clone(),
                         fill: flight.id,
                         call: call.id,
                         due: after(now, nearly(call.timeout)),
@@ -448,34 +461,40 @@ impl Flights {
                     effects.push(Effect::Call { ticket, call });
                 }
                 Action::Done(outcome) => ended = Some(outcome),
+                Action::Meanwhile(outcome) => {
+                    let streams: Vec<StreamId> = flight.waiters.drain(..).map(|waiter| waiter.stream).collect();
+                    self.waiters = self.waiters.saturating_sub(streams.len());
+                    answer(effects, streams, flight.fill.mirror(), outcome.clone());
+                    flight.meanwhile = Some(outcome);
+                }
                 Action::Progress { bytes, total } => {
                     flight.stored = flight.stored.saturating_add(bytes);
                     let tell = now.saturating_duration_since(flight.told) >= TELL_EVERY;
                     flight.told = if tell { now } else { flight.told };
-                    let (key, stored) = (key.clone(), flight.stored);
+                    let (key, stored) = (goal.key.clone(), flight.stored);
                     effects.push(Effect::Progress(Progress { key, bytes, stored, total, tell }));
                 }
                 Action::Unranged(cluster) if self.unranged.contains(&cluster) => {}
                 Action::Unranged(cluster) => self.unranged.push(cluster),
-                Action::Warn(what) => effects.push(Effect::Warn { key: key.clone(), what }),
+                Action::Warn(what) => effects.push(Effect::Warn { key: goal.key.clone(), what }),
                 Action::Wait(wait) => flight.timer = Some(after(now, wait)),
             }
         }
-        self.flights.insert(key.clone(), flight);
+        self.flights.insert(goal.clone(), flight);
         if let Some(outcome) = ended {
-            self.end(key, outcome, now, board, effects);
+            self.end(goal, outcome, now, board, effects);
         }
     }
 
     /// Answers everybody who waits, here and in other workers, and leaves word in the table for those who come later.
-    fn end(&mut self, key: &Key, outcome: Outcome, now: Instant, board: &dyn Board, effects: &mut Vec<Effect>) {
-        let Some(flight) = self.flights.remove(key) else { return };
+    fn end(&mut self, goal: &Goal, outcome: Outcome, now: Instant, board: &dyn Board, effects: &mut Vec<Effect>) {
+        let Some(flight) = self.flights.remove(goal) else { return };
         let streams: Vec<StreamId> = flight.waiters.iter().map(|waiter| waiter.stream).collect();
         self.waiters = self.waiters.saturating_sub(streams.len());
         if let Some(began) = flight.began() {
             self.slots.settle(board, flight.mark, &outcome);
             effects.push(Effect::Ended(Ended {
-                key: key.clone(),
+                key: goal.key.clone(),
                 outcome: outcome.label(),
                 detail: outcome.detail(),
                 waiters: streams.len(),
@@ -486,13 +505,22 @@ impl Flights {
             let message = Message::Told { mark: flight.mark, outcome: Some(outcome.clone()) };
             board.post(follower, &message.encode());
         }
-        if !streams.is_empty() {
-            effects.push(Effect::Answer { streams, mirror: flight.fill.mirror().clone(), outcome });
-        }
+        answer(effects, streams, flight.fill.mirror(), outcome);
+    }
+}
+
+fn answer(effects: &mut Vec<Effect>, streams: Vec<StreamId>, mirror: &Rc<Mirror>, outcome: Outcome) {
+    if !streams.is_empty() {
+        effects.push(Effect::Answer { streams, mirror: mirror.clone(), outcome });
     }
 }
 
 impl Flight {
+    /// Whether it is worth to be begun.
+    fn is_wanted(&self) -> bool {
+        self.background || !self.waiters.is_empty() || !self.followers.is_empty()
+    }
+
     /// Since when it runs.
     fn began(&self) -> Option<Instant> {
         match self.stage {

@@ -34,7 +34,18 @@ impl Method {
     }
 }
 
-/// A request of a fill. The authority is not part of it: it belongs to the [`Upstream`](crate::fill::Upstream).
+/// Somebody who can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Envoy's name of the cluster.
+    pub cluster: String,
+    /// The request's authority.
+    pub authority: String,
+    /// Headers that each request to it carries, beside those of the request.
+    pub headers: Vec<(String, String)>,
+}
+
+/// A request of a fill. The authority is not part of it: it belongs to the [`Upstream`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// What is asked for.

@@ -11,7 +11,7 @@ pub const MAX_KEY_BYTES: usize = 1024;
 
 /// The key of an object that can be mirrored: 1 to [`MAX_KEY_BYTES`] bytes of UTF-8 without control characters and
 /// without `.` or `..` segments.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     decoded: String,
 }
@@ -37,6 +37,11 @@ impl Key {
     /// Decodes a path without its leading slash. `+` is a plus, not a space: the path is not a form.
     pub fn from_path(path: &[u8]) -> Result<Self, NotAKey> {
         let decoded = String::from_utf8(percent_decode(path).ok_or(NotAKey::Escape)?).map_err(|_| NotAKey::Utf8)?;
+        Self::from_decoded(decoded)
+    }
+
+    /// The key that is written so, without any encoding.
+    pub fn from_decoded(decoded: String) -> Result<Self, NotAKey> {
         if decoded.is_empty() {
             return Err(NotAKey::Empty);
         }
@@ -67,6 +72,13 @@ impl Key {
 /// [`Key::encoded`], written where it is needed.
 #[derive(Clone, Copy, Debug)]
 pub struct Encoded<'a>(&'a str);
+
+impl<'a> Encoded<'a> {
+    /// A part of a key.
+    pub fn of(decoded: &'a str) -> Self {
+        Self(decoded)
+    }
+}
 
 impl fmt::Display for Encoded<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

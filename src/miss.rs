@@ -1,6 +1,6 @@
 //! Is this answer of the bucket a miss?
 
-use crate::config::On403;
+use crate::rules::On403;
 
 /// The bucket's answers that may be misses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

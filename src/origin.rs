@@ -1,9 +1,10 @@
 //! The origin's side of a fill: what it is asked, and what its answers mean.
 
-use crate::config::{MAX_PART_SIZE, Origin};
+use crate::config::MAX_PART_SIZE;
 use crate::content_type;
 use crate::http::{Body, ContentRange, Headers, Method, Request, Response, digits};
 use crate::key::Key;
+use crate::place::Place;
 use std::rc::Rc;
 
 /// What a request asks for.
@@ -14,6 +15,8 @@ pub enum Span {
         /// Bytes asked for; above 0.
         length: u64,
     },
+    /// The headers alone.
+    Headers,
     /// Everything, without a `Range`.
     Whole,
 }
@@ -23,6 +26,8 @@ pub enum Span {
 pub enum Answer {
     /// The beginning of the object, or all of it.
     First(First),
+    /// What is said about an object that was asked for with HEAD.
+    Headers(Metadata, Option<u64>),
     /// 404 or 410: there is no such object.
     Missing,
     /// 401, 403, another 4xx, a redirect, or a success that is not one of a GET: asking again does not help.
@@ -81,30 +86,25 @@ pub struct Object {
     pub body: Body,
 }
 
-/// Asks the origin for an object. Of the client's request only the key goes there.
-pub fn get(origin: &Origin, key: &Key, span: Span) -> Request {
+/// Asks an origin for an object.
+pub fn get(place: &Place, span: Span) -> Request {
     let mut headers = vec![("accept-encoding", "identity".to_owned())];
     if let Span::First { length } = span {
         headers.push(("range", format!("bytes=0-{}", length.saturating_sub(1))));
     }
-    Request { method: Method::Get, path: path(origin, key), headers, body: Rc::default() }
+    let method = if span == Span::Headers { Method::Head } else { Method::Get };
+    Request { method, path: place.path.clone(), headers, body: Rc::default() }
 }
 
 /// Asks the origin for a later part of the version whose beginning it gave.
-pub fn get_part(origin: &Origin, key: &Key, version: &Version, range: ContentRange) -> Request {
+pub fn get_part(place: &Place, version: &Version, range: ContentRange) -> Request {
     let mut headers =
         vec![("accept-encoding", "identity".to_owned()), ("range", format!("bytes={}-{}", range.first, range.last))];
     headers.extend(version.precondition());
-    Request { method: Method::Get, path: path(origin, key), headers, body: Rc::default() }
+    Request { method: Method::Get, path: place.path.clone(), headers, body: Rc::default() }
 }
 
-/// Asks the origin how long an object is.
-pub fn head(origin: &Origin, key: &Key) -> Request {
-    let headers = vec![("accept-encoding", "identity".to_owned())];
-    Request { method: Method::Head, path: path(origin, key), headers, body: Rc::default() }
-}
-
-/// Whether an origin's answer to [`head`] says that the object is longer than Envoy takes in one answer.
+/// Whether an origin's answer to a HEAD says that the object is longer than Envoy takes in one answer.
 pub fn read_head_too_large(response: &Response) -> bool {
     let length = response.headers.text("content-length").and_then(digits);
     response.status == 200 && length.is_some_and(|length| length > MAX_PART_SIZE)
@@ -138,11 +138,15 @@ pub fn read_part(response: Response, version: &Version, range: ContentRange) -> 
 }
 
 /// Reads the answer to [`get`].
-pub fn read(response: Response, origin: &Origin, key: &Key, span: Span) -> Answer {
+pub fn read(response: Response, place: &Place, key: &Key, span: Span) -> Answer {
     match (response.status, span) {
-        (200, _) => whole(response, origin, key),
-        (206, Span::First { length }) => first(response, origin, key, length),
-        (206, Span::Whole) => Answer::Unavailable("206 to a request without a range"),
+        (200, Span::Headers) => {
+            let length = response.headers.text("content-length").and_then(digits);
+            Answer::Headers(Metadata::new(&response.headers, place, key), length)
+        }
+        (200, _) => whole(response, place, key),
+        (206, Span::First { length }) => first(response, place, key, length),
+        (206, _) => Answer::Unavailable("206 to a request without a range"),
         (404 | 410, _) => Answer::Missing,
         (416, Span::First { .. }) => Answer::Unsatisfiable,
         // Envoy answers in the origin's place when the time of a call is over.
@@ -153,7 +157,7 @@ pub fn read(response: Response, origin: &Origin, key: &Key, span: Span) -> Answe
     }
 }
 
-fn whole(response: Response, origin: &Origin, key: &Key) -> Answer {
+fn whole(response: Response, place: &Place, key: &Key) -> Answer {
     let headers = &response.headers;
     let framed = headers.contains("content-length") || headers.contains("transfer-encoding");
     if !framed {
@@ -163,10 +167,10 @@ fn whole(response: Response, origin: &Origin, key: &Key) -> Answer {
     if contradicts(headers, total) {
         return Answer::Unavailable("length mismatch");
     }
-    Answer::First(First::new(response, origin, key, total))
+    Answer::First(First::new(response, place, key, total))
 }
 
-fn first(response: Response, origin: &Origin, key: &Key, asked: u64) -> Answer {
+fn first(response: Response, place: &Place, key: &Key, asked: u64) -> Answer {
     let Some(range) = response.headers.text("content-range").and_then(ContentRange::parse) else {
         return Answer::Unavailable("206 without a usable content-range");
     };
@@ -178,7 +182,7 @@ fn first(response: Response, origin: &Origin, key: &Key, asked: u64) -> Answer {
     if got != expected || contradicts(&response.headers, got) {
         return Answer::Unavailable("length mismatch");
     }
-    Answer::First(First::new(response, origin, key, range.total))
+    Answer::First(First::new(response, place, key, range.total))
 }
 
 /// Whether the announced length is another than that of what came.
@@ -190,10 +194,6 @@ fn length(body: &[u8]) -> u64 {
     u64::try_from(body.len()).unwrap_or(u64::MAX)
 }
 
-fn path(origin: &Origin, key: &Key) -> String {
-    format!("{}/{}", origin.path_prefix, key.encoded())
-}
-
 impl Object {
     /// Number of its bytes.
     pub fn length(&self) -> u64 {
@@ -202,9 +202,9 @@ impl Object {
 }
 
 impl First {
-    fn new(response: Response, origin: &Origin, key: &Key, total: u64) -> Self {
+    fn new(response: Response, place: &Place, key: &Key, total: u64) -> Self {
         let version = Version::of(&response.headers, total);
-        let metadata = Metadata::new(&response.headers, origin, key);
+        let metadata = Metadata::new(&response.headers, place, key);
         Self { object: Object { metadata, body: Rc::new(response.body) }, version }
     }
 }
@@ -243,17 +243,16 @@ const REPRESENTATION: [&str; 5] =
 const MAX_USER_METADATA: usize = 2048;
 
 impl Metadata {
-    fn new(headers: &Headers, origin: &Origin, key: &Key) -> Self {
+    fn new(headers: &Headers, place: &Place, key: &Key) -> Self {
         let mut representation = vec![("content-type", content_type(headers, key).to_owned())];
         for name in REPRESENTATION {
             let value = headers.text(name).filter(|value| (name, *value) != ("content-encoding", "identity"));
             representation.extend(value.map(|value| (name, value.to_owned())));
         }
-        let url = format!("//{}{}", origin.authority, path(origin, key));
         let provenance = [
             ("x-amz-meta-mirror-last-modified", headers.text("last-modified")),
             ("x-amz-meta-mirror-etag", headers.text("etag")),
-            ("x-amz-meta-mirror-url", Some(url.as_str())),
+            ("x-amz-meta-mirror-url", Some(place.url.as_str())),
         ];
         let mut left = MAX_USER_METADATA;
         let mut fits = |name: &str, value: &str| {
@@ -268,6 +267,17 @@ impl Metadata {
             .filter(|(name, value)| fits(name, value))
             .collect();
         Self { representation, provenance }
+    }
+
+    /// The media type.
+    pub fn content_type(&self) -> &str {
+        self.served().find(|(name, _)| *name == "content-type").map(|(_, value)| value).unwrap_or(content_type::UNKNOWN)
+    }
+
+    /// Has the object be cached as the operator wants, and not as the origin does.
+    pub fn set_cache_control(&mut self, value: &str) {
+        self.representation.retain(|(name, _)| *name != "cache-control" && *name != "expires");
+        self.representation.push(("cache-control", value.to_owned()));
     }
 
     /// All headers that a PUT carries.

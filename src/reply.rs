@@ -1,10 +1,10 @@
 //! From an outcome to what the client gets: the one table.
 
-use crate::config::{Mirror, TooLarge};
 use crate::fill::Outcome;
 use crate::http::{Body, Method};
 use crate::miss::Denial;
-use crate::origin::Object;
+use crate::origin::Metadata;
+use crate::rules::{Mirror, TooLarge};
 use crate::s3;
 use crate::target::Target;
 use std::rc::Rc;
@@ -67,8 +67,14 @@ pub fn reply(outcome: &Outcome, asked: Asked<'_>, mirror: &Mirror, location_base
         }
         Outcome::NotFound if asked.denial == Denial::NotFound && asked.body_kept => Reply::Tagged(outcome.label()),
         Outcome::NotFound => made(outcome, target, 404, xml_headers(), s3::no_such_key(&target.key)),
-        Outcome::NotStored { object: Some(object), .. } => serve(outcome, target, object),
-        Outcome::NotStored { object: None, .. } => match public_location(mirror, target) {
+        Outcome::Served(object) | Outcome::NotStored { object: Some(object), .. } => {
+            let length = object.body.len().to_string();
+            serve(outcome, target, &object.metadata, Some(length), &object.body)
+        }
+        Outcome::Head { metadata, length } => {
+            serve(outcome, target, metadata, length.map(|length| length.to_string()), &Rc::default())
+        }
+        Outcome::NotStored { object: None, .. } => match mirror.public_location(target) {
             Some(location) => redirect(outcome, target, location),
             None => error(502, "ServiceUnavailable", "The object cannot be stored.", Some(RETRY_AFTER_FAILURE)),
         },
@@ -79,21 +85,19 @@ pub fn reply(outcome: &Outcome, asked: Asked<'_>, mirror: &Mirror, location_base
         Outcome::OriginTimeout => {
             error(504, "OriginTimeout", "The origin did not answer in time.", Some(RETRY_AFTER_FAILURE))
         }
-        Outcome::TooLarge => match public_location(mirror, target) {
+        Outcome::TooLarge => match mirror.public_location(target) {
             Some(location) if mirror.too_large == TooLarge::Origin => redirect(outcome, target, location),
             _ => error(502, "EntityTooLarge", "The object cannot be mirrored.", None),
         },
-        Outcome::Filling => match public_location(mirror, target) {
+        Outcome::WrongType => {
+            error(502, "OriginWrongType", "The origin gave something of a type that is not mirrored.", None)
+        }
+        Outcome::Filling | Outcome::Origin => match mirror.public_location(target) {
             Some(location) => redirect(outcome, target, location),
             None => error(503, "ServiceUnavailable", "The object is still being stored.", Some(RETRY_AFTER_FAILURE)),
         },
         Outcome::Busy(_) => error(503, "SlowDown", "Please reduce your request rate.", Some(RETRY_AFTER_BUSY)),
     }
-}
-
-/// Where the client can fetch the object itself.
-fn public_location(mirror: &Mirror, target: &Target) -> Option<String> {
-    mirror.public_url().map(|base| format!("{base}/{}", target.key.encoded()))
 }
 
 fn redirect(outcome: &Outcome, target: &Target, location: String) -> Reply {
@@ -129,12 +133,12 @@ fn untouched(outcome: &Outcome, asked: Asked<'_>) -> Reply {
     }
 }
 
-/// The object itself, with the headers that would have been stored with it.
-fn serve(outcome: &Outcome, target: &Target, object: &Object) -> Reply {
-    let mut headers: Vec<_> = object.metadata.served().map(|(name, value)| (name, value.to_owned())).collect();
+/// The object itself, with the headers that are stored with it.
+fn serve(outcome: &Outcome, target: &Target, metadata: &Metadata, length: Option<String>, body: &Body) -> Reply {
+    let mut headers: Vec<_> = metadata.served().map(|(name, value)| (name, value.to_owned())).collect();
     headers.push((OUTCOME_HEADER, outcome.label().to_owned()));
-    headers.push(("content-length", object.body.len().to_string()));
-    let body = (target.method != Method::Head).then(|| object.body.clone());
+    headers.extend(length.map(|length| ("content-length", length)));
+    let body = (target.method != Method::Head).then(|| body.clone());
     Reply::Made(Made { status: 200, headers, body })
 }
 

@@ -1,6 +1,6 @@
 //! The S3 side of a fill: what is sent to the store, and what its answers mean.
 
-use crate::config::Bucket;
+use crate::config::{Bucket, Overwrite};
 use crate::http::{Body, Method, Request, Response, is_field_value};
 use crate::key::Key;
 use crate::origin::Metadata;
@@ -45,14 +45,15 @@ pub fn read_head(response: &Response) -> Existence {
     }
 }
 
-/// Stores the object unless one is there.
+/// Stores the object unless one is there, as far as the store knows how to refuse that.
 ///
 /// `If-None-Match: *` makes it idempotent and keeps it from ever overwriting:
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>. `Content-Length` is given because
 /// Envoy sets it on a call only where there is content, and S3 demands it of an empty object too.
 pub fn put(bucket: &Bucket, key: &Key, metadata: &Metadata, body: Body) -> Request {
-    let mut headers = vec![("if-none-match", "*".to_owned()), ("content-length", body.len().to_string())];
-    headers.extend(metadata.stored().map(|(name, value)| (name, value.to_owned())));
+    let mut headers: Vec<_> = condition(bucket).into_iter().collect();
+    headers.push(("content-length", body.len().to_string()));
+    headers.extend(described(bucket, metadata));
     Request { method: Method::Put, path: path(bucket, key), headers, body }
 }
 
@@ -62,6 +63,7 @@ pub fn read_put(response: &Response) -> Put {
         200..=299 => Put::Stored,
         // R2 answers a failed If-None-Match with 304, everyone else with 412.
         304 | 412 => Put::Exists,
+        409 if is_forbidden_overwrite(response) => Put::Exists,
         status if is_passing(status) => Put::Retry(status),
         status => Put::Rejected(status),
     }
@@ -70,7 +72,7 @@ pub fn read_put(response: &Response) -> Put {
 /// Begins an upload of parts. Not idempotent: each success begins another one.
 pub fn create_upload(bucket: &Bucket, key: &Key, metadata: &Metadata) -> Request {
     let mut headers = vec![("content-length", "0".to_owned())];
-    headers.extend(metadata.stored().map(|(name, value)| (name, value.to_owned())));
+    headers.extend(described(bucket, metadata));
     let path = format!("{}?uploads=", path(bucket, key));
     Request { method: Method::Post, path, headers, body: Rc::default() }
 }
@@ -106,12 +108,12 @@ pub fn complete_upload(bucket: &Bucket, key: &Key, upload: &UploadId, etags: &[S
         document.push_str(&format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"));
     }
     document.push_str("</CompleteMultipartUpload>");
-    let headers = vec![
-        ("if-none-match", "*".to_owned()),
+    let mut headers: Vec<_> = condition(bucket).into_iter().collect();
+    headers.extend([
         ("content-type", "application/xml".to_owned()),
         ("content-length", document.len().to_string()),
         ("x-amz-mp-object-size", total.to_string()),
-    ];
+    ]);
     let path = format!("{}?{}", path(bucket, key), upload.query());
     Request { method: Method::Post, path, headers, body: Rc::new(document.into_bytes()) }
 }
@@ -125,6 +127,7 @@ pub fn read_complete_upload(response: &Response) -> Complete {
     match (response.status, code) {
         (200..=299, None) if done => Complete::Stored,
         (304 | 412, _) | (200..=299, Some("PreconditionFailed")) => Complete::Exists,
+        (409, _) if is_forbidden_overwrite(response) => Complete::Exists,
         (404, _) | (200..=299, Some("NoSuchUpload")) => Complete::NoSuchUpload,
         (200..=299, _) => Complete::Retry(response.status),
         (status, _) if is_passing(status) => Complete::Retry(status),
@@ -236,6 +239,26 @@ pub fn no_such_key(key: &Key) -> Vec<u8> {
     .into_bytes()
 }
 
+/// What has a store refuse to overwrite.
+fn condition(bucket: &Bucket) -> Option<(&'static str, String)> {
+    match bucket.overwrite {
+        Overwrite::Conditional => Some(("if-none-match", "*".to_owned())),
+        Overwrite::Forbidden(header) => Some((header, "true".to_owned())),
+        Overwrite::HeadFirst => None,
+    }
+}
+
+/// How stores answer a header that forbids to overwrite.
+fn is_forbidden_overwrite(response: &Response) -> bool {
+    error_code(&response.body) == Some("FileAlreadyExists")
+}
+
+/// The headers that describe an object to its store.
+fn described(bucket: &Bucket, metadata: &Metadata) -> Vec<(&'static str, String)> {
+    let class = bucket.storage_class.as_ref().map(|class| ("x-amz-storage-class", class.clone()));
+    metadata.stored().map(|(name, value)| (name, value.to_owned())).chain(class).collect()
+}
+
 fn path(bucket: &Bucket, key: &Key) -> String {
     format!("{}/{}", bucket.path_prefix, key.encoded())
 }
@@ -295,15 +318,7 @@ mod tests {
         let upload =
             read("<InitiateMultipartUploadResult><UploadId>aZ9-._~+/=</UploadId></InitiateMultipartUploadResult>")
                 .unwrap();
-        let (bucket, key) = (
-            Bucket {
-                cluster: String::new(),
-                authority: String::new(),
-                path_prefix: "/b".into(),
-                exposed: crate::config::Exposed::Root,
-            },
-            Key::from_path(b"a b").unwrap(),
-        );
+        let (bucket, key) = (Bucket { path_prefix: "/b".into(), ..Bucket::default() }, Key::from_path(b"a b").unwrap());
         assert_eq!(
             upload_part(&bucket, &key, &upload, 7, Body::default()).path,
             "/b/a%20b?partNumber=7&uploadId=aZ9-._~%2B%2F%3D"

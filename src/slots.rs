@@ -6,8 +6,7 @@
 //! bucket right.
 
 use crate::config::Config;
-use crate::fill::Outcome;
-use crate::key::Key;
+use crate::fill::{Goal, Outcome};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -84,11 +83,11 @@ impl Slots {
         Self { me, salt, negative_ttl: config.negative_ttl, loop_window: config.loop_window }
     }
 
-    /// What stands for a key in the table.
-    pub fn mark(&self, key: &Key) -> Mark {
+    /// What stands in the table for what is wanted.
+    pub fn mark(&self, goal: &Goal) -> Mark {
         let half = |which: u8| {
             let mut hasher = DefaultHasher::new();
-            (which, self.salt, key.as_str()).hash(&mut hasher);
+            (which, self.salt, goal).hash(&mut hasher);
             hasher.finish()
         };
         Mark(((u128::from(half(0)) << 64) | u128::from(half(1))).to_le_bytes())
@@ -296,11 +295,15 @@ fn told(outcome: &Outcome) -> (u32, u16) {
         Outcome::OriginUnavailable(_) => (8, 0),
         Outcome::TooLarge => (9, 0),
         Outcome::NotStored { object: None, status } => (10, *status),
+        Outcome::WrongType => (11, 0),
         Outcome::NotStored { object: Some(_), .. }
         | Outcome::Broken(_)
         | Outcome::Busy(_)
         | Outcome::Filling
-        | Outcome::Loop => (0, 0),
+        | Outcome::Head { .. }
+        | Outcome::Loop
+        | Outcome::Origin
+        | Outcome::Served(_) => (0, 0),
     }
 }
 
@@ -316,6 +319,7 @@ fn heard(value: u32, status: u16) -> Option<Outcome> {
         8 => Outcome::OriginUnavailable("told by another worker"),
         9 => Outcome::TooLarge,
         10 => Outcome::NotStored { object: None, status },
+        11 => Outcome::WrongType,
         _ => return None,
     })
 }

@@ -102,6 +102,11 @@ impl Target {
         }
     }
 
+    /// The query, without `?`; visible ASCII.
+    pub fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+
     /// The path alone, in its canonical encoding.
     pub fn path(&self) -> &str {
         &self.path
@@ -142,12 +147,7 @@ mod tests {
     use super::*;
 
     fn bucket(exposed: Exposed) -> Bucket {
-        Bucket {
-            cluster: "signer".into(),
-            authority: "s3.example.com".into(),
-            path_prefix: "/my-bucket".into(),
-            exposed,
-        }
+        Bucket { path_prefix: "/my-bucket".into(), exposed, ..Bucket::default() }
     }
 
     fn root(path: &str) -> Option<Target> {

@@ -4,12 +4,13 @@
 //! the end, then the denial is judged; a miss joins its fill, anything else is let go. A held stream always has a
 //! deadline, first that of the reading, then that of the waiting.
 
-use crate::config::{Config, Mirror};
-use crate::fill::Outcome;
+use crate::config::Config;
+use crate::fill::{Goal, Order, Outcome};
 use crate::flight::{Effect, Flights, StreamId, Ticket, Want};
 use crate::http::{Body, Response};
 use crate::miss::{Denial, Verdict, judge};
 use crate::reply::{Asked, Made, Reply, reply};
+use crate::rules::{Mirror, mirror_for};
 use crate::s3;
 use crate::slots::{Board, Message, Slots};
 use crate::target::Target;
@@ -34,6 +35,8 @@ pub const MAX_BUFFERED: usize = 16 * 1024;
 pub struct Wanted {
     /// The object.
     pub target: Target,
+    /// Those of the client's headers that some rule lists, as [`Worker::captured`] names them.
+    pub headers: Vec<(String, String)>,
     mirror: Rc<Mirror>,
 }
 
@@ -90,6 +93,7 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Worker {
     config: Rc<Config>,
+    captured: Vec<String>,
     flights: Flights,
     streams: BTreeMap<StreamId, Stage>,
     /// When an operator was last told of a bucket that cannot be read.
@@ -113,6 +117,8 @@ struct Held {
     reading_until: Option<Instant>,
     /// What was buffered had to be dropped.
     dropped: bool,
+    /// What it waits for, once that is known.
+    goal: Option<Goal>,
 }
 
 /// How much of the bucket's body has come.
@@ -134,21 +140,30 @@ impl Worker {
     /// A worker without streams. `seed` differs between workers.
     pub fn new(config: Rc<Config>, slots: Slots, seed: u64) -> Self {
         let flights = Flights::new(config.clone(), slots, seed);
-        Self { config, flights, streams: BTreeMap::new(), warned: None }
+        let mirrors = config.rules.iter().filter_map(|rule| rule.mirror.as_ref());
+        let mut captured: Vec<String> = mirrors.flat_map(|mirror| mirror.request_headers.clone()).collect();
+        captured.sort_unstable();
+        captured.dedup();
+        Self { config, captured, flights, streams: BTreeMap::new(), warned: None }
     }
 
     /// Whether a request is for an object that is mirrored.
     pub fn wanted(&self, method: &[u8], path_and_query: &[u8]) -> Option<Wanted> {
         let target = Target::parse(method, path_and_query, &self.config.bucket)?;
-        let mirror = self.config.mirror_for(&target.key)?.clone();
-        Some(Wanted { target, mirror })
+        let mirror = mirror_for(&self.config.rules, target.method, &target.key)?.clone();
+        Some(Wanted { target, headers: Vec::new(), mirror })
+    }
+
+    /// Names of request headers that some rule lists.
+    pub fn captured(&self) -> &[String] {
+        &self.captured
     }
 
     /// Holds a stream that was denied its object. `end` says that the response has no body.
     pub fn hold(&mut self, stream: StreamId, wanted: Wanted, denial: Denial, end: bool, now: Instant) {
         let content = if end { Content::None } else { Content::Pending };
         let reading_until = now.checked_add(READ_TIMEOUT).or(Some(now));
-        let held = Held { wanted, denial, content, reading_until, dropped: false };
+        let held = Held { wanted, denial, content, reading_until, dropped: false, goal: None };
         self.streams.insert(stream, Stage::Held(held));
     }
 
@@ -175,8 +190,8 @@ impl Worker {
 
     /// A stream is gone; its fill is not.
     pub fn gone(&mut self, stream: StreamId) {
-        if let Some(Stage::Held(held)) = self.streams.remove(&stream) {
-            self.flights.leave(stream, &held.wanted.target.key);
+        if let Some(Stage::Held(Held { goal: Some(goal), .. })) = self.streams.remove(&stream) {
+            self.flights.leave(stream, &goal);
         }
     }
 
@@ -195,7 +210,7 @@ impl Worker {
     pub fn judge(&mut self, stream: StreamId, denied: &Denied, now: Instant, board: &dyn Board) -> Vec<Step> {
         let Some(Stage::Held(held)) = self.streams.get_mut(&stream) else { return Vec::new() };
         held.reading_until = None;
-        let Wanted { target, mirror } = held.wanted.clone();
+        let Wanted { target, headers, mirror } = &held.wanted;
         if !denied.by_bucket {
             return vec![Step::Release(stream, "not_the_bucket")];
         }
@@ -210,7 +225,12 @@ impl Worker {
                 return steps;
             }
         };
-        let want = Want { stream, asked: denied.asked, key: &target.key, mirror: &mirror, check };
+        if mirror.observe {
+            return vec![Step::Release(stream, "observed")];
+        }
+        let order = Order::new(&self.config.rules, mirror, target, headers, check);
+        held.goal = Some(order.goal.clone());
+        let want = Want { stream, asked: denied.asked, order: &order };
         flown(self.flights.join(want, now, board))
     }
 

@@ -1,14 +1,16 @@
 //! The plugin's configuration: JSON in, a [`Config`] that cannot be wrong out, or every problem at once.
 
+mod parser;
 mod reader;
+mod rules;
 mod values;
 
 pub use reader::Problem;
 
-use crate::key::Key;
-use reader::{Fields, Problems, refused};
+use crate::rules::Rule;
+use parser::Parser;
+use reader::Problems;
 use serde_json::Value;
-use std::rc::Rc;
 use std::time::Duration;
 
 /// Everything that the operator decides.
@@ -16,7 +18,7 @@ use std::time::Duration;
 pub struct Config {
     /// Where objects are stored.
     pub bucket: Bucket,
-    /// Tried in order; the first whose prefix matches serves the request. Never empty.
+    /// Tried in order; the first that is for a request serves it. Never empty.
     pub rules: Vec<Rule>,
     /// What `Location` begins with: the recipe's `service_endpoint`. Without it `Location` is a path.
     pub location: Option<String>,
@@ -31,7 +33,7 @@ pub struct Config {
 }
 
 /// The bucket, as the signer reaches it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bucket {
     /// Envoy's name of the signer's cluster.
     pub cluster: String,
@@ -41,63 +43,32 @@ pub struct Bucket {
     pub path_prefix: String,
     /// What clients write.
     pub exposed: Exposed,
+    /// The class that objects are stored in; the bucket's own default without it.
+    pub storage_class: Option<String>,
+    /// What keeps a fill from overwriting an object.
+    pub overwrite: Overwrite,
+}
+
+/// What keeps a fill from overwriting an object that somebody else stored meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overwrite {
+    /// `If-None-Match: *`.
+    #[default]
+    Conditional,
+    /// This header with the value `true`, which a store has in its place.
+    Forbidden(&'static str),
+    /// A HEAD just before, for stores that know neither. Who stores between the two is overwritten.
+    HeadFirst,
 }
 
 /// What a client's path looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Exposed {
     /// `/BUCKET/KEY`: the store's path style, which S3 SDKs use.
     Path,
     /// `/KEY`: sites, CDNs and virtual-hosted S3.
+    #[default]
     Root,
-}
-
-/// Which requests are mirrored, and from where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// What the key begins with, decoded; empty for every key.
-    pub prefix: String,
-    /// `None` leaves the bucket's answers as they are.
-    pub mirror: Option<Rc<Mirror>>,
-}
-
-/// How a rule fills the bucket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mirror {
-    /// Asked in order: the next one when one is unavailable. Never empty.
-    pub origins: Vec<Origin>,
-    /// What a 403 means.
-    pub on_403: On403,
-    /// What a client gets whose object cannot be stored.
-    pub too_large: TooLarge,
-}
-
-impl Mirror {
-    /// Where a client may fetch an object itself: the `public_url` of the first origin that has one.
-    pub fn public_url(&self) -> Option<&str> {
-        self.origins.iter().find_map(|origin| origin.public_url.as_deref())
-    }
-}
-
-/// What a 403 with the code `AccessDenied`, or with none that can be read, is taken for. S3 says it for a missing key
-/// when the reader may not list the bucket, and for an existing one that the reader may not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum On403 {
-    /// Ask the bucket with the writer's HEAD.
-    Check,
-    /// It is never a miss.
-    Ignore,
-    /// It is always a miss.
-    Miss,
-}
-
-/// What a client gets whose object is larger than may be stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TooLarge {
-    /// A 502.
-    Error,
-    /// A 302 to `public_url` if there is one, else a 502.
-    Origin,
 }
 
 /// Where objects come from.
@@ -117,6 +88,17 @@ pub struct Origin {
     pub timeout: Duration,
     /// Sent with each request to it; lower-case names.
     pub headers: Vec<(String, String)>,
+    /// Which of its redirects are followed; none without it.
+    pub redirects: Option<Redirects>,
+}
+
+/// Which redirects of an origin are followed: those to itself, and those to these hosts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirects {
+    /// How many in a row.
+    pub follow: u32,
+    /// `host[:port]`, without the port that the scheme has by default, and Envoy's name of the cluster that is asked.
+    pub hosts: Vec<(String, String)>,
 }
 
 /// What one worker holds at most.
@@ -185,253 +167,6 @@ impl Config {
     }
 }
 
-impl Config {
-    /// How a key is mirrored: by the first rule whose prefix it has. `None` if it is not.
-    pub fn mirror_for(&self, key: &Key) -> Option<&Rc<Mirror>> {
-        self.rules.iter().find(|rule| key.as_str().starts_with(&rule.prefix))?.mirror.as_ref()
-    }
-}
-
-struct Parser<'a> {
-    env: &'a dyn Fn(&str) -> Option<String>,
-    problems: &'a Problems,
-}
-
-impl<'a> Parser<'a> {
-    fn config(&self, value: Value) -> Option<Config> {
-        let mut root = Fields::of(value, "$".to_owned(), self.problems);
-        let bucket = root.object("bucket").map(|fields| self.bucket(fields));
-        if bucket.is_none() {
-            self.problems.add("$.bucket", "is missing");
-        }
-        let origins = self.origins(&mut root);
-        let rules = self.rules(&mut root, &origins);
-        let location = root.optional("location", values::base_url);
-        let wait = root.optional("wait", |v| {
-            values::duration(
-                v,
-                Duration::from_millis(1),
-                Duration::from_secs(3600),
-                "a duration from \"1ms\" to \"1h\"",
-            )
-        });
-        let up_to_an_hour = |v: &Value| {
-            values::duration(v, Duration::ZERO, Duration::from_secs(3600), "a duration from \"0s\" to \"1h\"")
-        };
-        let negative_ttl = root.optional("negative_ttl", up_to_an_hour).unwrap_or(DEFAULT_NEGATIVE_TTL);
-        let loop_window = root.optional("loop_window", up_to_an_hour).unwrap_or(DEFAULT_LOOP_WINDOW);
-        let limits = match root.object("limits") {
-            Some(fields) => self.limits(fields),
-            None => Limits::default(),
-        };
-        root.finish();
-        Some(Config {
-            bucket: bucket??,
-            rules,
-            location,
-            wait: wait.unwrap_or(DEFAULT_WAIT),
-            negative_ttl,
-            loop_window,
-            limits,
-        })
-    }
-
-    fn bucket(&self, mut fields: Fields<'a>) -> Option<Bucket> {
-        let cluster = fields.required("cluster", values::text);
-        let authority = fields.required("authority", values::authority);
-        let path_prefix = fields.optional("path_prefix", values::path_prefix).unwrap_or_default();
-        let exposed = fields.optional("exposed", |v| match v.as_str() {
-            Some("path") => Ok(Exposed::Path),
-            Some("root") => Ok(Exposed::Root),
-            _ => Err("\"root\" (clients write /KEY) or \"path\" (clients write /BUCKET/KEY)"),
-        });
-        let exposed = exposed.unwrap_or(Exposed::Root);
-        if exposed == Exposed::Path && path_prefix.is_empty() {
-            self.problems.add(&fields.path_of("exposed"), "\"path\" needs a path_prefix, which is what clients write");
-        }
-        fields.finish();
-        Some(Bucket { cluster: cluster?, authority: authority?, path_prefix, exposed })
-    }
-
-    /// The named origins; `origin` is short for `origins` with one entry of that name.
-    fn origins(&self, root: &mut Fields<'a>) -> Vec<Origin> {
-        match (root.object("origin"), root.object("origins")) {
-            (Some(_), Some(_)) => {
-                self.problems.add("$.origin", "cannot stand beside $.origins: give one of the two");
-                Vec::new()
-            }
-            (Some(fields), None) => self.origin("origin".to_owned(), fields).into_iter().collect(),
-            (None, Some(fields)) => {
-                let entries = fields.entries();
-                if entries.is_empty() {
-                    self.problems.add("$.origins", "is empty: name at least one origin");
-                }
-                let origin = |(name, path, value)| self.origin(name, Fields::of(value, path, self.problems));
-                entries.into_iter().filter_map(origin).collect()
-            }
-            (None, None) => {
-                self.problems.add("$.origin", "is missing: give $.origin, or $.origins and $.rules");
-                Vec::new()
-            }
-        }
-    }
-
-    fn origin(&self, name: String, mut fields: Fields<'a>) -> Option<Origin> {
-        let cluster = fields.required("cluster", values::text);
-        let authority = fields.required("authority", values::authority);
-        let path_prefix = fields.optional("path_prefix", values::path_prefix).unwrap_or_default();
-        let public_url = fields.optional("public_url", values::base_url);
-        let timeout = fields.optional("timeout", |v| {
-            values::duration(
-                v,
-                Duration::from_millis(1),
-                Duration::from_secs(600),
-                "a duration from \"1ms\" to \"10m\"",
-            )
-        });
-        let headers = fields.secret_object("headers").map(|fields| self.headers(fields)).unwrap_or_default();
-        fields.finish();
-        Some(Origin {
-            name,
-            cluster: cluster?,
-            authority: authority?,
-            path_prefix,
-            public_url,
-            timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
-            headers,
-        })
-    }
-
-    /// Header values may be secrets, so none is ever repeated in a problem.
-    fn headers(&self, fields: Fields<'a>) -> Vec<(String, String)> {
-        let mut headers = Vec::new();
-        for (name, path, value) in fields.entries() {
-            if !is_sendable_name(&name) {
-                self.problems
-                    .add(&path, "is not allowed; expected a lower-case header name that a fill does not set itself");
-            }
-            match self.header_value(&value) {
-                Ok(value) => headers.push((name, value)),
-                Err(what) => self.problems.add(&path, what),
-            }
-        }
-        headers
-    }
-
-    fn header_value(&self, value: &Value) -> Result<String, String> {
-        const ALLOWED: &str = "expected a string of visible ASCII, or {\"env\": \"NAME\"} for a secret";
-        if value.is_string() {
-            return values::field_value(value).map_err(|_| ALLOWED.to_owned());
-        }
-        let only_env = value.as_object().filter(|fields| fields.len() == 1).and_then(|fields| fields.get("env"));
-        let name = only_env.and_then(Value::as_str).ok_or(ALLOWED)?;
-        let secret = (self.env)(name).ok_or_else(|| {
-            format!("the VM has no environment variable {name}: list it in vm_config.environment_variables")
-        })?;
-        values::field_value(&Value::String(secret))
-            .map_err(|_| format!("the environment variable {name} is empty or not visible ASCII"))
-    }
-
-    /// The rules; without any, every key is mirrored from the only origin.
-    fn rules(&self, root: &mut Fields<'a>, origins: &[Origin]) -> Vec<Rule> {
-        let Some(rules) = root.list("rules") else {
-            if origins.len() > 1 {
-                self.problems.add("$.rules", "is missing: with several origins, rules say which one serves what");
-            }
-            let mirror = Mirror { origins: origins.to_vec(), on_403: On403::Check, too_large: TooLarge::Origin };
-            return vec![Rule { prefix: String::new(), mirror: Some(Rc::new(mirror)) }];
-        };
-        if rules.is_empty() {
-            self.problems.add("$.rules", "is empty: leave it out, or give at least one rule");
-        }
-        rules.into_iter().map(|(path, value)| self.rule(Fields::of(value, path, self.problems), origins)).collect()
-    }
-
-    fn rule(&self, mut fields: Fields<'a>, origins: &[Origin]) -> Rule {
-        let prefix = fields.optional("prefix", values::key_prefix).unwrap_or_default();
-        if fields.optional("mirror", values::boolean) == Some(false) {
-            fields.finish();
-            return Rule { prefix, mirror: None };
-        }
-        let on_403 = fields.optional("on_403", |v| match v.as_str() {
-            Some("check") => Ok(On403::Check),
-            Some("ignore") => Ok(On403::Ignore),
-            Some("miss") => Ok(On403::Miss),
-            _ => Err("\"check\", \"miss\" or \"ignore\""),
-        });
-        let too_large = fields.optional("too_large", |v| match v.as_str() {
-            Some("error") => Ok(TooLarge::Error),
-            Some("origin") => Ok(TooLarge::Origin),
-            _ => Err("\"origin\" (redirect to its public_url) or \"error\""),
-        });
-        let mirror = Mirror {
-            origins: self.rule_origins(&mut fields, origins),
-            on_403: on_403.unwrap_or(On403::Check),
-            too_large: too_large.unwrap_or(TooLarge::Origin),
-        };
-        fields.finish();
-        Rule { prefix, mirror: Some(Rc::new(mirror)) }
-    }
-
-    /// The origins that a rule names; the only one there is if it names none.
-    fn rule_origins(&self, fields: &mut Fields<'a>, origins: &[Origin]) -> Vec<Origin> {
-        let path = fields.path_of("origins");
-        let known: Vec<&str> = origins.iter().map(|origin| origin.name.as_str()).collect();
-        let Some(names) = fields.list("origins") else {
-            if origins.len() > 1 {
-                self.problems.add(&path, format!("is missing; expected a list of: {}", known.join(", ")));
-            }
-            return origins.to_vec();
-        };
-        if names.is_empty() {
-            self.problems.add(&path, format!("is empty; expected a list of: {}", known.join(", ")));
-        }
-        let mut chosen = Vec::new();
-        for (path, name) in names {
-            match origins.iter().find(|origin| name.as_str() == Some(&origin.name)) {
-                Some(origin) => chosen.push(origin.clone()),
-                None => {
-                    self.problems.add(&path, refused(&name, &format!("the name of an origin: {}", known.join(", "))))
-                }
-            }
-        }
-        chosen
-    }
-
-    fn limits(&self, mut fields: Fields<'a>) -> Limits {
-        let default = Limits::default();
-        let part_size = fields
-            .optional("part_size", |v| {
-                values::size(v, MIN_PART_SIZE, MAX_PART_SIZE, "a size from \"5MiB\" to \"32MiB\"")
-            })
-            .unwrap_or(default.part_size);
-        let parts_in_flight =
-            fields.optional("parts_in_flight", |v| values::count(v, 1, 16, "a whole number from 1 to 16"));
-        let memory = fields
-            .optional("memory", |v| values::size(v, MIN_PART_SIZE, GIB, "a size from \"5MiB\" to \"1GiB\""))
-            .unwrap_or(default.memory);
-        if memory < part_size {
-            self.problems.add(&fields.path_of("memory"), "is less than part_size, so that no object could be fetched");
-        }
-        let fills = fields.optional("fills", |v| values::count(v, 1, 10_000, "a whole number from 1 to 10000"));
-        let queue = fields.optional("queue", |v| values::count(v, 0, 100_000, "a whole number from 0 to 100000"));
-        let waiters =
-            fields.optional("waiters", |v| values::count(v, 1, 1_000_000, "a whole number from 1 to 1000000"));
-        let max_object_size = fields
-            .optional("max_object_size", |v| values::size(v, 1, MAX_OBJECT_SIZE, "a size from \"1B\" to \"48.8TiB\""));
-        fields.finish();
-        Limits {
-            part_size,
-            fills: fills.unwrap_or(default.fills),
-            queue: queue.unwrap_or(default.queue),
-            waiters: waiters.unwrap_or(default.waiters),
-            memory,
-            parts_in_flight: parts_in_flight.unwrap_or(default.parts_in_flight),
-            max_object_size: max_object_size.unwrap_or(default.max_object_size),
-        }
-    }
-}
-
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -444,29 +179,6 @@ impl Default for Limits {
             max_object_size: MAX_OBJECT_SIZE,
         }
     }
-}
-
-/// Whether a configuration may set this header on requests to an origin: an RFC 9110 token in lower case that neither
-/// frames the message nor is the fill's own, as `range` is.
-fn is_sendable_name(name: &str) -> bool {
-    const RESERVED: [&str; 14] = [
-        "accept-encoding",
-        "connection",
-        "content-length",
-        "host",
-        "if-match",
-        "if-modified-since",
-        "if-none-match",
-        "if-range",
-        "if-unmodified-since",
-        "keep-alive",
-        "range",
-        "te",
-        "transfer-encoding",
-        "upgrade",
-    ];
-    let token = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&b);
-    !name.is_empty() && name.bytes().all(token) && !RESERVED.contains(&name)
 }
 
 #[cfg(test)]

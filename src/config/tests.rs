@@ -1,4 +1,5 @@
 use super::*;
+use crate::rules::{On403, TooLarge};
 use serde_json::json;
 
 const SMALLEST: &str = r#"{"bucket": {"cluster": "signer", "authority": "s3.eu-west-1.amazonaws.com", "path_prefix": "/my-bucket"},
@@ -73,7 +74,7 @@ fn the_long_form_is_read_field_by_field() {
     assert_eq!(private.mirror, None);
     let images = images.mirror.as_ref().unwrap();
     assert_eq!((images.on_403, images.too_large), (On403::Miss, TooLarge::Error));
-    assert_eq!(images.public_url(), Some("https://files.example.com/v1"));
+    assert_eq!(images.origins[0].public_url.as_deref(), Some("https://files.example.com/v1"));
     let [legacy, backup] = images.origins.as_slice() else { panic!("two origins") };
     assert_eq!((legacy.path_prefix.as_str(), legacy.timeout), ("/v1", Duration::from_secs(10)));
     assert_eq!(
@@ -102,7 +103,7 @@ fn every_problem_is_reported_at_once_with_its_path_the_value_and_what_is_allowed
             "$.bucket.cluster: \"\" is not allowed; expected a non-empty string",
             "$.bucket.authority: \"http://minio:9000/\" is not allowed; expected \"host\" or \"host:port\", without a scheme or path",
             "$.bucket.exposed: \"both\" is not allowed; expected \"root\" (clients write /KEY) or \"path\" (clients write /BUCKET/KEY)",
-            "$.bucket.versioning: is not a field; allowed here: authority, cluster, exposed, path_prefix",
+            "$.bucket.versioning: is not a field; allowed here: authority, cluster, exposed, if_none_match, path_prefix, storage_class",
             "$.origin.cluster: is missing",
             "$.origin.timeout: 10 is not allowed; expected a duration from \"1ms\" to \"10m\"",
             "$.origin.headers.Range: is not allowed; expected a lower-case header name that a fill does not set itself",

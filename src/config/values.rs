@@ -91,6 +91,30 @@ pub fn key_prefix(value: &Value) -> Result<String, &'static str> {
     value.as_str().and_then(|text| text.strip_prefix('/')).map(str::to_owned).ok_or(ALLOWED)
 }
 
+/// Whole segments of a key, decoded: `/a/b`. A trailing slash is dropped.
+pub fn segments(value: &Value) -> Result<String, &'static str> {
+    const ALLOWED: &str = "a path that begins with \"/\", not percent-encoded, without dot segments";
+    let text = value.as_str().ok_or(ALLOWED)?;
+    let prefix = text.strip_suffix('/').unwrap_or(text);
+    let key = prefix.strip_prefix('/').map(|segments| Key::from_decoded(segments.to_owned()));
+    match key {
+        Some(Ok(_)) => Ok(prefix.to_owned()),
+        None if text == "/" => Ok(String::new()),
+        _ => Err(ALLOWED),
+    }
+}
+
+/// `type/subtype` or `type/*`, without parameters; in lower case.
+pub fn media_range(value: &Value) -> Result<String, &'static str> {
+    const ALLOWED: &str = "a media type without parameters, as \"image/png\" or \"image/*\"";
+    let text = value.as_str().ok_or(ALLOWED)?.to_ascii_lowercase();
+    let (kind, subtype) = text.split_once('/').ok_or(ALLOWED)?;
+    let token = |text: &str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&b))
+    };
+    (token(kind) && (subtype == "*" || token(subtype))).then_some(text.clone()).ok_or(ALLOWED)
+}
+
 /// `http://` or `https://`, a host, perhaps a path; a trailing slash is dropped.
 pub fn base_url(value: &Value) -> Result<String, &'static str> {
     const ALLOWED: &str = "an absolute http:// or https:// URL without query and fragment";

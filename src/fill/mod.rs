@@ -8,6 +8,7 @@
 //!          (a 403 that   (one origin
 //!           may be a      after the     └─► Creation ─► Transfer ─► Completion ─► Done      several
 //!           miss)         other)                          └────────────┴─► Abortion ─► Done, or once again
+//!                                   └─► Done                            the headers alone
 //! ```
 //!
 //! A state is one struct, named for what it awaits, and holds only what that needs. A state that was refused by a
@@ -20,9 +21,12 @@ mod transfer;
 
 pub use outcome::{Outcome, Shortage};
 
-use crate::config::{Bucket, Config, Limits, MAX_PART_SIZE, Mirror};
-use crate::http::{Request, Response};
+use crate::config::{Bucket, Config, Limits, MAX_PART_SIZE};
+use crate::http::{Method, Request, Response, Upstream};
 use crate::key::Key;
+use crate::place::Carried;
+use crate::rules::{self, Mirror, OnHead, Response as Mode, Rule};
+use crate::target::Target;
 use states::State;
 use std::rc::Rc;
 use std::time::Duration;
@@ -67,6 +71,8 @@ pub enum Action {
     Call(Call),
     /// The fill is over.
     Done(Outcome),
+    /// Whoever waits, and who comes meanwhile, can be answered so; the fill goes on.
+    Meanwhile(Outcome),
     /// A part is in the store.
     Progress {
         /// Bytes of the part.
@@ -95,26 +101,72 @@ pub struct Call {
     pub timeout: Duration,
 }
 
-/// Somebody who can be asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upstream {
-    /// Envoy's name of the cluster.
-    pub cluster: String,
-    /// The request's authority.
-    pub authority: String,
-    /// Headers that each request to it carries, beside those of the request.
-    pub headers: Vec<(String, String)>,
+/// What is wanted. Requests that want the same share a fill.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Goal {
+    /// The object.
+    pub key: Key,
+    /// It was asked for with HEAD, which the rules treat otherwise than GET.
+    pub head: bool,
+    /// What of the client's request the origins get.
+    pub carried: Carried,
+}
+
+/// What is to be filled, and from where.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// What is wanted.
+    pub goal: Goal,
+    /// How.
+    pub mirror: Rc<Mirror>,
+    /// How else, in order, when the origins say that they do not have it.
+    pub then: Vec<Rc<Mirror>>,
+    /// The bucket is asked first, because the miss was a 403.
+    pub check: bool,
+}
+
+impl Order {
+    /// What a request leads to that a rule mirrors in this way; `headers` are those of it that some rule lists.
+    pub fn new(
+        rules: &[Rule],
+        mirror: &Rc<Mirror>,
+        target: &Target,
+        headers: &[(String, String)],
+        check: bool,
+    ) -> Self {
+        let chain = rules::chain(rules, target.method, &target.key);
+        let apart = mirror.on_head == OnHead::Origin || rules.iter().any(|rule| !rule.methods.is_empty());
+        let goal = Goal {
+            key: target.key.clone(),
+            head: target.method == Method::Head && apart,
+            carried: Carried::of(target.query(), headers, &chain),
+        };
+        Self { goal, mirror: mirror.clone(), then: chain.into_iter().skip(1).collect(), check }
+    }
+
+    /// Only the origin's headers are wanted, and nothing is stored.
+    pub fn is_head(&self) -> bool {
+        self.goal.head && self.mirror.on_head == OnHead::Origin
+    }
+
+    /// The client is sent to the origin itself, whatever becomes of the fill, and of the bucket nothing is asked before.
+    pub fn is_background(&self) -> bool {
+        self.mirror.response == Mode::Origin && !self.check && !self.is_head()
+    }
 }
 
 /// What a fill is to do; the same in all its states.
 #[derive(Debug)]
 struct Job {
     bucket: Bucket,
-    key: Key,
     limits: Limits,
+    order: Order,
+    /// How it is tried now.
     mirror: Rc<Mirror>,
-    /// The bucket is asked first, because the miss was a 403.
-    check: bool,
+    /// How many of the order's other mirrors were tried before.
+    tried: usize,
+    /// How an origin failed that may have the object: that another does not have it proves nothing then.
+    doubt: Option<Outcome>,
     random: Random,
     calls: u32,
     /// The object changed under the fill, which has begun again.
@@ -126,16 +178,15 @@ struct Job {
 }
 
 impl Fill {
-    /// A fill that has not begun. `check` has it ask the bucket before the origin; `seed` is where its jitter comes
-    /// from.
-    pub fn new(config: &Config, key: Key, mirror: Rc<Mirror>, check: bool, seed: u64) -> Self {
-        let (bucket, limits) = (config.bucket.clone(), config.limits.clone());
+    /// A fill that has not begun. `seed` is where its jitter comes from.
+    pub fn new(config: &Config, order: Order, seed: u64) -> Self {
         let job = Job {
-            bucket,
-            key,
-            limits,
-            mirror,
-            check,
+            bucket: config.bucket.clone(),
+            limits: config.limits.clone(),
+            mirror: order.mirror.clone(),
+            order,
+            tried: 0,
+            doubt: None,
             random: Random(seed),
             calls: 0,
             restarted: false,
@@ -165,7 +216,12 @@ impl Fill {
         self.state.memory(&self.job)
     }
 
-    /// How it is filled.
+    /// What is filled.
+    pub fn goal(&self) -> &Goal {
+        &self.job.order.goal
+    }
+
+    /// How it is filled, now.
     pub fn mirror(&self) -> &Rc<Mirror> {
         &self.job.mirror
     }
@@ -176,6 +232,11 @@ impl Job {
         let id = CallId(self.calls);
         self.calls = self.calls.wrapping_add(1);
         (id, Action::Call(Call { id, to, request, timeout }))
+    }
+
+    /// Whether clients are answered this way.
+    fn responds(&self, mode: Mode) -> bool {
+        !self.order.is_head() && self.order.mirror.response == mode
     }
 
     fn store(&self) -> Upstream {

@@ -3,6 +3,7 @@
 use super::states::{ATTEMPTS, Later, STORE_TIMEOUT, Source, State, Step, done, is_ambiguous};
 use super::transfer::Transfer;
 use super::{Action, CallId, Job, Outcome};
+use crate::config::Overwrite;
 use crate::http::{Body, Response};
 use crate::origin::{Metadata, Object, Version};
 use crate::plan::Parts;
@@ -73,7 +74,7 @@ impl Creation {
 
     pub fn ask(mut self, job: &mut Job) -> Step {
         self.attempts = self.attempts.saturating_add(1);
-        let request = s3::create_upload(&job.bucket, &job.key, &self.metadata);
+        let request = s3::create_upload(&job.bucket, &job.order.goal.key, &self.metadata);
         let (call, action) = job.call(job.store(), request, STORE_TIMEOUT);
         self.call = Some(call);
         (State::Creation(self), vec![action])
@@ -107,13 +108,17 @@ pub struct Completion {
 
 impl Completion {
     pub fn begin(job: &mut Job, upload: Upload, etags: Vec<String>) -> Step {
-        Self { call: None, upload, etags, attempts: 0, maybe_done: false }.ask(job)
+        let completion = Self { call: None, upload, etags, attempts: 0, maybe_done: false };
+        match job.bucket.overwrite {
+            Overwrite::HeadFirst => VacancyOfUpload::ask(job, completion),
+            Overwrite::Conditional | Overwrite::Forbidden(_) => completion.ask(job),
+        }
     }
 
     pub fn ask(mut self, job: &mut Job) -> Step {
         self.attempts = self.attempts.saturating_add(1);
         let Upload { id, large } = &self.upload;
-        let request = s3::complete_upload(&job.bucket, &job.key, id, &self.etags, large.parts.total());
+        let request = s3::complete_upload(&job.bucket, &job.order.goal.key, id, &self.etags, large.parts.total());
         let (call, action) = job.call(job.store(), request, COMPLETE_TIMEOUT);
         self.call = Some(call);
         (State::Completion(self), vec![action])
@@ -144,6 +149,32 @@ impl Completion {
     }
 }
 
+/// The store, which would overwrite, was asked whether it has the object already.
+#[derive(Debug)]
+pub struct VacancyOfUpload {
+    pub call: CallId,
+    pub completion: Completion,
+}
+
+impl VacancyOfUpload {
+    fn ask(job: &mut Job, completion: Completion) -> Step {
+        let request = s3::head(&job.bucket, &job.order.goal.key);
+        let (call, action) = job.call(job.store(), request, STORE_TIMEOUT);
+        (State::VacancyOfUpload(Self { call, completion }), vec![action])
+    }
+
+    pub fn answered(self, job: &mut Job, response: Option<&Response>) -> Step {
+        match response.map(s3::read_head) {
+            Some(Existence::Exists) => self.completion.give_up(job, Outcome::Exists),
+            Some(Existence::Unknown) => self.completion.ask(job),
+            Some(Existence::Unavailable) | None => {
+                let status = response.map(|response| response.status).unwrap_or(0);
+                self.completion.give_up(job, Outcome::NotStored { object: None, status })
+            }
+        }
+    }
+}
+
 /// An upload is gone that may have been completed; the store was asked whether the object is there.
 #[derive(Debug)]
 pub struct Proof {
@@ -152,7 +183,7 @@ pub struct Proof {
 
 impl Proof {
     fn ask(job: &mut Job) -> Step {
-        let request = s3::head(&job.bucket, &job.key);
+        let request = s3::head(&job.bucket, &job.order.goal.key);
         let (call, action) = job.call(job.store(), request, STORE_TIMEOUT);
         (State::Proof(Self { call }), vec![action])
     }
@@ -182,7 +213,7 @@ impl Abortion {
 
     pub fn ask(mut self, job: &mut Job) -> Step {
         self.attempts = self.attempts.saturating_add(1);
-        let request = s3::abort_upload(&job.bucket, &job.key, &self.upload.id);
+        let request = s3::abort_upload(&job.bucket, &job.order.goal.key, &self.upload.id);
         let (call, action) = job.call(job.store(), request, STORE_TIMEOUT);
         self.call = Some(call);
         (State::Abortion(self), vec![action])

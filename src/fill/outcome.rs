@@ -1,6 +1,6 @@
 //! How fills end.
 
-use crate::origin::Object;
+use crate::origin::{Metadata, Object};
 
 /// The end of a fill, or of waiting for one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,13 @@ pub enum Outcome {
     Filling,
     /// The bucket has the object: the client may not read it.
     Forbidden,
+    /// What the origin says about the object, which was asked for with HEAD.
+    Head {
+        /// Its headers.
+        metadata: Metadata,
+        /// Its length in bytes, where the origin said it.
+        length: Option<u64>,
+    },
     /// The object was stored a moment ago, and the bucket denies it again.
     Loop,
     /// The origin says that there is no such object.
@@ -28,6 +35,8 @@ pub enum Outcome {
         /// The store's last status, 0 where it gave none.
         status: u16,
     },
+    /// The client may fetch the object from the origin itself, while the bucket is filled.
+    Origin,
     /// The origin's answer will not change by asking again.
     OriginRefused {
         /// The origin's status.
@@ -37,10 +46,14 @@ pub enum Outcome {
     OriginTimeout,
     /// The origin failed; the text says how.
     OriginUnavailable(&'static str),
+    /// The object is at hand, and is being stored.
+    Served(Object),
     /// The object is in the bucket now.
     Stored,
     /// The object is larger than may be stored, or its end cannot be told from a cut.
     TooLarge,
+    /// What the origin gave is of a type that the rule does not store.
+    WrongType,
 }
 
 /// What there is no more of.
@@ -75,14 +88,18 @@ impl Outcome {
             Self::Exists => "exists",
             Self::Filling => "filling",
             Self::Forbidden => "forbidden",
+            Self::Head { .. } => "head",
             Self::Loop => "loop",
             Self::NotFound => "not_found",
             Self::NotStored { .. } => "not_stored",
+            Self::Origin => "origin",
             Self::OriginRefused { .. } => "origin_refused",
             Self::OriginTimeout => "origin_timeout",
             Self::OriginUnavailable(_) => "origin_unavailable",
+            Self::Served(_) => "served",
             Self::Stored => "stored",
             Self::TooLarge => "too_large",
+            Self::WrongType => "wrong_type",
         }
     }
 

@@ -53,7 +53,7 @@ impl World {
         let mut config = Config::parse(config.as_bytes(), &|_| None).unwrap();
         config.limits.part_size = PART;
         let mirror = config.rules[0].mirror.clone().unwrap();
-        let fill = Fill::new(&config, Key::from_path(b"k").unwrap(), mirror, false, seed);
+        let fill = Fill::new(&config, super::tests::order("k", mirror, false), seed);
         Self {
             fill: Some(fill),
             random: Random(seed),
@@ -112,7 +112,7 @@ impl World {
                 }
                 Action::Done(end) => assert!(outcome.replace(end).is_none(), "one end only"),
                 Action::Progress { bytes, .. } => self.progress += bytes,
-                Action::Unranged(_) => {}
+                Action::Meanwhile(_) | Action::Unranged(_) => {}
                 Action::Wait(_) => self.waits += 1,
                 Action::Warn(_) => self.warnings += 1,
             }

@@ -4,7 +4,8 @@
 //!
 //! | request | safe to repeat | repeated |
 //! | --- | --- | --- |
-//! | HEAD to the store | yes | never: its failure passes the bucket's 403 on |
+//! | HEAD to the store, after a 403 | yes | never: its failure passes the bucket's 403 on |
+//! | HEAD to the store, before a write | yes | never: its failure is that of the write |
 //! | GET to an origin, for the beginning | yes | never to the same one: the rule's next origin is asked |
 //! | the same, answered 416 | yes | once, without the range |
 //! | HEAD to an origin | yes | never: its failure is that of the GET before it |
@@ -15,13 +16,15 @@
 //! | POST that completes an upload | yes, by `If-None-Match: *` | as a PUT, and on a 200 with an error in it |
 //! | DELETE of an upload | yes | [`ABORT_ATTEMPTS`](super::multipart) in all on everything but 2xx and 404 |
 
-use super::multipart::{Abortion, Completion, Creation, Large, Proof};
+use super::multipart::{Abortion, Completion, Creation, Large, Proof, VacancyOfUpload};
 use super::transfer::Transfer;
-use super::{Action, CallId, Input, Job, Outcome, Upstream};
-use crate::config::Origin;
+use super::{Action, CallId, Input, Job, Outcome};
+use crate::config::Overwrite;
 use crate::http::Response;
-use crate::origin::{self, Answer, Object, Span};
+use crate::origin::{self, Answer, First, Object, Span};
+use crate::place::Place;
 use crate::plan::{Plan, plan};
+use crate::rules::Response as Mode;
 use crate::s3::{self, Existence as Exists, Put as PutAnswer};
 use std::time::Duration;
 
@@ -45,6 +48,8 @@ pub enum State {
     Proof(Proof),
     Put(Put),
     Transfer(Box<Transfer>),
+    Vacancy(Vacancy),
+    VacancyOfUpload(VacancyOfUpload),
 }
 
 /// What is done again when its time has come.
@@ -64,8 +69,8 @@ impl State {
         match (self, input) {
             (Self::Finished, _) => (Self::Finished, Vec::new()),
             (Self::Transfer(state), input) => state.handle(job, input),
-            (Self::Idle, Input::Start) if job.check => Existence::ask(job),
-            (Self::Idle, Input::Start) => Beginning::ask(job, 0),
+            (Self::Idle, Input::Start) if job.order.check => Existence::ask(job),
+            (Self::Idle, Input::Start) => Beginning::start(job),
             (Self::Later(later), Input::Deadline) => later.ask(job),
             (state, Input::Response { call, response }) if state.awaits(call) => state.answered(job, Some(response)),
             (state, Input::Failed { call }) if state.awaits(call) => state.answered(job, None),
@@ -78,7 +83,7 @@ impl State {
         match self {
             Self::Idle | Self::Existence(_) | Self::Beginning(_) | Self::OriginLength(_) => job.expected,
             Self::Creation(_) | Self::Later(Later::Create(_)) => job.limits.part_size,
-            Self::Put(put) | Self::Later(Later::Put(put)) => put.object.length(),
+            Self::Put(put) | Self::Later(Later::Put(put)) | Self::Vacancy(Vacancy { put, .. }) => put.object.length(),
             Self::Transfer(transfer) => transfer.memory(),
             _ => 0,
         }
@@ -94,6 +99,8 @@ impl State {
             Self::OriginLength(state) => Some(state.call),
             Self::Proof(state) => Some(state.call),
             Self::Put(state) => state.call,
+            Self::Vacancy(state) => Some(state.call),
+            Self::VacancyOfUpload(state) => Some(state.call),
             Self::Finished | Self::Idle | Self::Later(_) | Self::Transfer(_) => None,
         };
         awaited == Some(call)
@@ -109,6 +116,8 @@ impl State {
             Self::OriginLength(state) => state.answered(job, response.as_ref()),
             Self::Proof(state) => state.answered(response.as_ref()),
             Self::Put(state) => state.answered(job, response.as_ref()),
+            Self::Vacancy(state) => state.answered(job, response.as_ref()),
+            Self::VacancyOfUpload(state) => state.answered(job, response.as_ref()),
             state @ (Self::Finished | Self::Idle | Self::Later(_) | Self::Transfer(_)) => state.broken(job),
         }
     }
@@ -118,6 +127,7 @@ impl State {
         let outcome = Outcome::Broken("an input that the fill does not await");
         match self {
             Self::Completion(state) | Self::Later(Later::Complete(state)) => state.give_up(job, outcome),
+            Self::VacancyOfUpload(state) => state.completion.give_up(job, outcome),
             _ => done(outcome),
         }
     }
@@ -142,7 +152,7 @@ pub struct Existence {
 
 impl Existence {
     fn ask(job: &mut Job) -> Step {
-        let request = s3::head(&job.bucket, &job.key);
+        let request = s3::head(&job.bucket, &job.order.goal.key);
         let (call, action) = job.call(job.store(), request, STORE_TIMEOUT);
         (State::Existence(Self { call }), vec![action])
     }
@@ -150,7 +160,7 @@ impl Existence {
     fn answered(self, job: &mut Job, response: Option<&Response>) -> Step {
         match response.map(s3::read_head) {
             Some(Exists::Exists) => done(Outcome::Forbidden),
-            Some(Exists::Unknown) => Beginning::ask(job, 0),
+            Some(Exists::Unknown) => Beginning::start(job),
             Some(Exists::Unavailable) | None => done(Outcome::BucketUnavailable),
         }
     }
@@ -169,62 +179,74 @@ pub struct Beginning {
 pub struct Source {
     /// Its place in the rule.
     at: usize,
-    /// Itself.
-    pub origin: Origin,
+    /// Envoy's name of its own cluster.
+    cluster: String,
+    /// Where the object is asked for.
+    pub place: Place,
 }
 
 impl Source {
-    /// How it is reached.
-    pub fn upstream(&self) -> Upstream {
-        let Origin { cluster, authority, headers, .. } = self.origin.clone();
-        Upstream { cluster, authority, headers }
-    }
-
     /// Asks the rule's next origin; without one the fill ends as this one had it end.
     pub fn next(self, job: &mut Job, last: Outcome) -> Step {
         let next = self.at.saturating_add(1);
-        if next < job.mirror.origins.len() { Beginning::ask(job, next) } else { done(last) }
+        if next < job.mirror.origins.len() {
+            job.doubt.get_or_insert(last);
+            return Beginning::ask(job, next);
+        }
+        done(last)
     }
 
     /// Asks it again, from the beginning.
     pub fn again(self, job: &mut Job) -> Step {
         Beginning::ask(job, self.at)
     }
+
+    fn redirected(&self, response: &Response) -> Option<Self> {
+        let place = self.place.redirected(response.status, &response.headers)?;
+        Some(Self { place, ..self.clone() })
+    }
 }
 
 impl Beginning {
+    /// Asks the first origin. Where the client is sent there itself, it need not wait for it.
+    fn start(job: &mut Job) -> Step {
+        let (state, mut actions) = Self::ask(job, 0);
+        if job.responds(Mode::Origin) {
+            actions.push(Action::Meanwhile(Outcome::Origin));
+        }
+        (state, actions)
+    }
+
     fn ask(job: &mut Job, at: usize) -> Step {
-        let Some(origin) = job.mirror.origins.get(at).cloned() else {
+        let Some(origin) = job.mirror.origins.get(at) else {
             return done(Outcome::Broken("a rule without an origin"));
         };
-        let span = Span::First { length: job.limits.part_size };
-        Self::ask_for(job, Source { at, origin }, span)
+        let place = Place::at(origin, &job.mirror, &job.order.goal.key, &job.order.goal.carried);
+        let source = Source { at, cluster: origin.cluster.clone(), place };
+        let span = if job.order.is_head() { Span::Headers } else { Span::First { length: job.limits.part_size } };
+        Self::ask_for(job, source, span)
     }
 
     fn ask_for(job: &mut Job, source: Source, span: Span) -> Step {
-        let request = origin::get(&source.origin, &job.key, span);
-        let (call, action) = job.call(source.upstream(), request, source.origin.timeout);
+        let request = origin::get(&source.place, span);
+        let (call, action) = job.call(source.place.upstream.clone(), request, source.place.timeout);
         (State::Beginning(Self { call, source, span }), vec![action])
     }
 
     fn answered(self, job: &mut Job, response: Option<Response>) -> Step {
-        let Some(response) = response else { return OriginLength::ask(job, self.source) };
-        match origin::read(response, &self.source.origin, &job.key, self.span) {
-            Answer::First(first) => {
-                let version = first.version.clone();
-                let unranged = job.limits.part_size < first.object.length();
-                let unranged = unranged.then(|| Action::Unranged(self.source.origin.cluster.clone()));
-                let (state, mut actions) = match plan(first, &job.limits) {
-                    Plan::Multipart(parts, object) => {
-                        Creation::begin(job, Large::new(self.source, version, parts), object)
-                    }
-                    Plan::Single(object) => Put::begin(job, object),
-                    Plan::TooLarge => done(Outcome::TooLarge),
-                };
-                actions.extend(unranged);
-                (state, actions)
-            }
-            Answer::Missing => done(Outcome::NotFound),
+        let Some(response) = response else {
+            return match self.span {
+                Span::Headers => self.source.next(job, Outcome::OriginUnavailable("reset or cut short")),
+                Span::First { .. } | Span::Whole => OriginLength::ask(job, self.source),
+            };
+        };
+        if let Some(source) = self.source.redirected(&response) {
+            return Self::ask_for(job, source, self.span);
+        }
+        match origin::read(response, &self.source.place, &job.order.goal.key, self.span) {
+            Answer::First(first) => self.source.gave(job, first),
+            Answer::Headers(metadata, length) => done(Outcome::Head { metadata, length }),
+            Answer::Missing => missing(job),
             Answer::Refused(status) => done(Outcome::OriginRefused { status }),
             Answer::TimedOut => self.source.next(job, Outcome::OriginTimeout),
             Answer::Unavailable(why) => self.source.next(job, Outcome::OriginUnavailable(why)),
@@ -233,6 +255,39 @@ impl Beginning {
             Answer::Unsatisfiable => Self::ask_for(job, self.source, Span::Whole),
         }
     }
+}
+
+impl Source {
+    /// It gave the beginning of the object, which is stored if it is what the rule is for.
+    fn gave(self, job: &mut Job, mut first: First) -> Step {
+        if !job.mirror.accepts(first.object.metadata.content_type()) {
+            return self.next(job, Outcome::WrongType);
+        }
+        if let Some(cache_control) = &job.mirror.cache_control {
+            first.object.metadata.set_cache_control(cache_control);
+        }
+        let version = first.version.clone();
+        let unranged = job.limits.part_size < first.object.length();
+        let unranged = unranged.then(|| Action::Unranged(self.cluster.clone()));
+        let (state, mut actions) = match plan(first, &job.limits) {
+            Plan::Multipart(parts, object) => Creation::begin(job, Large::new(self, version, parts), object),
+            Plan::Single(object) => Put::begin(job, object),
+            Plan::TooLarge => done(Outcome::TooLarge),
+        };
+        actions.extend(unranged);
+        (state, actions)
+    }
+}
+
+/// An origin does not have the object. Asks those of the next rule, unless one that failed may have it.
+fn missing(job: &mut Job) -> Step {
+    if let Some(doubt) = job.doubt.take() {
+        return done(doubt);
+    }
+    let Some(mirror) = job.order.then.get(job.tried).cloned() else { return done(Outcome::NotFound) };
+    job.tried = job.tried.saturating_add(1);
+    job.mirror = mirror;
+    Beginning::ask(job, 0)
 }
 
 /// An origin's answer was cut, by the origin or by Envoy because it was too large; the origin was asked which.
@@ -244,17 +299,43 @@ pub struct OriginLength {
 
 impl OriginLength {
     fn ask(job: &mut Job, source: Source) -> Step {
-        let request = origin::head(&source.origin, &job.key);
-        let (call, action) = job.call(source.upstream(), request, source.origin.timeout);
+        let request = origin::get(&source.place, Span::Headers);
+        let (call, action) = job.call(source.place.upstream.clone(), request, source.place.timeout);
         (State::OriginLength(Self { call, source }), vec![action])
     }
 
     fn answered(self, job: &mut Job, response: Option<&Response>) -> Step {
         if response.is_some_and(origin::read_head_too_large) {
-            let unranged = Action::Unranged(self.source.origin.cluster);
+            let unranged = Action::Unranged(self.source.cluster);
             return (State::Finished, vec![unranged, Action::Done(Outcome::TooLarge)]);
         }
         self.source.next(job, Outcome::OriginUnavailable("reset or cut short"))
+    }
+}
+
+/// The store, which would overwrite, was asked whether it has the object already.
+#[derive(Debug)]
+pub struct Vacancy {
+    call: CallId,
+    put: Put,
+}
+
+impl Vacancy {
+    fn ask(job: &mut Job, put: Put) -> Step {
+        let request = s3::head(&job.bucket, &job.order.goal.key);
+        let (call, action) = job.call(job.store(), request, STORE_TIMEOUT);
+        (State::Vacancy(Self { call, put }), vec![action])
+    }
+
+    fn answered(self, job: &mut Job, response: Option<&Response>) -> Step {
+        match response.map(s3::read_head) {
+            Some(Exists::Exists) => done(Outcome::Exists),
+            Some(Exists::Unknown) => self.put.ask(job),
+            Some(Exists::Unavailable) | None => {
+                let status = response.map(|response| response.status).unwrap_or(0);
+                done(Outcome::NotStored { object: Some(self.put.object), status })
+            }
+        }
     }
 }
 
@@ -271,12 +352,19 @@ pub struct Put {
 
 impl Put {
     fn begin(job: &mut Job, object: Object) -> Step {
-        Self { call: None, object, attempts: 0, maybe_stored: false }.ask(job)
+        let served = job.responds(Mode::Serve).then(|| Action::Meanwhile(Outcome::Served(object.clone())));
+        let put = Self { call: None, object, attempts: 0, maybe_stored: false };
+        let (state, mut actions) = match job.bucket.overwrite {
+            Overwrite::HeadFirst => Vacancy::ask(job, put),
+            Overwrite::Conditional | Overwrite::Forbidden(_) => put.ask(job),
+        };
+        actions.extend(served);
+        (state, actions)
     }
 
     fn ask(mut self, job: &mut Job) -> Step {
         self.attempts = self.attempts.saturating_add(1);
-        let request = s3::put(&job.bucket, &job.key, &self.object.metadata, self.object.body.clone());
+        let request = s3::put(&job.bucket, &job.order.goal.key, &self.object.metadata, self.object.body.clone());
         let (call, action) = job.call(job.store(), request, STORE_TIMEOUT);
         self.call = Some(call);
         (State::Put(self), vec![action])

@@ -11,6 +11,12 @@ const CONFIG: &str = r#"{
     "rules": [{"prefix": "/one/", "origins": ["first"]}, {"origins": ["first", "second"]}]
 }"#;
 
+/// The order of a plain GET.
+pub fn order(key: &str, mirror: Rc<Mirror>, check: bool) -> Order {
+    let goal = Goal { key: Key::from_path(key.as_bytes()).unwrap(), head: false, carried: Carried::default() };
+    Order { goal, mirror, then: Vec::new(), check }
+}
+
 /// A fill and the world that answers it.
 struct World {
     fill: Option<Fill>,
@@ -26,7 +32,7 @@ impl World {
         let config = Config::parse(CONFIG.as_bytes(), &|_| None).unwrap();
         let rule = config.rules.iter().find(|rule| key.starts_with(&rule.prefix)).unwrap();
         let mirror = rule.mirror.clone().unwrap();
-        let fill = Fill::new(&config, Key::from_path(key.as_bytes()).unwrap(), mirror, check, 7);
+        let fill = Fill::new(&config, order(key, mirror, check), 7);
         let mut world = Self { fill: Some(fill), pending: VecDeque::new() };
         world.input(Input::Start);
         world
@@ -214,7 +220,7 @@ fn the_next_origin_is_asked_when_one_is_unavailable_and_only_then() {
     world.fail(FIRST);
     world.fail("HEAD first /b");
     world.answer(SECOND, 404, &[], "");
-    assert_eq!(world.outcome(), Outcome::NotFound);
+    assert_eq!(world.outcome(), Outcome::OriginUnavailable("reset or cut short"), "the first may have it");
 
     for (status, outcome) in [(404, Outcome::NotFound), (403, Outcome::OriginRefused { status: 403 })] {
         let mut world = World::with_key("b", false);

@@ -168,13 +168,13 @@ impl Transfer {
         let large = &self.upload.large;
         let (stage, action) = match stage {
             Stage::Fetch | Stage::Fetching(_) => {
-                let origin = &large.source.origin;
-                let request = origin::get_part(origin, &job.key, &large.version, large.parts.range(number));
-                let (call, action) = job.call(large.source.upstream(), request, origin.timeout);
+                let place = &large.source.place;
+                let request = origin::get_part(place, &large.version, large.parts.range(number));
+                let (call, action) = job.call(place.upstream.clone(), request, place.timeout);
                 (Stage::Fetching(call), action)
             }
             Stage::Store(body) | Stage::Storing(_, body) => {
-                let request = s3::upload_part(&job.bucket, &job.key, &self.upload.id, number, body.clone());
+                let request = s3::upload_part(&job.bucket, &job.order.goal.key, &self.upload.id, number, body.clone());
                 let (call, action) = job.call(job.store(), request, STORE_TIMEOUT);
                 (Stage::Storing(call, body), action)
             }

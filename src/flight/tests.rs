@@ -1,8 +1,13 @@
 use super::*;
 use crate::http::Headers;
+use crate::place::Carried;
 use crate::slots::tests::FakeBoard;
 
 const SECOND: Duration = Duration::from_secs(1);
+
+fn goal(key: &str) -> Goal {
+    Goal { key: Key::from_path(key.as_bytes()).unwrap(), head: false, carried: Carried::default() }
+}
 
 /// Flights in virtual time, with every effect kept until it is looked for.
 struct World {
@@ -39,9 +44,8 @@ impl World {
     }
 
     fn join(&mut self, stream: u32, key: &str) {
-        let key = Key::from_path(key.as_bytes()).unwrap();
-        let (stream, mirror) = (StreamId(stream), self.mirror.clone());
-        let want = Want { stream, asked: self.board.nanos(), key: &key, mirror: &mirror, check: false };
+        let order = Order { goal: goal(key), mirror: self.mirror.clone(), then: Vec::new(), check: false };
+        let want = Want { stream: StreamId(stream), asked: self.board.nanos(), order: &order };
         let effects = self.flights.join(want, self.now, &*self.board);
         self.keep(effects);
     }
@@ -51,7 +55,7 @@ impl World {
     }
 
     fn leave(&mut self, stream: u32, key: &str) {
-        self.flights.leave(StreamId(stream), &Key::from_path(key.as_bytes()).unwrap());
+        self.flights.leave(StreamId(stream), &goal(key));
     }
 
     /// The oldest call that was asked for, as `METHOD path`.

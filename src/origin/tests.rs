@@ -1,8 +1,11 @@
 use super::*;
+use crate::config::Origin;
+use crate::place::Carried;
+use crate::rules::Mirror;
 use std::time::Duration;
 
-fn origin() -> Origin {
-    Origin {
+fn place(key: &Key) -> Place {
+    let origin = Origin {
         name: "origin".into(),
         cluster: "origin".into(),
         authority: "files.example.com".into(),
@@ -10,7 +13,9 @@ fn origin() -> Origin {
         public_url: None,
         timeout: Duration::from_secs(20),
         headers: Vec::new(),
-    }
+        redirects: None,
+    };
+    Place::at(&origin, &Mirror::default(), key, &Carried::default())
 }
 
 fn key(path: &str) -> Key {
@@ -22,7 +27,7 @@ const PART: Span = Span::First { length: 4 };
 fn answer(span: Span, status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
     let response = Response { status, headers: Headers::new(headers), body: body.into() };
-    read(response, &origin(), &key("a.txt"), span)
+    read(response, &place(&key("a.txt")), &key("a.txt"), span)
 }
 
 fn object(answer: Answer) -> (String, u64) {
@@ -34,16 +39,16 @@ fn object(answer: Answer) -> (String, u64) {
 
 fn metadata(name: &str, headers: &[(&str, &[u8])]) -> Vec<(&'static str, String)> {
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
-    let metadata = Metadata::new(&Headers::new(headers), &origin(), &key(name));
+    let metadata = Metadata::new(&Headers::new(headers), &place(&key(name)), &key(name));
     metadata.stored().map(|(name, value)| (name, value.to_owned())).collect()
 }
 
 #[test]
 fn the_first_request_is_a_range_and_carries_nothing_of_the_client() {
-    let request = get(&origin(), &key("a b/ä"), Span::First { length: 8 * 1024 * 1024 });
+    let request = get(&place(&key("a b/ä")), Span::First { length: 8 * 1024 * 1024 });
     assert_eq!((request.method, request.path.as_str()), (Method::Get, "/v1/a%20b/%C3%A4"));
     assert_eq!(request.headers, [("accept-encoding", "identity".to_owned()), ("range", "bytes=0-8388607".to_owned())]);
-    assert_eq!(get(&origin(), &key("a"), Span::Whole).headers, [("accept-encoding", "identity".to_owned())]);
+    assert_eq!(get(&place(&key("a")), Span::Whole).headers, [("accept-encoding", "identity".to_owned())]);
 }
 
 #[test]
@@ -168,7 +173,7 @@ fn a_later_part_is_asked_for_under_the_strongest_validator_there_is() {
         (None, Some("Sun"), Some(("if-unmodified-since", "Sun"))),
         (Some("W/\"a\""), None, None),
     ] {
-        let request = get_part(&origin(), &key("a"), &version(etag, date), WHOLE);
+        let request = get_part(&place(&key("a")), &version(etag, date), WHOLE);
         assert_eq!(request.headers[1], ("range", "bytes=4-7".to_owned()));
         assert_eq!(request.headers.get(2).map(|(name, value)| (*name, value.as_str())), expected);
     }

@@ -3,11 +3,12 @@
 use super::Shared;
 use super::host::{self, SharedBoard};
 use super::stream::Stream;
-use crate::config::{Config, Mirror};
+use crate::config::Config;
 use crate::fill::Outcome;
 use crate::flight::{Effect, Progress, StreamId, Ticket};
 use crate::metrics;
 use crate::reply::{Made, OUTCOME_HEADER};
+use crate::rules::Mirror;
 use crate::slots::{Board, Slots};
 use crate::worker::{Delivery, Denied, MAX_BUFFERED, Step, Worker};
 use log::{error, info, warn};

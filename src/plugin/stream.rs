@@ -2,6 +2,7 @@
 
 use super::{Shared, host};
 use crate::flight::StreamId;
+use crate::http::is_field_value;
 use crate::miss::Denial;
 use crate::worker::{BodyStep, Wanted};
 use proxy_wasm::hostcalls;
@@ -50,8 +51,13 @@ impl HttpContext for Stream {
         else {
             return Action::Continue;
         };
-        self.wanted = shared.worker.borrow().wanted(&method, &path);
-        if let Some(wanted) = &self.wanted {
+        let worker = shared.worker.borrow();
+        self.wanted = worker.wanted(&method, &path);
+        if let Some(wanted) = &mut self.wanted {
+            for name in worker.captured() {
+                let value = Self::header(MapType::HttpRequestHeaders, name).and_then(|v| String::from_utf8(v).ok());
+                wanted.headers.extend(value.filter(|v| is_field_value(v)).map(|value| (name.clone(), value)));
+            }
             let canonical = wanted.target.path_and_query();
             if canonical.as_bytes() != path {
                 let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, ":path", Some(&canonical));

@@ -1,8 +1,9 @@
 use super::*;
-use crate::config::{Bucket, Config, Exposed};
+use crate::config::{Bucket, Config};
 use crate::fill::Shortage;
 use crate::http::{Headers, Response};
-use crate::origin::{First, Span, read};
+use crate::origin::{First, Object, Span, read};
+use crate::place::{Carried, Place};
 
 const PUBLIC: &str = "https://files.example.com/v1";
 
@@ -18,9 +19,7 @@ fn mirror(public: bool, too_large: TooLarge) -> Mirror {
 }
 
 fn target(method: &str, path: &str) -> Target {
-    let bucket =
-        Bucket { cluster: String::new(), authority: String::new(), path_prefix: String::new(), exposed: Exposed::Root };
-    Target::parse(method.as_bytes(), path.as_bytes(), &bucket).unwrap()
+    Target::parse(method.as_bytes(), path.as_bytes(), &Bucket::default()).unwrap()
 }
 
 /// An object as an origin with more to say than is to be passed on gives it.
@@ -35,7 +34,8 @@ fn object() -> Object {
     let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec();
     let response = Response { status: 200, headers: Headers::new(headers), body: b"hello".to_vec() };
     let mirror = mirror(false, TooLarge::Origin);
-    match read(response, &mirror.origins[0], &target("GET", "/a").key, Span::Whole) {
+    let key = target("GET", "/a").key;
+    match read(response, &Place::at(&mirror.origins[0], &mirror, &key, &Carried::default()), &key, Span::Whole) {
         crate::origin::Answer::First(First { object, .. }) => object,
         other => panic!("{other:?}"),
     }

@@ -1,6 +1,8 @@
 //! The table, and a board in memory that tests of other modules use too.
 
 use super::*;
+use crate::key::Key;
+use crate::place::Carried;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
@@ -63,7 +65,8 @@ fn worker(me: u32, salt: u64) -> Slots {
 }
 
 fn mark(slots: &Slots, key: &str) -> Mark {
-    slots.mark(&Key::from_path(key.as_bytes()).unwrap())
+    let key = Key::from_path(key.as_bytes()).unwrap();
+    slots.mark(&Goal { key, head: false, carried: Carried::default() })
 }
 
 #[test]

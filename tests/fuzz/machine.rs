@@ -8,11 +8,12 @@ mod board;
 
 use crate::readers::{response, trace};
 use board::Table;
-use mirror_on_miss::config::{Config, Mirror};
+use mirror_on_miss::config::Config;
 use mirror_on_miss::fill::{Call, Outcome};
 use mirror_on_miss::flight::{Effect, StreamId, Ticket};
 use mirror_on_miss::http::{ContentRange, Headers, Method, Response};
 use mirror_on_miss::miss::Denial;
+use mirror_on_miss::rules::Mirror;
 use mirror_on_miss::slots::{Board, Slots};
 use mirror_on_miss::worker::{Delivery, Denied, READ_TIMEOUT, Step, Worker};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -1,9 +1,10 @@
 //! Everything that reads bytes of strangers: it never panics, and what it makes of them keeps its promises.
 
-use mirror_on_miss::config::{Bucket, Config, Exposed, Origin};
+use mirror_on_miss::config::{Bucket, Config, Exposed};
 use mirror_on_miss::http::{ContentRange, Headers, Response, is_field_value};
 use mirror_on_miss::key::{Key, MAX_KEY_BYTES};
 use mirror_on_miss::origin::{self, Answer, Span};
+use mirror_on_miss::place::{Carried, Place};
 use mirror_on_miss::s3;
 use mirror_on_miss::slots::Message;
 use mirror_on_miss::target::Target;
@@ -100,9 +101,10 @@ pub fn message(input: &[u8]) -> u64 {
 
 /// A response's head and body, as they are on the wire.
 pub fn origin_answer(input: &[u8]) -> u64 {
-    let (origin, key) = (origin(), Key::from_path(b"a.jpg").unwrap());
+    let key = Key::from_path(b"a.jpg").unwrap();
+    let place = place(&key);
     [Span::First { length: ASKED }, Span::Whole].into_iter().fold(0, |all, span| {
-        let answer = origin::read(response(input), &origin, &key, span);
+        let answer = origin::read(response(input), &place, &key, span);
         if let Answer::First(first) = &answer {
             let (came, total) = (u64::try_from(first.object.body.len()).unwrap(), first.version.total);
             let expected = if came == total { total } else { ASKED };
@@ -169,8 +171,10 @@ fn bucket() -> Bucket {
     parsed().bucket
 }
 
-fn origin() -> Origin {
-    parsed().rules[0].mirror.as_ref().unwrap().origins[0].clone()
+fn place(key: &Key) -> Place {
+    let config = parsed();
+    let mirror = config.rules[0].mirror.as_ref().unwrap();
+    Place::at(&mirror.origins[0], mirror, key, &Carried::default())
 }
 
 /// `STATUS\nname: value\n...\n\nbody`; a status that is no number is none.
