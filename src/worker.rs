@@ -4,7 +4,7 @@
 //! the end, then the denial is judged; a miss joins its fill, anything else is let go. A held stream always has a
 //! deadline, first that of the reading, then that of the waiting.
 
-use crate::config::{Config, Mirror};
+use crate::config::{Config, Location, Mirror};
 use crate::fill::Outcome;
 use crate::flight::{Effect, Flights, StreamId, Ticket, Want};
 use crate::http::{Body, Response};
@@ -12,7 +12,7 @@ use crate::miss::{Denial, Verdict, judge};
 use crate::reply::{Asked, Made, Reply, reply};
 use crate::s3;
 use crate::slots::{Board, Message, Slots};
-use crate::target::Target;
+use crate::target::{Target, own_base};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -35,6 +35,8 @@ pub struct Wanted {
     /// The object.
     pub target: Target,
     mirror: Rc<Mirror>,
+    /// The request's own scheme and authority, where `Location` needs them and they are those of a URL.
+    own_base: Option<String>,
 }
 
 /// What a stream was denied with.
@@ -137,11 +139,21 @@ impl Worker {
         Self { config, flights, streams: BTreeMap::new(), warned: None }
     }
 
-    /// Whether a request is for an object that is mirrored.
-    pub fn wanted(&self, method: &[u8], path_and_query: &[u8]) -> Option<Wanted> {
+    /// Whether a request is for an object that is mirrored. `header` looks up its further headers.
+    pub fn wanted(
+        &self,
+        method: &[u8],
+        path_and_query: &[u8],
+        header: &dyn Fn(&str) -> Option<Vec<u8>>,
+    ) -> Option<Wanted> {
         let target = Target::parse(method, path_and_query, &self.config.bucket)?;
         let mirror = self.config.mirror_for(&target.key)?.clone();
-        Some(Wanted { target, mirror })
+        let own = match self.config.location {
+            Some(Location::Absolute) => header(":scheme").zip(header(":authority")),
+            Some(Location::Base(_)) | None => None,
+        };
+        let own_base = own.and_then(|(scheme, authority)| own_base(&scheme, &authority));
+        Some(Wanted { target, mirror, own_base })
     }
 
     /// Holds a stream that was denied its object. `end` says that the response has no body.
@@ -195,7 +207,7 @@ impl Worker {
     pub fn judge(&mut self, stream: StreamId, denied: &Denied, now: Instant, board: &dyn Board) -> Vec<Step> {
         let Some(Stage::Held(held)) = self.streams.get_mut(&stream) else { return Vec::new() };
         held.reading_until = None;
-        let Wanted { target, mirror } = held.wanted.clone();
+        let Wanted { target, mirror, .. } = held.wanted.clone();
         if !denied.by_bucket {
             return vec![Step::Release(stream, "not_the_bucket")];
         }
@@ -261,7 +273,12 @@ impl Worker {
         let stalled = held.content == Content::Started;
         let body_kept = !held.dropped && !stalled;
         let asked = Asked { target: &held.wanted.target, denial: held.denial, body_kept };
-        let made = match reply(outcome, asked, mirror, self.config.location.as_deref()) {
+        let location_base = match &self.config.location {
+            Some(Location::Absolute) => held.wanted.own_base.as_deref(),
+            Some(Location::Base(base)) => Some(base.as_str()),
+            None => None,
+        };
+        let made = match reply(outcome, asked, mirror, location_base) {
             Reply::Made(made) => made,
             Reply::Tagged(outcome) => return Delivery::Tagged(outcome),
             Reply::Untouched => return Delivery::Untouched,

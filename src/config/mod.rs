@@ -4,6 +4,7 @@ mod reader;
 mod values;
 
 pub use reader::Problem;
+pub use values::is_authority;
 
 use crate::key::Key;
 use reader::{Fields, Problems, refused};
@@ -18,8 +19,8 @@ pub struct Config {
     pub bucket: Bucket,
     /// Tried in order; the first whose prefix matches serves the request. Never empty.
     pub rules: Vec<Rule>,
-    /// What `Location` begins with: the recipe's `service_endpoint`. Without it `Location` is a path.
-    pub location: Option<String>,
+    /// What `Location` begins with. Without it `Location` is a path.
+    pub location: Option<Location>,
     /// How long a client waits for a fill before it is answered without one.
     pub wait: Duration,
     /// How long an origin's 404 is remembered.
@@ -50,6 +51,15 @@ pub enum Exposed {
     Path,
     /// `/KEY`: sites, CDNs and virtual-hosted S3.
     Root,
+}
+
+/// What `Location` begins with, so that it is a URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// The request's own scheme and authority. Envoy follows internal redirects only to these.
+    Absolute,
+    /// This URL: the recipe's `service_endpoint`.
+    Base(String),
 }
 
 /// Which requests are mirrored, and from where.
@@ -206,7 +216,7 @@ impl<'a> Parser<'a> {
         }
         let origins = self.origins(&mut root);
         let rules = self.rules(&mut root, &origins);
-        let location = root.optional("location", values::base_url);
+        let location = root.optional("location", values::location);
         let wait = root.optional("wait", |v| {
             values::duration(
                 v,

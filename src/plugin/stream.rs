@@ -45,12 +45,9 @@ impl HttpContext for Stream {
     /// then what will be stored, however the client spelled it.
     fn on_http_request_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
         let Some(shared) = &self.shared else { return Action::Continue };
-        let (Some(method), Some(path)) =
-            (Self::header(MapType::HttpRequestHeaders, ":method"), Self::header(MapType::HttpRequestHeaders, ":path"))
-        else {
-            return Action::Continue;
-        };
-        self.wanted = shared.worker.borrow().wanted(&method, &path);
+        let header = |name: &str| Self::header(MapType::HttpRequestHeaders, name);
+        let (Some(method), Some(path)) = (header(":method"), header(":path")) else { return Action::Continue };
+        self.wanted = shared.worker.borrow().wanted(&method, &path, &header);
         if let Some(wanted) = &self.wanted {
             let canonical = wanted.target.path_and_query();
             if canonical.as_bytes() != path {
