@@ -50,7 +50,7 @@ pub struct Made {
     pub body: Option<Body>,
 }
 
-/// The table. `location_base` is the configuration's `location`.
+/// The table. `location_base` is what `Location` begins with, if it is not a path.
 pub fn reply(outcome: &Outcome, asked: Asked<'_>, mirror: &Mirror, location_base: Option<&str>) -> Reply {
     let target = asked.target;
     let error = |status, code, message, retry_after: Option<&str>| {

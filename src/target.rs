@@ -1,6 +1,6 @@
 //! What a client asked for: the object behind a request's method and path.
 
-use crate::config::{Bucket, Exposed};
+use crate::config::{Bucket, Exposed, is_authority};
 use crate::http::Method;
 use crate::key::Key;
 use std::fmt::Write;
@@ -125,6 +125,14 @@ impl Target {
     }
 }
 
+/// A request's own scheme and authority, as a base for [`Target::location`]. `None` if they are not those of a URL; then
+/// no base is better than one that leads somewhere else.
+pub fn own_base(scheme: &[u8], authority: &[u8]) -> Option<String> {
+    let scheme = std::str::from_utf8(scheme).ok().filter(|scheme| matches!(*scheme, "http" | "https"))?;
+    let authority = std::str::from_utf8(authority).ok().filter(|authority| is_authority(authority))?;
+    Some(format!("{scheme}://{authority}"))
+}
+
 /// Whether a query names one of [`SUB_RESOURCES`]. Names are compared as S3 reads them, percent-decoded.
 fn names_sub_resource(query: &[u8]) -> bool {
     url::form_urlencoded::parse(query).any(|(name, _)| SUB_RESOURCES.contains(&name.as_ref()))
@@ -216,6 +224,23 @@ mod tests {
             root("//evil.example/x").unwrap().location(Some("https://cdn.example.com")),
             "https://cdn.example.com//evil.example/x"
         );
+    }
+
+    #[test]
+    fn a_base_of_its_own_is_the_requests_scheme_and_authority_or_none() {
+        for (scheme, authority) in [("http", "a.example"), ("https", "A.example:8443"), ("http", "[::1]:80")] {
+            let base = own_base(scheme.as_bytes(), authority.as_bytes());
+            assert_eq!(base, Some(format!("{scheme}://{authority}")));
+            assert_eq!(root("//b").unwrap().location(base.as_deref()), format!("{scheme}://{authority}//b"));
+        }
+        for authority in
+            [&b""[..], b"a/b", b"a?b", b"a#b", b"a\\b", b"user@a", b"a b", b"a\r\nb: c", b"a:99999", b"\xff"]
+        {
+            assert_eq!(own_base(b"http", authority), None, "{}", authority.escape_ascii());
+        }
+        for scheme in [&b""[..], b"ftp", b"javascript", b"http:", b"http\r\n", b"\xff"] {
+            assert_eq!(own_base(scheme, b"a.example"), None, "{}", scheme.escape_ascii());
+        }
     }
 
     #[test]

@@ -4,16 +4,16 @@
 //! the end, then the denial is judged; a miss joins its fill, anything else is let go. A held stream always has a
 //! deadline, first that of the reading, then that of the waiting.
 
-use crate::config::Config;
+use crate::config::{Config, Location};
 use crate::fill::{Goal, Order, Outcome};
 use crate::flight::{Effect, Flights, StreamId, Ticket, Want};
-use crate::http::{Body, Response};
+use crate::http::{Body, Response, is_field_value};
 use crate::miss::{Denial, Verdict, judge};
 use crate::reply::{Asked, Made, Reply, reply};
 use crate::rules::{Mirror, mirror_for};
 use crate::s3;
 use crate::slots::{Board, Message, Slots};
-use crate::target::Target;
+use crate::target::{Target, own_base};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -35,9 +35,11 @@ pub const MAX_BUFFERED: usize = 16 * 1024;
 pub struct Wanted {
     /// The object.
     pub target: Target,
-    /// Those of the client's headers that some rule lists, as [`Worker::captured`] names them.
-    pub headers: Vec<(String, String)>,
+    /// Those of the client's headers that some rule lists.
+    headers: Vec<(String, String)>,
     mirror: Rc<Mirror>,
+    /// The request's own scheme and authority, where `Location` needs them and they are those of a URL.
+    own_base: Option<String>,
 }
 
 /// What a stream was denied with.
@@ -93,7 +95,8 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Worker {
     config: Rc<Config>,
-    captured: Vec<String>,
+    /// Names of request headers that some rule lists.
+    listed: Vec<String>,
     flights: Flights,
     streams: BTreeMap<StreamId, Stage>,
     /// When an operator was last told of a bucket that cannot be read.
@@ -141,22 +144,31 @@ impl Worker {
     pub fn new(config: Rc<Config>, slots: Slots, seed: u64) -> Self {
         let flights = Flights::new(config.clone(), slots, seed);
         let mirrors = config.rules.iter().filter_map(|rule| rule.mirror.as_ref());
-        let mut captured: Vec<String> = mirrors.flat_map(|mirror| mirror.request_headers.clone()).collect();
-        captured.sort_unstable();
-        captured.dedup();
-        Self { config, captured, flights, streams: BTreeMap::new(), warned: None }
+        let mut listed: Vec<String> = mirrors.flat_map(|mirror| mirror.request_headers.clone()).collect();
+        listed.sort_unstable();
+        listed.dedup();
+        Self { config, listed, flights, streams: BTreeMap::new(), warned: None }
     }
 
-    /// Whether a request is for an object that is mirrored.
-    pub fn wanted(&self, method: &[u8], path_and_query: &[u8]) -> Option<Wanted> {
+    /// Whether a request is for an object that is mirrored. `header` looks up its further headers.
+    pub fn wanted(
+        &self,
+        method: &[u8],
+        path_and_query: &[u8],
+        header: &dyn Fn(&str) -> Option<Vec<u8>>,
+    ) -> Option<Wanted> {
         let target = Target::parse(method, path_and_query, &self.config.bucket)?;
         let mirror = mirror_for(&self.config.rules, target.method, &target.key)?.clone();
-        Some(Wanted { target, headers: Vec::new(), mirror })
-    }
-
-    /// Names of request headers that some rule lists.
-    pub fn captured(&self) -> &[String] {
-        &self.captured
+        let own = match self.config.location {
+            Some(Location::Absolute) => header(":scheme").zip(header(":authority")),
+            Some(Location::Base(_)) | None => None,
+        };
+        let own_base = own.and_then(|(scheme, authority)| own_base(&scheme, &authority));
+        let listed = self.listed.iter().filter_map(|name| {
+            let value = String::from_utf8(header(name)?).ok()?;
+            is_field_value(&value).then(|| (name.clone(), value))
+        });
+        Some(Wanted { target, headers: listed.collect(), mirror, own_base })
     }
 
     /// Holds a stream that was denied its object. `end` says that the response has no body.
@@ -210,7 +222,7 @@ impl Worker {
     pub fn judge(&mut self, stream: StreamId, denied: &Denied, now: Instant, board: &dyn Board) -> Vec<Step> {
         let Some(Stage::Held(held)) = self.streams.get_mut(&stream) else { return Vec::new() };
         held.reading_until = None;
-        let Wanted { target, headers, mirror } = &held.wanted;
+        let Wanted { target, headers, mirror, .. } = &held.wanted;
         if !denied.by_bucket {
             return vec![Step::Release(stream, "not_the_bucket")];
         }
@@ -281,7 +293,12 @@ impl Worker {
         let stalled = held.content == Content::Started;
         let body_kept = !held.dropped && !stalled;
         let asked = Asked { target: &held.wanted.target, denial: held.denial, body_kept };
-        let made = match reply(outcome, asked, mirror, self.config.location.as_deref()) {
+        let location_base = match &self.config.location {
+            Some(Location::Absolute) => held.wanted.own_base.as_deref(),
+            Some(Location::Base(base)) => Some(base.as_str()),
+            None => None,
+        };
+        let made = match reply(outcome, asked, mirror, location_base) {
             Reply::Made(made) => made,
             Reply::Tagged(outcome) => return Delivery::Tagged(outcome),
             Reply::Untouched => return Delivery::Untouched,

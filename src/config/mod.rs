@@ -6,6 +6,7 @@ mod rules;
 mod values;
 
 pub use reader::Problem;
+pub use values::is_authority;
 
 use crate::rules::Rule;
 use parser::Parser;
@@ -20,8 +21,8 @@ pub struct Config {
     pub bucket: Bucket,
     /// Tried in order; the first that is for a request serves it. Never empty.
     pub rules: Vec<Rule>,
-    /// What `Location` begins with: the recipe's `service_endpoint`. Without it `Location` is a path.
-    pub location: Option<String>,
+    /// What `Location` begins with. Without it `Location` is a path.
+    pub location: Option<Location>,
     /// How long a client waits for a fill before it is answered without one.
     pub wait: Duration,
     /// How long an origin's 404 is remembered.
@@ -69,6 +70,15 @@ pub enum Exposed {
     /// `/KEY`: sites, CDNs and virtual-hosted S3.
     #[default]
     Root,
+}
+
+/// What `Location` begins with, so that it is a URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// The request's own scheme and authority. Envoy follows internal redirects only to these.
+    Absolute,
+    /// This URL: the recipe's `service_endpoint`.
+    Base(String),
 }
 
 /// Where objects come from.

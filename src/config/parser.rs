@@ -26,7 +26,7 @@ impl<'a> Parser<'a> {
         }
         let origins = self.origins(&mut root);
         let rules = self.rules(&mut root, &origins);
-        let location = root.optional("location", values::base_url);
+        let location = root.optional("location", values::location);
         let wait = root.optional("wait", |v| {
             values::duration(
                 v,

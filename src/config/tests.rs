@@ -56,7 +56,7 @@ fn the_long_form_is_read_field_by_field() {
     }))
     .unwrap();
     assert_eq!(config.bucket.exposed, Exposed::Path);
-    assert_eq!(config.location.as_deref(), Some("https://cdn.example.com"));
+    assert_eq!(config.location, Some(Location::Base("https://cdn.example.com".to_owned())));
     assert_eq!(config.wait, Duration::from_secs(5));
     assert_eq!((config.negative_ttl, config.loop_window), (Duration::ZERO, Duration::from_secs(60)));
     let limits = Limits {
@@ -85,6 +85,17 @@ fn the_long_form_is_read_field_by_field() {
         ]
     );
     assert_eq!((backup.name.as_str(), backup.timeout), ("backup", DEFAULT_TIMEOUT));
+}
+
+#[test]
+fn a_location_is_a_path_unless_it_is_absolute_or_has_a_base() {
+    assert_eq!(parse(&smallest()).unwrap().location, None);
+    assert_eq!(parse(&with(&["location"], json!("absolute"))).unwrap().location, Some(Location::Absolute));
+    let problems = parse(&with(&["location"], json!("relative"))).unwrap_err();
+    assert!(
+        problems[0].starts_with("$.location: \"relative\" is not allowed; expected \"absolute\", or "),
+        "{problems:?}"
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The kinds of values that a configuration holds. Each reader fails with the text of what is allowed.
 
+use super::Location;
 use crate::http::{digits, is_field_value};
 use crate::key::Key;
 use serde_json::Value;
@@ -59,17 +60,20 @@ fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 /// `host` or `host:port`, as it is sent in a request.
 pub fn authority(value: &Value) -> Result<String, &'static str> {
     const ALLOWED: &str = "\"host\" or \"host:port\", without a scheme or path";
-    let text = value.as_str().ok_or(ALLOWED)?;
-    let url = Url::parse(&format!("http://{text}/")).map_err(|_| ALLOWED)?;
-    let only_authority = url.path() == "/"
+    value.as_str().filter(|text| is_authority(text)).map(str::to_owned).ok_or(ALLOWED)
+}
+
+/// Whether a text is `host` or `host:port` and nothing else.
+pub fn is_authority(text: &str) -> bool {
+    let Ok(url) = Url::parse(&format!("http://{text}/")) else { return false };
+    url.path() == "/"
         && url.query().is_none()
         && url.fragment().is_none()
         && url.username().is_empty()
         && url.password().is_none()
         && !text.contains(['/', '\\', '@', '?', '#'])
         && is_field_value(text)
-        && !text.contains([' ', '\t']);
-    only_authority.then(|| text.to_owned()).ok_or(ALLOWED)
+        && !text.contains([' ', '\t'])
 }
 
 /// `/a/b`, in the encoding in which it is sent; a trailing slash is dropped, so that `/` is the empty prefix.
@@ -126,6 +130,16 @@ pub fn base_url(value: &Value) -> Result<String, &'static str> {
         && url.query().is_none()
         && url.fragment().is_none();
     usable.then(|| url.as_str().trim_end_matches('/').to_owned()).ok_or(ALLOWED)
+}
+
+/// `absolute`, or a base URL.
+pub fn location(value: &Value) -> Result<Location, &'static str> {
+    if value.as_str() == Some("absolute") {
+        return Ok(Location::Absolute);
+    }
+    base_url(value)
+        .map(Location::Base)
+        .map_err(|_| "\"absolute\", or an absolute http:// or https:// URL without query and fragment")
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use super::{Shared, host};
 use crate::flight::StreamId;
-use crate::http::is_field_value;
 use crate::miss::Denial;
 use crate::worker::{BodyStep, Wanted};
 use proxy_wasm::hostcalls;
@@ -46,18 +45,10 @@ impl HttpContext for Stream {
     /// then what will be stored, however the client spelled it.
     fn on_http_request_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
         let Some(shared) = &self.shared else { return Action::Continue };
-        let (Some(method), Some(path)) =
-            (Self::header(MapType::HttpRequestHeaders, ":method"), Self::header(MapType::HttpRequestHeaders, ":path"))
-        else {
-            return Action::Continue;
-        };
-        let worker = shared.worker.borrow();
-        self.wanted = worker.wanted(&method, &path);
-        if let Some(wanted) = &mut self.wanted {
-            for name in worker.captured() {
-                let value = Self::header(MapType::HttpRequestHeaders, name).and_then(|v| String::from_utf8(v).ok());
-                wanted.headers.extend(value.filter(|v| is_field_value(v)).map(|value| (name.clone(), value)));
-            }
+        let header = |name: &str| Self::header(MapType::HttpRequestHeaders, name);
+        let (Some(method), Some(path)) = (header(":method"), header(":path")) else { return Action::Continue };
+        self.wanted = shared.worker.borrow().wanted(&method, &path, &header);
+        if let Some(wanted) = &self.wanted {
             let canonical = wanted.target.path_and_query();
             if canonical.as_bytes() != path {
                 let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, ":path", Some(&canonical));

@@ -24,7 +24,7 @@ impl World {
     }
 
     fn hold(&mut self, stream: u32, path: &str, denial: Denial, end: bool) {
-        let wanted = self.worker.wanted(b"GET", path.as_bytes()).unwrap();
+        let wanted = self.worker.wanted(b"GET", path.as_bytes(), &|_| None).unwrap();
         self.worker.hold(StreamId(stream), wanted, denial, end, self.now);
     }
 
@@ -62,9 +62,9 @@ fn shown(step: &Step) -> String {
 #[test]
 fn a_request_is_wanted_if_the_first_matching_rule_mirrors_it() {
     let world = World::new();
-    assert_eq!(world.worker.wanted(b"HEAD", b"/a").unwrap().target.method, Method::Head);
+    assert_eq!(world.worker.wanted(b"HEAD", b"/a", &|_| None).unwrap().target.method, Method::Head);
     for (method, path) in [("GET", "/private/a"), ("GET", "/%70rivate/a"), ("POST", "/a"), ("GET", "/")] {
-        assert!(world.worker.wanted(method.as_bytes(), path.as_bytes()).is_none(), "{method} {path}");
+        assert!(world.worker.wanted(method.as_bytes(), path.as_bytes(), &|_| None).is_none(), "{method} {path}");
     }
 }
 

@@ -34,7 +34,7 @@ use std::{env, fs};
 type Run = fn(&[u8]) -> u64;
 
 /// Everything that is tried, by the name of its part of the corpus, with how many inputs `cargo test` gives it.
-const TARGETS: [(&str, Run, u64); 9] = [
+const TARGETS: [(&str, Run, u64); 10] = [
     ("config", readers::config, 10_000),
     ("content-range", readers::content_range, 20_000),
     ("error-document", readers::error_document, 20_000),
@@ -42,6 +42,7 @@ const TARGETS: [(&str, Run, u64); 9] = [
     ("machine", machine::run, 10_000),
     ("message", readers::message, 20_000),
     ("origin-answer", readers::origin_answer, 20_000),
+    ("own-base", readers::own_base, 20_000),
     ("store-answer", readers::store_answer, 20_000),
     ("target", readers::target, 20_000),
 ];

@@ -7,9 +7,10 @@ use mirror_on_miss::origin::{self, Answer, Span};
 use mirror_on_miss::place::{Carried, Place};
 use mirror_on_miss::s3;
 use mirror_on_miss::slots::Message;
-use mirror_on_miss::target::Target;
+use mirror_on_miss::target::{self, Target};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
+use url::Url;
 
 /// The smallest configuration, for readers that need something of it.
 const CONFIG: &str = r#"{"bucket": {"cluster": "signer", "authority": "s3.test", "path_prefix": "/b"},
@@ -161,6 +162,20 @@ pub fn target(input: &[u8]) -> u64 {
         assert!(canonical.starts_with('/') && !target.path().contains('\\'), "{canonical}");
         trace((all, canonical.len() / 16, canonical.matches('%').count(), canonical.contains('?')))
     })
+}
+
+/// `SCHEME AUTHORITY`. The base that comes of them leads to that host, whatever path is put behind it.
+pub fn own_base(input: &[u8]) -> u64 {
+    let at = input.iter().position(|byte| *byte == b' ').unwrap_or(input.len());
+    let (scheme, rest) = input.split_at(at);
+    let authority = rest.get(1..).unwrap_or_default();
+    let Some(base) = target::own_base(scheme, authority) else { return trace(0) };
+    assert_eq!(base.as_bytes(), [scheme, authority].join(&b"://"[..]));
+    assert!(base.bytes().all(|byte| byte.is_ascii_graphic()), "{base}");
+    let url = Url::parse(&format!("{base}//evil.example/@b:1?c")).unwrap();
+    assert_eq!((url.path(), url.query(), url.username(), url.password()), ("//evil.example/@b:1", Some("c"), "", None));
+    assert_eq!(url.host_str(), Url::parse(&base).unwrap().host_str());
+    trace((scheme, url.port(), authority.len() / 16))
 }
 
 fn parsed() -> Config {

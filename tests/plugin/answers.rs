@@ -412,6 +412,9 @@ fn location_is_on_the_configured_host_and_never_on_another() {
         (Value::Null, "/\\evil.example", "/%5Cevil.example"),
         ("https://cdn.example.com".into(), "//evil.example/x", "https://cdn.example.com//evil.example/x"),
         ("https://cdn.example.com".into(), "/a%62?c=%64", "https://cdn.example.com/ab?c=%64"),
+        // The host of the scene's requests, which come by https.
+        ("absolute".into(), "/a%62?c=%64", "https://cdn.example.com/ab?c=%64"),
+        ("absolute".into(), "//evil.example/x", "https://cdn.example.com//evil.example/x"),
     ] {
         let mut envoy = Envoy::start(&configured(json!({"location": location})));
         let client = envoy.get(path);
@@ -421,5 +424,20 @@ fn location_is_on_the_configured_host_and_never_on_another() {
             end.happens(&mut envoy, call);
         }
         assert_eq!(answer(client).header("location"), Some(expected), "{path}");
+    }
+}
+
+#[test]
+fn an_absolute_location_is_a_path_where_the_authority_is_not_one_of_a_url() {
+    let mut envoy = Envoy::start(&configured(json!({"location": "absolute"})));
+    for authority in [&b"user@evil.example"[..], b"a/b", b"\xff\xfe", b""] {
+        let path = format!("/of-{}", authority.escape_ascii());
+        let client = envoy.request("GET", &path).header(":authority", authority).send();
+        miss(client);
+        for end in [FOUND, Answered(200, &[], b"")] {
+            let call = next_call(&mut envoy);
+            end.happens(&mut envoy, call);
+        }
+        assert_eq!(answer(client).header("location"), Some(client.path_sent().as_str()));
     }
 }
