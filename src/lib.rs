@@ -34,6 +34,7 @@ pub mod reply;
 pub mod s3;
 pub mod slots;
 pub mod target;
+pub mod trace;
 pub mod worker;
 
 #[cfg(target_arch = "wasm32")]
@@ -43,6 +44,7 @@ mod module {
 
     proxy_wasm::main! {{
         proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);
+        crate::plugin::take_back_on_panic();
         proxy_wasm::set_root_context(crate::plugin::root_context);
     }}
 }

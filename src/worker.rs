@@ -13,6 +13,7 @@ use crate::reply::{Asked, Made, Reply, reply};
 use crate::s3;
 use crate::slots::{Board, Message, Slots};
 use crate::target::Target;
+use crate::trace::Trace;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -46,6 +47,8 @@ pub struct Denied {
     pub by_bucket: bool,
     /// The error document, if there is one.
     pub document: Option<Vec<u8>>,
+    /// What the calls of its fill carry.
+    pub trace: Trace,
 }
 
 /// What the adapter is to do with a piece of a response's body.
@@ -210,7 +213,7 @@ impl Worker {
                 return steps;
             }
         };
-        let want = Want { stream, asked: denied.asked, key: &target.key, mirror: &mirror, check };
+        let want = Want { stream, asked: denied.asked, key: &target.key, mirror: &mirror, check, trace: &denied.trace };
         flown(self.flights.join(want, now, board))
     }
 
@@ -245,6 +248,11 @@ impl Worker {
     /// Fills that run now.
     pub fn fills(&self) -> usize {
         self.flights.running()
+    }
+
+    /// Streams that wait for fills now.
+    pub fn waiters(&self) -> usize {
+        self.flights.waiters()
     }
 
     /// Lets a stream go without an answer of ours, as far as its own can still be passed on.

@@ -182,6 +182,7 @@ impl Source {
 
     /// Asks the rule's next origin; without one the fill ends as this one had it end.
     pub fn next(self, job: &mut Job, last: Outcome) -> Step {
+        job.failures.push(last.label());
         let next = self.at.saturating_add(1);
         if next < job.mirror.origins.len() { Beginning::ask(job, next) } else { done(last) }
     }
@@ -197,6 +198,7 @@ impl Beginning {
         let Some(origin) = job.mirror.origins.get(at).cloned() else {
             return done(Outcome::Broken("a rule without an origin"));
         };
+        job.origin = origin.name.clone();
         let span = Span::First { length: job.limits.part_size };
         Self::ask_for(job, Source { at, origin }, span)
     }

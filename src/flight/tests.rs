@@ -41,7 +41,14 @@ impl World {
     fn join(&mut self, stream: u32, key: &str) {
         let key = Key::from_path(key.as_bytes()).unwrap();
         let (stream, mirror) = (StreamId(stream), self.mirror.clone());
-        let want = Want { stream, asked: self.board.nanos(), key: &key, mirror: &mirror, check: false };
+        let want = Want {
+            stream,
+            asked: self.board.nanos(),
+            key: &key,
+            mirror: &mirror,
+            check: false,
+            trace: &Trace::default(),
+        };
         let effects = self.flights.join(want, self.now, &*self.board);
         self.keep(effects);
     }
