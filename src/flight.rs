@@ -5,11 +5,14 @@
 
 use crate::config::Config;
 use crate::fill::{Action, Call, CallId, Fill, Goal, Input, Order, Outcome, Shortage};
-use crate::http::Response;
+use crate::http::{Response, Upstream};
 use crate::key::Key;
+use crate::metrics::{self, Called};
 use crate::rules::Mirror;
 use crate::slots::{Board, Claim, LEASE, Mark, Message, Slots};
+use crate::trace::Trace;
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -24,9 +27,23 @@ pub struct Ticket {
     /// Which fill of that goal, in the order in which they were asked for.
     fill: u64,
     call: CallId,
+    /// It asks the store, and not an origin.
+    to_store: bool,
     /// When the call has taken nearly all the time that it may. Envoy's timers count from when its event loop last
     /// looked at the clock, and so may fire early on a busy machine.
     due: Instant,
+}
+
+impl Ticket {
+    /// How the call ended that was sent then, for the metrics: with a response, or with none.
+    pub fn called(&self, response: Option<&Response>, sent: Instant, now: Instant) -> Called {
+        let late = response.is_none() && now >= self.due;
+        let result = if late { "timeout" } else { metrics::result(response) };
+        let bytes = response.filter(|_| !self.to_store).map(|response| response.body.len());
+        let fetched = bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0);
+        let to = if self.to_store { "store" } else { "origin" };
+        Called { to, result, took: now.saturating_duration_since(sent), fetched }
+    }
 }
 
 /// What is to be done now.
@@ -70,10 +87,33 @@ pub struct Ended {
     pub outcome: &'static str,
     /// [`Outcome::detail`].
     pub detail: String,
+    /// Name of the origin that was asked last; empty if none was.
+    pub origin: String,
+    /// [`Fill::failures`].
+    pub failures: Vec<&'static str>,
+    /// The name in logs of the request that began it; empty if it has none.
+    pub request_id: String,
+    /// Bytes that were stored, and in how many parts.
+    pub stored: u64,
+    /// 1 for an object that was stored as a whole.
+    pub parts: u64,
     /// Streams that waited to the end.
     pub waiters: usize,
     /// From its first call to its end.
     pub took: Duration,
+}
+
+/// The line in the log, in logfmt: what is not quoted has neither space nor quote in it, whatever the key.
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, outcome, detail, origin, request_id, stored, parts, waiters, took, .. } = self;
+        let (key, ms) = (key.encoded(), took.as_millis());
+        write!(
+            f,
+            "fill key=/{key} outcome={outcome} detail={detail:?} origin={origin:?} bytes={stored} parts={parts} ms={ms} \
+             waiters={waiters} request_id={request_id:?}"
+        )
+    }
 }
 
 /// A fill that goes on.
@@ -119,8 +159,9 @@ struct Flight {
     stage: Stage,
     /// When this worker's lease is to be renewed, or another's is over.
     lease: Instant,
-    /// Bytes that are stored, and when that was last told.
+    /// Bytes that are stored, in how many parts, and when that was last told.
     stored: u64,
+    parts: u64,
     told: Instant,
     /// When the fill wants [`Input::Deadline`].
     timer: Option<Instant>,
@@ -159,6 +200,8 @@ pub struct Want<'a> {
     pub asked: u64,
     /// What it wants. How, counts for the stream that comes first.
     pub order: &'a Order,
+    /// What the calls of the fill carry. Likewise.
+    pub trace: &'a Trace,
 }
 
 impl Flights {
@@ -217,7 +260,7 @@ impl Flights {
         if waits {
             self.waiters = self.waiters.saturating_add(1);
         }
-        self.insert(want.order, mark, stage, waiter, now);
+        self.insert(want, mark, stage, waiter, now);
         let mut effects = if waits { Vec::new() } else { answer(Outcome::Origin) };
         self.begin_queued(now, board, &mut effects);
         effects
@@ -241,7 +284,7 @@ impl Flights {
         board: &dyn Board,
     ) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let Ticket { goal, fill, call, due } = ticket;
+        let Ticket { goal, fill, call, due, .. } = ticket;
         if self.flights.get(&goal).is_some_and(|flight| flight.id == fill) {
             let input = match response {
                 Some(response) => Input::Response { call, response },
@@ -311,6 +354,16 @@ impl Flights {
     /// Fills that run now.
     pub fn running(&self) -> usize {
         self.flights.values().filter(|flight| flight.began().is_some()).count()
+    }
+
+    /// Streams that wait now.
+    pub fn waiters(&self) -> usize {
+        self.waiters
+    }
+
+    fn is_store(&self, upstream: &Upstream) -> bool {
+        let bucket = &self.config.bucket;
+        (&upstream.cluster, &upstream.authority) == (&bucket.cluster, &bucket.authority)
     }
 
     fn goals(&self, chosen: impl Fn(&Flight) -> bool) -> Vec<Goal> {
@@ -393,11 +446,13 @@ impl Flights {
         !self.has_room() && self.queue.len() >= self.config.limits.queue
     }
 
-    fn insert(&mut self, order: &Order, mark: Mark, stage: (Stage, Duration), first: Option<Waiter>, now: Instant) {
+    fn insert(&mut self, want: Want<'_>, mark: Mark, stage: (Stage, Duration), first: Option<Waiter>, now: Instant) {
         let id = self.next;
         self.next = id.wrapping_add(1);
         let seed = self.seed ^ id.rotate_left(32);
-        let mut fill = Fill::new(&self.config, order.clone(), seed);
+        let mut fill = Fill::new(&self.config, want.order.clone(), seed);
+        fill.carry(want.trace.clone());
+        let order = want.order;
         let mut origins = [&order.mirror].into_iter().chain(&order.then).flat_map(|mirror| &mirror.origins);
         if origins.any(|origin| self.unranged.contains(&origin.cluster)) {
             fill.expect_unranged();
@@ -413,6 +468,7 @@ impl Flights {
             stage: stage.0,
             lease: after(now, stage.1),
             stored: 0,
+            parts: 0,
             told: now,
             timer: None,
             meanwhile: None,
@@ -456,6 +512,7 @@ impl Flights {
                         goal: goal.clone(),
                         fill: flight.id,
                         call: call.id,
+                        to_store: self.is_store(&call.to),
                         due: after(now, nearly(call.timeout)),
                     };
                     effects.push(Effect::Call { ticket, call });
@@ -469,6 +526,7 @@ impl Flights {
                 }
                 Action::Progress { bytes, total } => {
                     flight.stored = flight.stored.saturating_add(bytes);
+                    flight.parts = flight.parts.saturating_add(1);
                     let tell = now.saturating_duration_since(flight.told) >= TELL_EVERY;
                     flight.told = if tell { now } else { flight.told };
                     let (key, stored) = (goal.key.clone(), flight.stored);
@@ -497,6 +555,11 @@ impl Flights {
                 key: goal.key.clone(),
                 outcome: outcome.label(),
                 detail: outcome.detail(),
+                origin: flight.fill.origin().to_owned(),
+                failures: flight.fill.failures().to_vec(),
+                request_id: flight.fill.trace().request_id().to_owned(),
+                stored: flight.stored,
+                parts: flight.parts,
                 waiters: streams.len(),
                 took: now.saturating_duration_since(began),
             }));

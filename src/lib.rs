@@ -36,6 +36,7 @@ pub mod rules;
 pub mod s3;
 pub mod slots;
 pub mod target;
+pub mod trace;
 pub mod worker;
 
 #[cfg(target_arch = "wasm32")]
@@ -45,6 +46,7 @@ mod module {
 
     proxy_wasm::main! {{
         proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);
+        crate::plugin::take_back_on_panic();
         proxy_wasm::set_root_context(crate::plugin::root_context);
     }}
 }

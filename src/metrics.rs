@@ -1,7 +1,11 @@
 //! The names of what is counted. Envoy shows a metric `X` as `wasmcustom.X`, and as `X` to Prometheus.
 //!
-//! The last part of a name is a label's value, which Envoy's `stats_tags` turn into one:
-//! `mirror_on_miss_requests_total.outcome.stored` into `mirror_on_miss_requests_total{outcome="stored"}`.
+//! `.label.value` in a name is a label, which Envoy's `stats_tags` make one:
+//! `mirror_on_miss_requests_total.outcome.stored` becomes `mirror_on_miss_requests_total{outcome="stored"}`.
+//! `docs/operations.md` explains each; a test holds it to what a running Envoy shows.
+
+use crate::http::Response;
+use std::time::Duration;
 
 /// Requests that the bucket denied, by what they got: an [`Outcome`](crate::fill::Outcome)'s label, or
 /// `bucket_error`, `forbidden`, `not_the_bucket` for denials that were passed on.
@@ -14,10 +18,69 @@ pub fn refusals(limit: &str) -> String {
     format!("mirror_on_miss_refusals_total.limit.{limit}")
 }
 
-/// Bytes of objects that are in the store, of whole ones and of parts.
-pub const STORED_BYTES: &str = "mirror_on_miss_stored_bytes_total";
-
 /// Fills that ended, by their [`Outcome`](crate::fill::Outcome)'s label.
 pub fn fills(outcome: &str) -> String {
     format!("mirror_on_miss_fills_total.outcome.{outcome}")
+}
+
+/// Times that an origin failed to give an object, so that the rule's next one was asked or the fill ended, by the label
+/// of the outcome that this made, or would have made.
+pub fn origin_failures(reason: &str) -> String {
+    format!("mirror_on_miss_origin_failures_total.reason.{reason}")
+}
+
+/// Bytes that came from origins in answers to calls.
+pub const FETCHED_BYTES: &str = "mirror_on_miss_fetched_bytes_total";
+
+/// Bytes of objects that are in the store, of whole ones and of parts.
+pub const STORED_BYTES: &str = "mirror_on_miss_stored_bytes_total";
+
+/// Things about fills that an operator must see, each with a line in the log.
+pub const WARNINGS: &str = "mirror_on_miss_warnings_total";
+
+/// How long fills took, from their first call to their end. A histogram.
+pub const FILL_TIME: &str = "mirror_on_miss_fill_milliseconds";
+
+/// Fills that run, in all workers. A gauge.
+pub const FILLS_IN_FLIGHT: &str = "mirror_on_miss_fills_in_flight";
+
+/// Requests that wait for fills, in all workers. A gauge.
+pub const WAITERS: &str = "mirror_on_miss_waiters";
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// Who was asked: `origin` or `store`.
+    pub to: &'static str,
+    /// The class of the status; `timeout`, or `failed` where there was no answer.
+    pub result: &'static str,
+    /// From sending the call to the answer's last byte.
+    pub took: Duration,
+    /// Bytes that an origin gave.
+    pub fetched: u64,
+}
+
+impl Called {
+    /// Calls of fills that ended.
+    pub fn count(&self) -> String {
+        format!("mirror_on_miss_calls_total.to.{}.result.{}", self.to, self.result)
+    }
+
+    /// How long they took. A histogram.
+    pub fn time(&self) -> String {
+        format!("mirror_on_miss_call_milliseconds.to.{}", self.to)
+    }
+}
+
+/// What [`Called::result`] says of a response.
+pub fn result(response: Option<&Response>) -> &'static str {
+    match response.map(|response| (response.status, response.status / 100)) {
+        // Envoy answers in the place of one who does not in time.
+        Some((504, _)) => "timeout",
+        Some((_, 2)) => "2xx",
+        Some((_, 3)) => "3xx",
+        Some((_, 4)) => "4xx",
+        Some((_, 5)) => "5xx",
+        _ => "failed",
+    }
 }

@@ -14,6 +14,7 @@ use crate::rules::{Mirror, mirror_for};
 use crate::s3;
 use crate::slots::{Board, Message, Slots};
 use crate::target::{Target, own_base};
+use crate::trace::Trace;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -51,6 +52,8 @@ pub struct Denied {
     pub by_bucket: bool,
     /// The error document, if there is one.
     pub document: Option<Vec<u8>>,
+    /// What the calls of its fill carry.
+    pub trace: Trace,
 }
 
 /// What the adapter is to do with a piece of a response's body.
@@ -242,7 +245,7 @@ impl Worker {
         }
         let order = Order::new(&self.config.rules, mirror, target, headers, check);
         held.goal = Some(order.goal.clone());
-        let want = Want { stream, asked: denied.asked, order: &order };
+        let want = Want { stream, asked: denied.asked, order: &order, trace: &denied.trace };
         flown(self.flights.join(want, now, board))
     }
 
@@ -277,6 +280,11 @@ impl Worker {
     /// Fills that run now.
     pub fn fills(&self) -> usize {
         self.flights.running()
+    }
+
+    /// Streams that wait for fills now.
+    pub fn waiters(&self) -> usize {
+        self.flights.waiters()
     }
 
     /// Lets a stream go without an answer of ours, as far as its own can still be passed on.

@@ -46,6 +46,7 @@ const ENV: &[&str] = &[
     "proxy_http_call",
     "proxy_increment_metric",
     "proxy_log",
+    "proxy_record_metric",
     "proxy_register_shared_queue",
     "proxy_remove_header_map_value",
     "proxy_replace_header_map_value",

@@ -27,6 +27,7 @@ use crate::key::Key;
 use crate::place::Carried;
 use crate::rules::{self, Mirror, OnHead, Response as Mode, Rule};
 use crate::target::Target;
+use crate::trace::Trace;
 use states::State;
 use std::rc::Rc;
 use std::time::Duration;
@@ -169,6 +170,12 @@ struct Job {
     doubt: Option<Outcome>,
     random: Random,
     calls: u32,
+    /// Headers that each call carries.
+    trace: Trace,
+    /// The name of the origin that was asked last; empty before.
+    origin: String,
+    /// How origins failed, by the outcome's label.
+    failures: Vec<&'static str>,
     /// The object changed under the fill, which has begun again.
     restarted: bool,
     /// Bytes that the origin's first answer may have.
@@ -189,6 +196,9 @@ impl Fill {
             doubt: None,
             random: Random(seed),
             calls: 0,
+            trace: Trace::default(),
+            origin: String::new(),
+            failures: Vec::new(),
             restarted: false,
             expected: config.limits.part_size,
             budget: 0,
@@ -199,6 +209,11 @@ impl Fill {
     /// Has a fill that has not begun expect whole objects from its origins.
     pub fn expect_unranged(&mut self) {
         self.job.expected = MAX_PART_SIZE;
+    }
+
+    /// Has the calls of a fill that has not begun carry these headers.
+    pub fn carry(&mut self, trace: Trace) {
+        self.job.trace = trace;
     }
 
     /// Takes one input and says what is to be done now. `spare` is how many bytes the fill may hold beyond its
@@ -216,9 +231,19 @@ impl Fill {
         self.state.memory(&self.job)
     }
 
-    /// What is filled.
-    pub fn goal(&self) -> &Goal {
-        &self.job.order.goal
+    /// What its calls carry.
+    pub fn trace(&self) -> &Trace {
+        &self.job.trace
+    }
+
+    /// The name of the origin that was asked last; empty if none was.
+    pub fn origin(&self) -> &str {
+        &self.job.origin
+    }
+
+    /// How origins failed to give the object so far, by the label of the outcome that this makes if no other has it.
+    pub fn failures(&self) -> &[&'static str] {
+        &self.job.failures
     }
 
     /// How it is filled, now.
@@ -228,7 +253,12 @@ impl Fill {
 }
 
 impl Job {
-    fn call(&mut self, to: Upstream, request: Request, timeout: Duration) -> (CallId, Action) {
+    fn call(&mut self, to: Upstream, mut request: Request, timeout: Duration) -> (CallId, Action) {
+        for (name, value) in self.trace.headers() {
+            if !to.headers.iter().any(|(set, _)| set == name) {
+                request.headers.push((name, value.clone()));
+            }
+        }
         let id = CallId(self.calls);
         self.calls = self.calls.wrapping_add(1);
         (id, Action::Call(Call { id, to, request, timeout }))

@@ -188,6 +188,7 @@ pub struct Source {
 impl Source {
     /// Asks the rule's next origin; without one the fill ends as this one had it end.
     pub fn next(self, job: &mut Job, last: Outcome) -> Step {
+        job.failures.push(last.label());
         let next = self.at.saturating_add(1);
         if next < job.mirror.origins.len() {
             job.doubt.get_or_insert(last);
@@ -221,6 +222,7 @@ impl Beginning {
         let Some(origin) = job.mirror.origins.get(at) else {
             return done(Outcome::Broken("a rule without an origin"));
         };
+        job.origin = origin.name.clone();
         let place = Place::at(origin, &job.mirror, &job.order.goal.key, &job.order.goal.carried);
         let source = Source { at, cluster: origin.cluster.clone(), place };
         let span = if job.order.is_head() { Span::Headers } else { Span::First { length: job.limits.part_size } };

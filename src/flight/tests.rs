@@ -45,7 +45,8 @@ impl World {
 
     fn join(&mut self, stream: u32, key: &str) {
         let order = Order { goal: goal(key), mirror: self.mirror.clone(), then: Vec::new(), check: false };
-        let want = Want { stream: StreamId(stream), asked: self.board.nanos(), order: &order };
+        let trace = Trace::default();
+        let want = Want { stream: StreamId(stream), asked: self.board.nanos(), order: &order, trace: &trace };
         let effects = self.flights.join(want, self.now, &*self.board);
         self.keep(effects);
     }

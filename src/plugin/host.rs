@@ -6,8 +6,9 @@
 use crate::fill::Call;
 use crate::http::{Headers, Response};
 use crate::slots::{Board, SLOTS};
+use crate::trace::{self, Trace};
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, MapType, MetricType};
+use proxy_wasm::types::{BufferType, MapType};
 use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -62,12 +63,19 @@ pub fn replace_response_body(body: &[u8]) {
     let _ = hostcalls::set_buffer(BufferType::HttpResponseBody, 0, everything, body);
 }
 
-/// Adds to a counter. Counters are defined when they first count, which Envoy does by name, once for all workers.
-/// `amount` must be above 0: Envoy takes no other for a counter.
-pub fn count(metric: &str, amount: u64) {
-    if let Ok(id) = hostcalls::define_metric(MetricType::Counter, metric) {
-        let _ = hostcalls::increment_metric(id, i64::try_from(amount).unwrap_or(i64::MAX));
-    }
+/// Adds to a counter. `amount` must be above 0: Envoy takes no other for one.
+pub fn add_to_counter(id: u32, amount: u64) {
+    let _ = hostcalls::increment_metric(id, i64::try_from(amount).unwrap_or(i64::MAX));
+}
+
+/// Adds to a gauge, or takes from it (`Context::incrementMetric`).
+pub fn add_to_gauge(id: u32, change: isize) {
+    let _ = hostcalls::increment_metric(id, i64::try_from(change).unwrap_or(0));
+}
+
+/// Gives a histogram a time, in milliseconds.
+pub fn record(id: u32, time: Duration) {
+    let _ = hostcalls::record_metric(id, u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
 }
 
 /// Brings the root's `on_queue_ready` as soon as this callback is over. `false` if that cannot be done.
@@ -94,6 +102,14 @@ pub fn is_upstreams() -> bool {
     let details = hostcalls::get_property(vec!["response", "code_details"]).ok().flatten();
     // `ResponseCodeDetails::ViaUpstream` in Envoy's `stream_info.h`.
     details.is_none_or(|details| details == b"via_upstream")
+}
+
+/// What the stream that is in effect carries from its request to the calls of its fill.
+pub fn trace() -> Trace {
+    Trace::find(|name| {
+        let path = vec!["metadata", "filter_metadata", trace::NAMESPACE, name];
+        hostcalls::get_property(path).ok().flatten()
+    })
 }
 
 /// The table in Envoy's shared data, and the workers' queues.

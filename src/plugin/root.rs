@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::host::{self, SharedBoard};
+use super::meters::Meters;
 use super::stream::Stream;
 use crate::config::Config;
 use crate::fill::Outcome;
@@ -10,6 +11,7 @@ use crate::metrics;
 use crate::reply::{Made, OUTCOME_HEADER};
 use crate::rules::Mirror;
 use crate::slots::{Board, Slots};
+use crate::trace::Trace;
 use crate::worker::{Delivery, Denied, MAX_BUFFERED, Step, Worker};
 use log::{error, info, warn};
 use proxy_wasm::hostcalls;
@@ -42,14 +44,15 @@ pub struct Root {
     shared: Option<Rc<Shared>>,
     /// Streams to be answered, and how; by no more than [`ANSWERS_AT_ONCE`] in one callback.
     answers: VecDeque<Answer>,
-    /// The calls that are under way, by Envoy's tokens: as many as fills run.
-    calls: Vec<(u32, Ticket)>,
+    /// The calls that are under way, and since when, by Envoy's tokens: as many as fills run.
+    calls: Vec<(u32, Ticket, Instant)>,
+    meters: Meters,
 }
 
 impl Root {
     /// A root context that is not configured yet.
     pub fn new(id: u32) -> Self {
-        Self { id, shared: None, answers: VecDeque::new(), calls: Vec::new() }
+        Self { id, shared: None, answers: VecDeque::new(), calls: Vec::new(), meters: Meters::default() }
     }
 
     /// Judges every stream whose error document can be read, then does what is due, and asks to be called again.
@@ -72,31 +75,37 @@ impl Root {
             match answer {
                 Answer::Filled { stream, mirror, outcome } => {
                     if let Outcome::Busy(shortage) = *outcome {
-                        host::count(&metrics::refusals(shortage.label()), 1);
+                        self.meters.count(&metrics::refusals(shortage.label()));
                     }
+                    self.meters.count(&metrics::requests(outcome.label()));
                     let delivery = shared.worker.borrow_mut().deliver(stream, &mirror, &outcome);
-                    deliver(self.id, stream, delivery, outcome.label());
+                    deliver(self.id, stream, delivery);
                 }
                 Answer::Released { stream, reason } => {
+                    self.meters.count(&metrics::requests(reason));
                     let delivery = shared.worker.borrow_mut().release(stream);
-                    deliver(self.id, stream, delivery, reason);
+                    deliver(self.id, stream, delivery);
                 }
             }
         }
         if !self.answers.is_empty() {
             host::wake_up(shared.wake_up);
         }
-        let next = shared.worker.borrow().next_deadline();
+        let worker = shared.worker.borrow();
+        self.meters.show([worker.fills(), worker.waiters()]);
+        let next = worker.next_deadline();
         host::tick_after(next.map(|next| next.saturating_duration_since(Instant::now())));
     }
 
     /// What a stream was denied with.
     fn denied(&self, stream: StreamId, has_document: bool) -> Denied {
         // Without a time, now: an object that was stored meanwhile then looks like one that cannot be read.
-        let mut denied = Denied { asked: SharedBoard.nanos(), by_bucket: true, document: None };
+        let mut denied =
+            Denied { asked: SharedBoard.nanos(), by_bucket: true, document: None, trace: Trace::default() };
         host::as_stream(stream.0, self.id, || {
             denied.asked = host::request_time().unwrap_or(denied.asked);
             denied.by_bucket = host::is_upstreams();
+            denied.trace = host::trace();
             denied.document = if has_document { host::response_body(MAX_BUFFERED) } else { None };
         });
         denied
@@ -108,10 +117,12 @@ impl Root {
         while let Some(step) = steps.pop_front() {
             match step {
                 Step::Flight(Effect::Call { ticket, call }) => match host::send(&call) {
-                    Some(token) => self.calls.push((token, ticket)),
+                    Some(token) => self.calls.push((token, ticket, Instant::now())),
                     None => {
                         warn!("no request can be sent to the cluster {}", call.to.cluster);
-                        steps.extend(shared.worker.borrow_mut().finished(ticket, None, Instant::now(), &SharedBoard));
+                        let now = Instant::now();
+                        self.meters.called(&ticket.called(None, now, now));
+                        steps.extend(shared.worker.borrow_mut().finished(ticket, None, now, &SharedBoard));
                     }
                 },
                 Step::Flight(Effect::Answer { streams, mirror, outcome }) => {
@@ -120,24 +131,20 @@ impl Root {
                     self.answers.extend(streams.into_iter().map(answer));
                 }
                 Step::Flight(Effect::Ended(ended)) => {
-                    host::count(&metrics::fills(ended.outcome), 1);
-                    info!(
-                        "fill key=/{} outcome={} detail={:?} waiters={} ms={}",
-                        ended.key.encoded(),
-                        ended.outcome,
-                        ended.detail,
-                        ended.waiters,
-                        ended.took.as_millis()
-                    );
+                    self.meters.ended(&ended);
+                    info!("{ended}");
                 }
                 Step::Flight(Effect::Progress(progress)) => {
-                    host::count(metrics::STORED_BYTES, progress.bytes);
+                    self.meters.add(metrics::STORED_BYTES, progress.bytes);
                     if progress.tell {
                         let Progress { key, stored, total, .. } = progress;
                         info!("fill key=/{} stored={stored} of={total}", key.encoded());
                     }
                 }
-                Step::Flight(Effect::Warn { key, what }) => warn!("fill key=/{}: {what}", key.encoded()),
+                Step::Flight(Effect::Warn { key, what }) => {
+                    self.meters.count(metrics::WARNINGS);
+                    warn!("fill key=/{}: {what}", key.encoded());
+                }
                 Step::Release(stream, reason) => self.answers.push_back(Answer::Released { stream, reason }),
                 Step::Warn(what) => warn!("{what}"),
             }
@@ -145,9 +152,8 @@ impl Root {
     }
 }
 
-fn deliver(root_id: u32, stream: StreamId, delivery: Delivery, label: &str) {
+fn deliver(root_id: u32, stream: StreamId, delivery: Delivery) {
     host::as_stream(stream.0, root_id, || {
-        host::count(&metrics::requests(label), 1);
         match delivery {
             Delivery::Direct(made) => {
                 reply_directly(&made);
@@ -185,10 +191,12 @@ fn reply_directly(made: &Made) {
 impl Context for Root {
     fn on_http_call_response(&mut self, token_id: u32, num_headers: usize, body_size: usize, _num_trailers: usize) {
         let Some(shared) = self.shared.clone() else { return };
-        let Some(at) = self.calls.iter().position(|(token, _)| *token == token_id) else { return };
-        let (_, ticket) = self.calls.swap_remove(at);
+        let Some(at) = self.calls.iter().position(|(token, ..)| *token == token_id) else { return };
+        let (_, ticket, sent) = self.calls.swap_remove(at);
+        let now = Instant::now();
         let response = host::response(num_headers, body_size);
-        let steps = shared.worker.borrow_mut().finished(ticket, response, Instant::now(), &SharedBoard);
+        self.meters.called(&ticket.called(response.as_ref(), sent, now));
+        let steps = shared.worker.borrow_mut().finished(ticket, response, now, &SharedBoard);
         self.perform(&shared, steps);
         self.finish(&shared);
     }

@@ -29,7 +29,8 @@ impl World {
     }
 
     fn judge(&mut self, stream: u32, document: Option<&[u8]>) -> Vec<String> {
-        let denied = Denied { asked: 0, by_bucket: true, document: document.map(<[u8]>::to_vec) };
+        let denied =
+            Denied { asked: 0, by_bucket: true, document: document.map(<[u8]>::to_vec), trace: Trace::default() };
         let steps = self.worker.judge(StreamId(stream), &denied, self.now, &self.board);
         steps.iter().map(shown).collect()
     }
@@ -204,7 +205,7 @@ fn a_body_too_large_for_envoys_buffer_is_a_reply_of_its_own() {
             }
             let steps = world.worker.judge(
                 StreamId(1),
-                &Denied { asked: 0, by_bucket: true, document: None },
+                &Denied { asked: 0, by_bucket: true, document: None, trace: Trace::default() },
                 world.now,
                 &world.board,
             );
@@ -241,7 +242,7 @@ fn a_denial_that_stalls_is_never_passed_on_unfinished() {
 fn a_denial_that_is_not_the_buckets_is_let_go() {
     let mut world = World::new();
     world.hold(1, "/a", Denial::Forbidden, true);
-    let denied = Denied { asked: 0, by_bucket: false, document: None };
+    let denied = Denied { asked: 0, by_bucket: false, document: None, trace: Trace::default() };
     let steps = world.worker.judge(StreamId(1), &denied, world.now, &world.board);
     assert_eq!(steps.iter().map(shown).collect::<Vec<_>>(), ["release 1 not_the_bucket"]);
 }

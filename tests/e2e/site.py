@@ -56,7 +56,7 @@ class Site:
         log = self.stack.edge.log_path.read_text(errors="replace")
         assert not re.search("panicked|Uncaught|VM failed|Function:", log), log[-4000:]
         failures = {
-            name: value for name, value in self.stats("wasm").items() if re.search("fail|reload", name)
+            name: value for name, value in self.stats("^wasm\\.").items() if re.search("fail|reload", name)
         }
         assert not any(failures.values()), failures
 

@@ -15,6 +15,7 @@ use mirror_on_miss::http::{ContentRange, Headers, Method, Response};
 use mirror_on_miss::miss::Denial;
 use mirror_on_miss::rules::Mirror;
 use mirror_on_miss::slots::{Board, Slots};
+use mirror_on_miss::trace::Trace;
 use mirror_on_miss::worker::{Delivery, Denied, READ_TIMEOUT, Step, Worker};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -177,7 +178,8 @@ impl World {
         let end = method == b"HEAD" || bytes.one_in(8);
         side.worker.hold(stream, wanted, denial, end, self.now);
         side.held.insert(stream, self.now + READ_TIMEOUT + self.wait);
-        let mut denied = Denied { asked: self.table.nanos(), by_bucket: !bytes.one_in(16), document: None };
+        let mut denied =
+            Denied { asked: self.table.nanos(), by_bucket: !bytes.one_in(16), document: None, trace: Trace::default() };
         if !end && !bytes.one_in(4) {
             let document = bytes.of(&DOCUMENTS);
             side.worker.body(stream, document.len(), true);

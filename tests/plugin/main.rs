@@ -22,6 +22,7 @@ mod host;
 mod known;
 mod miss;
 mod multipart;
+mod observing;
 mod scene;
 mod unstored;
 mod waiting;

@@ -164,6 +164,11 @@ impl Envoy {
         host(|host| host.metrics.samples(name).to_vec())
     }
 
+    /// The names of all metrics, each as often as the module has defined it: Envoy keeps every definition.
+    pub fn defined_metrics(&self) -> Vec<String> {
+        host(|host| host.metrics.defined())
+    }
+
     /// The value of a key in shared data.
     pub fn shared_data(&self, key: &str) -> Option<Vec<u8>> {
         host(|host| host.shared_data.get(key)).ok().map(|(value, _)| value)
@@ -203,6 +208,7 @@ impl Drop for Envoy {
         vm::enter(root, || exports::proxy_on_done(root));
         vm::enter(root, || exports::proxy_on_delete(root));
         let mut violations = self.take_violations();
+        violations.extend(host(|host| host.metrics.left()));
         violations.extend(secrets::told(&self.logs()).map(|line| format!("a secret in the log: {line}")));
         HOST.set(None);
         if !std::thread::panicking() {

@@ -59,6 +59,18 @@ impl Metrics {
         self.values.get(name).copied().unwrap_or_default()
     }
 
+    /// What was defined, as often as it was.
+    pub fn defined(&self) -> Vec<String> {
+        self.defined.values().map(|(_, name)| name.clone()).collect()
+    }
+
+    /// The filter's gauges that are not 0: they stay so in Envoy when the filter's root context is gone.
+    pub fn left(&self) -> Vec<String> {
+        let gauges = self.defined.values().filter(|(kind, _)| *kind == MetricType::Gauge);
+        let left = gauges.map(|(_, name)| name).filter(|name| name.starts_with("mirror_on_miss_"));
+        left.filter(|name| self.value(name) != 0).map(|name| format!("{name} stays at {}", self.value(name))).collect()
+    }
+
     /// What a histogram was given.
     pub fn samples(&self, name: &str) -> &[u64] {
         self.recorded.get(name).map_or(&[], Vec::as_slice)
