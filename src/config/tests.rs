@@ -1,5 +1,6 @@
 use super::*;
-use crate::rules::{On403, TooLarge};
+use crate::http::Method;
+use crate::rules::{Mirror, On403, OnHead, Response, TooLarge};
 use serde_json::json;
 
 const SMALLEST: &str = r#"{"bucket": {"cluster": "signer", "authority": "s3.eu-west-1.amazonaws.com", "path_prefix": "/my-bucket"},
@@ -88,6 +89,58 @@ fn the_long_form_is_read_field_by_field() {
 }
 
 #[test]
+fn every_field_of_a_rule_a_bucket_and_an_origin_is_read() {
+    let config = parse(&json!({
+        "bucket": {"cluster": "signer", "authority": "s3.test", "storage_class": "STANDARD_IA", "if_none_match": false},
+        "origin": {"cluster": "origin", "authority": "files.test", "public_url": "https://files.test",
+                   "redirects": {"follow": 1, "hosts": {"cdn.test": "cdn"}}},
+        "rules": [{"prefix": "/img/", "suffixes": [".jpg"], "methods": ["HEAD"], "strip_prefix": "/img/", "add_prefix": "/static/",
+                   "query": ["v"], "request_headers": ["accept-language"], "content_types": ["Image/*", "text/css"],
+                   "cache_control": "no-cache", "response": "origin", "on_403": "ignore", "on_head": "origin",
+                   "too_large": "error", "observe": true},
+                  {}],
+    }))
+    .unwrap();
+    assert_eq!(config.bucket.storage_class.as_deref(), Some("STANDARD_IA"));
+    assert_eq!(config.bucket.overwrite, Overwrite::HeadFirst);
+    let [images, rest] = config.rules.as_slice() else { panic!("two rules") };
+    assert_eq!(
+        (images.suffixes.as_slice(), images.methods.as_slice()),
+        (&[".jpg".to_owned()][..], &[Method::Head][..])
+    );
+    let origins = config.rules[1].mirror.as_ref().unwrap().origins.clone();
+    let redirects = Redirects { follow: 1, hosts: vec![("cdn.test".to_owned(), "cdn".to_owned())] };
+    assert_eq!(origins[0].redirects, Some(redirects));
+    let mirror = Mirror {
+        origins: origins.clone(),
+        strip_prefix: "/img".to_owned(),
+        add_prefix: "/static".to_owned(),
+        query: vec!["v".to_owned()],
+        request_headers: vec!["accept-language".to_owned()],
+        content_types: vec!["image/*".to_owned(), "text/css".to_owned()],
+        cache_control: Some("no-cache".to_owned()),
+        response: Response::Origin,
+        on_403: On403::Ignore,
+        on_head: OnHead::Origin,
+        too_large: TooLarge::Error,
+        observe: true,
+    };
+    assert_eq!(**images.mirror.as_ref().unwrap(), mirror);
+    assert_eq!(**rest.mirror.as_ref().unwrap(), Mirror { origins, ..Mirror::default() });
+}
+
+#[test]
+fn what_forbids_to_overwrite_is_a_condition_a_header_or_nothing() {
+    for (value, overwrite) in [
+        (json!(true), Overwrite::Conditional),
+        (json!(false), Overwrite::HeadFirst),
+        (json!("x-oss-forbid-overwrite"), Overwrite::Forbidden("x-oss-forbid-overwrite")),
+    ] {
+        assert_eq!(parse(&with(&["bucket", "if_none_match"], value)).unwrap().bucket.overwrite, overwrite);
+    }
+}
+
+#[test]
 fn a_location_is_a_path_unless_it_is_absolute_or_has_a_base() {
     assert_eq!(parse(&smallest()).unwrap().location, None);
     assert_eq!(parse(&with(&["location"], json!("absolute"))).unwrap().location, Some(Location::Absolute));
@@ -145,6 +198,30 @@ fn each_wrong_value_is_one_problem_at_its_own_path() {
         (with(&["rules"], json!([{"origins": []}])), "$.rules[0].origins"),
         (with(&["rules"], json!([{"mirror": false, "on_403": "miss"}])), "$.rules[0].on_403"),
         (with(&["rules"], json!([{"on_403": "maybe"}])), "$.rules[0].on_403"),
+        (with(&["bucket", "if_none_match"], json!("if-none-match")), "$.bucket.if_none_match"),
+        (with(&["bucket", "storage_class"], json!("")), "$.bucket.storage_class"),
+        (with(&["origin", "redirects"], json!({"follow": 4})), "$.origin.redirects.follow"),
+        (with(&["origin", "redirects"], json!({"hosts": {"https://a": "a"}})), "$.origin.redirects.hosts.https://a"),
+        (with(&["origin", "redirects"], json!({"hosts": {"a.test": ""}})), "$.origin.redirects.hosts.a.test"),
+        (with(&["rules"], json!([{"suffixes": []}])), "$.rules[0].suffixes"),
+        (with(&["rules"], json!([{"suffixes": [""]}])), "$.rules[0].suffixes[0]"),
+        (with(&["rules"], json!([{"methods": ["PUT"]}])), "$.rules[0].methods[0]"),
+        (with(&["rules"], json!([{"prefix": "/img/", "strip_prefix": "/im"}])), "$.rules[0].strip_prefix"),
+        (with(&["rules"], json!([{"prefix": "/img", "strip_prefix": "/img"}])), "$.rules[0].strip_prefix"),
+        (with(&["rules"], json!([{"strip_prefix": "/img"}])), "$.rules[0].strip_prefix"),
+        (with(&["rules"], json!([{"add_prefix": "/a/../b"}])), "$.rules[0].add_prefix"),
+        (with(&["rules"], json!([{"add_prefix": "a"}])), "$.rules[0].add_prefix"),
+        (with(&["rules"], json!([{"request_headers": ["cookie"]}])), "$.rules[0].request_headers[0]"),
+        (with(&["rules"], json!([{"request_headers": ["x-envoy-original-path"]}])), "$.rules[0].request_headers[0]"),
+        (with(&["rules"], json!([{"request_headers": ["range"]}])), "$.rules[0].request_headers[0]"),
+        (with(&["rules"], json!([{"content_types": ["image"]}])), "$.rules[0].content_types[0]"),
+        (with(&["rules"], json!([{"content_types": ["image/png; q=1"]}])), "$.rules[0].content_types[0]"),
+        (with(&["rules"], json!([{"content_types": ["*/*"]}])), "$.rules[0].content_types[0]"),
+        (with(&["rules"], json!([{"cache_control": "a\r\nb: c"}])), "$.rules[0].cache_control"),
+        (with(&["rules"], json!([{"response": "proxy"}])), "$.rules[0].response"),
+        (with(&["rules"], json!([{"response": "origin"}])), "$.rules[0].response"),
+        (with(&["rules"], json!([{"on_head": true}])), "$.rules[0].on_head"),
+        (with(&["rules"], json!([{"observe": "yes"}])), "$.rules[0].observe"),
         (with(&["location"], json!("/cdn")), "$.location"),
         (with(&["limits", "queue"], json!(-1)), "$.limits.queue"),
         (with(&["limits", "parts_in_flight"], json!(17)), "$.limits.parts_in_flight"),

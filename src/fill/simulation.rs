@@ -2,6 +2,7 @@
 //! a fault at every step.
 
 use super::*;
+use crate::config::Overwrite;
 use crate::http::{Headers, Method};
 use std::collections::BTreeMap;
 
@@ -48,10 +49,15 @@ struct World {
 
 impl World {
     fn new(length: usize, seed: u64, strikes: &[Strike]) -> Self {
+        Self::with(Overwrite::Conditional, length, seed, strikes)
+    }
+
+    fn with(overwrite: Overwrite, length: usize, seed: u64, strikes: &[Strike]) -> Self {
         let config = r#"{"bucket": {"cluster": "store", "authority": "s3", "path_prefix": "/b"},
                          "origin": {"cluster": "origin", "authority": "o"}}"#;
         let mut config = Config::parse(config.as_bytes(), &|_| None).unwrap();
         config.limits.part_size = PART;
+        config.bucket.overwrite = overwrite;
         let mirror = config.rules[0].mirror.clone().unwrap();
         let fill = Fill::new(&config, super::tests::order("k", mirror, false), seed);
         Self {
@@ -369,6 +375,35 @@ fn an_object_that_somebody_else_stored_meanwhile_stays_and_the_upload_goes() {
     assert_eq!(world.run(PLENTY), Outcome::Exists);
     assert_eq!(world.object.as_deref(), Some(&b"theirs"[..]));
     assert!(world.uploads.is_empty());
+}
+
+#[test]
+fn a_store_that_would_overwrite_is_asked_before_the_completion_whatever_fails() {
+    for fault in [None, Some(Fault::Lost), Some(Fault::Status(503)), Some(Fault::Status(403))] {
+        for theirs in [None, Some(b"theirs".to_vec())] {
+            for seed in 0..20 {
+                let strikes = fault.map(|fault| Strike { calls: "HEAD", fault, times: 1 });
+                let mut world = World::with(Overwrite::HeadFirst, 13, seed, strikes.as_slice());
+                world.object = theirs.clone();
+                let outcome = world.run(PLENTY);
+                let context = format!("{fault:?} {seed}: {outcome:?} {:?}", world.calls);
+                assert!(world.uploads.is_empty(), "{context}");
+                let expected = match (fault, &theirs) {
+                    // A 403 to HEAD is what a store says of a missing key to whom it does not let list.
+                    (None | Some(Fault::Status(403)), None) => Outcome::Stored,
+                    (None, Some(_)) => Outcome::Exists,
+                    (Some(Fault::Status(403)), Some(_)) => Outcome::Exists,
+                    (Some(Fault::Lost | Fault::LostAnswer), _) => Outcome::NotStored { object: None, status: 0 },
+                    (Some(Fault::Status(status)), _) => Outcome::NotStored { object: None, status },
+                };
+                assert_eq!(outcome, expected, "{context}");
+                assert_eq!(
+                    world.object,
+                    if expected == Outcome::Stored { Some(world.content.clone()) } else { theirs.clone() }
+                );
+            }
+        }
+    }
 }
 
 #[test]

@@ -512,3 +512,69 @@ fn an_origin_that_ignores_ranges_gets_room_for_whole_objects_from_the_second_one
     world.call();
     assert!(world.effects.is_empty(), "two of 32 MiB are all that 64 MiB hold");
 }
+
+/// A worker whose only rule answers so.
+fn responding(response: &str, fills: usize, queue: usize) -> World {
+    let config = serde_json::json!({
+        "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
+        "origin": {"cluster": "origin", "authority": "files.example.com", "public_url": "https://files.example.com"},
+        "rules": [{"response": response, "on_head": "origin"}],
+        "limits": {"fills": fills, "queue": queue}});
+    World::worker(1, Rc::new(FakeBoard::new()), &config)
+}
+
+#[test]
+fn who_is_sent_to_the_origin_waits_for_nothing_and_the_fill_goes_on_without_anybody() {
+    let mut world = responding("origin", 1, 1);
+    world.join(1, "a");
+    assert_eq!(world.answered(), (vec![1], "origin"));
+    let (get, path) = world.call();
+    assert_eq!(path, "GET /a");
+    world.join(2, "a");
+    assert_eq!(world.answered(), (vec![2], "origin"));
+    world.join(3, "b");
+    assert_eq!(world.answered(), (vec![3], "origin"), "queued");
+    world.join(4, "c");
+    assert_eq!(world.answered(), (vec![4], "origin"), "there is no room, and nothing to wait for");
+    world.finish(get, 404);
+    assert_eq!(world.ended(), ("not_found", 0));
+    assert_eq!(world.call().1, "GET /b", "the queued one begins without a waiter");
+    world.join(5, "a");
+    assert_eq!(world.answered(), (vec![5], "not_found"));
+}
+
+#[test]
+fn who_comes_while_an_object_is_being_stored_is_served_too() {
+    let mut world = responding("serve", 1, 1);
+    world.join(1, "a");
+    world.join(2, "a");
+    let (get, _) = world.call();
+    world.finish(get, 200);
+    let (put, path) = world.call();
+    assert_eq!(path, "PUT /b/a");
+    assert_eq!(world.answered(), (vec![1, 2], "served"));
+    world.join(3, "a");
+    assert_eq!(world.answered(), (vec![3], "served"));
+    world.finish(put, 200);
+    assert_eq!(world.ended(), ("stored", 0));
+    world.assert_empty();
+}
+
+#[test]
+fn a_head_that_only_asks_the_origin_is_no_fill_of_its_key() {
+    let mut world = responding("redirect", 2, 2);
+    world.join(1, "a");
+    assert_eq!(world.call().1, "GET /a");
+    let order =
+        Order { goal: Goal { head: true, ..goal("a") }, mirror: world.mirror.clone(), then: Vec::new(), check: false };
+    let trace = Trace::default();
+    let want = Want { stream: StreamId(2), asked: world.board.nanos(), order: &order, trace: &trace };
+    let effects = world.flights.join(want, world.now, &*world.board);
+    world.keep(effects);
+    let (head, path) = world.call();
+    assert_eq!(path, "HEAD /a");
+    world.finish(head, 200);
+    assert_eq!(world.ended(), ("head", 1));
+    assert_eq!(world.answered(), (vec![2], "head"));
+    assert_eq!(world.flights.running(), 1);
+}

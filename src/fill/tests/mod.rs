@@ -1,5 +1,7 @@
 //! Scenarios of a fill: what it asks, what it is told, and how it ends, one line each.
 
+mod rules;
+
 use super::*;
 use crate::http::{Headers, Method};
 use std::collections::VecDeque;
@@ -32,7 +34,11 @@ impl World {
         let config = Config::parse(CONFIG.as_bytes(), &|_| None).unwrap();
         let rule = config.rules.iter().find(|rule| key.starts_with(&rule.prefix)).unwrap();
         let mirror = rule.mirror.clone().unwrap();
-        let fill = Fill::new(&config, order(key, mirror, check), 7);
+        Self::of(&config, order(key, mirror, check))
+    }
+
+    fn of(config: &Config, order: Order) -> Self {
+        let fill = Fill::new(config, order, 7);
         let mut world = Self { fill: Some(fill), pending: VecDeque::new() };
         world.input(Input::Start);
         world
@@ -44,7 +50,8 @@ impl World {
         self.pending.extend(
             actions.into_iter().filter(|action| !matches!(action, Action::Progress { .. } | Action::Unranged(_))),
         );
-        assert!(self.pending.len() <= 1, "one thing at a time: {:?}", self.pending);
+        let to_do = self.pending.iter().filter(|action| !matches!(action, Action::Meanwhile(_))).count();
+        assert!(to_do <= 1, "one thing at a time: {:?}", self.pending);
     }
 
     /// The call that the fill awaits.
@@ -58,10 +65,14 @@ impl World {
     /// Expects a call as `METHOD cluster path` and answers it.
     fn answer(&mut self, expected: &str, status: u16, headers: &[(&str, &str)], body: &str) -> Call {
         let call = self.expect(expected);
+        self.respond(call.id, status, headers, body);
+        call
+    }
+
+    fn respond(&mut self, call: CallId, status: u16, headers: &[(&str, &str)], body: &str) {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
         let response = Response { status, headers: Headers::new(headers), body: body.into() };
-        self.input(Input::Response { call: call.id, response });
-        call
+        self.input(Input::Response { call, response });
     }
 
     fn fail(&mut self, expected: &str) {

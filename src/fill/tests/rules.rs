@@ -1,0 +1,201 @@
+//! What a rule says besides which origins it has: chains, redirects, types, answers meanwhile, HEAD, stores that overwrite.
+
+use super::*;
+use crate::config::Bucket;
+use crate::target::Target;
+use serde_json::{Value, json};
+
+const HTML: &[(&str, &str)] = &[("content-length", "5"), ("content-type", "text/html; charset=utf-8")];
+const GET_A: &str = "GET first /a.jpg";
+const PUT_A: &str = "PUT signer /my-bucket/a.jpg";
+
+fn configured(bucket: Value, origin: Value, rules: Value) -> Config {
+    let mut config = json!({
+        "bucket": {"cluster": "signer", "authority": "s3.test", "path_prefix": "/my-bucket"},
+        "origins": {"first": {"cluster": "first", "authority": "first.test", "public_url": "https://first.test",
+                              "headers": {"x-token": "t"}},
+                    "second": {"cluster": "second", "authority": "second.test"}},
+        "rules": rules});
+    for (name, value) in bucket.as_object().unwrap() {
+        config["bucket"][name] = value.clone();
+    }
+    for (name, value) in origin.as_object().unwrap() {
+        config["origins"]["first"][name] = value.clone();
+    }
+    Config::parse(config.to_string().as_bytes(), &|_| None).unwrap()
+}
+
+fn world_of(config: &Config, method: &str, check: bool) -> World {
+    let target = Target::parse(method.as_bytes(), b"/a.jpg?v=1&w=2", &Bucket::default()).unwrap();
+    let mirror = config.rules[0].mirror.as_ref().unwrap();
+    World::of(config, Order::new(&config.rules, mirror, &target, &[], check))
+}
+
+fn world(rules: Value) -> World {
+    world_of(&configured(json!({}), json!({}), rules), "GET", false)
+}
+
+/// What waiting clients are answered with meanwhile, looked for behind the call that goes on.
+fn meanwhile(world: &mut World) -> Outcome {
+    match world.pending.remove(1) {
+        Some(Action::Meanwhile(outcome)) => outcome,
+        other => panic!("expected an answer meanwhile, got {other:?}"),
+    }
+}
+
+#[test]
+fn the_origins_of_the_next_rule_are_asked_when_those_of_one_do_not_have_the_object() {
+    let rules = json!([{"prefix": "/a", "origins": ["first"], "query": ["v"]},
+                       {"origins": ["second"], "add_prefix": "/old", "query": ["w"], "cache_control": "no-cache"}]);
+    let mut both = world(rules.clone());
+    both.answer("GET first /a.jpg?v=1", 404, &[], "");
+    both.answer("GET second /old/a.jpg?w=2", 206, HELLO, "hello");
+    let put = both.answer(PUT_A, 200, &[], "");
+    assert!(put.request.headers.contains(&("cache-control", "no-cache".to_owned())));
+    assert!(put.request.headers.contains(&("x-amz-meta-mirror-url", "//second.test/old/a.jpg".to_owned())));
+    assert_eq!(both.outcome(), Outcome::Stored);
+
+    let mut none = world(rules.clone());
+    none.answer("GET first /a.jpg?v=1", 410, &[], "");
+    none.answer("GET second /old/a.jpg?w=2", 404, &[], "");
+    assert_eq!(none.outcome(), Outcome::NotFound);
+
+    let mut refused = world(rules);
+    refused.answer("GET first /a.jpg?v=1", 403, &[], "");
+    assert_eq!(refused.outcome(), Outcome::OriginRefused { status: 403 });
+}
+
+#[test]
+fn an_object_is_not_missing_while_an_origin_that_failed_may_have_it() {
+    let mut world = world(json!([{"prefix": "/a", "origins": ["first", "second"]}, {"origins": ["second"]}]));
+    world.answer(GET_A, 503, &[], "");
+    world.answer("GET second /a.jpg", 404, &[], "");
+    assert_eq!(world.outcome(), Outcome::OriginUnavailable("5xx"));
+}
+
+#[test]
+fn a_redirect_is_followed_without_the_origins_own_headers() {
+    let config =
+        configured(json!({}), json!({"redirects": {"hosts": {"cdn.test": "cdn"}}}), json!([{"origins": ["first"]}]));
+    let mut world = world_of(&config, "GET", false);
+    world.answer(GET_A, 302, &[("location", "https://cdn.test/x?sig=1")], "");
+    let big = [("content-range", "bytes 0-6291455/6291456"), ("etag", "\"e\"")];
+    let get = world.answer("GET cdn /x?sig=1", 206, &big, &"a".repeat(6 * 1024 * 1024));
+    assert_eq!((get.to.authority.as_str(), get.to.headers.len()), ("cdn.test", 0));
+    assert!(get.request.headers.iter().any(|(name, _)| *name == "range"));
+    world.answer(PUT_A, 200, &[], "");
+    assert_eq!(world.outcome(), Outcome::Stored);
+
+    let mut elsewhere = world_of(&config, "GET", false);
+    elsewhere.answer(GET_A, 302, &[("location", "https://evil.test/")], "");
+    assert_eq!(elsewhere.outcome(), Outcome::OriginRefused { status: 302 });
+
+    let mut circle = world_of(&config, "GET", false);
+    for _ in 0..4 {
+        circle.answer(GET_A, 301, &[("location", "/a.jpg")], "");
+    }
+    assert_eq!(circle.outcome(), Outcome::OriginRefused { status: 301 });
+}
+
+#[test]
+fn what_is_of_another_type_than_the_rule_stores_is_asked_of_the_next_origin_and_never_stored() {
+    let mut login = world(json!([{"origins": ["first", "second"], "content_types": ["image/*"]}]));
+    login.answer(GET_A, 200, HTML, "login");
+    login.answer("GET second /a.jpg", 206, &[("content-range", "bytes 0-4/5")], "hello");
+    let put = login.answer(PUT_A, 200, &[], "");
+    assert!(put.request.headers.contains(&("content-type", "image/jpeg".to_owned())), "by its extension");
+    assert_eq!(login.outcome(), Outcome::Stored);
+
+    let mut only = world(json!([{"origins": ["first"], "content_types": ["image/*"]}]));
+    only.answer(GET_A, 200, HTML, "login");
+    assert_eq!(only.outcome(), Outcome::WrongType);
+}
+
+#[test]
+fn clients_are_served_as_soon_as_an_object_is_whole_and_the_fill_goes_on() {
+    let mut whole = world(json!([{"origins": ["first"], "response": "serve"}]));
+    let call = whole.expect(GET_A);
+    whole.respond(call.id, 206, HELLO, "hello");
+    match meanwhile(&mut whole) {
+        Outcome::Served(object) => assert_eq!(**object.body, *b"hello"),
+        other => panic!("{other:?}"),
+    }
+    whole.answer(PUT_A, 403, &[], "");
+    assert!(matches!(whole.outcome(), Outcome::NotStored { status: 403, .. }));
+
+    let mut parts = world(json!([{"origins": ["first"], "response": "serve"}]));
+    let range = [("content-range", "bytes 0-6291455/6291457"), ("etag", "\"e\"")];
+    parts.answer(GET_A, 206, &range, &"a".repeat(6 * 1024 * 1024));
+    parts.expect("POST signer /my-bucket/a.jpg?uploads=");
+}
+
+#[test]
+fn clients_are_sent_to_the_origin_as_soon_as_the_bucket_is_known_not_to_have_the_object() {
+    let config = configured(json!({}), json!({}), json!([{"origins": ["first"], "response": "origin"}]));
+    let mut missing = world_of(&config, "GET", true);
+    let head = missing.expect("HEAD signer /my-bucket/a.jpg");
+    missing.respond(head.id, 404, &[], "");
+    assert_eq!(meanwhile(&mut missing), Outcome::Origin);
+    missing.answer(GET_A, 206, HELLO, "hello");
+    missing.answer(PUT_A, 200, &[], "");
+    assert_eq!(missing.outcome(), Outcome::Stored);
+
+    let mut private = world_of(&config, "GET", true);
+    private.answer("HEAD signer /my-bucket/a.jpg", 200, &[], "");
+    assert_eq!(private.outcome(), Outcome::Forbidden);
+}
+
+#[test]
+fn a_head_may_be_answered_from_the_origins_headers_and_stores_nothing() {
+    let redirects = json!({"redirects": {}});
+    let config = configured(json!({}), redirects, json!([{"origins": ["first", "second"], "on_head": "origin"}]));
+    let mut world = world_of(&config, "HEAD", false);
+    world.answer("HEAD first /a.jpg", 301, &[("location", "/b")], "");
+    world.fail("HEAD first /b");
+    let head = world.answer("HEAD second /a.jpg", 200, &[("content-length", "7"), ("etag", "\"e\"")], "");
+    assert!(head.request.headers.iter().all(|(name, _)| *name != "range"));
+    match world.outcome() {
+        Outcome::Head { metadata, length } => assert_eq!((metadata.content_type(), length), ("image/jpeg", Some(7))),
+        other => panic!("{other:?}"),
+    }
+    let mut missing = world_of(&config, "HEAD", false);
+    missing.answer("HEAD first /a.jpg", 404, &[], "");
+    assert_eq!(missing.outcome(), Outcome::NotFound);
+
+    let mut get = world_of(&config, "GET", false);
+    get.expect(GET_A);
+}
+
+#[test]
+fn a_store_that_would_overwrite_is_asked_before_each_write() {
+    const HEAD: &str = "HEAD signer /my-bucket/a.jpg";
+    let config = configured(json!({"if_none_match": false}), json!({}), json!([{"origins": ["first"]}]));
+    for (status, outcome) in [(404, Outcome::Stored), (403, Outcome::Stored), (200, Outcome::Exists)] {
+        let mut world = world_of(&config, "GET", false);
+        world.answer(GET_A, 206, HELLO, "hello");
+        world.answer(HEAD, status, &[], "");
+        if outcome == Outcome::Stored {
+            let put = world.answer(PUT_A, 200, &[], "");
+            assert!(put.request.headers.iter().all(|(name, _)| *name != "if-none-match"));
+        }
+        assert_eq!(world.outcome(), outcome, "{status}");
+    }
+    let mut world = world_of(&config, "GET", false);
+    world.answer(GET_A, 206, HELLO, "hello");
+    world.fail(HEAD);
+    assert!(matches!(world.outcome(), Outcome::NotStored { object: Some(_), status: 0 }));
+}
+
+#[test]
+fn a_header_of_the_stores_own_forbids_to_overwrite_and_its_refusal_is_understood() {
+    let bucket = json!({"if_none_match": "x-oss-forbid-overwrite", "storage_class": "IA"});
+    let config = configured(bucket, json!({}), json!([{"origins": ["first"]}]));
+    let exists = "<Error><Code>FileAlreadyExists</Code></Error>";
+    let mut world = world_of(&config, "GET", false);
+    world.answer(GET_A, 206, HELLO, "hello");
+    let put = world.answer(PUT_A, 409, &[], exists);
+    assert!(put.request.headers.contains(&("x-oss-forbid-overwrite", "true".to_owned())));
+    assert!(put.request.headers.contains(&("x-amz-storage-class", "IA".to_owned())));
+    assert!(put.request.headers.iter().all(|(name, _)| *name != "if-none-match"));
+    assert_eq!(world.outcome(), Outcome::Exists);
+}
