@@ -23,6 +23,7 @@ mod known;
 mod miss;
 mod multipart;
 mod observing;
+mod rules;
 mod scene;
 mod unstored;
 mod waiting;
