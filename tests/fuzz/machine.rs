@@ -23,8 +23,11 @@ use std::time::{Duration, Instant};
 
 const CONFIG: &str = r#"{"bucket": {"cluster": "signer", "authority": "s3.test", "path_prefix": "/b"},
     "origins": {"one": {"cluster": "one", "authority": "one.test"},
-                "two": {"cluster": "two", "authority": "two.test", "public_url": "https://two.test"}},
-    "rules": [{"prefix": "/a", "origins": ["one"], "on_403": "check"}, {"origins": ["one", "two"], "on_403": "miss"}],
+                "two": {"cluster": "two", "authority": "two.test", "public_url": "https://two.test", "redirects": {}}},
+    "rules": [{"prefix": "/a", "origins": ["one"], "on_403": "check"},
+              {"prefix": "/c", "origins": ["two"], "response": "serve", "on_head": "origin"},
+              {"prefix": "/d", "origins": ["two"], "response": "origin", "content_types": ["application/*"]},
+              {"origins": ["one", "two"], "on_403": "miss"}],
     "wait": "25s", "limits": {"fills": 2, "queue": 2, "waiters": 6}}"#;
 
 const PATHS: [&[u8]; 5] = [b"/a", b"/b", b"/c", b"/d", b"/e"];
