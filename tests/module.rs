@@ -24,7 +24,6 @@ const MAX_SIZE: usize = 400_000;
 /// data, the queues, the metrics and the log of this Envoy, and nothing outside of it.
 const ENV: &[&str] = &[
     "proxy_add_header_map_value",
-    "proxy_call_foreign_function",
     "proxy_close_stream",
     "proxy_continue_stream",
     "proxy_define_metric",
@@ -38,11 +37,9 @@ const ENV: &[&str] = &[
     "proxy_get_property",
     "proxy_get_shared_data",
     "proxy_get_status",
-    "proxy_grpc_call",
     "proxy_grpc_cancel",
     "proxy_grpc_close",
     "proxy_grpc_send",
-    "proxy_grpc_stream",
     "proxy_http_call",
     "proxy_increment_metric",
     "proxy_log",
@@ -50,7 +47,6 @@ const ENV: &[&str] = &[
     "proxy_register_shared_queue",
     "proxy_remove_header_map_value",
     "proxy_replace_header_map_value",
-    "proxy_resolve_shared_queue",
     "proxy_send_local_response",
     "proxy_set_buffer_bytes",
     "proxy_set_effective_context",
