@@ -296,6 +296,7 @@ fn told(outcome: &Outcome) -> (u32, u16) {
         Outcome::OriginUnavailable(_) => (8, 0),
         Outcome::TooLarge => (9, 0),
         Outcome::NotStored { object: None, status } => (10, *status),
+        Outcome::Corrupt(_) => (11, 0),
         Outcome::NotStored { object: Some(_), .. }
         | Outcome::Broken(_)
         | Outcome::Busy(_)
@@ -316,6 +317,7 @@ fn heard(value: u32, status: u16) -> Option<Outcome> {
         8 => Outcome::OriginUnavailable("told by another worker"),
         9 => Outcome::TooLarge,
         10 => Outcome::NotStored { object: None, status },
+        11 => Outcome::Corrupt("what it announced to another worker"),
         _ => return None,
     })
 }

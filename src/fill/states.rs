@@ -210,15 +210,19 @@ impl Beginning {
     fn answered(self, job: &mut Job, response: Option<Response>) -> Step {
         let Some(response) = response else { return OriginLength::ask(job, self.source) };
         match origin::read(response, &self.source.origin, &job.key, self.span) {
-            Answer::First(first) => {
+            Answer::First(mut first) => {
+                let announced = std::mem::take(&mut first.announced);
                 let version = first.version.clone();
                 let unranged = job.limits.part_size < first.object.length();
                 let unranged = unranged.then(|| Action::Unranged(self.source.origin.cluster.clone()));
                 let (state, mut actions) = match plan(first, &job.limits) {
                     Plan::Multipart(parts, object) => {
-                        Creation::begin(job, Large::new(self.source, version, parts), object)
+                        Creation::begin(job, Large::new(self.source, version, parts, announced), object)
                     }
-                    Plan::Single(object) => Put::begin(job, object),
+                    Plan::Single(object) => match announced.verify(&object.body) {
+                        Ok(()) => Put::begin(job, object),
+                        Err(header) => self.source.next(job, Outcome::Corrupt(header)),
+                    },
                     Plan::TooLarge => done(Outcome::TooLarge),
                 };
                 actions.extend(unranged);
