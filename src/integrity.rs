@@ -30,7 +30,7 @@ pub struct Hasher {
 }
 
 /// Where a digest may stand, in which algorithm (none: `ALGORITHM=DIGEST, ...`), and what it is of.
-const HEADERS: [(&str, Option<Algorithm>, About); 10] = [
+const HEADERS: [(&str, Option<Algorithm>, About); 11] = [
     ("content-digest", None, About::Content),
     ("content-md5", Some(Algorithm::Md5), About::Content),
     ("digest", None, About::Representation),
@@ -39,6 +39,7 @@ const HEADERS: [(&str, Option<Algorithm>, About); 10] = [
     ("x-amz-checksum-crc32", Some(Algorithm::Crc32), About::S3Checksum),
     ("x-amz-checksum-crc32c", Some(Algorithm::Crc32c), About::S3Checksum),
     ("x-amz-checksum-crc64nvme", Some(Algorithm::Crc64Nvme), About::S3Checksum),
+    ("x-amz-checksum-sha1", Some(Algorithm::Sha1), About::S3Checksum),
     ("x-amz-checksum-sha256", Some(Algorithm::Sha256), About::S3Checksum),
     ("x-goog-hash", None, About::GoogleObject),
 ];

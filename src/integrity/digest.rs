@@ -2,6 +2,7 @@
 
 use super::crc::{self, Crc};
 use md5::Md5;
+use sha1::Sha1;
 use sha2::{Digest as _, Sha256, Sha512};
 use std::fmt;
 
@@ -12,15 +13,17 @@ pub enum Algorithm {
     Crc32c,
     Crc64Nvme,
     Md5,
+    Sha1,
     Sha256,
     Sha512,
 }
 
 /// Names in `Digest` (RFC 3230), `Repr-Digest` (RFC 9530) and `x-goog-hash`, compared without case:
 /// <https://www.iana.org/assignments/http-digest-hash-alg>.
-const NAMES: [(&str, Algorithm); 4] = [
+const NAMES: [(&str, Algorithm); 5] = [
     ("crc32c", Algorithm::Crc32c),
     ("md5", Algorithm::Md5),
+    ("sha", Algorithm::Sha1),
     ("sha-256", Algorithm::Sha256),
     ("sha-512", Algorithm::Sha512),
 ];
@@ -37,6 +40,7 @@ impl Algorithm {
             Self::Crc32 | Self::Crc32c => 4,
             Self::Crc64Nvme => 8,
             Self::Md5 => 16,
+            Self::Sha1 => 20,
             Self::Sha256 => 32,
             Self::Sha512 => 64,
         }
@@ -81,6 +85,7 @@ fn hexadecimal(digest: &[u8]) -> String {
 pub enum Running {
     Crc(Crc),
     Md5(Md5),
+    Sha1(Sha1),
     Sha256(Sha256),
     Sha512(Sha512),
 }
@@ -92,6 +97,7 @@ impl Running {
             Algorithm::Crc32c => Self::Crc(Crc::new(crc::CRC32C)),
             Algorithm::Crc64Nvme => Self::Crc(Crc::new(crc::CRC64_NVME)),
             Algorithm::Md5 => Self::Md5(Md5::new()),
+            Algorithm::Sha1 => Self::Sha1(Sha1::new()),
             Algorithm::Sha256 => Self::Sha256(Sha256::new()),
             Algorithm::Sha512 => Self::Sha512(Sha512::new()),
         }
@@ -101,6 +107,7 @@ impl Running {
         match self {
             Self::Crc(running) => running.update(bytes),
             Self::Md5(running) => running.update(bytes),
+            Self::Sha1(running) => running.update(bytes),
             Self::Sha256(running) => running.update(bytes),
             Self::Sha512(running) => running.update(bytes),
         }
@@ -110,6 +117,7 @@ impl Running {
         match self {
             Self::Crc(running) => running.value(),
             Self::Md5(running) => running.finalize().to_vec(),
+            Self::Sha1(running) => running.finalize().to_vec(),
             Self::Sha256(running) => running.finalize().to_vec(),
             Self::Sha512(running) => running.finalize().to_vec(),
         }

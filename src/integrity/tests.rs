@@ -4,6 +4,7 @@ use proptest::prelude::*;
 const BODY: &[u8] = b"123456789";
 const MD5: &str = "JfnnlDI7RTiF9RgfG2JNCw==";
 const MD5_HEX: &str = "25f9e794323b453885f5181f1b624d0b";
+const SHA1: &str = "98O8HYCOBHMq32eZZczDTKeuNEE=";
 const SHA256: &str = "FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU=";
 const SHA512: &str = "2eZ2LdHI6vbWGzxhkvxAjU1tXxF20MKRabwk5xw/J0rSf81YEbMT1oH35V7ALXPUmclUVba1u1A6z1dPuo/+hQ==";
 const CRC32: &str = "y/Q5Jg==";
@@ -41,10 +42,12 @@ fn every_header() -> Vec<(&'static str, String)> {
         ("digest", format!("SHA-256={SHA256}")),
         ("digest", format!("md5={MD5}")),
         ("digest", "CRC32C=e3069283".into()),
+        ("digest", format!("SHA={SHA1}")),
         ("repr-digest", format!("sha-512=:{SHA512}:")),
         ("x-amz-checksum-crc32", CRC32.into()),
         ("x-amz-checksum-crc32c", CRC32C.into()),
         ("x-amz-checksum-crc64nvme", CRC64_NVME.into()),
+        ("x-amz-checksum-sha1", SHA1.into()),
         ("x-amz-checksum-sha256", SHA256.into()),
         ("x-goog-hash", format!("crc32c={CRC32C}")),
         ("x-goog-hash", format!("md5={MD5}")),
@@ -95,19 +98,20 @@ fn what_cannot_be_read_and_algorithms_that_are_not_known_are_as_nothing() {
         ("content-md5", "1B2M2Y8AsgTpgAmY7PhC_g=="),
         ("content-md5", "x5f9e794323b453885f5181f1b624d0b"),
         ("content-md5", "1B2M2Y8=sgTpgAmY7PhCfg=="),
-        ("digest", "sha=2jmj7l5rSw0yVb/vlWAYkK/YBwk="),
+        ("digest", "sha-224=2jmj7l5rSw0yVb/vlWAYkK/YBwk="),
+        ("digest", "sha=2jmj7l5rSw0yVb/vlWAYkK/YBwk=="),
         ("digest", "unixsum=30637, adler32=03da0195"),
         ("digest", "md5"),
         ("digest", "CRC32C=a72a4d"),
         ("repr-digest", "sha-256=:AAAA:"),
         ("repr-digest", "sha-256=?1"),
         ("x-amz-checksum-crc32", "AAAAAA==-7"),
-        ("x-amz-checksum-sha1", "2jmj7l5rSw0yVb/vlWAYkK/YBwk="),
+        ("x-amz-checksum-sha1", "2jmj7l5rSw0yVb/vlWAYkK/YBwk=-2"),
         ("x-goog-hash", "crc32c=:"),
     ] {
         assert_eq!(counting(200, &[(name, value)]), [""; 0], "{name}: {value}");
     }
-    let beside = format!("sha=2jmj7l5rSw0yVb/vlWAYkK/YBwk=, md5={OTHER_MD5}");
+    let beside = format!("sha-384=2jmj7l5rSw0yVb/vlWAYkK/YBwk=, md5={OTHER_MD5}");
     assert_eq!(verified(&[("digest", &beside)]), Err("digest"), "the rest of a list counts");
 }
 
@@ -187,6 +191,7 @@ fn long_objects_have_the_digests_that_other_programs_compute() {
     let body = (0..=250).cycle().take(25_100).collect::<Vec<u8>>();
     for (algorithm, expected) in [
         (Algorithm::Md5, "d287488830952f51c775d02a42a12f81"),
+        (Algorithm::Sha1, "9e164626c840e5ed257897a54ea0600e91a0d4e1"),
         (Algorithm::Sha256, "f8f6ec27456da57338e2c8c5c58d8c5633a9c5cc4139122dbef3b9e52e77cf9d"),
         (
             Algorithm::Sha512,
@@ -209,8 +214,8 @@ proptest! {
         body in proptest::collection::vec(any::<u8>(), 0..600),
         cuts in proptest::collection::vec(0..600_usize, 0..5),
     ) {
-        let algorithms = [Algorithm::Crc32, Algorithm::Crc32c, Algorithm::Crc64Nvme, Algorithm::Md5, Algorithm::Sha256];
-        for algorithm in algorithms.into_iter().chain([Algorithm::Sha512]) {
+        use Algorithm::{Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256, Sha512};
+        for algorithm in [Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256, Sha512] {
             let (mut at_once, mut in_pieces) = (Running::new(algorithm), Running::new(algorithm));
             at_once.update(&body);
             let mut ends: Vec<usize> = cuts.iter().map(|cut| *cut.min(&body.len())).chain([body.len()]).collect();
