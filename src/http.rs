@@ -91,9 +91,12 @@ impl Headers {
     /// Other bytes can neither be given to Envoy again (its ABI takes UTF-8) nor be stored by S3, whose header values
     /// are ASCII, so for every purpose of this crate such a header is absent.
     pub fn text(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.0.iter().find(|(n, _)| n == name)?;
-        let text = std::str::from_utf8(value).ok()?.trim_matches([' ', '\t']);
-        is_field_value(text).then_some(text)
+        self.0.iter().find(|(n, _)| n == name).and_then(|(_, value)| readable(value))
+    }
+
+    /// All headers whose values are visible ASCII, in their order.
+    pub fn readable(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().filter_map(|(name, value)| Some((name.as_str(), readable(value)?)))
     }
 
     /// Whether a header of this name came, readable or not.
@@ -105,6 +108,11 @@ impl Headers {
     pub fn status(&self) -> u16 {
         self.text(":status").and_then(|s| s.parse().ok()).unwrap_or(0)
     }
+}
+
+fn readable(value: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(value).ok()?.trim_matches([' ', '\t']);
+    is_field_value(text).then_some(text)
 }
 
 /// Whether a text can be sent as a header's value by anyone to anyone: not empty, visible ASCII, spaces, tabs.

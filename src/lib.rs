@@ -24,6 +24,7 @@ pub mod content_type;
 pub mod fill;
 pub mod flight;
 pub mod http;
+pub mod integrity;
 pub mod key;
 pub mod metrics;
 pub mod miss;

@@ -3,6 +3,7 @@
 use crate::config::MAX_PART_SIZE;
 use crate::content_type;
 use crate::http::{Body, ContentRange, Headers, Method, Request, Response, digits};
+use crate::integrity::Announced;
 use crate::key::Key;
 use crate::place::Place;
 use std::rc::Rc;
@@ -45,6 +46,8 @@ pub enum Answer {
 /// The beginning of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct First {
+    /// What the origin says about all bytes of the object.
+    pub announced: Announced,
     /// What came.
     pub object: Object,
     /// Which version of the object it is the beginning of.
@@ -205,7 +208,8 @@ impl First {
     fn new(response: Response, place: &Place, key: &Key, total: u64) -> Self {
         let version = Version::of(&response.headers, total);
         let metadata = Metadata::new(&response.headers, place, key);
-        Self { object: Object { metadata, body: Rc::new(response.body) }, version }
+        let announced = Announced::read(&response, total);
+        Self { announced, object: Object { metadata, body: Rc::new(response.body) }, version }
     }
 }
 

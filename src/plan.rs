@@ -80,6 +80,7 @@ pub fn plan(first: First, limits: &Limits) -> Plan {
 mod tests {
     use super::*;
     use crate::http::Headers;
+    use crate::integrity::Announced;
     use crate::origin::{Metadata, Version};
     use std::rc::Rc;
 
@@ -88,7 +89,8 @@ mod tests {
 
     fn planned(at_hand: usize, total: u64, limits: &Limits) -> Plan {
         let object = Object { metadata: Metadata::default(), body: Rc::new(vec![0; at_hand]) };
-        plan(First { object, version: Version::of(&Headers::default(), total) }, limits)
+        let version = Version::of(&Headers::default(), total);
+        plan(First { announced: Announced::default(), object, version }, limits)
     }
 
     #[test]

@@ -79,6 +79,9 @@ pub fn reply(outcome: &Outcome, asked: Asked<'_>, mirror: &Mirror, location_base
             None => error(502, "ServiceUnavailable", "The object cannot be stored.", Some(RETRY_AFTER_FAILURE)),
         },
         Outcome::OriginRefused { .. } => error(502, "OriginRefused", "The origin refused to give the object.", None),
+        Outcome::Corrupt(_) => {
+            error(502, "OriginCorrupt", "The origin gave another object than it announced.", Some(RETRY_AFTER_FAILURE))
+        }
         Outcome::OriginUnavailable(_) => {
             error(502, "OriginUnavailable", "The origin failed to give the object.", Some(RETRY_AFTER_FAILURE))
         }

@@ -296,6 +296,7 @@ fn told(outcome: &Outcome) -> (u32, u16) {
         Outcome::TooLarge => (9, 0),
         Outcome::NotStored { object: None, status } => (10, *status),
         Outcome::WrongType => (11, 0),
+        Outcome::Corrupt(_) => (12, 0),
         Outcome::NotStored { object: Some(_), .. }
         | Outcome::Broken(_)
         | Outcome::Busy(_)
@@ -320,6 +321,7 @@ fn heard(value: u32, status: u16) -> Option<Outcome> {
         9 => Outcome::TooLarge,
         10 => Outcome::NotStored { object: None, status },
         11 => Outcome::WrongType,
+        12 => Outcome::Corrupt("what it announced to another worker"),
         _ => return None,
     })
 }

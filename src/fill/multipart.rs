@@ -5,6 +5,7 @@ use super::transfer::Transfer;
 use super::{Action, CallId, Job, Outcome};
 use crate::config::Overwrite;
 use crate::http::{Body, Response};
+use crate::integrity::Announced;
 use crate::origin::{Metadata, Object, Version};
 use crate::plan::Parts;
 use crate::s3::{self, Complete, Existence, UploadId};
@@ -24,12 +25,14 @@ pub struct Large {
     pub version: Version,
     /// How it is divided.
     pub parts: Parts,
+    /// What its parts, one after the other, are to come to.
+    pub announced: Announced,
 }
 
 impl Large {
-    /// All three.
-    pub fn new(source: Source, version: Version, parts: Parts) -> Self {
-        Self { source, version, parts }
+    /// All four.
+    pub fn new(source: Source, version: Version, parts: Parts, announced: Announced) -> Self {
+        Self { source, version, parts, announced }
     }
 }
 

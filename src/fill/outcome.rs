@@ -11,6 +11,8 @@ pub enum Outcome {
     BucketUnavailable,
     /// Too many fills run and wait already.
     Busy(Shortage),
+    /// The object is not what its origin announced; the text names the header that says so.
+    Corrupt(&'static str),
     /// Somebody else stored the object first.
     Exists,
     /// The client waited for as long as it may; the fill goes on.
@@ -85,6 +87,7 @@ impl Outcome {
             Self::Broken(_) => "broken",
             Self::BucketUnavailable => "bucket_unavailable",
             Self::Busy(_) => "busy",
+            Self::Corrupt(_) => "corrupt",
             Self::Exists => "exists",
             Self::Filling => "filling",
             Self::Forbidden => "forbidden",
@@ -107,6 +110,7 @@ impl Outcome {
     pub fn detail(&self) -> String {
         match self {
             Self::Broken(why) | Self::OriginUnavailable(why) => (*why).to_owned(),
+            Self::Corrupt(header) => format!("it contradicts {header}"),
             Self::Busy(shortage) => shortage.label().to_owned(),
             Self::NotStored { status, .. } => format!("the store answered {status}"),
             Self::OriginRefused { status } => format!("the origin answered {status}"),

@@ -32,6 +32,8 @@ struct World {
     random: Random,
     content: Vec<u8>,
     etag: &'static str,
+    /// What the origin announces of the whole object, whatever it is.
+    digest: Option<String>,
     /// Replaces the origin's object when so many calls were made.
     replaced_after: Option<u32>,
     object: Option<Vec<u8>>,
@@ -65,6 +67,7 @@ impl World {
             random: Random(seed),
             content: (0..length).map(|n| b'a' + u8::try_from(n % 26).unwrap()).collect(),
             etag: "\"one\"",
+            digest: None,
             replaced_after: None,
             object: None,
             uploads: BTreeMap::new(),
@@ -173,7 +176,9 @@ impl World {
         let (first, last) = header("range").unwrap().strip_prefix("bytes=").unwrap().split_once('-').unwrap();
         let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse::<usize>().unwrap().min(total - 1));
         let range = format!("bytes {first}-{last}/{total}");
-        response(206, vec![("content-range", range), ("etag", self.etag.into())], self.content[first..=last].to_vec())
+        let mut headers = vec![("content-range", range), ("etag", self.etag.into())];
+        headers.extend(self.digest.clone().map(|digest| ("repr-digest", digest)));
+        response(206, headers, self.content[first..=last].to_vec())
     }
 
     fn store(&mut self, call: &Call) -> Response {
@@ -356,6 +361,59 @@ fn an_object_that_changes_under_the_fill_is_never_stored_mixed() {
             assert!(object == before || object == world.content, "{after} {seed}: {}", object.escape_ascii());
             assert!(world.uploads.is_empty());
         }
+    }
+}
+
+/// `Repr-Digest` of the first so many letters of the alphabet.
+const DIGESTS: [(usize, &str); 3] = [
+    (5, "sha-256=:NrvlDtloQdEEQ7y2cNZVTwo0t2G+Z+ycSorSwMRMpCw=:"),
+    (12, "sha-256=:1oLtTKTZicE07JTxVR4exYDdbVpuzenz015uSnF/veQ=:"),
+    (13, "sha-256=:/xAwTxryNgbt4eLYq83JTCKQR6YUWNgJ2LvVPt4fZZg=:"),
+];
+
+#[test]
+fn parts_are_compared_with_what_was_announced_in_whatever_order_they_come() {
+    for (length, digest) in DIGESTS {
+        for seed in 0..50 {
+            for strikes in [&[][..], &[Strike { calls: "PART 1", fault: Fault::Status(503), times: 2 }]] {
+                let mut world = World::new(length, seed, strikes);
+                world.digest = Some(digest.to_owned());
+                assert_eq!(world.run(PLENTY), Outcome::Stored, "{length} {seed}: {:?}", world.calls);
+                assert_eq!(world.object.as_ref(), Some(&world.content), "{length} {seed}");
+                assert!(world.most_memory <= 3 * PART);
+            }
+        }
+    }
+}
+
+#[test]
+fn parts_that_contradict_what_was_announced_are_never_completed() {
+    for (length, _) in DIGESTS {
+        for (spare, seed) in [PLENTY, 0].into_iter().flat_map(|spare| (0..50).map(move |seed| (spare, seed))) {
+            let mut world = World::new(length, seed, &[]);
+            world.digest = Some("sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:".to_owned());
+            assert_eq!(world.run(spare), Outcome::Corrupt("repr-digest"), "{length} {seed}: {:?}", world.calls);
+            assert!(world.object.is_none() && world.uploads.is_empty(), "{length} {seed}: {:?}", world.calls);
+            assert!(!world.calls.contains(&"COMPLETE".to_owned()), "{length} {seed}: {:?}", world.calls);
+        }
+    }
+}
+
+#[test]
+fn parts_ahead_of_a_late_one_wait_in_the_window_to_be_compared() {
+    let late = Strike { calls: "GET 4-7", fault: Fault::Status(503), times: 2 };
+    let any = Some("sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:".to_owned());
+    for (digest, most) in [(None, 8), (any, 2)] {
+        let ahead = (0..100).map(|seed| {
+            let mut world = World::new(40, seed, &[late]);
+            world.digest = digest.clone();
+            world.run(PLENTY);
+            assert!(world.most_memory <= 3 * PART);
+            let came = world.calls.iter().rposition(|call| call == "GET 4-7").unwrap();
+            let others = |call: &&String| call.starts_with("GET ") && !matches!(call.as_str(), "GET 0-3" | "GET 4-7");
+            world.calls[..came].iter().filter(others).count()
+        });
+        assert_eq!(ahead.max(), Some(most), "{digest:?}");
     }
 }
 

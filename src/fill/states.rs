@@ -268,12 +268,15 @@ impl Source {
         if let Some(cache_control) = &job.mirror.cache_control {
             first.object.metadata.set_cache_control(cache_control);
         }
-        let version = first.version.clone();
+        let (version, announced) = (first.version.clone(), std::mem::take(&mut first.announced));
         let unranged = job.limits.part_size < first.object.length();
         let unranged = unranged.then(|| Action::Unranged(self.cluster.clone()));
         let (state, mut actions) = match plan(first, &job.limits) {
-            Plan::Multipart(parts, object) => Creation::begin(job, Large::new(self, version, parts), object),
-            Plan::Single(object) => Put::begin(job, object),
+            Plan::Multipart(parts, object) => Creation::begin(job, Large::new(self, version, parts, announced), object),
+            Plan::Single(object) => match announced.verify(&object.body) {
+                Ok(()) => Put::begin(job, object),
+                Err(header) => self.next(job, Outcome::Corrupt(header)),
+            },
             Plan::TooLarge => done(Outcome::TooLarge),
         };
         actions.extend(unranged);

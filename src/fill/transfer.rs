@@ -1,9 +1,13 @@
 //! The parts of an upload on their way: while one is being stored, the next ones are fetched.
+//!
+//! Where the origin announced what the whole object comes to, parts are compared with that in the object's order. One
+//! that is stored before its turn stays in the window until then, so that memory stays bounded.
 
 use super::multipart::{Abortion, Completion, Ending, Upload};
 use super::states::{ATTEMPTS, STORE_TIMEOUT, State, Step};
 use super::{Action, CallId, Input, Job, Outcome};
 use crate::http::{Body, Response};
+use crate::integrity::Hasher;
 use crate::origin::{self, PartAnswer};
 use crate::s3;
 use std::rc::Rc;
@@ -17,6 +21,8 @@ pub struct Transfer {
     window: Vec<Part>,
     /// Entity tags by part, empty where a part is not stored.
     etags: Vec<String>,
+    /// What was announced, while it is being computed, and the number of the part that it needs next.
+    hasher: Option<(Hasher, u64)>,
     /// The fill waits to ask again for the parts whose time comes later.
     waiting: bool,
     /// Nothing more is asked for; when the calls under way are back, the upload is aborted.
@@ -38,26 +44,46 @@ enum Stage {
     Fetching(CallId),
     Store(Body),
     Storing(CallId, Body),
+    /// It awaits its turn to be compared.
+    Stored(Body),
 }
 
 impl Part {
     fn call(&self) -> Option<CallId> {
         match self.stage {
             Stage::Fetching(call) | Stage::Storing(call, _) => Some(call),
-            Stage::Fetch | Stage::Store(_) => None,
+            Stage::Fetch | Stage::Store(_) | Stage::Stored(_) => None,
         }
+    }
+
+    fn body(&self) -> Option<&Body> {
+        match &self.stage {
+            Stage::Store(body) | Stage::Storing(_, body) | Stage::Stored(body) => Some(body),
+            Stage::Fetch | Stage::Fetching(_) => None,
+        }
+    }
+
+    /// Whether it waits for its time to be asked for again.
+    fn waits(&self) -> bool {
+        matches!(self.stage, Stage::Fetch | Stage::Store(_))
+    }
+
+    fn is_stored(&self) -> bool {
+        matches!(self.stage, Stage::Stored(_))
     }
 }
 
 impl Transfer {
     /// Begins with the first part, if that is at hand.
-    pub fn begin(job: &mut Job, upload: Upload, first: Option<Body>) -> Step {
+    pub fn begin(job: &mut Job, mut upload: Upload, first: Option<Body>) -> Step {
         let count = usize::try_from(upload.large.parts.count()).unwrap_or(usize::MAX);
+        let hasher = std::mem::take(&mut upload.large.announced).hasher();
         let mut transfer = Self {
             upload,
             next: 1,
             window: Vec::new(),
             etags: vec![String::new(); count],
+            hasher: hasher.map(|hasher| (hasher, 1)),
             waiting: false,
             ending: None,
             actions: Vec::new(),
@@ -81,9 +107,9 @@ impl Transfer {
             Input::Failed { call } => self.answered(job, call, None),
             Input::Deadline if self.waiting => {
                 self.waiting = false;
-                let (under_way, due): (Vec<Part>, Vec<Part>) =
-                    std::mem::take(&mut self.window).into_iter().partition(|part| part.call().is_some());
-                self.window = under_way;
+                let (due, others): (Vec<Part>, Vec<Part>) =
+                    std::mem::take(&mut self.window).into_iter().partition(Part::waits);
+                self.window = others;
                 for part in due {
                     self.send(job, part);
                 }
@@ -100,7 +126,7 @@ impl Transfer {
         let part = self.window.swap_remove(at);
         match part.stage {
             Stage::Fetch | Stage::Fetching(_) => self.fetched(job, part.number, part.attempts, response),
-            Stage::Store(body) | Stage::Storing(_, body) => {
+            Stage::Store(body) | Stage::Storing(_, body) | Stage::Stored(body) => {
                 self.stored(job, part.number, part.attempts, body, response.as_ref());
             }
         }
@@ -148,6 +174,9 @@ impl Transfer {
                 }
                 let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
                 self.actions.push(Action::Progress { bytes, total: self.upload.large.parts.total() });
+                if self.hasher.is_some() && self.ending.is_none() {
+                    self.window.push(Part { number, attempts, stage: Stage::Stored(body) });
+                }
                 return;
             }
             Some(Err(refusal)) => Some(refusal),
@@ -173,7 +202,7 @@ impl Transfer {
                 let (call, action) = job.call(place.upstream.clone(), request, place.timeout);
                 (Stage::Fetching(call), action)
             }
-            Stage::Store(body) | Stage::Storing(_, body) => {
+            Stage::Store(body) | Stage::Storing(_, body) | Stage::Stored(body) => {
                 let request = s3::upload_part(&job.bucket, &job.order.goal.key, &self.upload.id, number, body.clone());
                 let (call, action) = job.call(job.store(), request, STORE_TIMEOUT);
                 (Stage::Storing(call, body), action)
@@ -195,6 +224,24 @@ impl Transfer {
         self.window.push(part);
     }
 
+    /// Computes what was announced as far as the parts at hand go, and lets those go that nothing awaits any more.
+    fn compare(&mut self) {
+        if self.ending.is_some() {
+            return;
+        }
+        let Some((mut hasher, mut next)) = self.hasher.take() else { return };
+        while let Some(body) = self.window.iter().find(|part| part.number == next).and_then(Part::body) {
+            hasher.update(body);
+            next = next.saturating_add(1);
+        }
+        self.window.retain(|part| part.number >= next || !part.is_stored());
+        if next <= self.upload.large.parts.count() {
+            self.hasher = Some((hasher, next));
+        } else if let Err(header) = hasher.verify() {
+            self.fail(Ending::NextOrigin(Outcome::Corrupt(header)));
+        }
+    }
+
     /// Ends the transfer for the first reason that comes up.
     fn fail(&mut self, ending: Ending) {
         self.ending.get_or_insert(ending);
@@ -203,6 +250,7 @@ impl Transfer {
 
     /// Fetches on as far as the window and the memory allow, or takes the transfer to its end.
     fn proceed(mut self: Box<Self>, job: &mut Job) -> Step {
+        self.compare();
         if self.ending.is_none() {
             while self.has_room(job) {
                 let part = Part { number: self.next, attempts: 0, stage: Stage::Fetch };

@@ -200,6 +200,7 @@ fn a_message_says_all_that_another_worker_can_act_on() {
         Outcome::BucketUnavailable,
         Outcome::OriginRefused { status: 403 },
         Outcome::OriginTimeout,
+        Outcome::Corrupt("what it announced to another worker"),
         Outcome::TooLarge,
         Outcome::NotStored { object: None, status: 503 },
     ] {

@@ -241,6 +241,29 @@ fn the_next_origin_is_asked_when_one_is_unavailable_and_only_then() {
 }
 
 #[test]
+fn an_object_that_its_origin_announced_otherwise_is_not_stored_and_the_next_origin_is_asked() {
+    const OF_HELLO: &str = "XUFAKrxLKna5cZ2REBfFkg==";
+    const OF_NOTHING: &str = "1B2M2Y8AsgTpgAmY7PhCfg==";
+    const RANGE: (&str, &str) = ("content-range", "bytes 0-4/5");
+    for (status, framing) in [(206, RANGE), (200, ("content-length", "5"))] {
+        let mut world = World::new(false);
+        world.answer(GET, status, &[framing, ("content-md5", OF_HELLO)], "hello");
+        world.answer(PUT, 200, &[], "");
+        assert_eq!(world.outcome(), Outcome::Stored);
+
+        let mut world = World::new(false);
+        world.answer(GET, status, &[framing, ("content-md5", OF_NOTHING)], "hello");
+        assert_eq!(world.outcome(), Outcome::Corrupt("content-md5"));
+        assert_eq!(Outcome::Corrupt("content-md5").detail(), "it contradicts content-md5");
+    }
+    let mut world = World::with_key("b", false);
+    world.answer("GET first /b", 206, &[RANGE, ("content-md5", OF_NOTHING)], "hello");
+    world.answer("GET second /b", 206, &[RANGE, ("content-md5", OF_HELLO)], "hello");
+    world.answer("PUT signer /my-bucket/b", 200, &[], "");
+    assert_eq!(world.outcome(), Outcome::Stored);
+}
+
+#[test]
 fn an_object_that_somebody_else_stored_first_is_not_overwritten() {
     for status in [412, 304] {
         let mut world = World::new(false);
