@@ -26,6 +26,13 @@ static GAUGES: [(&str, AtomicUsize); 2] =
     [(metrics::FILLS_IN_FLIGHT, AtomicUsize::new(0)), (metrics::WAITERS, AtomicUsize::new(0))];
 
 impl Meters {
+    /// Shows what there is from the start.
+    pub fn define(&mut self) {
+        for name in metrics::NEVER {
+            self.known.id(MetricType::Counter, name);
+        }
+    }
+
     /// Counts one.
     pub fn count(&mut self, metric: &str) {
         self.add(metric, 1);
