@@ -24,7 +24,7 @@ OFTEN = 100
 KEEPER = "envoy.filters.http.header_to_metadata"
 """The filter that keeps headers of a request for the calls of its fill."""
 
-UNPROVOKED = {"broken"}
+UNPROVOKED = {"broken", "corrupt"}
 """Outcomes that no request brings about: they are defects."""
 
 TRACE_PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -46,13 +46,25 @@ def eventful(
             origin=origin.url,
             store=store,
             workers=1,
-            plugin={**a_rule_for_everything(origin), "wait": "2s", "limits": {"waiters": 1}},
+            plugin=eventful_plugin(origin),
             edit_edge=prepare,
         ) as stack,
     ):
         site = Site(stack, store, origin)
         yield site, let_everything_happen(site)
         site.assert_module_healthy()
+
+
+def eventful_plugin(origin: ScriptedOrigin) -> dict[str, Any]:
+    plugin = a_rule_for_everything(origin)
+    rules = [
+        {"prefix": "/head.", "origins": ["working"], "on_head": "origin"},
+        {"prefix": "/observed.", "origins": ["working"], "observe": True},
+        {"prefix": "/origin.", "origins": ["public"], "response": "origin"},
+        {"prefix": "/served.", "origins": ["working"], "response": "serve"},
+        {"prefix": "/wrong_type.", "origins": ["working"], "content_types": ["image/*"]},
+    ]
+    return {**plugin, "rules": rules + plugin["rules"], "wait": "2s", "limits": {"waiters": 1}}
 
 
 def prepare(edge: dict[str, Any]) -> None:
@@ -76,16 +88,17 @@ def let_everything_happen(site: Site) -> set[str]:
     """One request for each outcome, named for it. Returns the outcomes."""
     store, origin = site.store, site.origin
 
-    def happens(outcome: str, path: str | None = None) -> str:
-        path = path or f"/{outcome}.bin"
+    def happens(outcome: str, path: str | None = None, method: str = "GET") -> None:
         happened.add(outcome)
-        site.ask(path)
-        return path
+        site.ask(path or f"/{outcome}.bin", method)
 
     happened: set[str] = set()
-    for outcome in ("stored", "exists", "not_stored", "loop", "too_large"):
-        origin.put(f"/{outcome}.bin", BODY)
+    for outcome in ("stored", "exists", "head", "loop", "not_stored", "origin", "served", "wrong_type"):
+        origin.put(f"/{outcome}.bin", BODY, {"Content-Type": "text/html"})
     happens("stored")
+    happens("head", method="HEAD")
+    for outcome in ("observed", "origin", "served", "wrong_type"):
+        happens(outcome)
     store.fault("PutObject", "exists.bin", status=412, code="PreconditionFailed")
     happens("exists")
     store.fault("PutObject", "not_stored.bin", OFTEN, status=403, code="AccessDenied")
@@ -148,8 +161,8 @@ def test_every_outcome_that_happens_has_its_row_and_every_row_happens(
     assert {outcome for outcome, count in counted.items() if count} == eventful[1]
     assert shipped.documented_values("outcome") == eventful[1] | UNPROVOKED
     assert set(scrape.values("mirror_on_miss_fills_total", "outcome")) <= shipped.documented_values("outcome")
-    reasons = scrape.values("mirror_on_miss_origin_failures_total", "reason")
-    assert {"origin_unavailable", "origin_timeout"} <= set(reasons)
+    reasons = set(scrape.values("mirror_on_miss_origin_failures_total", "reason"))
+    assert {"origin_unavailable", "origin_timeout"} <= reasons <= shipped.documented_values("outcome")
     results = scrape.values("mirror_on_miss_calls_total", "result")
     assert set(results) <= shipped.documented_values("result")
 
