@@ -65,6 +65,13 @@ fuzz: rust ## arbitrary inputs for everything that reads what strangers send
 	@FUZZ_SECONDS=$(or $(SECONDS),3600) CARGO_PROFILE_TEST_OPT_LEVEL=2 \
 	  cargo test --locked --target-dir $(TARGET_DIR)/fuzz --test fuzz -- --nocapture
 
+.PHONY: alerts
+alerts: ## tests the alert rules with promtool, which comes with Prometheus; `make test` only reads them
+	@command -v promtool >/dev/null || { \
+	  echo "make: no promtool: install Prometheus, on Debian and Ubuntu with apt install prometheus" >&2; exit 1; }
+	promtool check rules envoy/observability/prometheus/alerts.yml
+	promtool test rules envoy/observability/prometheus/alerts.test.yml
+
 .PHONY: lint
 lint: rust $(TOOLS) ## what CI demands of the sources
 	cargo fmt --check

@@ -47,6 +47,17 @@ pub const FILLS_IN_FLIGHT: &str = "mirror_on_miss_fills_in_flight";
 /// Requests that wait for fills, in all workers. A gauge.
 pub const WAITERS: &str = "mirror_on_miss_waiters";
 
+/// Counters of what should never happen. They are shown from the start: Prometheus sees no increase in a counter that
+/// appears with its first event.
+pub const NEVER: [&str; 6] = [
+    "mirror_on_miss_fills_total.outcome.broken",
+    "mirror_on_miss_fills_total.outcome.not_stored",
+    "mirror_on_miss_origin_failures_total.reason.corrupt",
+    "mirror_on_miss_requests_total.outcome.bucket_error",
+    "mirror_on_miss_requests_total.outcome.loop",
+    WARNINGS,
+];
+
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Called {

@@ -6,7 +6,7 @@ use crate::metrics::{self, Called};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{LogLevel, MetricType};
 use std::panic;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// The metrics of one root context.
@@ -25,7 +25,17 @@ pub struct Meters {
 static GAUGES: [(&str, AtomicUsize); 2] =
     [(metrics::FILLS_IN_FLIGHT, AtomicUsize::new(0)), (metrics::WAITERS, AtomicUsize::new(0))];
 
+/// The VM has panicked. Where that was in a callback inside of another one, Envoy lets the outer one go on.
+static PANICKED: AtomicBool = AtomicBool::new(false);
+
 impl Meters {
+    /// Shows what there is from the start.
+    pub fn define(&mut self) {
+        for name in metrics::NEVER {
+            self.known.id(MetricType::Counter, name);
+        }
+    }
+
     /// Counts one.
     pub fn count(&mut self, metric: &str) {
         self.add(metric, 1);
@@ -56,6 +66,9 @@ impl Meters {
 
     /// Shows how many fills run in this worker, and how many requests wait.
     pub fn show(&mut self, values: [usize; 2]) {
+        if PANICKED.load(Ordering::Relaxed) {
+            return;
+        }
         for ((name, all), (shown, value)) in GAUGES.iter().zip(self.shown.iter_mut().zip(values)) {
             let change = value.wrapping_sub(*shown);
             if change != 0 {
@@ -99,6 +112,9 @@ impl Known {
 pub fn take_back_on_panic() {
     panic::set_hook(Box::new(|info| {
         let _ = hostcalls::log(LogLevel::Critical, &info.to_string());
+        if PANICKED.swap(true, Ordering::Relaxed) {
+            return;
+        }
         for (name, all) in &GAUGES {
             let id = Known::default().id(MetricType::Gauge, name);
             host::add_to_gauge(id, all.load(Ordering::Relaxed).cast_signed().wrapping_neg());

@@ -212,6 +212,7 @@ impl RootContext for Root {
                 SharedBoard::create();
                 let slots = Slots::new(&config, host::fingerprint(&json), wake_up);
                 let worker = RefCell::new(Worker::new(Rc::new(config), slots, seed));
+                self.meters.define();
                 self.shared = Some(Rc::new(Shared { worker, wake_up }));
                 true
             }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
+import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Callable
 
 from doubles import ScriptedOrigin, StrictBucket
 from stack import SeaweedFS, Stack
@@ -19,6 +21,9 @@ PUBLIC_URL = "https://old.example.com/files"
 
 DEAD_PORT = 1
 """tcpmux (RFC 1078), which nobody has served for decades; a free port could be taken meanwhile."""
+
+PATIENCE = 30.0
+"""Seconds that anything may take on a busy machine."""
 
 WAIT = "5s"
 """Short enough to see it elapse, long enough for fifty clients at once on a busy machine."""
@@ -70,11 +75,37 @@ class Site:
         self.store.put("later", b"")
         assert self.ask("/later").status == 200
 
+    def access_logged(self, path: str) -> dict[str, Any]:
+        """The line of the access log about a path that was asked for once. Envoy writes in batches."""
+        found: list[dict[str, Any]] = []
+
+        def is_there() -> bool:
+            lines = self.stack.edge.access_log_path.read_text().splitlines()
+            found.extend(json.loads(line) for line in lines if path in line and line.endswith("}"))
+            return bool(found)
+
+        eventually(is_there, True)
+        return found[0]
+
+    def gauges(self) -> tuple[int, int]:
+        """Fills in flight, and waiters."""
+        stats = self.stats("^wasmcustom.mirror_on_miss_(fills_in_flight|waiters)$")
+        prefix = "wasmcustom.mirror_on_miss_"
+        return stats.get(f"{prefix}fills_in_flight", 0), stats.get(f"{prefix}waiters", 0)
+
     def stats(self, contains: str) -> dict[str, int]:
         """The edge's counters and gauges."""
         text = ask(self.stack.edge.admin, f"/stats?filter={contains}").body.decode()
         lines = (line.rpartition(": ") for line in text.splitlines())
         return {name: int(value) for name, _, value in lines if value.isdigit()}
+
+
+def eventually(look: Callable[[], Any], expected: Any) -> None:
+    """Waits for what Envoy only shows to those who ask."""
+    end = time.monotonic() + PATIENCE
+    while (seen := look()) != expected:
+        assert time.monotonic() < end, f"{seen}, not {expected}, after {PATIENCE:g} s"
+        time.sleep(0.05)
 
 
 def a_rule_for_everything(origin: ScriptedOrigin) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 
@@ -131,24 +130,13 @@ def test_the_access_log_has_the_outcome_and_no_query(strict: Site, unique: Uniqu
     path = unique()
     strict.origin.put(path, BODY)
     strict.ask(f"{path}?token=private")
-    line = wait_for_line(strict, path)
+    line = strict.access_logged(path)
     assert (line["status"], line["outcome"], line["path"]) == (302, "stored", path)
     assert "private" not in json.dumps(line)
     log = strict.stack.edge.log_path.read_text()
     assert path in log
     for secret in ("private", "Signature=", strict.store.reader.secret_key, strict.store.writer.access_key):
         assert secret not in log
-
-
-def wait_for_line(site: Site, path: str) -> dict[str, object]:
-    """Envoy writes its access log in batches."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        for line in site.stack.edge.access_log_path.read_text().splitlines():
-            if path in line and line.endswith("}"):
-                return json.loads(line)
-        time.sleep(0.05)
-    raise AssertionError(f"{path} is not in the access log")
 
 
 def assert_reached_nobody(site: Site, path: str) -> None:

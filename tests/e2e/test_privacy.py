@@ -42,7 +42,8 @@ OF_THE_CLIENT = [
     ("x-request-id", "private"),
 ]
 
-SENT_TO_THE_ORIGIN = {"accept-encoding", "host", "range"}
+SENT_TO_THE_ORIGIN = {"accept-encoding", "host", "range", "x-request-id"}
+"""The last one is Envoy's own name for the request."""
 
 SENT_TO_THE_STORE = {
     "authorization",
@@ -55,6 +56,7 @@ SENT_TO_THE_STORE = {
     "x-amz-meta-mirror-etag",
     "x-amz-meta-mirror-last-modified",
     "x-amz-meta-mirror-url",
+    "x-request-id",
 }
 
 IN_A_MADE_ANSWER = {
@@ -115,6 +117,7 @@ def test_nothing_of_the_client_but_the_path_reaches_the_origin(site: Site, uniqu
     assert names_sent(request.headers) == SENT_TO_THE_ORIGIN
     assert (request.header("host"), request.header("accept-encoding")) == (site.origin.authority, "identity")
     assert request.header("range") == "bytes=0-6291455"
+    assert "private" not in str(request.headers)
     assert request.body == b""
 
 

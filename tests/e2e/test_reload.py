@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 
@@ -19,12 +18,10 @@ from stack import Envoy, Stack
 
 from .client import Connection
 from .conftest import Start, Unique
-from .site import Site, plugin_of
+from .site import PATIENCE, Site, eventually, plugin_of
 
 BODY = b"an object\n" * 500
 MIB = 1 << 20
-PATIENCE = 30.0
-"""Seconds that anything here may take on a busy machine."""
 
 
 # A configuration that changes.
@@ -142,6 +139,7 @@ def test_a_fill_that_nobody_waits_for_ends_after_its_configuration(
         store.requests.wait(lambda call: call.operation == "CompleteMultipartUpload", timeout=PATIENCE)
         assert site.ask(path).body == film.content(range(film.size))
         assert store.uploads.open() == []
+        eventually(site.gauges, (0, 0))
         site.assert_module_healthy()
 
 
@@ -196,6 +194,9 @@ def test_a_dead_vm_costs_its_own_streams_and_another_worker_takes_over(
         origin.put(other, BODY)
         later.send("GET", other)
         assert later.receive("GET").outcome == "stored"
+        # What the dead one had shown of its two fills and its clients went with it.
+        eventually(site.gauges, (0, 0))
+        assert stat(site, "wasm.mirror_on_miss.vm_reload_success") == 1
 
 
 def on_worker(site: Site, worker: int, connections: ExitStack) -> Connection:
@@ -223,11 +224,3 @@ def stat(site: Site, name: str) -> int:
 
 def log_of(site: Site) -> str:
     return site.stack.edge.log_path.read_text(errors="replace")
-
-
-def eventually(look: Callable[[], Any], expected: Any) -> None:
-    """Waits for what Envoy only shows to those who ask."""
-    end = time.monotonic() + PATIENCE
-    while (seen := look()) != expected:
-        assert time.monotonic() < end, f"{seen}, not {expected}, after {PATIENCE:g} s"
-        time.sleep(0.05)

@@ -135,6 +135,14 @@ fn a_root_that_goes_takes_what_it_showed_with_it() {
 }
 
 #[test]
+fn what_should_never_happen_is_shown_before_it_happens() {
+    let envoy = envoy_with(json!({}));
+    let mut defined = envoy.defined_metrics();
+    defined.sort();
+    assert_eq!(defined, mirror_on_miss::metrics::NEVER);
+}
+
+#[test]
 fn each_metric_is_defined_once() {
     let mut envoy = envoy_with(json!({"loop_window": "0s"}));
     for _ in 0..3 {

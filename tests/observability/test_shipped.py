@@ -1,0 +1,65 @@
+"""Alerts and dashboard by themselves. What they ask for is looked for in a live scrape by tests/e2e."""
+
+from __future__ import annotations
+
+import re
+
+import promql_parser
+import pytest
+
+from .shipped import CHECKOUT, DASHBOARD, alert_tests, alerts, documented, panels, selectors
+
+ALERTS = {rule["alert"]: rule for rule in alerts()}
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_can_be_read_and_leads_to_its_page(alert: str) -> None:
+    rule = ALERTS[alert]
+    assert promql_parser.parse(rule["expr"])
+    assert re.fullmatch(r"MirrorOnMiss[A-Z]\w+", alert)
+    assert rule["labels"]["severity"] in ("critical", "warning")
+    annotations = rule["annotations"]
+    assert set(annotations) == {"summary", "description", "runbook"}
+    page, _, anchor = annotations["runbook"].partition("#")
+    headings = re.findall(r"^#+ (.+)$", (CHECKOUT / page).read_text(), re.MULTILINE)
+    assert anchor in [re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings]
+
+
+def test_each_alert_has_a_test_in_which_it_fires_and_one_in_which_it_does_not() -> None:
+    fires, silent = set(), set()
+    for case in alert_tests():
+        for expected in case["alert_rule_test"]:
+            (fires if expected["exp_alerts"] else silent).add(expected["alertname"])
+    assert fires == set(ALERTS)
+    assert silent == set(ALERTS)
+
+
+def test_the_page_names_each_alert() -> None:
+    page = (CHECKOUT / "docs" / "operations.md").read_text()
+    assert [alert for alert in ALERTS if f"`{alert}`" not in page] == []
+
+
+def test_the_dashboard_shows_every_metric() -> None:
+    shown = {selector.name for selector in selectors() if selector.where.startswith("panel")}
+    missing = [name for name in documented() if not {name, f"{name}_bucket"} & shown]
+    assert missing == []
+
+
+def test_panels_do_not_overlap_and_say_what_they_show() -> None:
+    taken: set[tuple[int, int]] = set()
+    assert len({panel["id"] for panel in panels()}) == len(panels())
+    for panel in panels():
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert max(x for x, _ in cells) < 24
+        assert not cells & taken, panel["title"]
+        taken |= cells
+        assert panel["type"] == "row" or panel["description"], panel["title"]
+
+
+def test_the_dashboard_has_no_data_source_of_its_own() -> None:
+    assert set(re.findall(r'"uid": "([^"]*)"', DASHBOARD.read_text())) == {"${datasource}", "mirror-on-miss"}
