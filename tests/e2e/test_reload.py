@@ -15,10 +15,11 @@ import stack.stack
 from doubles import ScriptedOrigin, StrictBucket
 from doubles.large_origin import Large, LargeOrigin
 from stack import Envoy, Stack
+from stack.render import plugin_of
 
 from .client import Connection
 from .conftest import Start, Unique
-from .site import PATIENCE, Site, eventually, plugin_of
+from .site import PATIENCE, Site, eventually
 
 BODY = b"an object\n" * 500
 MIB = 1 << 20
