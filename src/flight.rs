@@ -3,7 +3,7 @@
 //! A client that goes away never stops a fill; a fill that nobody began and nobody waits for is forgotten. The worker
 //! that holds a key's lease fills it; another one's streams follow, and are answered when it tells how that ended.
 
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::fill::{Action, Call, CallId, Fill, Goal, Input, Order, Outcome, Shortage};
 use crate::http::{Response, Upstream};
 use crate::key::Key;
@@ -23,7 +23,7 @@ pub struct StreamId(pub u32);
 /// Names a call within a worker. What comes back is reported with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
-    goal: Goal,
+    goal: Rc<Goal>,
     /// Which fill of that goal, in the order in which they were asked for.
     fill: u64,
     call: CallId,
@@ -142,9 +142,9 @@ pub struct Flights {
     /// Where each fill's random numbers start.
     seed: u64,
     next: u64,
-    flights: BTreeMap<Goal, Flight>,
+    flights: BTreeMap<Rc<Goal>, Flight>,
     /// Whose fill has not begun, first come first.
-    queue: VecDeque<Goal>,
+    queue: VecDeque<Rc<Goal>>,
     /// Streams that wait, in all flights.
     waiters: usize,
     /// Clusters of origins that give whole objects where parts are asked for.
@@ -167,6 +167,8 @@ struct Flight {
     timer: Option<Instant>,
     /// What those who come are answered with, while the fill goes on.
     meanwhile: Option<Outcome>,
+    /// How many more may be given the object itself; nothing until it is at hand.
+    copies: Option<usize>,
     /// Filled although nobody waits for it.
     background: bool,
     /// In the order of their deadlines, because all wait equally long.
@@ -225,9 +227,9 @@ impl Flights {
         let mirror = &want.order.mirror;
         let answer = |outcome| vec![Effect::Answer { streams: vec![want.stream], mirror: mirror.clone(), outcome }];
         let waits = !want.order.is_background();
-        if let Some(flight) = self.flights.get(&want.order.goal) {
+        if let Some(flight) = self.flights.get_mut(&want.order.goal) {
             let meanwhile = if waits { flight.meanwhile.clone() } else { Some(Outcome::Origin) };
-            if let Some(outcome) = meanwhile {
+            if let Some(outcome) = meanwhile.filter(|outcome| flight.share(outcome, 1, &self.config.limits) > 0) {
                 return answer(outcome);
             }
         }
@@ -366,7 +368,7 @@ impl Flights {
         (&upstream.cluster, &upstream.authority) == (&bucket.cluster, &bucket.authority)
     }
 
-    fn goals(&self, chosen: impl Fn(&Flight) -> bool) -> Vec<Goal> {
+    fn goals(&self, chosen: impl Fn(&Flight) -> bool) -> Vec<Rc<Goal>> {
         self.flights.iter().filter(|(_, flight)| chosen(flight)).map(|(goal, _)| goal.clone()).collect()
     }
 
@@ -385,7 +387,7 @@ impl Flights {
     }
 
     /// The worker that was followed has no more to say, or lives no more. Who waits asked before whatever was stored.
-    fn claim_again(&mut self, goal: &Goal, now: Instant, board: &dyn Board, effects: &mut Vec<Effect>) {
+    fn claim_again(&mut self, goal: &Rc<Goal>, now: Instant, board: &dyn Board, effects: &mut Vec<Effect>) {
         let Some(mark) = self.flights.get(goal).map(|flight| flight.mark) else { return };
         let outcome = match self.slots.claim(board, mark, 0) {
             Claim::Follow { owner, lasts } => {
@@ -472,6 +474,7 @@ impl Flights {
             told: now,
             timer: None,
             meanwhile: None,
+            copies: None,
             background: first.is_none(),
             waiters: first.into_iter().collect(),
             followers: Vec::new(),
@@ -499,7 +502,7 @@ impl Flights {
         }
     }
 
-    fn advance(&mut self, goal: &Goal, input: Input, now: Instant, board: &dyn Board, effects: &mut Vec<Effect>) {
+    fn advance(&mut self, goal: &Rc<Goal>, input: Input, now: Instant, board: &dyn Board, effects: &mut Vec<Effect>) {
         let spare = self.config.limits.memory.saturating_sub(self.memory());
         let Some(mut flight) = self.flights.remove(goal) else { return };
         let (fill, actions) = flight.fill.handle(input, spare);
@@ -519,7 +522,8 @@ impl Flights {
                 }
                 Action::Done(outcome) => ended = Some(outcome),
                 Action::Meanwhile(outcome) => {
-                    let streams: Vec<StreamId> = flight.waiters.drain(..).map(|waiter| waiter.stream).collect();
+                    let share = flight.share(&outcome, flight.waiters.len(), &self.config.limits);
+                    let streams: Vec<StreamId> = flight.waiters.drain(..share).map(|waiter| waiter.stream).collect();
                     self.waiters = self.waiters.saturating_sub(streams.len());
                     answer(effects, streams, flight.fill.mirror(), outcome.clone());
                     flight.meanwhile = Some(outcome);
@@ -546,8 +550,8 @@ impl Flights {
 
     /// Answers everybody who waits, here and in other workers, and leaves word in the table for those who come later.
     fn end(&mut self, goal: &Goal, outcome: Outcome, now: Instant, board: &dyn Board, effects: &mut Vec<Effect>) {
-        let Some(flight) = self.flights.remove(goal) else { return };
-        let streams: Vec<StreamId> = flight.waiters.iter().map(|waiter| waiter.stream).collect();
+        let Some(mut flight) = self.flights.remove(goal) else { return };
+        let mut streams: Vec<StreamId> = flight.waiters.iter().map(|waiter| waiter.stream).collect();
         self.waiters = self.waiters.saturating_sub(streams.len());
         if let Some(began) = flight.began() {
             self.slots.settle(board, flight.mark, &outcome);
@@ -564,10 +568,12 @@ impl Flights {
                 took: now.saturating_duration_since(began),
             }));
         }
-        for follower in flight.followers {
+        for follower in std::mem::take(&mut flight.followers) {
             let message = Message::Told { mark: flight.mark, outcome: Some(outcome.clone()) };
             board.post(follower, &message.encode());
         }
+        let rest = streams.split_off(flight.share(&outcome, streams.len(), &self.config.limits));
+        answer(effects, rest, flight.fill.mirror(), outcome.without_object());
         answer(effects, streams, flight.fill.mirror(), outcome);
     }
 }
@@ -582,6 +588,17 @@ impl Flight {
     /// Whether it is worth to be begun.
     fn is_wanted(&self) -> bool {
         self.background || !self.waiters.is_empty() || !self.followers.is_empty()
+    }
+
+    /// How many of so many streams are answered so. Envoy holds a copy of the object for each that is given it, until its
+    /// client has read that, so they are not more than fit into the memory that fills may have; one always is.
+    fn share(&mut self, outcome: &Outcome, streams: usize, limits: &Limits) -> usize {
+        let Some(object) = outcome.object() else { return streams };
+        let fit = limits.memory.checked_div(object.length()).map(|copies| usize::try_from(copies.max(1)));
+        let copies = self.copies.get_or_insert(fit.and_then(Result::ok).unwrap_or(usize::MAX));
+        let share = streams.min(*copies);
+        *copies = copies.saturating_sub(share);
+        share
     }
 
     /// Since when it runs.

@@ -124,7 +124,7 @@ struct Held {
     /// What was buffered had to be dropped.
     dropped: bool,
     /// What it waits for, once that is known.
-    goal: Option<Goal>,
+    goal: Option<Rc<Goal>>,
 }
 
 /// How much of the bucket's body has come.

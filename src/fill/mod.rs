@@ -117,7 +117,7 @@ pub struct Goal {
 #[derive(Clone, Debug)]
 pub struct Order {
     /// What is wanted.
-    pub goal: Goal,
+    pub goal: Rc<Goal>,
     /// How.
     pub mirror: Rc<Mirror>,
     /// How else, in order, when the origins say that they do not have it.
@@ -142,7 +142,7 @@ impl Order {
             head: target.method == Method::Head && apart,
             carried: Carried::of(target.query(), headers, &chain),
         };
-        Self { goal, mirror: mirror.clone(), then: chain.into_iter().skip(1).collect(), check }
+        Self { goal: Rc::new(goal), mirror: mirror.clone(), then: chain.into_iter().skip(1).collect(), check }
     }
 
     /// Only the origin's headers are wanted, and nothing is stored.

@@ -106,6 +106,22 @@ impl Outcome {
         }
     }
 
+    /// The object itself, where that is what a client gets.
+    pub fn object(&self) -> Option<&Object> {
+        match self {
+            Self::Served(object) | Self::NotStored { object: Some(object), .. } => Some(object),
+            _ => None,
+        }
+    }
+
+    /// The same for whom there is no copy of the object.
+    pub fn without_object(&self) -> Self {
+        match self {
+            Self::NotStored { status, .. } => Self::NotStored { object: None, status: *status },
+            other => other.clone(),
+        }
+    }
+
     /// What a log line adds to the name.
     pub fn detail(&self) -> String {
         match self {

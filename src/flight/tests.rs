@@ -5,8 +5,8 @@ use crate::slots::tests::FakeBoard;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn goal(key: &str) -> Goal {
-    Goal { key: Key::from_path(key.as_bytes()).unwrap(), head: false, carried: Carried::default() }
+fn goal(key: &str) -> Rc<Goal> {
+    Rc::new(Goal { key: Key::from_path(key.as_bytes()).unwrap(), head: false, carried: Carried::default() })
 }
 
 /// Flights in virtual time, with every effect kept until it is looked for.
@@ -35,8 +35,13 @@ impl World {
 
     /// The worker with this queue.
     fn worker(me: u32, board: Rc<FakeBoard>, config: &serde_json::Value) -> Self {
-        let config = Rc::new(Config::parse(config.to_string().as_bytes(), &|_| None).unwrap());
-        let mirror = config.rules[0].mirror.clone().unwrap();
+        Self::configured(me, board, Config::parse(config.to_string().as_bytes(), &|_| None).unwrap(), 0)
+    }
+
+    /// Its streams are served by this rule.
+    fn configured(me: u32, board: Rc<FakeBoard>, config: Config, rule: usize) -> Self {
+        let config = Rc::new(config);
+        let mirror = config.rules[rule].mirror.clone().unwrap();
         let start = Instant::now();
         let slots = Slots::new(&config, 0, me);
         let flights = Flights::new(config, slots, me.into());
@@ -565,8 +570,12 @@ fn a_head_that_only_asks_the_origin_is_no_fill_of_its_key() {
     let mut world = responding("redirect", 2, 2);
     world.join(1, "a");
     assert_eq!(world.call().1, "GET /a");
-    let order =
-        Order { goal: Goal { head: true, ..goal("a") }, mirror: world.mirror.clone(), then: Vec::new(), check: false };
+    let order = Order {
+        goal: Rc::new(Goal { head: true, ..(*goal("a")).clone() }),
+        mirror: world.mirror.clone(),
+        then: Vec::new(),
+        check: false,
+    };
     let trace = Trace::default();
     let want = Want { stream: StreamId(2), asked: world.board.nanos(), order: &order, trace: &trace };
     let effects = world.flights.join(want, world.now, &*world.board);
@@ -577,4 +586,35 @@ fn a_head_that_only_asks_the_origin_is_no_fill_of_its_key() {
     assert_eq!(world.ended(), ("head", 1));
     assert_eq!(world.answered(), (vec![2], "head"));
     assert_eq!(world.flights.running(), 1);
+}
+
+#[test]
+fn no_more_copies_of_an_object_are_handed_out_than_fit_into_memory_and_the_others_wait() {
+    let config = serde_json::json!({
+        "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
+        "origin": {"cluster": "origin", "authority": "files.example.com"},
+        "rules": [{"prefix": "/served", "response": "serve"}, {}]});
+    let mut config = Config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
+    config.limits.memory = 14;
+    for (rule, key, copied) in [(0, "served", "served"), (1, "a", "not_stored")] {
+        let mut world = World::configured(1, Rc::new(FakeBoard::new()), config.clone(), rule);
+        for stream in 1..=5 {
+            world.join(stream, key);
+        }
+        let (get, _) = world.call();
+        world.finish(get, 200);
+        let (put, _) = world.call();
+        if copied == "served" {
+            assert_eq!(world.answered(), (vec![1, 2], "served"));
+            world.join(6, key);
+        }
+        world.finish(put, 403);
+        world.ended();
+        let (rest, outcome) = world.answered();
+        assert_eq!((rest, outcome), (if rule == 0 { vec![3, 4, 5, 6] } else { vec![3, 4, 5] }, "not_stored"));
+        if copied == "not_stored" {
+            assert_eq!(world.answered(), (vec![1, 2], "not_stored"));
+        }
+        world.assert_empty();
+    }
 }

@@ -16,7 +16,7 @@ const CONFIG: &str = r#"{
 /// The order of a plain GET.
 pub fn order(key: &str, mirror: Rc<Mirror>, check: bool) -> Order {
     let goal = Goal { key: Key::from_path(key.as_bytes()).unwrap(), head: false, carried: Carried::default() };
-    Order { goal, mirror, then: Vec::new(), check }
+    Order { goal: Rc::new(goal), mirror, then: Vec::new(), check }
 }
 
 /// A fill and the world that answers it.
