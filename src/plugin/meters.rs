@@ -10,9 +10,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// The metrics of one root context.
-///
-/// Aligned as a stream's context is: to a root of another alignment the compiler gives its own copies of the SDK's
-/// methods, 3 kB of them.
 #[derive(Default)]
 pub struct Meters {
     /// Envoy's numbers for them.
@@ -33,6 +30,9 @@ impl Meters {
     pub fn define(&mut self) {
         for name in metrics::NEVER {
             self.known.id(MetricType::Counter, name);
+        }
+        for (name, _) in &GAUGES {
+            self.known.id(MetricType::Gauge, name);
         }
     }
 

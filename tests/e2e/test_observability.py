@@ -24,7 +24,7 @@ OFTEN = 100
 KEEPER = "envoy.filters.http.header_to_metadata"
 """The filter that keeps headers of a request for the calls of its fill."""
 
-UNPROVOKED = {"broken", "corrupt"}
+UNPROVOKED = {"broken"}
 """Outcomes that no request brings about: they are defects."""
 
 TRACE_PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -95,6 +95,8 @@ def let_everything_happen(site: Site) -> set[str]:
     happened: set[str] = set()
     for outcome in ("stored", "exists", "head", "loop", "not_stored", "origin", "served", "wrong_type"):
         origin.put(f"/{outcome}.bin", BODY, {"Content-Type": "text/html"})
+    origin.put("/corrupt.bin", BODY, {"Content-MD5": "1B2M2Y8AsgTpgAmY7PhCfg=="})
+    happens("corrupt")
     happens("stored")
     happens("head", method="HEAD")
     for outcome in ("observed", "origin", "served", "wrong_type"):
@@ -162,7 +164,7 @@ def test_every_outcome_that_happens_has_its_row_and_every_row_happens(
     assert shipped.documented_values("outcome") == eventful[1] | UNPROVOKED
     assert set(scrape.values("mirror_on_miss_fills_total", "outcome")) <= shipped.documented_values("outcome")
     reasons = set(scrape.values("mirror_on_miss_origin_failures_total", "reason"))
-    assert {"origin_unavailable", "origin_timeout"} <= reasons <= shipped.documented_values("outcome")
+    assert {"corrupt", "origin_unavailable", "origin_timeout"} <= reasons <= shipped.documented_values("outcome")
     results = scrape.values("mirror_on_miss_calls_total", "result")
     assert set(results) <= shipped.documented_values("result")
 
