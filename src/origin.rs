@@ -238,39 +238,29 @@ pub struct Metadata {
     provenance: Vec<(&'static str, String)>,
 }
 
-/// Taken over from the origin as they are.
+/// Taken over from the origin.
 const REPRESENTATION: [&str; 5] =
     ["content-encoding", "content-language", "content-disposition", "cache-control", "expires"];
 
-/// Bytes of names, without the prefix `x-amz-meta-`, and values that S3 takes as user metadata:
-/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html>.
-const MAX_USER_METADATA: usize = 2048;
+/// Codings that say nothing about the object. `aws-chunked` is how an upload was framed; stores that keep it give it to
+/// readers (<https://github.com/noobaa/noobaa-core/issues/9138>), and S3 would take our PUT to be framed so.
+const NO_CODINGS: [&str; 2] = ["aws-chunked", "identity"];
+
+/// Bytes of names and values that S3 takes as system metadata, and as many again, without the prefix `x-amz-meta-`, as
+/// user metadata: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html>.
+const MAX_METADATA: usize = 2048;
 
 impl Metadata {
     fn new(headers: &Headers, place: &Place, key: &Key) -> Self {
-        let mut representation = vec![("content-type", content_type(headers, key).to_owned())];
-        for name in REPRESENTATION {
-            let value = headers.text(name).filter(|value| (name, *value) != ("content-encoding", "identity"));
-            representation.extend(value.map(|value| (name, value.to_owned())));
-        }
+        let content_type = ("content-type", Some(content_type(headers, key).to_owned()));
+        let representation = REPRESENTATION.map(|name| (name, represented(headers, name)));
         let provenance = [
-            ("x-amz-meta-mirror-last-modified", headers.text("last-modified")),
-            ("x-amz-meta-mirror-etag", headers.text("etag")),
-            ("x-amz-meta-mirror-url", Some(place.url.as_str())),
+            ("x-amz-meta-mirror-last-modified", headers.text("last-modified").map(str::to_owned)),
+            ("x-amz-meta-mirror-etag", headers.text("etag").map(str::to_owned)),
+            ("x-amz-meta-mirror-url", Some(place.url.clone())),
         ];
-        let mut left = MAX_USER_METADATA;
-        let mut fits = |name: &str, value: &str| {
-            let needed = name.len().saturating_add(value.len());
-            let rest = left.checked_sub(needed);
-            left = rest.unwrap_or(left);
-            rest.is_some()
-        };
-        let provenance = provenance
-            .into_iter()
-            .filter_map(|(name, value)| value.map(|value| (name, value.to_owned())))
-            .filter(|(name, value)| fits(name, value))
-            .collect();
-        Self { representation, provenance }
+        let representation = [content_type].into_iter().chain(representation);
+        Self { representation: fitting(representation.collect()), provenance: fitting(provenance.to_vec()) }
     }
 
     /// The media type.
@@ -297,11 +287,43 @@ impl Metadata {
 
 /// The origin's type, unless it is none or the one that says nothing; then that of the extension.
 fn content_type<'a>(headers: &'a Headers, key: &Key) -> &'a str {
-    match headers.text("content-type") {
-        Some(told) if !told.eq_ignore_ascii_case(content_type::UNKNOWN) => told,
-        _ => content_type::guess(key.as_str()).unwrap_or(content_type::UNKNOWN),
+    let told = headers.text("content-type").unwrap_or(content_type::UNKNOWN);
+    let essence = told.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case(content_type::UNKNOWN) {
+        return content_type::guess(key.as_str()).unwrap_or(told);
     }
+    told
 }
 
+/// What a header of the representation says. Several that are lists are one (RFC 9110, 5.3).
+fn represented(headers: &Headers, name: &str) -> Option<String> {
+    if matches!(name, "content-disposition" | "expires") {
+        return headers.text(name).map(str::to_owned);
+    }
+    let mut list = Vec::new();
+    for (_, value) in headers.readable().filter(|(known, _)| *known == name) {
+        let says =
+            |item: &&str| name != "content-encoding" || !NO_CODINGS.iter().any(|no| item.eq_ignore_ascii_case(no));
+        list.extend(value.split(',').map(str::trim).filter(says));
+    }
+    (!list.is_empty()).then(|| list.join(", "))
+}
+
+/// What there is and S3 takes.
+fn fitting(headers: Vec<(&'static str, Option<String>)>) -> Vec<(&'static str, String)> {
+    let mut left = MAX_METADATA;
+    let mut kept = Vec::new();
+    for (name, value) in headers {
+        let Some(value) = value else { continue };
+        if let Some(rest) = left.checked_sub(name.len().saturating_add(value.len())) {
+            left = rest;
+            kept.push((name, value));
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod golden;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use crate::place::Carried;
 use crate::rules::Mirror;
 use std::time::Duration;
 
-fn place(key: &Key) -> Place {
+pub fn place(key: &Key) -> Place {
     let origin = Origin {
         name: "origin".into(),
         cluster: "origin".into(),
@@ -18,7 +18,7 @@ fn place(key: &Key) -> Place {
     Place::at(&origin, &Mirror::default(), key, &Carried::default())
 }
 
-fn key(path: &str) -> Key {
+pub fn key(path: &str) -> Key {
     Key::from_path(path.as_bytes()).unwrap()
 }
 
@@ -35,12 +35,6 @@ fn object(answer: Answer) -> (String, u64) {
         Answer::First(first) => (String::from_utf8(first.object.body.to_vec()).unwrap(), first.version.total),
         other => panic!("no object: {other:?}"),
     }
-}
-
-fn metadata(name: &str, headers: &[(&str, &[u8])]) -> Vec<(&'static str, String)> {
-    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
-    let metadata = Metadata::new(&Headers::new(headers), &place(&key(name)), &key(name));
-    metadata.stored().map(|(name, value)| (name, value.to_owned())).collect()
 }
 
 #[test]
@@ -96,60 +90,6 @@ fn every_other_status_has_one_meaning() {
     assert_eq!(answer(PART, 504, &[], ""), Answer::TimedOut);
     assert_eq!(answer(PART, 416, &[("content-range", "bytes */0")], ""), Answer::Unsatisfiable);
     assert_eq!(answer(Span::Whole, 416, &[], ""), Answer::Refused(416));
-}
-
-#[test]
-fn what_describes_the_object_is_stored_and_nothing_else() {
-    assert_eq!(
-        metadata(
-            "img/a.jpg",
-            &[
-                ("content-type", b"image/webp"),
-                ("content-encoding", b"gzip"),
-                ("content-language", b"de"),
-                ("content-disposition", b"attachment"),
-                ("cache-control", b"max-age=60"),
-                ("expires", b"0"),
-                ("last-modified", b"Sun, 22 Nov 2026 10:00:00 GMT"),
-                ("etag", b"\"abc\""),
-                ("set-cookie", b"a=b"),
-                ("server", b"nginx"),
-                ("x-amz-acl", b"public-read"),
-            ]
-        ),
-        [
-            ("content-type", "image/webp".to_owned()),
-            ("content-encoding", "gzip".to_owned()),
-            ("content-language", "de".to_owned()),
-            ("content-disposition", "attachment".to_owned()),
-            ("cache-control", "max-age=60".to_owned()),
-            ("expires", "0".to_owned()),
-            ("x-amz-meta-mirror-last-modified", "Sun, 22 Nov 2026 10:00:00 GMT".to_owned()),
-            ("x-amz-meta-mirror-etag", "\"abc\"".to_owned()),
-            ("x-amz-meta-mirror-url", "//files.example.com/v1/img/a.jpg".to_owned()),
-        ]
-    );
-}
-
-#[test]
-fn the_extension_speaks_only_where_the_origin_is_silent() {
-    let content_type = |name, told: &[(&str, &[u8])]| metadata(name, told)[0].1.clone();
-    assert_eq!(content_type("a.jpg", &[]), "image/jpeg");
-    assert_eq!(content_type("a.jpg", &[("content-type", b"Application/Octet-Stream")]), "image/jpeg");
-    assert_eq!(content_type("a.jpg", &[("content-type", b"text/html; charset=latin1")]), "text/html; charset=latin1");
-    assert_eq!(content_type("a.jpg", &[("content-type", b"\xe4")]), "image/jpeg");
-    assert_eq!(content_type("a", &[]), "application/octet-stream");
-}
-
-#[test]
-fn provenance_never_grows_beyond_what_s3_takes() {
-    let long = "x".repeat(1000);
-    let names: Vec<_> = metadata(&long, &[("etag", long.as_bytes()), ("last-modified", b"now")])
-        .into_iter()
-        .filter(|(name, _)| name.starts_with("x-amz-meta-"))
-        .map(|(name, _)| name)
-        .collect();
-    assert_eq!(names, ["x-amz-meta-mirror-last-modified", "x-amz-meta-mirror-etag"]);
 }
 
 const WHOLE: ContentRange = ContentRange { first: 4, last: 7, total: 10 };

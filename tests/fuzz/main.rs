@@ -34,7 +34,8 @@ use std::{env, fs};
 type Run = fn(&[u8]) -> u64;
 
 /// Everything that is tried, by the name of its part of the corpus, with how many inputs `cargo test` gives it.
-const TARGETS: [(&str, Run, u64); 10] = [
+const TARGETS: [(&str, Run, u64); 11] = [
+    ("announced", readers::announced, 20_000),
     ("config", readers::config, 10_000),
     ("content-range", readers::content_range, 20_000),
     ("error-document", readers::error_document, 20_000),

@@ -2,6 +2,7 @@
 
 use mirror_on_miss::config::{Bucket, Config, Exposed};
 use mirror_on_miss::http::{ContentRange, Headers, Response, is_field_value};
+use mirror_on_miss::integrity::Announced;
 use mirror_on_miss::key::{Key, MAX_KEY_BYTES};
 use mirror_on_miss::origin::{self, Answer, Span};
 use mirror_on_miss::place::{Carried, Place};
@@ -24,6 +25,24 @@ pub fn trace(what: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     what.hash(&mut hasher);
     hasher.finish()
+}
+
+/// A response's head and body, as they are on the wire: what it announces about its body, whatever is computed in
+/// which pieces.
+pub fn announced(input: &[u8]) -> u64 {
+    let answer = response(input);
+    let total = u64::try_from(answer.body.len()).unwrap();
+    let (whole, part) = (Announced::read(&answer, total), Announced::read(&answer, total + 1));
+    let verdict = whole.clone().verify(&answer.body);
+    if let Some(mut hasher) = whole.clone().hasher() {
+        answer.body.chunks(7).for_each(|piece| hasher.update(piece));
+        assert_eq!(hasher.verify(), verdict);
+    }
+    if let Err(header) = verdict {
+        assert!(answer.headers.contains(header), "{header}");
+        assert_ne!(whole, Announced::default());
+    }
+    trace((format!("{whole:?}").len() / 16, format!("{part:?}").len() / 16, verdict))
 }
 
 /// JSON.

@@ -19,6 +19,7 @@ mod configuration;
 mod documents;
 mod failures;
 mod host;
+mod integrity;
 mod known;
 mod miss;
 mod multipart;

@@ -12,21 +12,21 @@ const PART: usize = 6 * MIB;
 /// Two parts and a half.
 const LENGTH: usize = 16 * MIB;
 
-const GET: &str = "GET origin /img/a.jpg";
-const CREATE: &str = "POST signer /assets/img/a.jpg?uploads=";
-const UPLOAD: &str = "/assets/img/a.jpg?uploadId=a-._~%2B%2F%3D";
-const CREATED: &str = "<?xml version=\"1.0\"?><InitiateMultipartUploadResult><Bucket>assets</Bucket>\
+pub const GET: &str = "GET origin /img/a.jpg";
+pub const CREATE: &str = "POST signer /assets/img/a.jpg?uploads=";
+pub const UPLOAD: &str = "/assets/img/a.jpg?uploadId=a-._~%2B%2F%3D";
+pub const CREATED: &str = "<?xml version=\"1.0\"?><InitiateMultipartUploadResult><Bucket>assets</Bucket>\
                        <UploadId>a-._~+/=</UploadId></InitiateMultipartUploadResult>";
 
 /// Bytes that show where they belong: the pattern's length divides no part's.
-fn object() -> Vec<u8> {
+pub fn object() -> Vec<u8> {
     let pattern: Vec<u8> = (0..251).collect();
     let mut object = pattern.repeat(LENGTH / pattern.len() + 1);
     object.truncate(LENGTH);
     object
 }
 
-fn put_part(number: usize) -> String {
+pub fn put_part(number: usize) -> String {
     format!("PUT signer /assets/img/a.jpg?partNumber={number}&uploadId=a-._~%2B%2F%3D")
 }
 
@@ -70,7 +70,7 @@ fn transfer(envoy: &mut Envoy) {
     }
 }
 
-fn upload_is_aborted(envoy: &mut Envoy) {
+pub fn upload_is_aborted(envoy: &mut Envoy) {
     let abort = expect_call(envoy, &format!("DELETE signer {UPLOAD}"));
     assert!(abort.body.is_empty());
     envoy.respond(abort, 204, &[], "");
