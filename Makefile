@@ -24,7 +24,8 @@ help: ## this list
 run: $(TOOLS) $(ENVOY) wasm ## build and start everything: Envoy, signer, S3 server, sample origin; Ctrl-C stops it
 ## ORIGIN=https://host[:port][/path]  fill the bucket from there instead of from the sample origin
 ## PORT=10000  WORKERS=2  BUCKET=mirror
-## EXPOSED=root|path  clients write /KEY or /BUCKET/KEY
+## WIRING=redirect|transparent  clients follow a 302, or Envoy does it for them, as most S3 SDKs need
+## EXPOSED=root|path  clients write /KEY or /BUCKET/KEY; path is the default of the transparent wiring
 ## CONFIG=file.json  merged over the plugin's configuration (RFC 7396: null removes)
 ## S3_ENDPOINT=https://host[:port]  an S3 server of your own, with AWS_ACCESS_KEY_ID=,
 ##   AWS_SECRET_ACCESS_KEY=, AWS_SESSION_TOKEN= and AWS_REGION=us-east-1; the bucket must exist

@@ -107,13 +107,6 @@ def error_code(answer: Answer) -> str | None:
     return ElementTree.fromstring(answer.body).findtext("Code")
 
 
-def plugin_of(edge: dict[str, Any]) -> dict[str, Any]:
-    """The part of an edge's configuration that is the module's."""
-    (listener,) = edge["static_resources"]["listeners"]
-    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    return named(manager["http_filters"], "mirror_on_miss")["typed_config"]["config"]
-
-
 def add_dead_cluster(edge: dict[str, Any]) -> None:
     """A cluster that refuses every connection."""
     clusters = edge["static_resources"]["clusters"]

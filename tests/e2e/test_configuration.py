@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from stack.envoy import binary
-from stack.render import CHECKOUT
+from stack.render import CHECKOUT, plugin_of
 
-from .site import Site, plugin_of
+from .site import Site
 
 WRONG = {
     "bucket": {"cluster": "", "authority": "no host", "exposed": "sideways"},

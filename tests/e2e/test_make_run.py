@@ -122,6 +122,22 @@ def test_the_sample_origin_shows_who_is_asked(run: Callable[..., Run]) -> None:
     assert running.end()[0] == 0
 
 
+@pytest.mark.parametrize(("exposed", "under"), [({}, "/shop"), ({"EXPOSED": "root"}, "")])
+def test_the_transparent_wiring_redirects_nobody(
+    run: Callable[..., Run], origin: ScriptedOrigin, unique: Unique, exposed: dict[str, str], under: str
+) -> None:
+    path = unique()
+    origin.put(path, BODY)
+    running = run(ORIGIN=origin.url, BUCKET="shop", WIRING="transparent", **exposed)
+    running.wait_until_ready()
+    answer = ask(running.url, under + path)
+    assert (answer.status, answer.body) == (200, BODY)
+    shown = running.read_until(f"edge: 200 {under}{path}")
+    assert f"edge: 302 stored {under}{path}" in shown
+    running.process.send_signal(signal.SIGINT)
+    assert running.end()[0] == 0
+
+
 def test_not_even_a_kill_leaves_a_process_behind(run: Callable[..., Run], origin: ScriptedOrigin) -> None:
     running = run(ORIGIN=origin.url)
     running.wait_until_ready()
@@ -160,7 +176,7 @@ def test_wrong_variables_are_all_named_with_what_is_allowed(run: Callable[..., R
         "ORIGIN": "files.example.com",
         "PORT": "70000",
         "S3_ENDPOINT": "127.0.0.1:9000",
-        "WIRING": "transparent",
+        "WIRING": "inline",
         "WORKERS": "none",
     }
     code, out, err = run(**wrong).end()

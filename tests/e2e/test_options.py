@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from stack.render import plugin_of
+
 from .conftest import Start, Unique
-from .site import PUBLIC_URL, Site, error_code, plugin_of
+from .site import PUBLIC_URL, Site, error_code
 
 BODY = b"an object\n"
 

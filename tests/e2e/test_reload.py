@@ -16,10 +16,11 @@ import stack.stack
 from doubles import ScriptedOrigin, StrictBucket
 from doubles.large_origin import Large, LargeOrigin
 from stack import Envoy, Stack
+from stack.render import plugin_of
 
 from .client import Connection
 from .conftest import Start, Unique
-from .site import Site, plugin_of
+from .site import Site
 
 BODY = b"an object\n" * 500
 MIB = 1 << 20

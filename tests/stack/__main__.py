@@ -74,6 +74,7 @@ def _run(wanted: Settings) -> NoReturn:
                     run_dir,
                     origin=origin,
                     store=store,
+                    wiring=wanted.wiring,
                     port=wanted.port,
                     workers=wanted.workers,
                     plugin=wanted.plugin,
@@ -116,13 +117,17 @@ def _wait_until_the_bucket_answers(stack: Stack, prefix: str) -> None:
 
 def _explain(wanted: Settings, store: S3Store, origin: str, base: str) -> None:
     key = "KEY" if wanted.origin else "img/harbour.svg"
-    _say(f"""
-  The bucket {wanted.bucket} at {store.url} fills itself from {origin}
-
-  curl -si {base}/{key}   # the first time: 302, and the bucket has it
-  curl -si {base}/{key}   # from now on: 200, and the origin is not asked
-  curl -sL {base}/{key}   # as browsers do: follows the 302
-""")
+    _say(f"\n  The bucket {wanted.bucket} at {store.url} fills itself from {origin}\n")
+    if wanted.wiring == "transparent":
+        _say(f"  curl -si {base}/{key}   # 200 the first time too: Envoy follows the 302 itself")
+    else:
+        _say(f"  curl -si {base}/{key}   # the first time: 302, and the bucket has it")
+        _say(f"  curl -si {base}/{key}   # from now on: 200, and the origin is not asked")
+        _say(f"  curl -sL {base}/{key}   # as browsers do: follows the 302")
+    if wanted.wiring == "transparent" and wanted.exposes_path:
+        endpoint = base.removesuffix(f"/{wanted.bucket}")
+        _say(f"  aws --no-sign-request --endpoint-url {endpoint} s3 cp s3://{wanted.bucket}/{key} -")
+    _say("")
     if not wanted.origin:
         _say(f"  In a browser, six pictures to click through: {base}/index.html\n")
     _say("  Ctrl-C stops everything and leaves nothing behind.\n")

@@ -22,7 +22,7 @@ ACCESS_LOG_FLUSH = 100
 
 
 class Envoy:
-    """Envoy with a configuration that has one listener of the Envoy's own name, and an admin address."""
+    """Envoy with a configuration that has a listener of the Envoy's own name, and an admin address."""
 
     def __init__(self, name: str, config: dict[str, Any], run_dir: Path, *, workers: int) -> None:
         self.log_path = run_dir / f"{name}.log"
@@ -77,7 +77,8 @@ class Envoy:
     def port(self) -> int:
         """Where its listener is, which only Envoy knows if the configuration says port 0."""
         listeners = json.loads(_get(f"{self.admin}/listeners?format=json"))["listener_statuses"]
-        return next(each["local_address"]["socket_address"]["port_value"] for each in listeners)
+        (own,) = (each for each in listeners if each["name"] == self._name)
+        return own["local_address"]["socket_address"]["port_value"]
 
     @property
     def url(self) -> str:

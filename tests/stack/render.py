@@ -6,12 +6,13 @@ then it sets what only a stack of its own needs: ports, files, TLS or none.
 
 from __future__ import annotations
 
+import copy
 import json
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 import yaml
@@ -26,6 +27,12 @@ EXAMPLE_BUCKET = "my-bucket"
 EXAMPLE_ORIGIN = "files.example.com"
 EXAMPLE_REGION = "eu-west-1"
 EXAMPLE_STORE = "s3.eu-west-1.amazonaws.com"
+
+Wiring = Literal["redirect", "transparent"]
+FILES: Mapping[Wiring, str] = {"redirect": "edge.yaml", "transparent": "transparent.yaml"}
+
+SIGNED = ("bucket", "bucket-then-miss")
+"""Clusters whose requests are signed with the reader's credential."""
 
 CA_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 """Debian and its kin, Red Hat and its kin, Alpine; for a Python that was built to look elsewhere."""
@@ -58,32 +65,53 @@ def signer(place: Place) -> dict[str, Any]:
 
 
 def edge(
-    place: Place, *, port: int, origin: str, signer_port: int, wasm: Path, plugin: Mapping[str, Any]
+    place: Place,
+    *,
+    wiring: Wiring = "redirect",
+    port: int,
+    origin: str,
+    signer_port: int,
+    wasm: Path,
+    plugin: Mapping[str, Any],
 ) -> dict[str, Any]:
     from_url = urlsplit(origin)
-    document = _load("edge.yaml", {**place.replacements(), EXAMPLE_ORIGIN: authority(from_url)})
+    document = _load(FILES[wiring], {**place.replacements(), EXAMPLE_ORIGIN: authority(from_url)})
     manager = _listen(document, port)
     clusters = document["static_resources"]["clusters"]
 
-    bucket = named(clusters, "bucket")
-    _connect(bucket, urlsplit(place.store.url))
-    _sign(bucket, place.store.reader, place.run_dir / "reader.credentials")
+    _connect(named(clusters, "bucket"), urlsplit(place.store.url))
+    for cluster in clusters:
+        if cluster["name"] in SIGNED:
+            _sign(cluster, place.store.reader, place.run_dir / "reader.credentials")
     _connect(named(clusters, "origin"), from_url)
     _address(named(clusters, "signer"))["port_value"] = signer_port
 
-    module = named(manager["http_filters"], "mirror_on_miss")["typed_config"]["config"]
+    module = plugin_of(document)
     if not wasm.exists():
         raise StackError(f"no {wasm}: `make wasm` builds it")
     module["vm_config"]["code"]["local"]["filename"] = str(wasm.resolve())
     configuration = json.loads(module["configuration"]["value"])
     if from_url.path.rstrip("/"):
         configuration["origin"]["path_prefix"] = from_url.path.rstrip("/")
+    shipped = _exposed(configuration)
     configuration = merge(configuration, plugin)
+    if _exposed(configuration) != shipped:
+        routes = manager["route_config"]["virtual_hosts"][0]["routes"]
+        if wiring == "redirect":
+            _expose_path(routes, place.bucket)
+        else:
+            _expose_root(routes, place)
+            # The listener `miss` is asked for what the bucket was asked for.
+            configuration["bucket"]["exposed"] = shipped
     module["configuration"]["value"] = json.dumps(configuration, indent=2)
-
-    if _exposes_path(configuration):
-        _expose_path(manager["route_config"]["virtual_hosts"][0]["routes"], place.bucket)
     return document
+
+
+def plugin_of(document: dict[str, Any]) -> dict[str, Any]:
+    """The part of an edge that is the module's."""
+    managers = (_manager(listener) for listener in document["static_resources"]["listeners"])
+    filters = [each for manager in managers for each in manager["http_filters"]]
+    return named(filters, "mirror_on_miss")["typed_config"]["config"]
 
 
 def named(items: list[dict[str, Any]], name: str) -> dict[str, Any]:
@@ -139,8 +167,12 @@ def _replace(node: Any, replacements: Mapping[str, str]) -> Any:
 
 def _listen(document: dict[str, Any], port: int) -> dict[str, Any]:
     """Moves the listener to a port of loopback (0: any free one). Returns its HTTP connection manager."""
-    (listener,) = document["static_resources"]["listeners"]
+    (listener,) = (each for each in document["static_resources"]["listeners"] if "address" in each)
     listener["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": port}
+    return _manager(listener)
+
+
+def _manager(listener: dict[str, Any]) -> dict[str, Any]:
     return listener["filter_chains"][0]["filters"][0]["typed_config"]
 
 
@@ -170,9 +202,9 @@ def _sign(cluster: dict[str, Any], credentials: Credentials, path: Path) -> None
     provider["credentials_data_source"]["filename"] = str(path.resolve())
 
 
-def _exposes_path(configuration: Mapping[str, Any]) -> bool:
+def _exposed(configuration: Mapping[str, Any]) -> Any:
     bucket = configuration.get("bucket")
-    return isinstance(bucket, Mapping) and bucket.get("exposed") == "path"
+    return bucket.get("exposed", "root") if isinstance(bucket, Mapping) else "root"
 
 
 def _expose_path(routes: list[dict[str, Any]], bucket: str) -> None:
@@ -184,6 +216,30 @@ def _expose_path(routes: list[dict[str, Any]], bucket: str) -> None:
     del root["redirect"]
     root["direct_response"] = named(routes, "no-sub-resources")["direct_response"]
     routes.append({"name": "no-other-bucket", "match": {"prefix": "/"}, "direct_response": {"status": 404}})
+
+
+def _expose_root(routes: list[dict[str, Any]], place: Place) -> None:
+    """Clients write /KEY. What they are redirected to, within Envoy, is the bucket's own /BUCKET/KEY."""
+    bucket = f"/{place.bucket}/"
+    for name in ("head-bucket", "bucket-location", "listing", "bucket-root"):
+        match = named(routes, name)["match"]
+        match["safe_regex"]["regex"] = "(/|%2[fF])+" if name == "bucket-root" else "/"
+    # A regular expression's match is rewritten as one.
+    rewrite = {"pattern": {"regex": "/"}, "substitution": bucket}
+    named(routes, "listing")["route"]["regex_rewrite"] = rewrite
+    del routes[-1]
+    first = named(routes, "object")
+    again = copy.deepcopy(first)
+    again["name"] = "object-again"
+    host = authority(urlsplit(place.store.url))
+    store = {"name": ":authority", "string_match": {"exact": host}}
+    again["match"] = {"prefix": bucket, "headers": [store]}
+    first["match"] = {"prefix": "/"}
+    first["route"]["prefix_rewrite"] = bucket
+    for route in (first, again):
+        (predicate,) = route["route"]["internal_redirect_policy"]["predicates"]
+        predicate["typed_config"]["allowed_route_names"] = ["object-again"]
+    routes.insert(routes.index(first), again)
 
 
 def _address(cluster: dict[str, Any]) -> dict[str, Any]:

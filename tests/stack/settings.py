@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import SplitResult, urlsplit
 
+from .render import Wiring
 from .sigv4 import Credentials
 from .store import S3Store
 
@@ -21,6 +22,7 @@ OLDEST_ENVOY = (1, 37)
 class Settings:
     origin: str | None
     """None: the sample origin."""
+    wiring: Wiring
     port: int
     bucket: str
     workers: int
@@ -33,7 +35,8 @@ class Settings:
     def exposes_path(self) -> bool:
         """Whether clients write /BUCKET/KEY."""
         bucket = self.plugin.get("bucket")
-        return isinstance(bucket, dict) and bucket.get("exposed") == "path"
+        exposed = bucket.get("exposed") if isinstance(bucket, dict) else None
+        return (exposed or ("path" if self.wiring == "transparent" else "root")) == "path"
 
 
 class SettingsError(Exception):
@@ -50,13 +53,13 @@ def parse(environment: Mapping[str, str]) -> Settings:
     bucket = reader.bucket()
     settings = Settings(
         origin=reader.origin(),
+        wiring="transparent" if reader.choice("WIRING", get_args(Wiring)) == "transparent" else "redirect",
         port=reader.integer("PORT", 10000, range(1, 65536)),
         bucket=bucket,
         workers=reader.integer("WORKERS", 2, range(1, 65)),
         plugin=reader.plugin(),
         store=reader.store(bucket),
     )
-    reader.choice("WIRING", ("redirect",))
     reader.envoy_version()
     if reader.problems:
         raise SettingsError(reader.problems)

@@ -34,6 +34,7 @@ class Stack:
         origin: str,
         store: S3Store,
         bucket: str | None = None,
+        wiring: render.Wiring = "redirect",
         port: int = 0,
         workers: int = 2,
         plugin: Mapping[str, Any] | None = None,
@@ -44,6 +45,7 @@ class Stack:
         self._run_dir = run_dir
         self._origin = origin
         self._place = render.Place(store, bucket or store.bucket, run_dir)
+        self._wiring = wiring
         self._port = port
         self._workers = workers
         self._plugin = plugin or {}
@@ -80,6 +82,7 @@ class Stack:
     def _start_edge(self) -> Envoy:
         config = render.edge(
             self._place,
+            wiring=self._wiring,
             port=self._port,
             origin=self._origin,
             signer_port=self.signer.port,

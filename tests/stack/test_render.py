@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -31,17 +32,17 @@ def rendered_edge(place: Place, **changes: Any) -> dict[str, Any]:
     return render.edge(place, **{**usual, **changes})
 
 
-def manager(document: dict[str, Any]) -> dict[str, Any]:
-    (listener,) = document["static_resources"]["listeners"]
-    return listener["filter_chains"][0]["filters"][0]["typed_config"]
+def routes(document: dict[str, Any]) -> list[dict[str, Any]]:
+    listener = named(document["static_resources"]["listeners"], "edge")
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    return manager["route_config"]["virtual_hosts"][0]["routes"]
 
 
 def plugin(document: dict[str, Any]) -> dict[str, Any]:
-    module = named(manager(document)["http_filters"], "mirror_on_miss")
-    return json.loads(module["typed_config"]["config"]["configuration"]["value"])
+    return json.loads(render.plugin_of(document)["configuration"]["value"])
 
 
-@pytest.mark.parametrize("name", ["edge.yaml", "signer.yaml"])
+@pytest.mark.parametrize("name", ["edge.yaml", "signer.yaml", "transparent.yaml"])
 def test_what_is_shipped_is_valid(name: str) -> None:
     argv = [binary(), "--mode", "validate", "--disable-hot-restart", "-c", CHECKOUT / "envoy" / name]
     done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False)
@@ -49,7 +50,8 @@ def test_what_is_shipped_is_valid(name: str) -> None:
 
 
 def test_no_example_is_left(place: Place) -> None:
-    text = json.dumps([rendered_edge(place), render.signer(place)])
+    edges = [rendered_edge(place, wiring=wiring) for wiring in render.FILES]
+    text = json.dumps([*edges, render.signer(place)])
     for example in ("my-bucket", "files.example.com", "eu-west-1", "amazonaws", "/etc/mirror-on-miss"):
         assert example not in text
 
@@ -79,11 +81,39 @@ def test_the_plugin_is_told_bucket_and_origin(place: Place) -> None:
 
 
 def test_exposed_path_serves_the_bucket_under_its_name_and_nothing_else(place: Place) -> None:
-    document = rendered_edge(place, plugin={"bucket": {"exposed": "path"}})
-    routes = manager(document)["route_config"]["virtual_hosts"][0]["routes"]
-    assert named(routes, "object")["match"] == {"prefix": "/shop.example/"}
-    assert "prefix_rewrite" not in named(routes, "object")["route"]
-    assert routes[-1]["direct_response"] == {"status": 404}
+    paths = routes(rendered_edge(place, plugin={"bucket": {"exposed": "path"}}))
+    assert named(paths, "object")["match"] == {"prefix": "/shop.example/"}
+    assert "prefix_rewrite" not in named(paths, "object")["route"]
+    assert paths[-1]["direct_response"] == {"status": 404}
+
+
+def test_the_transparent_wiring_tells_the_plugin_what_the_bucket_is_asked_whatever_clients_write(
+    place: Place,
+) -> None:
+    for exposed, prefix in (("path", "/shop.example/"), ("root", "/")):
+        document = rendered_edge(place, wiring="transparent", plugin={"bucket": {"exposed": exposed}})
+        assert named(routes(document), "object")["match"] == {"prefix": prefix}
+        assert plugin(document)["bucket"]["exposed"] == "path"
+        assert plugin(document)["location"] == "absolute"
+
+
+def test_both_wirings_refuse_the_same_and_send_the_origin_the_same(place: Place) -> None:
+    """What the two files have in common is written twice."""
+    redirect, transparent = (rendered_edge(place, wiring=wiring) for wiring in render.FILES)
+    for name in ("preflight", "read-only", "no-dot-segments"):
+        assert named(routes(redirect), name) == named(routes(transparent), name)
+    for name in ("origin", "signer"):
+        clusters = (named(edge["static_resources"]["clusters"], name) for edge in (redirect, transparent))
+        assert next(clusters) == next(clusters)
+    # Presigned URLs are refused by the one, and read without their signature by the other.
+    refused = [sub_resources(edge) for edge in (redirect, transparent)]
+    assert refused[0] == [*refused[1], "x-amz-[^=&;]*"]
+
+
+def sub_resources(edge: dict[str, Any]) -> list[str]:
+    (header,) = named(routes(edge), "no-sub-resources")["match"]["headers"]
+    (names,) = re.findall(r"\(([^()]*)\)\(\[=&;\]\.\*\)\?$", header["string_match"]["safe_regex"]["regex"])
+    return names.split("|")
 
 
 def test_merge_is_a_json_merge_patch() -> None:

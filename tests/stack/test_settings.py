@@ -14,6 +14,7 @@ def test_nothing_set_is_the_sample_origin_and_the_embedded_store() -> None:
     settings = parse({"AWS_ACCESS_KEY_ID": "of another program"})
     assert (settings.origin, settings.store, settings.plugin) == (None, None, {})
     assert (settings.port, settings.bucket, settings.workers) == (10000, "mirror", 2)
+    assert (settings.wiring, settings.exposes_path) == ("redirect", False)
 
 
 def test_an_empty_variable_is_not_set() -> None:
@@ -33,6 +34,12 @@ def test_exposed_is_merged_into_config(tmp_path: Path) -> None:
     settings = parse({"CONFIG": str(config), "EXPOSED": "path"})
     assert settings.plugin == {"wait": "5s", "bucket": {"path_prefix": "/other", "exposed": "path"}}
     assert settings.exposes_path
+
+
+def test_the_transparent_wiring_exposes_path_unless_told_otherwise() -> None:
+    transparent = parse({"WIRING": "transparent"})
+    assert (transparent.wiring, transparent.exposes_path) == ("transparent", True)
+    assert not parse({"WIRING": "transparent", "EXPOSED": "root"}).exposes_path
 
 
 def test_an_existing_store() -> None:
@@ -62,7 +69,7 @@ def test_an_existing_store() -> None:
         ("PORT", "65536", "1 to 65535"),
         ("PORT", "http", "1 to 65535"),
         ("S3_ENDPOINT", "https://host/bucket", "https://host"),
-        ("WIRING", "transparent", "redirect"),
+        ("WIRING", "inline", "redirect or transparent"),
         ("WORKERS", "-1", "1 to 64"),
     ],
 )
