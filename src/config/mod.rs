@@ -1,7 +1,9 @@
 //! The plugin's configuration: JSON in, a [`Config`] that cannot be wrong out, or every problem at once.
 
+mod headers;
 mod parser;
 mod reader;
+pub mod recording;
 mod rules;
 mod values;
 
