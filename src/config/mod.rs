@@ -4,7 +4,13 @@ mod headers;
 mod parser;
 mod reader;
 pub mod recording;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod reference;
 mod rules;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod schema;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod table;
 mod values;
 
 pub use reader::Problem;
