@@ -36,6 +36,19 @@ fn the_documented_fields_are_those_of_the_parser() {
 }
 
 #[test]
+fn every_example_is_a_configuration() {
+    for (file, examples) in [("README.md", 1), ("docs/configuration.md", 5)] {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        let blocks = text.split("```json\n").skip(1).map(|rest| rest.split_once("```").expect("the end of a block").0);
+        for block in blocks.clone() {
+            let parsed = Config::parse(block.as_bytes(), &|_| Some("secret".to_owned()));
+            assert!(parsed.is_ok(), "{file}: {block}\n{parsed:?}");
+        }
+        assert_eq!(blocks.count(), examples, "{file}");
+    }
+}
+
+#[test]
 fn every_field_is_described_and_nothing_else_is() {
     let fields = fields();
     for field in &fields {
