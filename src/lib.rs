@@ -15,12 +15,15 @@
 //!
 //! A request's way: [`target`] (is it for an object?) → [`miss`] (was it denied because the object is missing?) →
 //! [`worker`] (holds the stream) → [`flight`] (one fill per key, in one worker of all by way of [`slots`]) → [`fill`]
-//! (what is asked of [`origin`] and [`s3`], planned by [`plan`]) → [`reply`] (what the client gets).
+//! (what is asked of [`origin`] and [`s3`], planned by [`plan`]) → [`reply`] (what the client gets). [`explain`] tells this way
+//! without going it, for the command `mirror-on-miss`.
 
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 pub mod config;
 pub mod content_type;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod explain;
 pub mod fill;
 pub mod flight;
 pub mod http;

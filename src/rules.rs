@@ -21,7 +21,8 @@ pub struct Rule {
 }
 
 impl Rule {
-    fn is_for(&self, method: Method, key: &Key) -> bool {
+    /// Whether it is for a request.
+    pub fn is_for(&self, method: Method, key: &Key) -> bool {
         key.as_str().starts_with(&self.prefix)
             && (self.suffixes.is_empty() || self.suffixes.iter().any(|suffix| key.as_str().ends_with(suffix)))
             && (self.methods.is_empty() || self.methods.contains(&method))

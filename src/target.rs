@@ -2,7 +2,7 @@
 
 use crate::config::{Bucket, Exposed, is_authority};
 use crate::http::Method;
-use crate::key::Key;
+use crate::key::{Key, NotAKey};
 use std::fmt::Write;
 
 /// A GET or HEAD of one object of the bucket.
@@ -16,6 +16,21 @@ pub struct Target {
     path: String,
     /// The query as the client sent it, without `?`; visible ASCII.
     query: Option<String>,
+}
+
+/// Why a request is for no object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoTarget {
+    /// A `#`, which does not belong into a request.
+    Fragment,
+    /// The path is no key.
+    Key(NotAKey),
+    /// Neither GET nor HEAD.
+    Method,
+    /// The path does not begin as those of the bucket's objects do.
+    Outside,
+    /// The query names one of [`SUB_RESOURCES`].
+    SubResource,
 }
 
 /// Query parameters that make a request one for something else than the object itself, from S3's API reference
@@ -70,28 +85,34 @@ impl Target {
     /// Reads a request. `None` if its answer is to be left alone: another method, a path that is no key of this
     /// bucket, or a sub-resource.
     pub fn parse(method: &[u8], path_and_query: &[u8], bucket: &Bucket) -> Option<Self> {
+        Self::read(method, path_and_query, bucket).ok()
+    }
+
+    /// The same, with the reason if there is none.
+    pub fn read(method: &[u8], path_and_query: &[u8], bucket: &Bucket) -> Result<Self, NoTarget> {
         let method = match method {
             b"GET" => Method::Get,
             b"HEAD" => Method::Head,
-            _ => return None,
+            _ => return Err(NoTarget::Method),
         };
         if path_and_query.contains(&b'#') {
-            return None;
+            return Err(NoTarget::Fragment);
         }
         let (path, query) = match path_and_query.iter().position(|&b| b == b'?') {
-            Some(at) => (path_and_query.get(..at)?, path_and_query.get(at.saturating_add(1)..)),
+            Some(at) => (path_and_query.get(..at).unwrap_or_default(), path_and_query.get(at.saturating_add(1)..)),
             None => (path_and_query, None),
         };
         if query.is_some_and(names_sub_resource) {
-            return None;
+            return Err(NoTarget::SubResource);
         }
         let root = match bucket.exposed {
             Exposed::Path => bucket.path_prefix.as_str(),
             Exposed::Root => "",
         };
-        let key = Key::from_path(path.strip_prefix(root.as_bytes())?.strip_prefix(b"/")?).ok()?;
+        let path = path.strip_prefix(root.as_bytes()).and_then(|path| path.strip_prefix(b"/"));
+        let key = Key::from_path(path.ok_or(NoTarget::Outside)?).map_err(NoTarget::Key)?;
         let path = format!("{root}/{}", key.encoded());
-        Some(Self { method, key, path, query: query.map(visible) })
+        Ok(Self { method, key, path, query: query.map(visible) })
     }
 
     /// The request's path and query with the key in its canonical encoding: what the bucket is asked.

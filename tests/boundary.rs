@@ -1,5 +1,5 @@
-//! The line between the core and the adapter: `src/plugin` alone knows proxy-wasm, and the core is a function of its
-//! arguments. Without that, its scenarios could not run in virtual time.
+//! The line between the core and the adapters: `src/plugin` alone knows proxy-wasm, `src/bin` alone files and the
+//! environment, and the core is a function of its arguments. Without that, its scenarios could not run in virtual time.
 
 #![allow(clippy::panic, clippy::expect_used, reason = "a test that meets the unexpected has failed")]
 
@@ -38,7 +38,7 @@ fn only_the_adapter_knows_its_host() {
     let mut found = Vec::new();
     for path in sources() {
         let text = fs::read_to_string(root().join(&path)).expect("a source file");
-        let is_adapter = path.starts_with("src/plugin");
+        let is_adapter = path.starts_with("src/plugin") || path.starts_with("src/bin");
         // Tests may start at a real time, but not talk to a host.
         let is_tests = path.ends_with("tests.rs");
         let banned = IN_THE_CORE.iter().filter(|(name, _)| !is_adapter && (!is_tests || *name == "proxy_wasm"));

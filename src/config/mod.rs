@@ -1,8 +1,16 @@
 //! The plugin's configuration: JSON in, a [`Config`] that cannot be wrong out, or every problem at once.
 
+mod headers;
 mod parser;
 mod reader;
+pub mod recording;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod reference;
 mod rules;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod schema;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod table;
 mod values;
 
 pub use reader::Problem;

@@ -1,5 +1,8 @@
 //! Reading JSON into types that cannot be wrong, and collecting every problem on the way.
+//!
+//! The same reading, without any JSON, records what can be read: see [`Recording`].
 
+use super::recording::{Recording, Shape};
 use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::fmt;
@@ -19,19 +22,70 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Every problem found so far.
+/// What a value may be: how it is read, and what is allowed, in words and as a JSON Schema.
+pub trait Kind {
+    /// What it is read into.
+    type Read;
+
+    /// `None` if the value is not allowed.
+    fn read(&self, value: &Value) -> Option<Self::Read>;
+
+    /// In words, as they stand behind "expected".
+    fn allowed(&self) -> &str;
+
+    /// As a JSON Schema, which accepts whatever [`read`](Self::read) does.
+    fn schema(&self) -> Value;
+
+    /// What is said of a value that is not allowed.
+    fn refused(&self, value: &Value) -> String {
+        refused(value, self.allowed())
+    }
+}
+
+/// Every problem found so far; or, while a reading is recorded, what was asked for.
 #[derive(Debug, Default)]
-pub struct Problems(RefCell<Vec<Problem>>);
+pub struct Problems {
+    found: RefCell<Vec<Problem>>,
+    recording: Option<Recording>,
+}
 
 impl Problems {
+    /// For a reading that is recorded.
+    pub fn recorded() -> Self {
+        Self { recording: Some(Recording::default()), ..Self::default() }
+    }
+
     /// Records that something is wrong at `path`.
     pub fn add(&self, path: &str, what: impl Into<String>) {
-        self.0.borrow_mut().push(Problem { path: path.to_owned(), what: what.into() });
+        self.found.borrow_mut().push(Problem { path: path.to_owned(), what: what.into() });
+    }
+
+    /// Reads the value at `path`.
+    pub fn read<K: Kind>(&self, path: &str, value: &Value, kind: &K) -> Option<K::Read> {
+        if let Some(recording) = self.recording() {
+            recording.add(path, Shape::Value { allowed: kind.allowed().to_owned(), schema: kind.schema() });
+            return None;
+        }
+        let read = kind.read(value);
+        if read.is_none() {
+            self.add(path, kind.refused(value));
+        }
+        read
     }
 
     /// All problems, in the order in which they were found.
     pub fn into_vec(self) -> Vec<Problem> {
-        self.0.into_inner()
+        self.found.into_inner()
+    }
+
+    /// What was recorded.
+    pub fn into_recording(self) -> Option<Recording> {
+        self.recording
+    }
+
+    /// `None` but while a reading is recorded. The module never records, and so has none of the code for it.
+    fn recording(&self) -> Option<&Recording> {
+        if cfg!(target_arch = "wasm32") { None } else { self.recording.as_ref() }
     }
 }
 
@@ -52,37 +106,26 @@ impl<'a> Fields<'a> {
         let (fields, broken) = match value {
             Value::Object(fields) => (fields, false),
             other => {
-                problems.add(&path, refused(&other, "a JSON object"));
+                match problems.recording() {
+                    Some(recording) => recording.add(&path, Shape::Object),
+                    None => problems.add(&path, refused(&other, "a JSON object")),
+                }
                 (Map::new(), true)
             }
         };
         Self { path, fields, taken: Vec::new(), broken, problems }
     }
 
-    /// The value of an optional field, as `parse` reads it. `parse` fails with the text of what is allowed.
-    pub fn optional<T>(
-        &mut self,
-        name: &'static str,
-        parse: impl FnOnce(&Value) -> Result<T, &'static str>,
-    ) -> Option<T> {
+    /// The value of an optional field.
+    pub fn optional<K: Kind>(&mut self, name: &'static str, kind: K) -> Option<K::Read> {
         let value = self.take(name)?;
-        parse(&value).map_err(|allowed| self.problems.add(&self.path_of(name), refused(&value, allowed))).ok()
+        self.problems.read(&self.path_of(name), &value, &kind)
     }
 
     /// The value of a field that must be there.
-    pub fn required<T>(
-        &mut self,
-        name: &'static str,
-        parse: impl FnOnce(&Value) -> Result<T, &'static str>,
-    ) -> Option<T> {
-        if !self.has(name) {
-            self.taken.push(name);
-            if !self.broken {
-                self.problems.add(&self.path_of(name), "is missing");
-            }
-            return None;
-        }
-        self.optional(name, parse)
+    pub fn required<K: Kind>(&mut self, name: &'static str, kind: K) -> Option<K::Read> {
+        self.demand(name);
+        self.optional(name, kind)
     }
 
     /// An optional field that is an object itself.
@@ -91,10 +134,16 @@ impl<'a> Fields<'a> {
         Some(Fields::of(value, self.path_of(name), self.problems))
     }
 
+    /// A field that is an object itself and must be there.
+    pub fn required_object(&mut self, name: &'static str) -> Option<Fields<'a>> {
+        self.demand(name);
+        self.object(name)
+    }
+
     /// The same for a field whose value must not be shown, whatever it is.
     pub fn secret_object(&mut self, name: &'static str) -> Option<Fields<'a>> {
         let value = self.take(name)?;
-        if !value.is_object() {
+        if !value.is_object() && self.problems.recording().is_none() {
             self.problems.add(&self.path_of(name), "is not allowed; expected a JSON object");
             return None;
         }
@@ -104,7 +153,12 @@ impl<'a> Fields<'a> {
     /// An optional field that is a list, its elements with their paths.
     pub fn list(&mut self, name: &'static str) -> Option<Vec<(String, Value)>> {
         let path = self.path_of(name);
-        match self.take(name)? {
+        let value = self.take(name)?;
+        if let Some(recording) = self.problems.recording() {
+            recording.add(&path, Shape::List);
+            return Some(vec![(format!("{path}[]"), value)]);
+        }
+        match value {
             Value::Array(values) => {
                 Some(values.into_iter().enumerate().map(|(i, value)| (format!("{path}[{i}]"), value)).collect())
             }
@@ -115,14 +169,38 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// All fields with their names and paths, for an object whose names the user chooses.
-    pub fn entries(mut self) -> Vec<(String, String, Value)> {
+    /// The elements of an optional list; empty without one.
+    pub fn each<K: Kind>(&mut self, name: &'static str, kind: K) -> Vec<K::Read> {
+        let Some(values) = self.list(name) else { return Vec::new() };
+        if values.is_empty() {
+            self.problems.add(&self.path_of(name), "is empty: leave it out, or give at least one");
+        }
+        values.into_iter().filter_map(|(path, value)| self.problems.read(&path, &value, &kind)).collect()
+    }
+
+    /// All fields with their names and paths, for an object whose names the user chooses among those of a kind.
+    pub fn entries<K: Kind>(self, names: &K) -> Vec<(String, String, Value)> {
+        if let Some(recording) = self.problems.recording() {
+            recording.add(&self.path, Shape::Entries { names: names.schema() });
+            return vec![("NAME".to_owned(), self.path_of("NAME"), Value::Null)];
+        }
+        let problems = self.problems;
+        let entries = self.into_entries();
+        for (name, path, _) in &entries {
+            if names.read(&Value::String(name.clone())).is_none() {
+                problems.add(path, format!("is not allowed; expected {}", names.allowed()));
+            }
+        }
+        entries
+    }
+
+    fn into_entries(mut self) -> Vec<(String, String, Value)> {
         let fields = std::mem::take(&mut self.fields);
         fields.into_iter().map(|(name, value)| (name.clone(), format!("{}.{name}", self.path), value)).collect()
     }
 
     /// Whether the field stands there and was not taken yet.
-    pub fn has(&self, name: &str) -> bool {
+    fn has(&self, name: &str) -> bool {
         self.fields.contains_key(name)
     }
 
@@ -140,9 +218,19 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// While a reading is recorded, every field is there.
     fn take(&mut self, name: &'static str) -> Option<Value> {
         self.taken.push(name);
-        self.fields.remove(name)
+        self.fields.remove(name).or_else(|| self.problems.recording().map(|_| Value::Null))
+    }
+
+    fn demand(&self, name: &'static str) {
+        let path = self.path_of(name);
+        match self.problems.recording() {
+            Some(recording) => recording.require(path),
+            None if self.broken || self.has(name) => {}
+            None => self.problems.add(&path, "is missing"),
+        }
     }
 }
 

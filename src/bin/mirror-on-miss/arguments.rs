@@ -1,0 +1,113 @@
+//! The command line.
+
+use lexopt::prelude::*;
+
+/// What is to be done.
+pub enum Command {
+    /// This is to be printed.
+    Print(&'static str),
+    /// A file is to be read.
+    Run(Arguments),
+}
+
+/// What was asked for.
+pub struct Arguments {
+    /// The file's name; `-` for the standard input.
+    pub file: String,
+    /// The request to be explained; without one the file is checked.
+    pub request: Option<Request>,
+    /// Variables of the environment that are missing are taken as given.
+    pub without_env: bool,
+    /// The answer is to be JSON.
+    pub json: bool,
+}
+
+/// A request to be explained.
+pub struct Request {
+    /// Its method.
+    pub method: String,
+    /// Its path and query.
+    pub path: String,
+    /// Its scheme and authority, where the whole URL is known.
+    pub base: Option<String>,
+}
+
+const HELP: &str = "\
+What is wrong with a configuration of mirror-on-miss, and what a request leads to under it.
+
+usage: mirror-on-miss check [--without-env] FILE
+       mirror-on-miss explain [--without-env] [--json] FILE METHOD PATH
+
+check     prints every problem, one a line, or `ok`
+explain   says which rule serves a request that the bucket has no object for, what the
+          origins are asked, where the object is stored and what the client gets
+
+FILE      the plugin's configuration in JSON, or a YAML or JSON file with plugins in it:
+          an Envoy configuration, a WasmPlugin of Istio, an EnvoyExtensionPolicy; - is stdin
+PATH      path and query as the client sends them, or a whole URL
+
+--without-env   secrets that are not in the environment, {\"env\": \"NAME\"}, are taken as given
+--json          an object instead of text
+
+Secrets are looked up in the environment, and never shown.
+Exit code: 0, 1 if the configuration has problems, 2 if it cannot be read.
+
+  mirror-on-miss check envoy/edge.yaml
+  mirror-on-miss explain envoy/edge.yaml GET '/img/a%20b.jpg?v=2'
+  mirror-on-miss explain --json plugin.json HEAD https://cdn.example.com/img/a.jpg
+  kubectl get wasmplugin mirror -o yaml | mirror-on-miss check --without-env -
+";
+
+const VERSION: &str = concat!("mirror-on-miss ", env!("CARGO_PKG_VERSION"), "\n");
+
+/// Reads the command line, or says what is wrong with it.
+pub fn read() -> Result<Command, String> {
+    let mut parser = lexopt::Parser::from_env();
+    let (mut words, mut without_env, mut json) = (Vec::new(), false, false);
+    while let Some(argument) = parser.next().map_err(wrong)? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Command::Print(HELP)),
+            Short('V') | Long("version") => return Ok(Command::Print(VERSION)),
+            Long("without-env") => without_env = true,
+            Long("json") => json = true,
+            Value(word) => words.push(word.string().map_err(wrong)?),
+            other => return Err(wrong(other.unexpected())),
+        }
+    }
+    let mut words = words.into_iter();
+    let request = match words.next().as_deref() {
+        Some("check") if json => return Err(wrong("--json is for explain")),
+        Some("check") => None,
+        Some("explain") => Some(()),
+        Some(other) => return Err(wrong(format!("{other:?} is neither check nor explain"))),
+        None => return Err(wrong("check or explain?")),
+    };
+    let file = words.next().ok_or_else(|| wrong("which FILE?"))?;
+    let request = match request {
+        Some(()) => {
+            let (Some(method), Some(path)) = (words.next(), words.next()) else {
+                return Err(wrong("which METHOD and PATH?"));
+            };
+            Some(request_of(method, path)?)
+        }
+        None => None,
+    };
+    match words.next() {
+        Some(word) => Err(wrong(format!("{word:?} is too much"))),
+        None => Ok(Command::Run(Arguments { file, request, without_env, json })),
+    }
+}
+
+/// A path may be a whole URL, whose path is kept as it is written.
+fn request_of(method: String, path: String) -> Result<Request, String> {
+    let scheme = ["http://", "https://"].into_iter().find(|scheme| path.starts_with(scheme));
+    let Some((scheme, rest)) = scheme.and_then(|scheme| Some((scheme, path.strip_prefix(scheme)?))) else {
+        return Ok(Request { method, path, base: None });
+    };
+    let (authority, path) = rest.split_once('/').ok_or_else(|| wrong("a URL needs a path"))?;
+    Ok(Request { method, path: format!("/{path}"), base: Some(format!("{scheme}{authority}")) })
+}
+
+fn wrong(what: impl std::fmt::Display) -> String {
+    format!("{what}\nTry mirror-on-miss --help.")
+}

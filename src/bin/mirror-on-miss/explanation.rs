@@ -1,0 +1,200 @@
+//! An explanation as text for people and as JSON for programs.
+
+use mirror_on_miss::config::{Config, Location};
+use mirror_on_miss::explain::{Explanation, Fetch, Mirrored, Store, Why};
+use mirror_on_miss::key::NotAKey;
+use mirror_on_miss::rules::{On403, Response, TooLarge};
+use mirror_on_miss::target::{NoTarget, Target};
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// The explanation as lines of `name  what`.
+pub fn text(explanation: &Explanation, config: &Config) -> String {
+    let mut lines = Lines(String::new());
+    match explanation {
+        Explanation::Untouched { target, why } => {
+            if let Some(target) = target {
+                lines.object(target);
+            }
+            if let Some(rule) = rule_of(*why) {
+                lines.rule(rule, config);
+            }
+            lines.add("untouched", because(*why));
+        }
+        Explanation::Mirrored(mirrored) => lines.mirrored(mirrored, config),
+    }
+    lines.0
+}
+
+struct Lines(String);
+
+impl Lines {
+    fn add(&mut self, name: &str, what: impl std::fmt::Display) {
+        let _ = writeln!(self.0, "{name:<12} {what}");
+    }
+
+    fn object(&mut self, target: &Target) {
+        self.add("key", target.key.as_str());
+        self.add("bucket", format!("{} {}", target.method.as_str(), target.path_and_query()));
+    }
+
+    fn rule(&mut self, number: usize, config: &Config) {
+        let prefix = config.rules.get(number).map(|rule| rule.prefix.as_str()).unwrap_or_default();
+        self.add("rule", format!("$.rules[{number}], prefix /{prefix}"));
+    }
+
+    fn mirrored(&mut self, mirrored: &Mirrored, config: &Config) {
+        self.object(&mirrored.target);
+        self.rule(mirrored.rule, config);
+        self.add("on 403", on_403(mirrored.mirror.on_403).1);
+        for (number, fetch) in (1..).zip(&mirrored.fetches) {
+            self.fetch(number, fetch, mirrored.store.is_some());
+        }
+        match &mirrored.store {
+            Some(Store { cluster, authority, path }) => {
+                self.add("store", format!("PUT {path} at {authority}, cluster {cluster}"));
+            }
+            None => self.add("store", "nothing"),
+        }
+        for line in answers(mirrored, config) {
+            self.add("answer", line);
+        }
+    }
+
+    fn fetch(&mut self, number: u32, fetch: &Fetch, whole: bool) {
+        let Fetch { rule, origin, cluster, authority, path, timeout, .. } = fetch;
+        let method = if whole { "GET" } else { "HEAD" };
+        self.add(
+            &format!("fetch {number}"),
+            format!("{method} {path} at {authority}, origin {origin}, cluster {cluster}, $.rules[{rule}], within {timeout:?}"),
+        );
+        if !fetch.headers.is_empty() {
+            self.add("", format!("with {}", fetch.headers.join(", ")));
+        }
+        if !fetch.request_headers.is_empty() {
+            self.add("", format!("with the client's {}", fetch.request_headers.join(", ")));
+        }
+        if !fetch.content_types.is_empty() {
+            self.add("", format!("takes {}", fetch.content_types.join(", ")));
+        }
+        if let Some(cache_control) = &fetch.cache_control {
+            self.add("", format!("stored with cache-control {cache_control}"));
+        }
+        if fetch.follow > 0 {
+            let hosts = fetch.hosts.iter().map(|(host, cluster)| format!("{host} (cluster {cluster})"));
+            let hosts: Vec<_> = std::iter::once("itself".to_owned()).chain(hosts).collect();
+            self.add("", format!("follows {} redirects to {}", fetch.follow, hosts.join(", ")));
+        }
+    }
+}
+
+/// What the client gets.
+fn answers(mirrored: &Mirrored, config: &Config) -> Vec<String> {
+    let Some(location) = &mirrored.location else {
+        return vec!["200 with the origin's headers".to_owned()];
+    };
+    let found = match mirrored.mirror.response {
+        Response::Origin => format!("302 to {location} at once"),
+        Response::Redirect => format!("302 to {}, once it is stored", own(location, config)),
+        Response::Serve => format!("200 with the object, or 302 to {} if it has several parts", own(location, config)),
+    };
+    let too_large = match (&mirrored.public_location, mirrored.mirror.too_large) {
+        (Some(location), TooLarge::Origin) => format!("302 to {location} if it cannot be stored"),
+        _ => "502 if it cannot be stored".to_owned(),
+    };
+    vec![found, too_large]
+}
+
+/// A path stands for the request's own host, if the configuration wants that named.
+fn own(location: &str, config: &Config) -> String {
+    if config.location == Some(Location::Absolute) && location.starts_with('/') {
+        return format!("the request's own scheme and host, and {location}");
+    }
+    location.to_owned()
+}
+
+/// The explanation as an object. `untouched` is there if the bucket's answer stays as it is.
+pub fn json(explanation: &Explanation, config: &Config) -> Value {
+    let prefix = |rule: usize| config.rules.get(rule).map(|rule| format!("/{}", rule.prefix));
+    match explanation {
+        Explanation::Untouched { target, why } => json!({
+            "key": target.as_ref().map(|target| target.key.as_str()),
+            "bucket": target.as_ref().map(Target::path_and_query),
+            "rule": rule_of(*why).map(|rule| json!({"index": rule, "prefix": prefix(rule)})),
+            "untouched": because(*why),
+        }),
+        Explanation::Mirrored(mirrored) => json!({
+            "key": mirrored.target.key.as_str(),
+            "bucket": mirrored.target.path_and_query(),
+            "rule": {"index": mirrored.rule, "prefix": prefix(mirrored.rule)},
+            "on_403": on_403(mirrored.mirror.on_403).0,
+            "fetch": mirrored.fetches.iter().map(fetch).collect::<Vec<_>>(),
+            "store": mirrored.store.as_ref().map(|Store { cluster, authority, path }| {
+                json!({"cluster": cluster, "authority": authority, "path": path})
+            }),
+            "response": match (mirrored.mirror.response, mirrored.store.is_some()) {
+                (_, false) => "head",
+                (Response::Origin, _) => "origin",
+                (Response::Redirect, _) => "redirect",
+                (Response::Serve, _) => "serve",
+            },
+            "location": mirrored.location,
+            "public_location": mirrored.public_location,
+        }),
+    }
+}
+
+fn fetch(fetch: &Fetch) -> Value {
+    let hosts = fetch.hosts.iter().map(|(host, cluster)| (host.clone(), Value::from(cluster.as_str())));
+    json!({
+        "rule": fetch.rule,
+        "origin": fetch.origin,
+        "cluster": fetch.cluster,
+        "authority": fetch.authority,
+        "path": fetch.path,
+        "headers": fetch.headers,
+        "request_headers": fetch.request_headers,
+        "content_types": fetch.content_types,
+        "cache_control": fetch.cache_control,
+        "timeout_ms": u64::try_from(fetch.timeout.as_millis()).ok(),
+        "redirects": {"follow": fetch.follow, "hosts": hosts.collect::<serde_json::Map<_, _>>()},
+    })
+}
+
+fn rule_of(why: Why) -> Option<usize> {
+    match why {
+        Why::MirrorsNothing(rule) | Why::Observed(rule) | Why::OnHeadOff(rule) => Some(rule),
+        Why::NoRule | Why::NoTarget(_) => None,
+    }
+}
+
+fn because(why: Why) -> &'static str {
+    match why {
+        Why::MirrorsNothing(_) => "the rule says mirror: false",
+        Why::NoRule => "no rule is for it",
+        Why::Observed(_) => "the rule says observe: true; it is counted",
+        Why::OnHeadOff(_) => "it is a HEAD, and the rule says on_head: off",
+        Why::NoTarget(no_target) => match no_target {
+            NoTarget::Fragment => "a # does not belong into a request",
+            NoTarget::Method => "only GET and HEAD are mirrored",
+            NoTarget::Outside => "the path does not begin as those of the bucket's objects do",
+            NoTarget::SubResource => "the query names a sub-resource of S3, so it is not for the object itself",
+            NoTarget::Key(not_a_key) => match not_a_key {
+                NotAKey::Control => "the key has control characters",
+                NotAKey::DotSegment => "the key has a dot segment",
+                NotAKey::Empty => "the key is empty",
+                NotAKey::Escape => "the path has a % without two hexadecimal digits",
+                NotAKey::TooLong => "the key is longer than 1,024 bytes",
+                NotAKey::Utf8 => "the key is not UTF-8",
+            },
+        },
+    }
+}
+
+fn on_403(on_403: On403) -> (&'static str, &'static str) {
+    match on_403 {
+        On403::Check => ("check", "check: a HEAD with the signer's credential says whether it is a miss"),
+        On403::Ignore => ("ignore", "ignore: the bucket's answer stays as it is"),
+        On403::Miss => ("miss", "miss: the same as a 404"),
+    }
+}

@@ -1,0 +1,130 @@
+//! From a file to the plugin configurations in it.
+
+use serde_json::{Map, Value};
+use std::io::Read;
+use yaml_rust2::yaml::Hash;
+use yaml_rust2::{Yaml, YamlLoader};
+
+/// A configuration, and where it stands.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The file, and the plugin in it if it is one of several things there.
+    pub place: String,
+    /// The plugin's name, if the file is not the configuration itself.
+    pub plugin: Option<String>,
+    /// The configuration.
+    pub json: String,
+}
+
+/// The name that our own plugin has in the shipped files.
+const OUR_NAMES: [&str; 2] = ["mirror_on_miss", "mirror-on-miss"];
+
+/// Reads a file, or the standard input for `-`. Never empty.
+pub fn read(file: &str) -> Result<Vec<Found>, String> {
+    let (name, text) = match file {
+        "-" => {
+            let mut text = String::new();
+            let read = std::io::stdin().read_to_string(&mut text);
+            ("stdin", read.map(|_| text))
+        }
+        _ => (file, std::fs::read_to_string(file)),
+    };
+    found(name, text.map_err(|error| format!("{name}: {error}"))?)
+}
+
+fn found(name: &str, text: String) -> Result<Vec<Found>, String> {
+    let itself = |text| vec![Found { place: name.to_owned(), plugin: None, json: text }];
+    let is_json = serde_json::from_str::<Value>(&text).is_ok();
+    let documents = match YamlLoader::load_from_str(&text) {
+        Ok(documents) => documents,
+        // What begins as JSON is meant as JSON; the configuration's parser says what is wrong.
+        Err(_) if is_json || text.trim_start().starts_with('{') => return Ok(itself(text)),
+        Err(error) => return Err(format!("{name}: is neither JSON nor YAML: {error}")),
+    };
+    let mut plugins = Vec::new();
+    for document in &documents {
+        collect(document, &mut plugins);
+    }
+    if plugins.iter().any(Plugin::is_ours) {
+        plugins.retain(Plugin::is_ours);
+    }
+    if plugins.is_empty() {
+        let is_yaml =
+            !is_json && matches!(documents.as_slice(), [Yaml::Hash(_), ..]) && !text.trim_start().starts_with('{');
+        return if is_yaml { Err(format!("{name}: has no plugin in it")) } else { Ok(itself(text)) };
+    }
+    let found =
+        |Plugin { name: plugin, json }| Found { place: format!("{name}: plugin {plugin}"), plugin: Some(plugin), json };
+    Ok(plugins.into_iter().map(found).collect())
+}
+
+/// A plugin's configuration in a larger file.
+struct Plugin {
+    name: String,
+    json: String,
+}
+
+impl Plugin {
+    fn is_ours(&self) -> bool {
+        OUR_NAMES.iter().any(|name| self.name.contains(name))
+    }
+}
+
+/// Every plugin configuration in a document: Envoy's `configuration` beside a `vm_config`, Istio's `pluginConfig`, the
+/// `config` beside a `code` in Envoy Gateway's `EnvoyExtensionPolicy`.
+fn collect(yaml: &Yaml, plugins: &mut Vec<Plugin>) {
+    match yaml {
+        Yaml::Array(elements) => elements.iter().for_each(|element| collect(element, plugins)),
+        Yaml::Hash(fields) => {
+            let configuration = field(fields, "configuration").filter(|_| field(fields, "vm_config").is_some());
+            let pluggable = field(fields, "pluginConfig");
+            let config = field(fields, "config").filter(|_| field(fields, "code").is_some());
+            if let Some(json) = configuration.or(pluggable).or(config).and_then(text) {
+                plugins.push(Plugin { name: name(fields), json });
+                return;
+            }
+            fields.values().for_each(|value| collect(value, plugins));
+        }
+        _ => {}
+    }
+}
+
+fn name(fields: &Hash) -> String {
+    let mut named =
+        ["name", "root_id", "rootID", "pluginName"].into_iter().filter_map(|name| field(fields, name)?.as_str());
+    named.find(|name| !name.is_empty()).unwrap_or("without a name").to_owned()
+}
+
+fn field<'a>(fields: &'a Hash, name: &str) -> Option<&'a Yaml> {
+    fields.get(&Yaml::String(name.to_owned()))
+}
+
+/// The configuration as text: a text itself, a protobuf `StringValue` or `Struct` (which wrap it as `value`), or an object.
+fn text(yaml: &Yaml) -> Option<String> {
+    match yaml {
+        Yaml::Hash(fields) => match field(fields, "value").filter(|_| field(fields, "@type").is_some()) {
+            Some(value) => text(value),
+            None => Some(json(yaml).to_string()),
+        },
+        Yaml::String(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+fn json(yaml: &Yaml) -> Value {
+    match yaml {
+        Yaml::Array(elements) => elements.iter().map(json).collect(),
+        Yaml::Boolean(value) => Value::Bool(*value),
+        Yaml::Hash(fields) => {
+            let name = |name: &Yaml| match json(name) {
+                Value::String(name) => name,
+                other => other.to_string(),
+            };
+            Value::Object(fields.iter().map(|(key, value)| (name(key), json(value))).collect::<Map<_, _>>())
+        }
+        Yaml::Integer(value) => Value::from(*value),
+        Yaml::Real(text) => text.parse::<f64>().map(Value::from).unwrap_or_default(),
+        Yaml::String(text) => Value::String(text.clone()),
+        Yaml::Alias(_) | Yaml::BadValue | Yaml::Null => Value::Null,
+    }
+}

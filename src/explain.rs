@@ -1,0 +1,185 @@
+//! What a request leads to, without any of it being done: which rule serves it, what is asked of whom, what the client gets.
+
+use crate::config::{Config, Location, Origin};
+use crate::http::Method;
+use crate::key::Key;
+use crate::place::{Carried, Place};
+use crate::rules::{Mirror, OnHead, Response, Rule, chain};
+use crate::s3;
+use crate::target::{NoTarget, Target};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What a request leads to when the bucket does not have the object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Explanation {
+    /// The object is fetched.
+    Mirrored(Box<Mirrored>),
+    /// The bucket's answer stays as it is.
+    Untouched {
+        /// The object, if there is one.
+        target: Option<Target>,
+        /// Why.
+        why: Why,
+    },
+}
+
+/// Why the bucket's answer stays as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// This rule says `mirror: false`.
+    MirrorsNothing(usize),
+    /// No rule is for it.
+    NoRule,
+    /// It is not for an object.
+    NoTarget(NoTarget),
+    /// This rule says `observe: true`: the miss is counted.
+    Observed(usize),
+    /// This rule says `on_head: off`.
+    OnHeadOff(usize),
+}
+
+/// How a missing object is mirrored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirrored {
+    /// The object.
+    pub target: Target,
+    /// The rule that decides, by its place in the list.
+    pub rule: usize,
+    /// What that rule says.
+    pub mirror: Rc<Mirror>,
+    /// Who is asked for the object, in order.
+    pub fetches: Vec<Fetch>,
+    /// Where it is stored; `None` if it is not.
+    pub store: Option<Store>,
+    /// Where the client is sent, with [`Response::Serve`] only if the object does not fit one part. `None` if it gets the
+    /// origin's headers.
+    pub location: Option<String>,
+    /// Where the client may fetch the object itself.
+    pub public_location: Option<String>,
+}
+
+/// A request to an origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// The rule that asks, by its place in the list.
+    pub rule: usize,
+    /// The origin's name.
+    pub origin: String,
+    /// Envoy's name of the cluster.
+    pub cluster: String,
+    /// The request's authority.
+    pub authority: String,
+    /// Path and query.
+    pub path: String,
+    /// Names of the headers that the configuration adds. Their values may be secrets.
+    pub headers: Vec<String>,
+    /// Names of the client's headers that it carries.
+    pub request_headers: Vec<String>,
+    /// Media types that are stored; empty for all.
+    pub content_types: Vec<String>,
+    /// Stored in the place of the origin's `Cache-Control`.
+    pub cache_control: Option<String>,
+    /// Bound on it.
+    pub timeout: Duration,
+    /// How many redirects are followed.
+    pub follow: u32,
+    /// Hosts that it may redirect to beside the origin's own, with their clusters.
+    pub hosts: Vec<(String, String)>,
+}
+
+/// The request that stores the object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// Envoy's name of the signer's cluster.
+    pub cluster: String,
+    /// The store.
+    pub authority: String,
+    /// The object's path there.
+    pub path: String,
+}
+
+/// Explains a request. `own_base` is its own scheme and authority, if these are known.
+pub fn explain(config: &Config, method: &str, path_and_query: &str, own_base: Option<&str>) -> Explanation {
+    let target = match Target::read(method.as_bytes(), path_and_query.as_bytes(), &config.bucket) {
+        Ok(target) => target,
+        Err(why) => return Explanation::Untouched { target: None, why: Why::NoTarget(why) },
+    };
+    match deciding(&config.rules, &target) {
+        Ok((rule, mirror)) => Explanation::Mirrored(Box::new(mirrored(config, target, rule, mirror, own_base))),
+        Err(why) => Explanation::Untouched { target: Some(target), why },
+    }
+}
+
+/// The rule that mirrors the object, and how.
+fn deciding<'a>(rules: &'a [Rule], target: &Target) -> Result<(usize, &'a Rc<Mirror>), Why> {
+    let mut numbered = rules.iter().enumerate();
+    let (number, rule) = numbered.find(|(_, rule)| rule.is_for(target.method, &target.key)).ok_or(Why::NoRule)?;
+    let mirror = rule.mirror.as_ref().ok_or(Why::MirrorsNothing(number))?;
+    if target.method == Method::Head && mirror.on_head == OnHead::Off {
+        return Err(Why::OnHeadOff(number));
+    }
+    if mirror.observe { Err(Why::Observed(number)) } else { Ok((number, mirror)) }
+}
+
+fn mirrored(config: &Config, target: Target, rule: usize, mirror: &Rc<Mirror>, own_base: Option<&str>) -> Mirrored {
+    let only_headers = target.method == Method::Head && mirror.on_head == OnHead::Origin;
+    let public_location = mirror.public_location(&target);
+    let base = match &config.location {
+        Some(Location::Absolute) => own_base,
+        Some(Location::Base(base)) => Some(base.as_str()),
+        None => None,
+    };
+    let location = match mirror.response {
+        _ if only_headers => None,
+        Response::Origin => public_location.clone(),
+        Response::Redirect | Response::Serve => Some(target.location(base)),
+    };
+    Mirrored {
+        rule,
+        mirror: mirror.clone(),
+        fetches: fetches(&config.rules, &target),
+        store: (!only_headers).then(|| store(config, &target.key)),
+        location,
+        public_location,
+        target,
+    }
+}
+
+fn fetches(rules: &[Rule], target: &Target) -> Vec<Fetch> {
+    let chain = chain(rules, target.method, &target.key);
+    let carried = Carried::of(target.query(), &[], &chain);
+    let number_of = |mirror: &Rc<Mirror>| {
+        let is_its = |rule: &Rule| rule.mirror.as_ref().is_some_and(|own| Rc::ptr_eq(own, mirror));
+        rules.iter().position(is_its).unwrap_or_default()
+    };
+    let pairs = chain.iter().flat_map(|mirror| mirror.origins.iter().map(move |origin| (mirror, origin)));
+    pairs.map(|(mirror, origin)| fetch(number_of(mirror), mirror, origin, &target.key, &carried)).collect()
+}
+
+fn fetch(rule: usize, mirror: &Mirror, origin: &Origin, key: &Key, carried: &Carried) -> Fetch {
+    let Place { upstream, path, timeout, .. } = Place::at(origin, mirror, key, carried);
+    let (follow, hosts) = match &origin.redirects {
+        Some(redirects) => (redirects.follow, redirects.hosts.clone()),
+        None => (0, Vec::new()),
+    };
+    Fetch {
+        rule,
+        origin: origin.name.clone(),
+        cluster: upstream.cluster,
+        authority: upstream.authority,
+        path,
+        headers: upstream.headers.into_iter().map(|(name, _)| name).collect(),
+        request_headers: mirror.request_headers.clone(),
+        content_types: mirror.content_types.clone(),
+        cache_control: mirror.cache_control.clone(),
+        timeout,
+        follow,
+        hosts,
+    }
+}
+
+fn store(config: &Config, key: &Key) -> Store {
+    let path = s3::head(&config.bucket, key).path;
+    Store { cluster: config.bucket.cluster.clone(), authority: config.bucket.authority.clone(), path }
+}

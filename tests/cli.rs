@@ -1,0 +1,273 @@
+//! The command `mirror-on-miss`, as a user runs it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that meets the unexpected has failed"
+)]
+
+use serde_json::{Value, json};
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+const SECRET: &str = "s3cr3t";
+
+/// Exit code, standard output and standard error.
+type Ended = (i32, String, String);
+
+/// Runs the command with a text on its standard input, and one secret in its environment.
+fn run(arguments: &[&str], input: &str) -> Ended {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mirror-on-miss"));
+    command.args(arguments).env("GIVEN", format!("Bearer {SECRET}")).env_remove("MISSING");
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Who does not read it has ended.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let ended = (output.status.code().unwrap(), text(output.stdout), text(output.stderr));
+    assert!(!ended.1.contains(SECRET) && !ended.2.contains(SECRET), "a secret in {ended:?}");
+    ended
+}
+
+fn long_form() -> Value {
+    json!({
+        "bucket": {"cluster": "signer", "authority": "s3.test", "path_prefix": "/assets"},
+        "origins": {
+            "legacy": {
+                "cluster": "legacy", "authority": "files.test", "path_prefix": "/v1", "public_url": "https://files.test/v1",
+                "headers": {"authorization": {"env": "GIVEN"}, "x-token": SECRET},
+                "redirects": {"follow": 2, "hosts": {"cdn.test": "cdn"}},
+            },
+            "backup": {"cluster": "backup", "authority": "backup.test", "timeout": "5s"},
+        },
+        "rules": [
+            {"prefix": "/img/", "suffixes": [".jpg"], "strip_prefix": "/img", "add_prefix": "/static",
+             "origins": ["legacy", "backup"], "query": ["v"], "request_headers": ["accept-language"],
+             "content_types": ["image/*"], "cache_control": "no-cache", "on_403": "miss"},
+            {"prefix": "/private/", "mirror": false},
+            {"prefix": "/seen/", "origins": ["backup"], "observe": true},
+            {"prefix": "/img/", "origins": ["backup"], "on_head": "off", "too_large": "error"},
+            {"prefix": "/head/", "origins": ["backup"], "on_head": "origin"},
+            {"prefix": "/there/", "origins": ["legacy"], "response": "origin"},
+            {"prefix": "/here/", "origins": ["legacy"], "response": "serve"},
+        ],
+    })
+}
+
+fn explained(method: &str, path: &str) -> Value {
+    let (code, output, errors) = run(&["explain", "--json", "-", method, path], &long_form().to_string());
+    assert_eq!((code, errors.as_str()), (0, ""));
+    serde_json::from_str(&output).unwrap()
+}
+
+#[test]
+fn a_right_configuration_is_ok() {
+    assert_eq!(run(&["check", "-"], &long_form().to_string()), (0, "ok\n".to_owned(), String::new()));
+}
+
+#[test]
+fn every_problem_of_a_configuration_is_a_line_with_file_and_path() {
+    let mut config = long_form();
+    config["wait"] = json!("soon");
+    config["rules"][0]["origins"][1] = json!("nobody");
+    config["origins"]["legacy"]["headers"]["x-other"] = json!({"env": "MISSING"});
+    let (code, output, errors) = run(&["check", "-"], &config.to_string());
+    let places: Vec<_> =
+        output.lines().map(|line| line.splitn(3, ": ").take(2).collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!((code, errors.as_str()), (1, ""));
+    let expected =
+        ["stdin $.origins.legacy.headers.x-other", "stdin $.rules[0].origins[1]", "stdin $.wait"].map(str::to_owned);
+    assert_eq!(places, expected, "{output}");
+    let explained = run(&["explain", "-", "GET", "/a"], &config.to_string());
+    assert_eq!((explained.0, explained.1), (1, output), "explain says the same");
+}
+
+#[test]
+fn without_the_environment_missing_secrets_are_taken_as_given() {
+    let mut config = long_form();
+    config["origins"]["legacy"]["headers"]["x-other"] = json!({"env": "MISSING"});
+    assert_eq!(run(&["check", "-"], &config.to_string()).0, 1);
+    assert_eq!(run(&["check", "--without-env", "-"], &config.to_string()).1, "ok\n");
+}
+
+#[test]
+fn what_cannot_be_read_is_said_with_file_and_position() {
+    let (code, output, _) = run(&["check", "-"], "{\n  \"bucket\": }");
+    assert_eq!(code, 1);
+    assert!(output.starts_with("stdin: $: is not JSON: ") && output.contains("line 2 column 13"), "{output}");
+    let (code, _, errors) = run(&["check", "-"], "a: [");
+    assert_eq!(code, 2);
+    assert!(
+        errors.starts_with("mirror-on-miss: stdin: is neither JSON nor YAML: ") && errors.contains("line"),
+        "{errors}"
+    );
+    let (code, _, errors) = run(&["check", "no-such-file.json"], "");
+    assert!(code == 2 && errors.starts_with("mirror-on-miss: no-such-file.json: "), "{errors}");
+    let (code, _, errors) = run(&["check", "-"], "name: value");
+    assert!(code == 2 && errors.contains("has no plugin in it"), "{errors}");
+}
+
+#[test]
+fn the_plugin_is_found_in_the_files_of_those_who_run_it() {
+    let plugin = json!({
+        "bucket": {"cluster": "signer", "authority": "s3.test"},
+        "origin": {"cluster": "origin", "authority": "files.test"},
+        "waits": 1,
+    });
+    let text = plugin.to_string();
+    let string_value = json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": text});
+    let structure = json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": plugin});
+    let other = json!({"name": "other", "configuration": "{}", "vm_config": {}});
+    for file in [
+        json!({"a": [other, {"config": {"name": "mirror_on_miss", "configuration": string_value, "vm_config": {}}}]}),
+        json!({"config": {"root_id": "mirror_on_miss", "configuration": structure, "vm_config": {}}}),
+        json!({"kind": "WasmPlugin", "spec": {"pluginName": "mirror_on_miss", "pluginConfig": plugin}}),
+        json!({"kind": "EnvoyExtensionPolicy",
+               "spec": {"wasm": [{"name": "mirror_on_miss", "code": {"type": "Image"}, "config": plugin}]}}),
+    ] {
+        let (code, output, _) = run(&["check", "-"], &file.to_string());
+        let place = "stdin: plugin mirror_on_miss: $.waits: is not a field";
+        assert!(code == 1 && output.starts_with(place) && output.lines().count() == 1, "{file}: {output}");
+    }
+}
+
+#[test]
+fn the_shipped_configuration_is_ok() {
+    assert_eq!(run(&["check", "envoy/edge.yaml"], ""), (0, "ok\n".to_owned(), String::new()));
+    let (code, output, _) = run(&["explain", "envoy/edge.yaml", "GET", "/img/a%20b.jpg"], "");
+    assert_eq!(code, 0);
+    assert!(output.contains("GET /img/a%20b.jpg at files.example.com"), "{output}");
+}
+
+#[test]
+fn a_request_is_explained_from_its_rule_to_its_answer() {
+    let explained = explained("GET", "/img/%61%20b.jpg?v=1&w=2");
+    assert_eq!(explained["key"], "img/a b.jpg");
+    assert_eq!(explained["bucket"], "/img/a%20b.jpg?v=1&w=2");
+    assert_eq!(explained["rule"], json!({"index": 0, "prefix": "/img/"}));
+    assert_eq!(explained["on_403"], "miss");
+    assert_eq!(
+        explained["store"],
+        json!({"cluster": "signer", "authority": "s3.test", "path": "/assets/img/a%20b.jpg"})
+    );
+    assert_eq!(
+        (&explained["response"], &explained["location"]),
+        (&json!("redirect"), &json!("/img/a%20b.jpg?v=1&w=2"))
+    );
+    assert_eq!(explained["public_location"], "https://files.test/v1/static/a%20b.jpg?v=1");
+    let urls = explained["fetch"].as_array().unwrap().iter();
+    let urls: Vec<_> = urls
+        .map(|fetch| {
+            format!("{} {} {}{}", fetch["rule"], fetch["cluster"], fetch["authority"], fetch["path"]).replace('"', "")
+        })
+        .collect();
+    assert_eq!(
+        urls,
+        [
+            "0 legacy files.test/v1/static/a%20b.jpg?v=1",
+            "0 backup backup.test/static/a%20b.jpg?v=1",
+            "3 backup backup.test/img/a%20b.jpg",
+        ]
+    );
+    let first = &explained["fetch"][0];
+    assert_eq!(first["headers"], json!(["authorization", "x-token"]));
+    assert_eq!(first["request_headers"], json!(["accept-language"]));
+    assert_eq!(first["redirects"], json!({"follow": 2, "hosts": {"cdn.test": "cdn"}}));
+    assert_eq!((&first["content_types"], &first["cache_control"]), (&json!(["image/*"]), &json!("no-cache")));
+    assert_eq!((&first["timeout_ms"], &explained["fetch"][1]["timeout_ms"]), (&json!(20_000), &json!(5_000)));
+}
+
+#[test]
+fn the_same_is_said_in_words() {
+    let (code, output, _) = run(&["explain", "-", "GET", "/img/a.jpg?v=1"], &long_form().to_string());
+    assert_eq!(code, 0);
+    for line in [
+        "key          img/a.jpg",
+        "bucket       GET /img/a.jpg?v=1",
+        "rule         $.rules[0], prefix /img/",
+        "on 403       miss: the same as a 404",
+        "fetch 1      GET /v1/static/a.jpg?v=1 at files.test, origin legacy, cluster legacy, $.rules[0], within 20s",
+        "             with authorization, x-token",
+        "             with the client's accept-language",
+        "             takes image/*",
+        "             stored with cache-control no-cache",
+        "             follows 2 redirects to itself, cdn.test (cluster cdn)",
+        "fetch 3      GET /img/a.jpg at backup.test, origin backup, cluster backup, $.rules[3], within 5s",
+        "store        PUT /assets/img/a.jpg at s3.test, cluster signer",
+        "answer       302 to /img/a.jpg?v=1, once it is stored",
+        "answer       302 to https://files.test/v1/static/a.jpg?v=1 if it cannot be stored",
+    ] {
+        assert!(output.lines().any(|found| found == line), "no {line:?} in:\n{output}");
+    }
+}
+
+#[test]
+fn what_is_left_alone_is_explained_by_its_reason() {
+    for (method, path, rule, why) in [
+        ("PUT", "/img/a.jpg", None, "only GET and HEAD"),
+        ("GET", "/img/a.jpg?acl", None, "sub-resource"),
+        ("GET", "/", None, "key is empty"),
+        ("GET", "/img/../a", None, "dot segment"),
+        ("GET", "/img/%zz", None, "hexadecimal"),
+        ("GET", "/img/%00", None, "control characters"),
+        ("GET", "/img/%ff", None, "UTF-8"),
+        ("GET", "/a#b", None, "#"),
+        ("GET", "a", None, "does not begin"),
+        ("GET", "/other", None, "no rule"),
+        ("GET", "/private/a", Some(1), "mirror: false"),
+        ("GET", "/seen/a", Some(2), "observe: true"),
+        ("HEAD", "/img/a.png", Some(3), "on_head: off"),
+    ] {
+        let explained = explained(method, path);
+        let untouched = explained["untouched"].as_str().unwrap_or_default();
+        assert!(untouched.contains(why), "{method} {path}: {explained}");
+        assert_eq!(explained["rule"]["index"].as_u64(), rule, "{method} {path}: {explained}");
+        assert_eq!(explained["fetch"], Value::Null);
+    }
+}
+
+#[test]
+fn each_way_to_respond_is_told() {
+    let head = explained("HEAD", "/head/a");
+    assert_eq!((&head["response"], &head["store"], &head["location"]), (&json!("head"), &Value::Null, &Value::Null));
+    assert_eq!(explained("GET", "/head/a")["response"], "redirect");
+    let there = explained("GET", "/there/a");
+    assert_eq!((&there["response"], &there["location"]), (&json!("origin"), &json!("https://files.test/v1/there/a")));
+    let here = explained("GET", "/here/a");
+    assert_eq!((&here["response"], &here["location"]), (&json!("serve"), &json!("/here/a")));
+    let too_large = run(&["explain", "-", "GET", "/img/a.png"], &long_form().to_string()).1;
+    assert!(too_large.contains("502 if it cannot be stored"), "{too_large}");
+}
+
+#[test]
+fn a_whole_url_gives_an_absolute_location_its_host() {
+    let mut config = long_form();
+    config["location"] = json!("absolute");
+    let location = |path: &str| run(&["explain", "-", "GET", path], &config.to_string()).1;
+    assert!(location("https://cdn.test/img/a.jpg?v").contains("302 to https://cdn.test/img/a.jpg?v, once"));
+    assert!(location("/img/a.jpg").contains("302 to the request's own scheme and host, and /img/a.jpg, once"));
+}
+
+#[test]
+fn a_wrong_call_is_explained_and_help_has_examples() {
+    for (arguments, what) in [
+        (&[][..], "check or explain?"),
+        (&["frobnicate"], "\"frobnicate\""),
+        (&["check"], "which FILE?"),
+        (&["check", "-", "more"], "\"more\" is too much"),
+        (&["check", "--json", "-"], "--json is for explain"),
+        (&["check", "--colour", "-"], "--colour"),
+        (&["explain", "-", "GET"], "which METHOD and PATH?"),
+        (&["explain", "-", "GET", "https://cdn.test"], "a URL needs a path"),
+    ] {
+        let (code, output, errors) = run(arguments, "");
+        assert_eq!((code, output.as_str()), (2, ""), "{arguments:?}");
+        assert!(errors.contains(what) && errors.contains("--help"), "{arguments:?}: {errors}");
+    }
+    let (code, help, _) = run(&["--help"], "");
+    assert!(code == 0 && help.contains("mirror-on-miss check envoy/edge.yaml"), "{help}");
+    let version = concat!("mirror-on-miss ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(run(&["--version"], "").1, version);
+}
