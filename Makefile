@@ -18,7 +18,7 @@ MAKEFLAGS += --no-print-directory
 
 .PHONY: help
 help: ## this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p; s/^## /\t\t/p' $(MAKEFILE_LIST) | expand -t 4,16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p; s/^## /\t\t/p' $(MAKEFILE_LIST) | expand -t 4,16
 
 .PHONY: run
 run: $(TOOLS) $(ENVOY) wasm ## build and start everything: Envoy, signer, S3 server, sample origin; Ctrl-C stops it
@@ -58,6 +58,10 @@ bench: $(TOOLS) $(ENVOY) wasm ## measures what fills cost: a table, target/bench
 chaos: $(TOOLS) $(ENVOY) wasm ## thousands of requests while origin and bucket fail in every way
 ## SEED=1 SEEDS=500  what goes wrong; a seed that failed is replayed with SEEDS=1
 	@exec $(VENV)/bin/python -m chaos
+
+.PHONY: compose-test
+compose-test: $(TOOLS) wasm ## brings envoy/docker-compose.yaml up for real, without an image registry; needs root and dockerd
+	@exec $(VENV)/bin/python -m compose
 
 .PHONY: fuzz
 fuzz: rust ## arbitrary inputs for everything that reads what strangers send
