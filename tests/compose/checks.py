@@ -1,4 +1,4 @@
-"""What must hold of the containers that `python -m compose` has started. They are told apart by their services."""
+"""What must hold of the containers that `python -m compose` has started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ import pytest
 
 from e2e.client import Answer, ask
 
-TOLD = {name.removeprefix("COMPOSE_TEST_"): value for name, value in os.environ.items() if name.startswith("COMPOSE_TEST_")}
+TOLD = {
+    name.removeprefix("COMPOSE_TEST_"): value
+    for name, value in os.environ.items()
+    if name.startswith("COMPOSE_TEST_")
+}
 PATIENCE = 90.0
 """Seconds for what happens by itself: health checks every 5, scrapes every 15."""
 
@@ -36,7 +40,9 @@ def container(service: str) -> dict:
 
 def execute(service: str, *command: str) -> subprocess.CompletedProcess[str]:
     argv = ["docker", "exec", container(service)["Id"], *command]
-    return subprocess.run(argv, env={**os.environ, "DOCKER_HOST": TOLD["DOCKER_HOST"]}, capture_output=True, text=True)
+    return subprocess.run(
+        argv, env={**os.environ, "DOCKER_HOST": TOLD["DOCKER_HOST"]}, capture_output=True, text=True
+    )
 
 
 def eventually(holds: Callable[[], object]) -> None:
@@ -107,7 +113,9 @@ def test_nobody_is_root_or_can_write_to_the_image(service: str) -> None:
 
 def test_prometheus_scrapes_both() -> None:
     def up() -> dict[str, str]:
-        with urlopen(f"http://127.0.0.1:{TOLD['PROMETHEUS_PORT']}/api/v1/query?query=up", timeout=10) as response:
+        with urlopen(
+            f"http://127.0.0.1:{TOLD['PROMETHEUS_PORT']}/api/v1/query?query=up", timeout=10
+        ) as response:
             result = json.load(response)["data"]["result"]
         return {sample["metric"]["role"]: sample["value"][1] for sample in result}
 
@@ -116,8 +124,12 @@ def test_prometheus_scrapes_both() -> None:
 
 def test_the_admin_interface_stays_inside() -> None:
     address = next(iter(container("edge")["NetworkSettings"]["Networks"].values()))["IPAddress"]
-    knock = "exec 3<>/dev/tcp/$0/$1 && printf 'GET %s HTTP/1.1\\r\\nhost: a\\r\\nconnection: close\\r\\n\\r\\n' $2 >&3 && head -1 <&3"
-    answers = {path: execute("edge", "bash", "-c", knock, address, "9903", path).stdout for path in ("/ready", "/config_dump")}
+    request = r"GET %s HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+    knock = f"exec 3<>/dev/tcp/$0/$1 && printf '{request}' $2 >&3 && head -1 <&3"
+    answers = {
+        path: execute("edge", "bash", "-c", knock, address, "9903", path).stdout
+        for path in ("/ready", "/config_dump")
+    }
     assert "200" in answers["/ready"]
     assert "404" in answers["/config_dump"]
     assert execute("edge", "bash", "-c", knock, address, "9901", "/ready").returncode != 0

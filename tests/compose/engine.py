@@ -1,4 +1,4 @@
-"""A container engine of the test's own: its images, volumes and networks are nobody else's, and go with it."""
+"""A container engine of the test's own: its images, volumes and networks are nobody else's and go with it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ START_TIMEOUT = 60.0
 STOP_GRACE = 30.0
 """Seconds that dockerd has to stop what runs and to unmount it."""
 
+PROJECT = "mirror-on-miss-test"
+
 INSTALL = "on Debian and Ubuntu: apt-get install docker.io docker-compose prometheus"
 
 
@@ -27,7 +29,7 @@ class Engine:
     def __init__(self, socket: Path) -> None:
         self.host = f"unix://{socket}"
         self._env = {**os.environ, "DOCKER_HOST": self.host}
-        # COMPOSE_* may be set for a project of somebody's own, and docker-compose 1 is Python: our own `compose` is none of it.
+        # COMPOSE_* may be set for somebody's own project, and docker-compose 1 must not find our `compose`.
         self._env = {
             name: value for name, value in self._env.items() if not name.startswith(("COMPOSE_", "PYTHON"))
         }
@@ -40,7 +42,7 @@ class Engine:
 
     def compose(self, files: Sequence[Path], variables: Mapping[str, str], *arguments: str) -> str:
         named = [option for file in files for option in ("-f", str(file))]
-        argv = [*self._compose, "-p", "mirror-on-miss-test", *named, *arguments]
+        argv = [*self._compose, "--project-name", PROJECT, *named, *arguments]
         return self._run(argv, {**self._env, **variables})
 
     def ready(self) -> bool:
@@ -55,7 +57,10 @@ class Engine:
         raise StackError(f"there is neither `docker compose` nor docker-compose here; {INSTALL}")
 
     def _run(
-        self, argv: Sequence[str | Path], env: Mapping[str, str] | None = None, stdin: object = subprocess.DEVNULL
+        self,
+        argv: Sequence[str | Path],
+        env: Mapping[str, str] | None = None,
+        stdin: object = subprocess.DEVNULL,
     ) -> str:
         done = subprocess.run(argv, env=env or self._env, stdin=stdin, capture_output=True)  # type: ignore[call-overload]
         if done.returncode:
@@ -77,7 +82,13 @@ def started() -> Iterator[Engine]:
     # A socket's path may have 107 bytes, which a checkout's may exceed.
     with tempfile.TemporaryDirectory(prefix="mirror-on-miss-") as short:
         socket = Path(short, "docker.sock")
-        argv: list[str | Path] = ["dockerd", "--data-root", DIRECTORY / "data", "--exec-root", Path(short, "exec")]
+        argv: list[str | Path] = [
+            "dockerd",
+            "--data-root",
+            DIRECTORY / "data",
+            "--exec-root",
+            Path(short, "exec"),
+        ]
         argv += ["--pidfile", Path(short, "pid"), "--host", f"unix://{socket}", "--bridge", "none"]
         child = Child("dockerd", argv, cwd=DIRECTORY, stderr=DIRECTORY / "dockerd.log")
         try:

@@ -1,4 +1,4 @@
-"""Images under the names of the compose file and the Dockerfile, from what this machine has: there is no registry.
+"""Images under the names that compose file and Dockerfile pull, from what this machine has: no registry.
 
 | image | is |
 | --- | --- |
@@ -36,7 +36,23 @@ STAND_INS = Path(__file__).parent / "stand_ins"
 TESTS = CHECKOUT / "tests"
 PYTHON = "/usr/local/bin/python"
 
-SHELL = "bash sh cat chown cp dirname env grep head id ls mkdir mv od rm sed sleep tr".split()
+SHELL = (
+    "bash",
+    "cat",
+    "chown",
+    "cp",
+    "dirname",
+    "grep",
+    "head",
+    "ls",
+    "mkdir",
+    "mv",
+    "od",
+    "sed",
+    "sh",
+    "sleep",
+    "tr",
+)
 """What the base images of the real ones have too, as far as our scripts use it."""
 
 
@@ -80,12 +96,16 @@ def _images() -> dict[str, Image]:
             ["RUN mkdir /prometheus && chown 65534 /prometheus", 'ENTRYPOINT ["/bin/prometheus"]'],
         ),
         "python": Image({}),
-        "rust": Image({"/bin/cargo": STAND_INS / "cargo", "/bin/rustup": STAND_INS / "cargo", "/module": WASM}),
+        "rust": Image(
+            {"/bin/cargo": STAND_INS / "cargo", "/bin/rustup": STAND_INS / "cargo", "/module": WASM}
+        ),
         "quay.io/minio/minio": Image(
             {**doubles, "/bin/minio": STAND_INS / "minio", "/bin/mc": STAND_INS / "mc"},
             [*minio, 'ENTRYPOINT ["/bin/minio"]'],
         ),
-        "quay.io/minio/mc": Image({**doubles, "/bin/mc": STAND_INS / "mc"}, [*minio, 'ENTRYPOINT ["/bin/mc"]']),
+        "quay.io/minio/mc": Image(
+            {**doubles, "/bin/mc": STAND_INS / "mc"}, [*minio, 'ENTRYPOINT ["/bin/mc"]']
+        ),
         "grafana/grafana": Image(
             {"/bin/grafana": STAND_INS / "grafana", "/bin/wget": STAND_INS / "wget"},
             ["RUN mkdir -p /var/lib/grafana && chown 472 /var/lib/grafana", 'ENTRYPOINT ["/bin/grafana"]'],
@@ -112,7 +132,9 @@ def _write_base(archive: Path) -> None:
     programs[PYTHON] = Path(sys.executable).resolve()
     extensions = Path(sysconfig.get_path("stdlib"), "lib-dynload").glob("*.so")
     yaml_extensions = Path(yaml.__file__).parent.glob("*.so")
-    libraries = _libraries([*programs.values(), *extensions, *yaml_extensions, _program("prometheus"), envoy.binary()])
+    libraries = _libraries(
+        [*programs.values(), *extensions, *yaml_extensions, _program("prometheus"), envoy.binary()]
+    )
     with tarfile.open(archive, "w", dereference=True) as tar:
         for target, source in programs.items():
             tar.add(source, target)

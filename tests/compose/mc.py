@@ -17,24 +17,27 @@ from .minio import ADMIN_PORT
 
 
 def main() -> None:
-    match sys.argv[1:]:
-        case ["ready", "local"]:
-            urlopen(f"http://127.0.0.1:{ADMIN_PORT}", timeout=3)
-        case ["alias", "set", alias, url, user, password]:
-            _alias(alias).write_text(json.dumps({"url": url, "root": {"user": user, "password": password}}))
-        case ["mb", "--ignore-existing", target]:
-            alias, _, bucket = target.partition("/")
-            _ask(alias, "mb", bucket)
-        case ["admin", "policy", "create", alias, name, file]:
-            _ask(alias, "admin policy create", name, Path(file).read_text())
-        case ["admin", "user", "add", alias, access_key, secret_key]:
-            _ask(alias, "admin user add", access_key, secret_key)
-        case ["admin", "policy", "attach", alias, name, "--user", access_key]:
-            _ask(alias, "admin policy attach", name, access_key)
-        case ["admin", "user", "info", alias, access_key]:
-            print(_ask(alias, "admin user info", access_key))
-        case other:
-            sys.exit(f"mc: no such call: {' '.join(other)}")
+    arguments = sys.argv[1:]
+    if arguments == ["ready", "local"]:
+        urlopen(f"http://127.0.0.1:{ADMIN_PORT}", timeout=3)
+    elif arguments[:2] == ["alias", "set"]:
+        alias, url, user, password = arguments[2:]
+        _alias(alias).write_text(json.dumps({"url": url, "root": {"user": user, "password": password}}))
+    elif arguments[:2] == ["mb", "--ignore-existing"]:
+        (target,) = arguments[2:]
+        alias, _, bucket = target.partition("/")
+        _ask(alias, "mb", bucket)
+    elif arguments[:3] == ["admin", "policy", "create"]:
+        alias, name, file = arguments[3:]
+        _ask(alias, "admin policy create", name, Path(file).read_text())
+    elif arguments[:3] == ["admin", "user", "add"]:
+        alias, access_key, secret_key = arguments[3:]
+        _ask(alias, "admin user add", access_key, secret_key)
+    elif arguments[:3] == ["admin", "policy", "attach"] and arguments[5:6] == ["--user"]:
+        alias, name, _, access_key = arguments[3:]
+        _ask(alias, "admin policy attach", name, access_key)
+    else:
+        sys.exit(f"mc: no such call: {' '.join(arguments)}")
 
 
 def _alias(name: str) -> Path:
@@ -43,13 +46,12 @@ def _alias(name: str) -> Path:
     return directory / f"{name}.json"
 
 
-def _ask(alias: str, call: str, *arguments: str) -> str:
+def _ask(alias: str, call: str, *arguments: str) -> None:
     known = json.loads(_alias(alias).read_text())
     asked = {"root": known["root"], "call": call, "arguments": arguments}
     url = f"http://{urlsplit(known['url']).hostname}:{ADMIN_PORT}"
     try:
-        with urlopen(Request(url, json.dumps(asked).encode()), timeout=10) as response:
-            return response.read().decode()
+        urlopen(Request(url, json.dumps(asked).encode()), timeout=10)
     except HTTPError as error:
         sys.exit(f"mc: <ERROR> {error.read().decode()}")
 

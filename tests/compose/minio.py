@@ -1,7 +1,7 @@
 """In the place of MinIO: the strict bucket, for whom and with what rights `mc` says (see `mc`).
 
-What `mc` wants goes to a port of its own, as JSON: this says nothing about MinIO's own admin API, but the policies
-that the compose file installs decide here too what each of its two users may do.
+What `mc` wants goes to a port of its own, as JSON: this says nothing about MinIO's own admin API, but the
+policies that the compose file installs decide here too what each of its two users may do.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RIGHTS = {
     "s3:ListBucket": {"ListObjects"},
     "s3:PutObject": {"CompleteMultipartUpload", "CreateMultipartUpload", "PutObject", "UploadPart"},
 }
-"""The operations that an action of a policy allows ("Actions, resources, and condition keys for Amazon S3")."""
+"""The operations that an action allows ("Actions, resources, and condition keys for Amazon S3")."""
 
 
 class Minio(StrictBucket):
@@ -44,21 +44,25 @@ class Minio(StrictBucket):
         """Carries out one call of `mc`. Returns what is wrong with it."""
         if asked["root"] != self._root:
             return "The Access Key Id you provided does not exist in our records."
-        match asked["call"], asked["arguments"]:
-            case ["mb", [bucket]]:
-                self.bucket = bucket
-            case ["admin policy create", [name, policy]]:
-                self._policies[name] = json.loads(policy)
-            case ["admin user add", [access_key, secret_key]]:
-                self._secrets[access_key] = secret_key
-            case ["admin policy attach", [name, access_key]]:
-                if self._attached.get(access_key) == name:
-                    return "The specified policy change is already in effect."
-                self._attached[access_key] = name
-                if "ListObjects" in self._rights(access_key):
-                    self._listers.add(access_key)
-            case ["admin user info", [access_key]]:
-                return None if access_key in self._attached else "The specified user does not exist."
+        call, arguments = asked["call"], asked["arguments"]
+        if call == "mb":
+            (self.bucket,) = arguments
+        elif call == "admin policy create":
+            name, policy = arguments
+            self._policies[name] = json.loads(policy)
+        elif call == "admin user add":
+            access_key, secret_key = arguments
+            self._secrets[access_key] = secret_key
+        elif call == "admin policy attach":
+            return self._attach(*arguments)
+        return None
+
+    def _attach(self, name: str, access_key: str) -> str | None:
+        if self._attached.get(access_key) == name:
+            return "The specified policy change is already in effect."
+        self._attached[access_key] = name
+        if "ListObjects" in self._rights(access_key):
+            self._listers.add(access_key)
         return None
 
     def _authorize(self, call: Call) -> None:

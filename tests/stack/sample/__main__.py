@@ -1,4 +1,4 @@
-"""`python -m sample PORT`: the sample origin of envoy/docker-compose.yaml, for all who can reach its container."""
+"""`python -m sample PORT`: the sample origin of envoy/docker-compose.yaml, for all other containers."""
 
 from __future__ import annotations
 
