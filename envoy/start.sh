@@ -2,7 +2,8 @@
 # Starts Envoy in a container on the shipped edge.yaml or signer.yaml, with its examples replaced by what the
 # environment says. A variable that is not set changes nothing, so a file that was edited by hand works as it is.
 #
-#   start.sh edge|signer [option of Envoy...]    start.sh print edge|signer: shows the result and starts nothing
+#   start.sh edge|signer [option of Envoy...]
+#   start.sh print edge|signer                    shows the result and starts nothing
 #
 #   BUCKET       for my-bucket
 #   AWS_REGION   for eu-west-1

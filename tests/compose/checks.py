@@ -13,6 +13,7 @@ from urllib.request import urlopen
 import pytest
 
 from e2e.client import Answer, ask
+from stack.stack import WASM
 
 TOLD = {
     name.removeprefix("COMPOSE_TEST_"): value
@@ -73,6 +74,11 @@ def test_the_first_request_fills_and_the_second_is_served_by_the_bucket() -> Non
     hit = get("/img/harbour.svg")
     assert (hit.status, hit.outcome, hit.header("content-type")) == (200, None, "image/svg+xml")
     assert hit.body.startswith(b"<svg")
+
+
+def test_the_module_built_in_a_container_is_that_of_make_wasm() -> None:
+    module = execute("edge", "od", "-An", "-v", "-tx1", "/opt/mirror-on-miss/plugin.wasm").stdout
+    assert bytes.fromhex(module) == WASM.read_bytes()
 
 
 def test_what_the_origin_does_not_have_is_missing() -> None:

