@@ -6,11 +6,11 @@ import functools
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -59,13 +59,10 @@ def gateway(overlay: str) -> Manifest:
 
 @pytest.mark.parametrize("version", ["1.35", "1.37"])
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_kubernetes_knows_every_field(tmp_path: Path, overlay: str, version: str) -> None:
-    file = tmp_path / "manifests.yaml"
-    ours = [manifest for manifest in build(overlay) if not is_custom(manifest)]
-    file.write_text(yaml.safe_dump_all(ours))
-    argv = [sys.executable, "-m", "kubernetes_validate", "--strict", "--kubernetes-version", version, file]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_kubernetes_knows_every_field(overlay: str, version: str) -> None:
+    for manifest in build(overlay):
+        if not is_custom(manifest):
+            kubernetes_validate.validate(manifest, version, strict=True)
 
 
 def is_custom(manifest: Manifest) -> bool:
