@@ -1,9 +1,9 @@
 #!/bin/sh
-# Starts Envoy in a container on the shipped edge.yaml or signer.yaml, with its examples replaced by what the
-# environment says. A variable that is not set changes nothing, so a file that was edited by hand works as it is.
+# Starts Envoy in a container on one of the shipped configurations, with its examples replaced by what the environment
+# says. A variable that is not set changes nothing, so a file that was edited by hand works as it is.
 #
-#   start.sh edge|signer [option of Envoy...]
-#   start.sh print edge|signer                    shows the result and starts nothing
+#   start.sh edge|transparent|signer [option of Envoy...]
+#   start.sh print edge|transparent|signer        shows the result and starts nothing
 #
 #   BUCKET       for my-bucket
 #   AWS_REGION   for eu-west-1
@@ -23,8 +23,8 @@ newline='
 main() {
   case "${1-}" in
     print) shift && render "$1" ;;
-    edge | signer) start "$@" ;;
-    *) fail "start.sh edge|signer [option of Envoy...], or start.sh print edge|signer" ;;
+    edge | signer | transparent) start "$@" ;;
+    *) fail "start.sh edge|transparent|signer [option of Envoy...], or with print before it" ;;
   esac
 }
 
@@ -40,7 +40,7 @@ start() {
 # The status listener asks the admin interface of its own Envoy; both Envoys may share one network namespace.
 status() {
   case "$1" in
-    edge) cat "$here/status.yaml" ;;
+    edge | transparent) cat "$here/status.yaml" ;;
     signer) sed -e 's/port_value: 9903/port_value: 9904/' -e 's/port_value: 9901/port_value: 9902/' "$here/status.yaml" ;;
   esac
 }

@@ -14,6 +14,7 @@ from stack.render import CHECKOUT, ca_file, named
 from stack.stack import WASM
 
 ENVOY = CHECKOUT / "envoy"
+NAMES = [path.stem for path in ENVOY.glob("*.yaml") if path.stem in ("edge", "signer", "transparent")]
 AWS = {"BUCKET": "files", "AWS_REGION": "us-east-2", "ORIGIN": "https://old.example.net/v1"}
 LOCAL = {
     "BUCKET": "files",
@@ -44,12 +45,12 @@ def endpoint(text: str, name: str) -> dict[str, Any]:
     return place["endpoint"]["address"]["socket_address"]
 
 
-@pytest.mark.parametrize("name", ["edge", "signer"])
+@pytest.mark.parametrize("name", NAMES)
 def test_without_variables_nothing_changes(name: str) -> None:
     assert rendered(name) == (ENVOY / f"{name}.yaml").read_text()
 
 
-@pytest.mark.parametrize("name", ["edge", "signer"])
+@pytest.mark.parametrize("name", NAMES)
 def test_only_names_and_addresses_change(name: str) -> None:
     """Put back, the values give the shipped file: nothing else was touched."""
     text = rendered(name, **AWS, MODULE="/plugin.wasm")
@@ -95,7 +96,7 @@ def test_values_may_look_like_examples() -> None:
 
 
 def test_the_credentials_of_aws_leave_no_provider() -> None:
-    for name in ("edge", "signer"):
+    for name in NAMES:
         assert "credential" not in yaml.safe_dump(yaml.safe_load(rendered(name, CREDENTIALS="aws")))
 
 
@@ -128,7 +129,7 @@ def test_a_value_that_is_not_allowed_is_named(variables: dict[str, str]) -> None
 
 
 @pytest.mark.parametrize("variables", [LOCAL, AWS, {**AWS, "CREDENTIALS": "aws"}])
-@pytest.mark.parametrize("name", ["edge", "signer"])
+@pytest.mark.parametrize("name", NAMES)
 def test_envoy_takes_what_it_is_started_on(tmp_path: Path, name: str, variables: dict[str, str]) -> None:
     """With the status listener merged in, as start.sh does it; its `envoy` is ours, with one option more."""
     assert WASM.exists(), "`make wasm` builds it"
@@ -144,4 +145,5 @@ def test_envoy_takes_what_it_is_started_on(tmp_path: Path, name: str, variables:
     argv = ["sh", tmp_path / "start.sh", name]
     done = subprocess.run(argv, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "loading 2 listener(s)" in done.stderr
+    shipped = yaml.safe_load(text)["static_resources"]["listeners"]
+    assert f"loading {len(shipped) + 1} listener(s)" in done.stderr
