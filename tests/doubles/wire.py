@@ -86,6 +86,7 @@ class Journal(Generic[Recorded]):
 class Server:
     """A server on a free port of 127.0.0.1, in a thread of the test process; subclasses answer."""
 
+    bind: tuple[str, int] = ("127.0.0.1", 0)
     port: int
 
     def __enter__(self):
@@ -114,7 +115,7 @@ class Server:
 
     async def _serve(self, started: threading.Event) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        server = await asyncio.start_server(self._connection, "127.0.0.1", 0, limit=HEAD_LIMIT, backlog=1024)
+        server = await asyncio.start_server(self._connection, *self.bind, limit=HEAD_LIMIT, backlog=1024)
         self.port = server.sockets[0].getsockname()[1]
         started.set()
         await self._stopping.wait()

@@ -1,4 +1,4 @@
-"""The sample origin of `make run`: a small site over HTTP/1.1, as any web server would serve it."""
+"""The sample origin of `make run` and of the compose file: a small site, as any web server would serve it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SITE = Path(__file__).parent / "site"
 
 
 class SampleOrigin:
-    """Serves `site/` on a free port of loopback between entry and exit, and tells `log` of each request."""
+    """Serves `site/` between entry and exit, and tells `log` of each request."""
 
-    def __init__(self, log: Callable[[str], None]) -> None:
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+    def __init__(self, log: Callable[[str], None], address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
+        self._server = _Server(address, _Handler)
         self._server.log = log
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 

@@ -1,0 +1,73 @@
+"""The compose files as they are written; `make compose-test` brings them up."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import yaml
+
+from stack.render import CHECKOUT
+
+FILES = ["docker-compose.yaml", "docker-compose.seaweedfs.yaml"]
+ENVOY = CHECKOUT / "envoy"
+ENDS = {"prepare", "bucket"}
+
+
+def services(name: str = FILES[0]) -> dict[str, dict[str, Any]]:
+    return yaml.safe_load((ENVOY / name).read_text())["services"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_it_has_the_form_of_a_compose_file(name: str) -> None:
+    argv = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", ENVOY / name]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_image_is_pinned(name: str) -> None:
+    for service, parts in services(name).items():
+        image = re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", parts["image"])
+        tag = image.rpartition(":")[2]
+        assert image == "mirror-on-miss:local" or re.search(r"\d", tag), service
+
+
+def test_everything_is_hardened() -> None:
+    for service, parts in services().items():
+        assert parts["read_only"], service
+        assert parts["cap_drop"] == ["ALL"], service
+        assert parts["security_opt"] == ["no-new-privileges:true"], service
+        assert service == "prepare" or parts["user"].partition(":")[0] not in ("", "0"), service
+
+
+def test_what_stays_is_watched_and_comes_back() -> None:
+    for service, parts in services().items():
+        if service not in ENDS:
+            assert parts["healthcheck"]["test"], service
+            assert parts["restart"] == "unless-stopped", service
+
+
+def test_the_writer_s_credential_goes_to_the_signer_alone() -> None:
+    holders = {
+        credential: {
+            service for service, parts in services().items() if f"{credential}:" in str(parts.get("volumes"))
+        }
+        for credential in ("reader", "writer")
+    }
+    assert holders == {"reader": {"edge"} | ENDS, "writer": {"signer"} | ENDS}
+
+
+def test_ports_are_for_this_machine_alone() -> None:
+    for service, parts in services().items():
+        for port in parts.get("ports", []):
+            assert port.startswith("127.0.0.1:"), service
+
+
+def test_prometheus_scrapes_the_status_listeners() -> None:
+    (job,) = yaml.safe_load((ENVOY / "observability/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    targets = [target for config in job["static_configs"] for target in config["targets"]]
+    assert (job["metrics_path"], targets) == ("/stats/prometheus", ["edge:9903", "edge:9904"])

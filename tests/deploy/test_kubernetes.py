@@ -1,0 +1,231 @@
+"""The manifests of envoy/kubernetes, as kustomize builds them."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+
+from stack import envoy
+from stack.render import CHECKOUT, ca_file, named
+from stack.stack import WASM
+
+from .kubectl import BINARY
+
+KUBERNETES = CHECKOUT / "envoy" / "kubernetes"
+OVERLAYS = ["base", *sorted(f"overlays/{path.name}" for path in (KUBERNETES / "overlays").iterdir())]
+GATEWAYS = ["base", "overlays/custom-image", "overlays/irsa", "overlays/maglev", "overlays/pod-identity"]
+PLATFORMS = {"overlays/envoy-gateway": "EnvoyExtensionPolicy", "overlays/istio": "WasmPlugin"}
+MIB = 1 << 20
+MEMORY_OF_A_WORKER = 3 * 128 * MIB
+"""README, "Limits": three times limits.memory, whose default is 128 MiB."""
+MEMORY_OF_ENVOY = 256 * MIB
+
+Manifest = dict[str, Any]
+
+
+@functools.cache
+def build(overlay: str) -> list[Manifest]:
+    argv = [BINARY, "kustomize", "--load-restrictor", "LoadRestrictionsNone", KUBERNETES / overlay]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "deprecated" not in done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def of_kind(overlay: str, kind: str) -> list[Manifest]:
+    return [manifest for manifest in build(overlay) if manifest["kind"] == kind]
+
+
+def pods(overlay: str) -> list[Manifest]:
+    return [deployment["spec"]["template"]["spec"] for deployment in of_kind(overlay, "Deployment")]
+
+
+def containers(pod: Manifest) -> list[Manifest]:
+    return [*pod.get("initContainers", []), *pod["containers"]]
+
+
+def gateway(overlay: str) -> Manifest:
+    return next(pod for pod in pods(overlay) if "initContainers" in pod)
+
+
+@pytest.mark.parametrize("version", ["1.35", "1.37"])
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_kubernetes_knows_every_field(overlay: str, version: str) -> None:
+    for manifest in build(overlay):
+        if not is_custom(manifest):
+            kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def is_custom(manifest: Manifest) -> bool:
+    group = manifest["apiVersion"].partition("/")[0]
+    return "." in group and not group.endswith(".k8s.io") or group == "gateway.networking.k8s.io"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_configuration_is_the_shipped_one(overlay: str) -> None:
+    (found,) = [
+        each
+        for each in of_kind(overlay, "ConfigMap")
+        if each["metadata"]["name"].startswith("configuration-")
+    ]
+    for name, text in found["data"].items():
+        assert text == (CHECKOUT / "envoy" / name).read_text()
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_pods_can_do_no_more_than_they_must(overlay: str) -> None:
+    for pod in pods(overlay):
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["automountServiceAccountToken"] is False
+        for container in containers(pod):
+            allowed = container["securityContext"]
+            assert (allowed["allowPrivilegeEscalation"], allowed["readOnlyRootFilesystem"]) == (False, True)
+            assert allowed["capabilities"] == {"drop": ["ALL"]}
+            assert {"requests", "limits"} <= set(container["resources"])
+            assert container["livenessProbe"]
+            assert container["image"].rpartition(":")[2] not in ("", "latest")
+
+
+@pytest.mark.parametrize("overlay", GATEWAYS)
+def test_the_edge_cannot_write(overlay: str) -> None:
+    edge = named(gateway(overlay)["containers"], "edge")
+    assert "writer" not in json.dumps([edge["volumeMounts"], edge["env"]])
+
+
+@pytest.mark.parametrize("overlay", GATEWAYS)
+def test_the_signer_outlives_the_edge(overlay: str) -> None:
+    signer = named(gateway(overlay)["initContainers"], "signer")
+    assert signer["restartPolicy"] == "Always"
+
+
+@pytest.mark.parametrize("overlay", GATEWAYS)
+def test_memory_follows_from_workers(overlay: str) -> None:
+    edge = named(gateway(overlay)["containers"], "edge")
+    workers = int(edge["command"][edge["command"].index("--concurrency") + 1])
+    needed = workers * MEMORY_OF_A_WORKER + MEMORY_OF_ENVOY
+    assert quantity(edge["resources"]["limits"]["memory"]) >= needed
+    assert "cpu" not in edge["resources"]["limits"]
+
+
+def quantity(text: str) -> int:
+    return int(text[:-2]) * {"Mi": MIB, "Gi": 1024 * MIB}[text[-2:]]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_drain_ends_in_time(overlay: str) -> None:
+    for pod in pods(overlay):
+        for container in pod["containers"]:
+            stop = container["lifecycle"]["preStop"]
+            seconds = stop["sleep"]["seconds"] if "sleep" in stop else int(stop["exec"]["command"][-1])
+            assert seconds < pod["terminationGracePeriodSeconds"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_is_mounted_is_there_and_what_is_there_is_mounted(overlay: str) -> None:
+    for pod in pods(overlay):
+        mounted = {mount["name"] for container in containers(pod) for mount in container["volumeMounts"]}
+        assert mounted == {volume["name"] for volume in pod["volumes"]}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_selectors_select_pods_of_the_overlay(overlay: str) -> None:
+    labels = [
+        each["spec"]["template"]["metadata"]["labels"].items() for each in of_kind(overlay, "Deployment")
+    ]
+    for kind in ("Deployment", "PodDisruptionBudget", "Service"):
+        for manifest in of_kind(overlay, kind):
+            selector = manifest["spec"]["selector"]
+            wanted = selector.get("matchLabels", selector).items()
+            assert sum(wanted <= each for each in labels) == 1, manifest["metadata"]
+
+
+@pytest.mark.parametrize("overlay", PLATFORMS)
+def test_the_module_takes_the_configuration_of_a_platform(tmp_path: Path, overlay: str) -> None:
+    """Envoy itself says so, with that configuration in the place of the shipped one."""
+    (plugin,) = of_kind(overlay, PLATFORMS[overlay])
+    config = plugin["spec"].get("pluginConfig") or plugin["spec"]["wasm"][0]["config"]
+    edge = yaml.safe_load(
+        (CHECKOUT / "envoy" / "edge.yaml")
+        .read_text()
+        .replace("/etc/ssl/certs/ca-certificates.crt", ca_file())
+    )
+    (listener,) = edge["static_resources"]["listeners"]
+    filters = listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
+    module = named(filters, "mirror_on_miss")["typed_config"]["config"]
+    module["configuration"]["value"] = json.dumps(config)
+    module["vm_config"]["code"]["local"]["filename"] = str(WASM)
+    file = tmp_path / "edge.json"
+    file.write_text(json.dumps(edge))
+    argv = [envoy.binary(), "--mode", "validate", "--disable-hot-restart", "-c", file]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("overlay", PLATFORMS)
+def test_the_clusters_that_a_platform_s_plugin_names_exist(overlay: str) -> None:
+    (plugin,) = of_kind(overlay, PLATFORMS[overlay])
+    config = plugin["spec"].get("pluginConfig") or plugin["spec"]["wasm"][0]["config"]
+    assert {config["bucket"]["cluster"], config["origin"]["cluster"]} <= clusters(overlay)
+
+
+def clusters(overlay: str) -> set[str]:
+    patches = [
+        patch for policy in of_kind(overlay, "EnvoyPatchPolicy") for patch in policy["spec"]["jsonPatches"]
+    ]
+    hosts = {
+        (entry["spec"]["hosts"][0], entry["spec"]["ports"][0]["number"])
+        for entry in of_kind(overlay, "ServiceEntry")
+    }
+    for service in of_kind(overlay, "Service"):
+        meta = service["metadata"]
+        hosts.add(
+            (f"{meta['name']}.{meta['namespace']}.svc.cluster.local", service["spec"]["ports"][0]["port"])
+        )
+    return {patch["name"] for patch in patches} | {f"outbound|{port}||{host}" for host, port in hosts}
+
+
+@pytest.mark.skipif(
+    "CRDS" not in os.environ, reason="CRDS= names no directory of custom resource definitions"
+)
+@pytest.mark.parametrize("overlay", PLATFORMS)
+def test_custom_resources_fit_their_definitions(overlay: str) -> None:
+    schemas = definitions(Path(os.environ["CRDS"]))
+    for manifest in filter(is_custom, build(overlay)):
+        schema = schemas[manifest["apiVersion"], manifest["kind"]]
+        jsonschema.Draft202012Validator(schema).validate(manifest)
+
+
+def definitions(directory: Path) -> dict[tuple[str, str], Any]:
+    found = {}
+    for file in directory.glob("*.yaml"):
+        for document in yaml.safe_load_all(file.read_text()):
+            if document and document["kind"] == "CustomResourceDefinition":
+                spec = document["spec"]
+                for version in spec["versions"]:
+                    schema = version["schema"]["openAPIV3Schema"]
+                    schema["properties"].update(apiVersion={}, kind={}, metadata={})
+                    found[f"{spec['group']}/{version['name']}", spec["names"]["kind"]] = strict(schema)
+    return found
+
+
+def strict(node: Any) -> Any:
+    """As `kubectl apply` is by default: a field that the definition does not know is an error."""
+    if isinstance(node, list):
+        return [strict(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    node = {name: strict(value) for name, value in node.items()}
+    closed = node.get("type") == "object" and isinstance(node.get("properties"), dict)
+    if closed and not node.get("x-kubernetes-preserve-unknown-fields"):
+        node.setdefault("additionalProperties", False)
+    return node

@@ -1,0 +1,149 @@
+"""envoy/start.sh: the shipped configurations with the examples replaced, and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stack import envoy
+from stack.render import CHECKOUT, ca_file, named
+from stack.stack import WASM
+
+ENVOY = CHECKOUT / "envoy"
+NAMES = [path.stem for path in ENVOY.glob("*.yaml") if path.stem in ("edge", "signer", "transparent")]
+AWS = {"BUCKET": "files", "AWS_REGION": "us-east-2", "ORIGIN": "https://old.example.net/v1"}
+LOCAL = {
+    "BUCKET": "files",
+    "AWS_REGION": "us-east-2",
+    "STORE": "http://store:9000",
+    "ORIGIN": "http://origin:8080",
+}
+
+
+def start(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    argv = ["sh", ENVOY / "start.sh", *arguments]
+    env = {"PATH": "/usr/bin:/bin", **variables}
+    return subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+
+
+def rendered(name: str, **variables: str) -> str:
+    done = start("print", name, **variables)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def cluster(text: str, name: str) -> dict[str, Any]:
+    return named(yaml.safe_load(text)["static_resources"]["clusters"], name)
+
+
+def endpoint(text: str, name: str) -> dict[str, Any]:
+    (place,) = cluster(text, name)["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    return place["endpoint"]["address"]["socket_address"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_variables_nothing_changes(name: str) -> None:
+    assert rendered(name) == (ENVOY / f"{name}.yaml").read_text()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_names_and_addresses_change(name: str) -> None:
+    """Put back, the values give the shipped file: nothing else was touched."""
+    text = rendered(name, **AWS, MODULE="/plugin.wasm")
+    text = text.replace('"old.example.net", "path_prefix": "/v1"', '"files.example.com"')
+    text = text.replace("old.example.net", "files.example.com").replace(
+        "/plugin.wasm", "target/mirror_on_miss.wasm"
+    )
+    shipped = (ENVOY / f"{name}.yaml").read_text()
+    assert text.replace("us-east-2", "eu-west-1").count("files") >= shipped.count("my-bucket")
+    lines = zip(text.splitlines(), shipped.splitlines())
+    for line, original in lines:
+        expected = original.replace("eu-west-1", "us-east-2").replace("my-bucket", "files")
+        assert line == expected
+
+
+@pytest.mark.parametrize(("name", "store"), [("edge", "bucket"), ("signer", "store")])
+def test_a_store_without_tls(name: str, store: str) -> None:
+    text = rendered(name, **LOCAL)
+    assert endpoint(text, store) == {"address": "store", "port_value": 9000}
+    assert "transport_socket" not in cluster(text, store)
+    assert "host_rewrite_literal: store:9000" in text
+    assert "amazonaws" not in text
+
+
+def test_tls_of_one_is_not_that_of_the_other() -> None:
+    text = rendered("edge", **{**LOCAL, "STORE": "https://store.example.net"})
+    assert endpoint(text, "bucket") == {"address": "store.example.net", "port_value": 443}
+    assert "transport_socket" in cluster(text, "bucket")
+    assert "transport_socket" not in cluster(text, "origin")
+    # A default port is not named: it would be signed.
+    assert "host_rewrite_literal: store.example.net\n" in text
+
+
+def test_values_may_look_like_examples() -> None:
+    text = rendered(
+        "edge",
+        BUCKET="files.example.com",
+        ORIGIN="https://my-bucket.s3.eu-west-1.amazonaws.com",
+        AWS_REGION="a",
+    )
+    assert "prefix_rewrite: /files.example.com/\n" in text
+    assert endpoint(text, "origin")["address"] == "my-bucket.s3.eu-west-1.amazonaws.com"
+
+
+def test_the_credentials_of_aws_leave_no_provider() -> None:
+    for name in NAMES:
+        assert "credential" not in yaml.safe_dump(yaml.safe_load(rendered(name, CREDENTIALS="aws")))
+
+
+def test_a_signer_for_others_listens_for_them() -> None:
+    (listener,) = yaml.safe_load(rendered("signer", LISTEN="0.0.0.0"))["static_resources"]["listeners"]
+    assert listener["address"]["socket_address"] == {"address": "0.0.0.0", "port_value": 10001}
+    assert rendered("edge", LISTEN="0.0.0.0") == rendered("edge")
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"BUCKET": "a|b"},
+        {"AWS_REGION": "a b"},
+        {"CREDENTIALS": "file"},
+        {"MODULE": "a}"},
+        {"ORIGIN": "files.example.net"},
+        {"ORIGIN": "ftp://files.example.net"},
+        {"ORIGIN": "https://files.example.net:port"},
+        {"ORIGIN": "https://files.example.net/\n- evil"},
+        {"STORE": "https://store/bucket"},
+    ],
+)
+def test_a_value_that_is_not_allowed_is_named(variables: dict[str, str]) -> None:
+    done = start("print", "edge", **variables)
+    ((name, value),) = variables.items()
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"start.sh: {name}={value} is not allowed")
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("variables", [LOCAL, AWS, {**AWS, "CREDENTIALS": "aws"}])
+@pytest.mark.parametrize("name", NAMES)
+def test_envoy_takes_what_it_is_started_on(tmp_path: Path, name: str, variables: dict[str, str]) -> None:
+    """With the status listener merged in, as start.sh does it; its `envoy` is ours, with one option more."""
+    assert WASM.exists(), "`make wasm` builds it"
+    shim = tmp_path / "envoy"
+    shim.write_text(f'#!/bin/sh\nexec {envoy.binary()} --mode validate "$@"\n')
+    shim.chmod(0o755)
+    for file in ("start.sh", "status.yaml"):
+        (tmp_path / file).write_text((ENVOY / file).read_text())
+    text = (ENVOY / f"{name}.yaml").read_text()
+    (tmp_path / f"{name}.yaml").write_text(text.replace("/etc/ssl/certs/ca-certificates.crt", ca_file()))
+    (tmp_path / "tmp").mkdir()
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "TMPDIR": f"{tmp_path}/tmp", "MODULE": str(WASM), **variables}
+    argv = ["sh", tmp_path / "start.sh", name]
+    done = subprocess.run(argv, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    shipped = yaml.safe_load(text)["static_resources"]["listeners"]
+    assert f"loading {len(shipped) + 1} listener(s)" in done.stderr
