@@ -16,14 +16,16 @@ from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
-from typing import Any, Callable
+from typing import Callable
 from urllib.parse import urlsplit
 
 from doubles.large_origin import Large, LargeOrigin
 from stack import SeaweedFS, Stack
 
+from .edges import FETCH_HOST, to_origin
 from .measure import Measure, ratio, worst
 from .resident import Growth
+from .site import PATIENCE
 from .transfer import fetch, spans_of, store
 
 MIB = 1 << 20
@@ -34,16 +36,10 @@ TIME_ROUNDS = 5
 """Odd, so that a median is a run that took place."""
 
 WORKERS = 2
-PATIENCE = "85s"
-"""The filter's `wait`, so that a client sees the end of a fill: as long as Envoy's idle timeout allows."""
-
 PART_SIZE = 6 * MIB
 PARTS_IN_FLIGHT = 3
 MEMORY = 128 * MIB
 """Defaults of the plugin's `limits`."""
-
-FETCH_HOST = "origin.bench"
-"""What the edge is asked for by whoever wants the origin's own answers through it."""
 
 
 def memory_of_one() -> list[Measure]:
@@ -139,21 +135,10 @@ def _site() -> Iterator[Site]:
                 store=bucket,
                 workers=WORKERS,
                 plugin={"wait": PATIENCE},
-                edit_edge=partial(_route_to_origin, origin.authority),
+                edit_edge=to_origin(origin.authority),
             ) as stack,
         ):
             yield Site(stack, bucket, origin)
-
-
-def _route_to_origin(authority: str, edge: dict[str, Any]) -> None:
-    """The way to the origin that a fill's requests take, for others too."""
-    (listener,) = edge["static_resources"]["listeners"]
-    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    action = {"cluster": "origin", "host_rewrite_literal": authority, "timeout": "0s"}
-    routes = [{"match": {"prefix": "/"}, "route": action}]
-    manager["route_config"]["virtual_hosts"].append(
-        {"name": "origin", "domains": [FETCH_HOST], "routes": routes}
-    )
 
 
 def _timed(run: Callable[[], None]) -> float:
