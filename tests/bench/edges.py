@@ -13,8 +13,9 @@ from .native import EMPTY_FILTER
 
 FILTER = "mirror_on_miss"
 
+BUCKET_HOST = "bucket.bench"
 FETCH_HOST = "origin.bench"
-"""What the edge is asked for by whoever wants the origin's own answers through it."""
+"""What the edge is asked for by whoever wants the bucket's or the origin's own answers through it."""
 
 
 def bare(edge: dict[str, Any]) -> None:
@@ -31,9 +32,9 @@ def empty(edge: dict[str, Any], wasm: Path = EMPTY_FILTER) -> None:
     module["vm_config"]["code"]["local"]["filename"] = str(wasm)
 
 
-def to_origin(authority: str) -> Edit:
-    """Adds the way to the origin that a fill's requests take, for others too."""
-    return partial(_route_to_origin, authority)
+def to_halves(origin: str) -> Edit:
+    """Adds the ways that a fill's requests take to the origin and the bucket, for others too."""
+    return partial(_route_to_halves, origin)
 
 
 def connection_manager(edge: dict[str, Any]) -> dict[str, Any]:
@@ -46,8 +47,10 @@ def object_route(edge: dict[str, Any]) -> dict[str, Any]:
     return named(host["routes"], "object")
 
 
-def _route_to_origin(authority: str, edge: dict[str, Any]) -> None:
-    action = {"cluster": "origin", "host_rewrite_literal": authority, "timeout": "0s"}
-    routes = [{"match": {"prefix": "/"}, "route": action}]
+def _route_to_halves(origin: str, edge: dict[str, Any]) -> None:
+    to_bucket = {**object_route(edge)["route"]}
+    to_origin = {"cluster": "origin", "host_rewrite_literal": origin, "timeout": "0s"}
     hosts = connection_manager(edge)["route_config"]["virtual_hosts"]
-    hosts.append({"name": "origin", "domains": [FETCH_HOST], "routes": routes})
+    for host, action in ((BUCKET_HOST, to_bucket), (FETCH_HOST, to_origin)):
+        routes = [{"match": {"prefix": "/"}, "route": action}]
+        hosts.append({"name": host, "domains": [host], "routes": routes})

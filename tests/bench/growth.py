@@ -23,7 +23,7 @@ WAITERS = [1, 10, 100, 1_000, 5_000]
 KEYS = [10**power for power in range(7)]
 KEY_SIZE = 1 * KIB
 KEY_CONNECTIONS = 32
-KEY_SECONDS = 480.0
+KEY_SECONDS = 600.0
 """After which the keys seen so far must do."""
 FLAT_FROM = 10_000
 """Keys by which every buffer and table has been used once."""

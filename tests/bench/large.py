@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from doubles.large_origin import Large, LargeOrigin
 from stack import SeaweedFS, Stack
 
-from .edges import FETCH_HOST, to_origin
+from .edges import FETCH_HOST, to_halves
 from .measure import Measure, ratio, worst
 from .resident import Growth
 from .site import PATIENCE
@@ -135,7 +135,7 @@ def _site() -> Iterator[Site]:
                 store=bucket,
                 workers=WORKERS,
                 plugin={"wait": PATIENCE},
-                edit_edge=to_origin(origin.authority),
+                edit_edge=to_halves(origin.authority),
             ) as stack,
         ):
             yield Site(stack, bucket, origin)

@@ -11,8 +11,7 @@ from statistics import median
 from typing import Any
 
 from .native import Loader, Upstream
-from .peers import SYSTEMS, System, start
-from .peers.system import unavailable
+from .peers import SYSTEMS, System, start, unavailable
 from .resident import Growth, cpu_seconds
 from .site import directory
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from stack import S3Store, Stack
 
-from .edges import to_origin
+from .edges import to_halves
 from .native import Loader, Upstream
 
 PATIENCE = "85s"
@@ -48,6 +48,6 @@ def site(*, workers: int, store: S3Store | None = None, **upstream_options: int)
             store=store or upstream.store,
             workers=workers,
             plugin=plugin,
-            edit_edge=to_origin(urlsplit(upstream.origin).netloc),
+            edit_edge=to_halves(urlsplit(upstream.origin).netloc),
         ) as stack:
             yield Site(stack, upstream, Loader())
