@@ -54,7 +54,7 @@ test: $(TOOLS) $(ENVOY) wasm ## all tests, here and without containers; the last
 .PHONY: bench
 bench: $(BENCH_TOOLS) $(ENVOY) wasm ## measures what hits and fills cost, for half an hour: exit code 1 beyond a bound
 ## BENCH=targets|peers|growth, or one: size|hits|large-hits|miss|herd|rate|memory-of-one|memory-of-ten|time-of-one
-##   |growth-sizes|growth-waiters|growth-workers|growth-keys
+##   |growth-sizes|growth-waiters|growth-time|growth-workers|growth-keys
 ## a table and target/bench.json; see docs/performance.md
 	@cargo build $(BENCH_BUILD) --package bench-native
 	@cargo build $(BENCH_BUILD) --package empty-filter --target $(TARGET)

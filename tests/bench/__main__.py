@@ -29,6 +29,7 @@ BENCHES: dict[str, Callable[[], list[Measure]]] = {
 GROWTH: dict[str, Callable[[], tuple[list[Measure], list[dict[str, Any]]]]] = {
     "growth-sizes": growth.sizes,
     "growth-waiters": growth.waiters,
+    "growth-time": growth.over_time,
     "growth-workers": growth.workers,
     "growth-keys": growth.keys,
 }

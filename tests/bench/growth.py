@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 from typing import Any
 
+from doubles.large_origin import Large
+
+from .large import Site as FilmSite
+from .large import film_site
 from .measure import Measure, worst
 from .misses import gated
 from .resident import Growth, cpu_seconds
@@ -27,6 +32,10 @@ KEY_SECONDS = 600.0
 """After which the keys seen so far must do."""
 FLAT_FROM = 10_000
 """Keys by which every buffer and table has been used once."""
+
+SAMPLE = 0.1
+AFTERWARDS = 3.0
+"""Seconds."""
 
 LOAD_CONNECTIONS = 32
 LOAD_SECONDS = 2.0
@@ -73,6 +82,30 @@ def waiters() -> tuple[list[Measure], list[dict[str, Any]]]:
         series("waiters-time", "From the origin's answer to the last client's", axis, {"seconds": seconds}),
         series("waiters-memory", "Resident growth of the edge with one herd", axis, {"MiB": memory}),
         series("waiters-cpu", "Processor time of the edge for each client", axis, {"us": cpu}),
+    ]
+
+
+def over_time() -> tuple[list[Measure], list[dict[str, Any]]]:
+    """What is resident while large objects are filled, and after."""
+    runs: dict[str, Callable[[FilmSite], None]] = {
+        "one of 1 GiB": lambda films: films.fill("/film.mp4", Large(GIB)),
+        "ten of 200 MiB": FilmSite.fill_ten,
+    }
+    lines: dict[str, Points] = {}
+    for name, run in runs.items():
+        with film_site() as films, ThreadPoolExecutor(1) as pool:
+            growth, start = Growth(films.stack.edge.pid), time.monotonic()
+            base, points = growth.now(), lines.setdefault(name, {})
+            filling = pool.submit(run, films)
+            end = float("inf")
+            while time.monotonic() < end:
+                points[round(time.monotonic() - start, 2)] = [growth.now() - base]
+                time.sleep(SAMPLE)
+                if filling.done():
+                    end = min(end, time.monotonic() + AFTERWARDS)
+            filling.result()
+    return [], [
+        series("memory-time", "Resident growth of the edge in MiB", "seconds from the request on", lines)
     ]
 
 

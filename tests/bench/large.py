@@ -46,7 +46,7 @@ def memory_of_one() -> list[Measure]:
     """What Envoy takes for 1 GiB with the default settings, from its start on."""
     peaks, settled = [], []
     for _ in range(MEMORY_ROUNDS):
-        with _site() as site:
+        with film_site() as site:
             growth = Growth(site.stack.edge.pid)
             site.fill("/film.mp4", Large(GIB))
             peaks.append(growth.peak())
@@ -60,13 +60,11 @@ def memory_of_one() -> list[Measure]:
 def memory_of_ten() -> list[Measure]:
     """Against what is documented: `limits.memory` in each worker's module, and as much again in Envoy."""
     bound = WORKERS * 2 * MEMORY / MIB
-    films = {f"/film-{number}.mp4": Large(200 * MIB, number) for number in range(10)}
     peaks, settled = [], []
     for _ in range(MEMORY_ROUNDS):
-        with _site() as site:
+        with film_site() as site:
             growth = Growth(site.stack.edge.pid)
-            with ThreadPoolExecutor(len(films)) as pool:
-                list(pool.map(site.fill, films.keys(), films.values()))
+            site.fill_ten()
             peaks.append(growth.peak())
             settled.append(growth.settled())
     return [
@@ -79,7 +77,7 @@ def time_of_one() -> list[Measure]:
     """Against the slower of fetching and storing alone, in turns with them."""
     path, film = "/film.mp4", Large(GIB)
     spans = spans_of(film.size, PART_SIZE)
-    with _site() as site:
+    with film_site() as site:
         runs = {
             "fetching alone": partial(site.fetch, path, film, spans),
             "storing alone": partial(site.store_parts, path, film, spans),
@@ -114,6 +112,12 @@ class Site:
             if answer.headers["x-mirror-on-miss"] != "stored":
                 raise RuntimeError(f"{path} was not filled: {answer.status} {answer.read()!r}")
 
+    def fill_ten(self) -> None:
+        """Ten films of 200 MiB at once."""
+        films = {f"/film-{number}.mp4": Large(200 * MIB, number) for number in range(10)}
+        with ThreadPoolExecutor(len(films)) as pool:
+            list(pool.map(self.fill, films.keys(), films.values()))
+
     def fetch(self, path: str, film: Large, spans: list[range]) -> None:
         self.origin.put(path, film)
         fetch(self.stack.url, FETCH_HOST, path, spans, PARTS_IN_FLIGHT)
@@ -123,7 +127,7 @@ class Site:
 
 
 @contextmanager
-def _site() -> Iterator[Site]:
+def film_site() -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="mirror-on-miss-bench-") as directory:
         run_dir = Path(directory)
         with (

@@ -17,6 +17,9 @@ STYLE = (
     ".grid{stroke:#ddd}.axis{stroke:#333;fill:none}.line{fill:none;stroke-width:2}"
 )
 
+MOST_MARKS = 12
+"""Points that each have a mark and a number; of more there is only the line."""
+
 Axis = Callable[[float], float]
 
 SUFFIXES = {1 << 10: "KiB", 1 << 20: "MiB", 1 << 30: "GiB"}
@@ -38,7 +41,7 @@ def draw(series: dict[str, Any]) -> str:
     for tick in ticks:
         parts.append(f'<path class="grid" d="M{LEFT} {y(tick):.1f}H{WIDTH - RIGHT}"/>')
         parts.append(_text(LEFT - 8, y(tick) + 4, _short(tick), "end"))
-    for step in steps:
+    for step in steps if len(steps) <= MOST_MARKS else _round_steps(steps):
         parts.append(_text(x(step), HEIGHT - BOTTOM + 18, _step(step, series["axis"]), "middle"))
     parts.append(f'<path class="axis" d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, series["axis"], "middle"))
@@ -53,18 +56,25 @@ def draw(series: dict[str, Any]) -> str:
 def _line(points: Sequence[Sequence[float]], x: Axis, y: Axis, colour: str) -> list[str]:
     places = " ".join(f"{x(step):.1f},{y(middle):.1f}" for step, middle, _, _ in points)
     parts = [f'<polyline class="line" stroke="{colour}" points="{places}"/>']
-    for step, middle, low, high in points:
+    for step, middle, low, high in points if len(points) <= MOST_MARKS else ():
         parts.append(f'<path stroke="{colour}" d="M{x(step):.1f} {y(low):.1f}V{y(high):.1f}"/>')
         parts.append(f'<circle cx="{x(step):.1f}" cy="{y(middle):.1f}" r="3.5" fill="{colour}"/>')
     return parts
 
 
 def _x_axis(steps: Sequence[float]) -> Axis:
-    """Logarithmic, since the steps are; from edge to edge, with room for the first and last."""
-    first, last = math.log10(steps[0]), math.log10(steps[-1])
+    """Logarithmic where the steps are; from edge to edge, with room for the first and last."""
+    scale: Axis = math.log10 if len(steps) <= MOST_MARKS else float
+    first, last = scale(steps[0]), scale(steps[-1])
     room = 24
     width = WIDTH - LEFT - RIGHT - 2 * room
-    return lambda step: LEFT + room + width * (math.log10(step) - first) / ((last - first) or 1)
+    return lambda step: LEFT + room + width * (scale(step) - first) / ((last - first) or 1)
+
+
+def _round_steps(steps: Sequence[float]) -> list[float]:
+    """A handful of whole numbers for an axis of many steps."""
+    every = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500) if steps[-1] <= 10 * step)
+    return [float(step) for step in range(math.ceil(steps[0]), math.floor(steps[-1]) + 1, every)]
 
 
 def _y_axis(lowest: float, highest: float) -> tuple[Axis, list[float]]:
