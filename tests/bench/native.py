@@ -15,7 +15,7 @@ from stack import Child, Credentials, S3Store, StackError
 from stack.render import CHECKOUT
 
 BUILT = CHECKOUT / "target" / "bench"
-EMPTY_FILTER = BUILT / "wasm32-wasip1" / "release" / "empty_filter.wasm"
+EMPTY_FILTER = BUILT / "empty_filter.wasm"
 
 LOAD_TIMEOUT = 600
 """Seconds. A load is bounded by itself; this is for one that hangs."""

@@ -1,6 +1,6 @@
 //! The floor of proxy-wasm: a filter that does nothing.
 //!
-//! It is called for what the module is called for, because the SDK exports every callback.
+//! It is called for what the module is called for: `make bench` shrinks it as `make wasm` does the module.
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, LogLevel};
