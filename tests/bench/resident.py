@@ -1,9 +1,12 @@
-"""How much memory a process has come to occupy, as the kernel counts it: see proc_pid_status(5)."""
+"""What processes cost, by the kernel's own accounts: memory as proc_pid_status(5) has it, and time."""
 
 from __future__ import annotations
 
+import os
 import re
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 MIB_IN_KIB = 1024
@@ -11,24 +14,53 @@ MIB_IN_KIB = 1024
 SETTLING = 1.0
 """Seconds after the last byte until what is resident is what stays."""
 
+PROCESS_CLOCK = 2
+"""CPUCLOCK_SCHED of <linux/posix-timers.h>: the nanoseconds that all threads of a process have run."""
+
 
 class Growth:
-    """Of one process, from now on, in MiB."""
+    """Of one or more processes, from now on, in MiB."""
 
-    def __init__(self, pid: int) -> None:
-        self._process = Path("/proc", str(pid))
-        # 5 sets the peak, VmHWM, back to what is resident now: proc_pid_clear_refs(5).
-        (self._process / "clear_refs").write_text("5")
-        self._base = self._read("VmRSS")
+    def __init__(self, *pids: int) -> None:
+        self._processes = [Path("/proc", str(pid)) for pid in pids]
+        for process in self._processes:
+            # 5 sets the peak, VmHWM, back to what is resident now: proc_pid_clear_refs(5).
+            (process / "clear_refs").write_text("5")
+        self._base = self.now()
 
     def peak(self) -> float:
-        return self._read("VmHWM") - self._base
+        return self.highest() - self._base
 
     def settled(self) -> float:
         time.sleep(SETTLING)
-        return self._read("VmRSS") - self._base
+        return self.now() - self._base
 
-    def _read(self, name: str) -> float:
-        status = (self._process / "status").read_text()
-        (kib,) = re.findall(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)
-        return int(kib) / MIB_IN_KIB
+    def now(self) -> float:
+        """All that is resident."""
+        return sum(_mib(process, "VmRSS") for process in self._processes)
+
+    def highest(self) -> float:
+        """All that was resident, of each process at its own worst moment."""
+        return sum(_mib(process, "VmHWM") for process in self._processes)
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """What all of them have computed so far, threads that have ended among it."""
+    # clock_getcpuclockid(3): the clock of a process is a number made of its id.
+    return sum(time.clock_gettime((~pid << 3) | PROCESS_CLOCK) for pid in pids)
+
+
+def members(group: int) -> list[int]:
+    """The processes of a process group."""
+    pids = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(ProcessLookupError):
+            if os.getpgid(int(path.name)) == group:
+                pids.append(int(path.name))
+    return pids
+
+
+def _mib(process: Path, name: str) -> float:
+    status = (process / "status").read_text()
+    (kib,) = re.findall(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(kib) / MIB_IN_KIB

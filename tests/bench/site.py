@@ -1,0 +1,53 @@
+"""What runs while something is measured, and where it keeps its files."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from stack import S3Store, Stack
+
+from .edges import to_halves
+from .native import Loader, Upstream
+
+PATIENCE = "85s"
+"""The filter's `wait`, so that a client sees the end of a fill: as long as Envoy's idle timeout allows."""
+
+
+@contextmanager
+def directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="mirror-on-miss-bench-") as path:
+        yield Path(path)
+
+
+@dataclass(frozen=True)
+class Site:
+    """The stack in front of upstreams that cost next to nothing."""
+
+    stack: Stack
+    upstream: Upstream
+    loader: Loader
+
+    @property
+    def pids(self) -> tuple[int, int]:
+        return self.stack.edge.pid, self.stack.signer.pid
+
+
+@contextmanager
+def site(*, workers: int, store: S3Store | None = None, **upstream_options: int) -> Iterator[Site]:
+    with directory() as run_dir, Upstream(run_dir, **upstream_options) as upstream:
+        plugin: dict[str, Any] = {"wait": PATIENCE}
+        with Stack(
+            run_dir,
+            origin=upstream.origin,
+            store=store or upstream.store,
+            workers=workers,
+            plugin=plugin,
+            edit_edge=to_halves(urlsplit(upstream.origin).netloc),
+        ) as stack:
+            yield Site(stack, upstream, Loader())

@@ -1,0 +1,93 @@
+"""What `make bench` says is computed right: it is not part of `make test`, so nothing else would notice."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from xml.etree import ElementTree
+
+from .document import rivals_rows
+from .measure import exactly, ratio, table, typical, worst
+from .plot import draw
+from .resident import cpu_seconds, members
+from .results import Results
+
+
+def test_a_ratio_is_the_median_of_the_turns_and_its_spread_theirs() -> None:
+    measure = ratio("cost", [2.0, 30.0, 8.0], [1.0, 10.0, 2.0], 2.5)
+    assert (measure.value, measure.lowest, measure.highest) == (3.0, 2.0, 4.0)
+    assert not measure.ok
+
+
+def test_a_bound_holds_on_its_own_side_only() -> None:
+    assert ratio("rate", [9.0], [10.0], 0.8, ">=").ok
+    assert not ratio("rate", [7.0], [10.0], 0.8, ">=").ok
+    assert worst("memory", [1.0, 96.0], 96.0, "MiB").ok
+    assert not worst("memory", [1.0, 96.1], 96.0, "MiB").ok
+
+
+def test_one_wrong_count_among_right_ones_is_what_counts() -> None:
+    assert exactly("GETs", [1, 1], 1, "").ok
+    measure = exactly("GETs", [1, 3, 0], 1, "")
+    assert measure.value == 3
+    assert not measure.ok
+
+
+def test_a_measure_without_a_target_breaks_nothing() -> None:
+    measure = typical("latency", [3.0, 1.0, 2.0], "ms")
+    assert measure.ok
+    assert measure.as_json()["target"] is None
+    assert table([measure]).splitlines()[1].split() == ["latency", "2", "ms", "1", "to", "3"]
+
+
+def test_results_of_one_bench_replace_its_own_alone(tmp_path: Path) -> None:
+    path = tmp_path / "target" / "bench.json"
+    results, machine = Results(path), {"cpu": "2", "load": "0.1"}
+    results.add("hits", machine, [worst("hit", [1.0], 2.0, "x")])
+    results.add("size", machine, [worst("old", [1.0], 2.0, "kB")])
+    Results.load(path).add("size", machine, [worst("new", [3.0], 2.0, "kB")])
+    hit, size = json.loads(path.read_text())["measures"]
+    assert hit["name"] == "hit"
+    assert size == {
+        "bench": "size",
+        "name": "new",
+        "value": 3.0,
+        "target": "<= 2",
+        "unit": "kB",
+        "spread": [3.0, 3.0],
+        "ok": False,
+    }
+
+
+def test_a_plot_has_every_point_within_its_frame() -> None:
+    points = [[1, 0.0, -1.0, 0.5], [1000, 3.0, 2.0, 4.0], [1_000_000, 700.0, 650.0, 800.0]]
+    series = {"title": "a < b", "axis": "keys", "lines": {"MiB": points}}
+    picture = ElementTree.fromstring(draw(series))
+    circles = picture.findall("{*}circle")
+    assert len(circles) == len(points)
+    heights = [float(circle.attrib["cy"]) for circle in circles]
+    assert heights == sorted(heights, reverse=True)
+    assert all(44 <= height <= 320 - 52 for height in heights)
+
+
+def test_what_a_peer_cannot_do_is_said_in_its_row() -> None:
+    row = {"system": "Lua filter", "size": 1 << 30, "concurrency": 1, "problem": "404"}
+    figures = dict.fromkeys(("latency_ms", "per_second", "cpu_seconds_per_1000", "peak_mib"))
+    assert rivals_rows([{**row, **figures}])[1] == ["1 GiB", "1", "Lua filter", "404", "", "", ""]
+
+
+def test_processor_time_is_that_of_the_whole_process_group() -> None:
+    code = "import os\nif os.fork() == 0: os.execvp('sleep', ['sleep', '60'])\nwhile True: pass"
+    busy = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    try:
+        deadline = time.monotonic() + 30
+        while len(members(busy.pid)) < 2 or cpu_seconds(members(busy.pid)) < 0.1:
+            assert time.monotonic() < deadline
+        assert busy.pid in members(busy.pid)
+    finally:
+        os.killpg(busy.pid, 9)
+        busy.wait()
