@@ -56,7 +56,8 @@ Exit code: 0, 1 if the configuration has problems, 2 if it cannot be read.
   mirror-on-miss check envoy/edge.yaml
   mirror-on-miss explain envoy/edge.yaml GET '/img/a%20b.jpg?v=2'
   mirror-on-miss explain --json plugin.json HEAD https://cdn.example.com/img/a.jpg
-  kubectl kustomize envoy/kubernetes/base | mirror-on-miss check --without-env -
+  kubectl kustomize --load-restrictor LoadRestrictionsNone envoy/kubernetes/base |
+    mirror-on-miss check --without-env -
 ";
 
 const VERSION: &str = concat!("mirror-on-miss ", env!("CARGO_PKG_VERSION"), "\n");
