@@ -12,6 +12,8 @@ CLI := target/mirror-on-miss
 BENCH_TOOLS := $(VENV)/.installed-bench
 EMPTY := target/bench/empty_filter.wasm
 BENCH_BUILD := --quiet --locked --release --manifest-path tests/bench/Cargo.toml --target-dir target/bench
+SBOM := $(VENV)/bin/cargo-cyclonedx
+SBOM_VERSION := 0.5.9
 ifdef ENVOY_VERSION
 ENVOY := $(VENV)/envoy-$(ENVOY_VERSION)
 endif
@@ -34,7 +36,7 @@ run: $(TOOLS) $(ENVOY) wasm ## build and start everything: Envoy, signer, S3 ser
 ## CONFIG=file.json  merged over the plugin's configuration (RFC 7396: null removes)
 ## S3_ENDPOINT=https://host[:port]  an S3 server of your own, with AWS_ACCESS_KEY_ID=,
 ##   AWS_SECRET_ACCESS_KEY=, AWS_SESSION_TOKEN= and AWS_REGION=us-east-1; the bucket must exist
-## ENVOY_VERSION=1.40.0  another Envoy, 1.37 or later
+## ENVOY_VERSION=1.40.0  another Envoy, 1.36 or later
 	@exec $(VENV)/bin/python -m stack
 
 .PHONY: wasm
@@ -108,6 +110,16 @@ fuzz: rust ## arbitrary inputs for everything that reads what strangers send
 	@FUZZ_SECONDS=$(or $(SECONDS),3600) CARGO_PROFILE_TEST_OPT_LEVEL=2 \
 	  cargo test --locked --target-dir $(TARGET_DIR)/fuzz --test fuzz -- --nocapture
 
+.PHONY: compat
+compat: $(TOOLS) wasm ## the end-to-end tests on older Envoys too: a table, and exit code 1 if a test failed
+## VERSIONS="1.36.4 1.37.0"  on these alone  TESTS=tests/e2e  these alone, or other options of pytest
+	@exec $(VENV)/bin/python -m compat
+
+.PHONY: release-check
+release-check: $(TOOLS) $(SBOM) rust ## what a release holds, in target/release-check/out: builds it twice, and checks it
+## VERSION=1.2.3  that Cargo.toml and CHANGELOG.md agree with
+	@exec $(VENV)/bin/python -m release
+
 .PHONY: alerts
 alerts: ## tests the alert rules with promtool, which comes with Prometheus; `make test` only reads them
 	@command -v promtool >/dev/null || { \
@@ -124,7 +136,9 @@ lint: rust $(TOOLS) ## what CI demands of the sources
 	cargo clippy $(BENCH_BUILD) --package bench-native --all-targets -- --deny warnings
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
-	$(VENV)/bin/yamllint --strict --config-data '{extends: relaxed, rules: {line-length: {max: 120}}}' envoy
+	$(VENV)/bin/yamllint --strict --config-data '{extends: relaxed, rules: {line-length: {max: 130}, truthy: {check-keys: false}}}' envoy .github
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(VENV)/bin/zizmor --offline --no-progress .github/workflows
 
 .PHONY: fmt
 fmt: rust $(TOOLS) ## formats the sources
@@ -177,6 +191,12 @@ $(VENV)/bin/kubectl: tests/kubectl.txt $(TOOLS)
 
 $(BENCH_TOOLS): tests/bench/requirements.txt $(TOOLS)
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+$(SBOM): $(TOOLS)
+	@echo "installing cargo-cyclonedx..."
+	@cargo install --quiet --locked --root $(VENV) --target-dir $(VENV)/cargo-cyclonedx cargo-cyclonedx@$(SBOM_VERSION)
+	@rm -r $(VENV)/cargo-cyclonedx
 	@touch $@
 
 $(VENV)/envoy-%: $(TOOLS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -39,10 +40,10 @@ def cargo() -> Count:
     return count.checked("cargo test", exit_code)
 
 
-def pytest() -> Count:
+def pytest(*tests: str, **environment: str) -> Count:
     REPORT.unlink(missing_ok=True)
     options = [f"--numprocesses={PYTEST_WORKERS}", f"--junit-xml={REPORT}"]
-    exit_code, _ = run([sys.executable, "-m", "pytest", *options])
+    exit_code, _ = run([sys.executable, "-m", "pytest", *options, *tests], **environment)
     count = Count(0, 0)
     if REPORT.exists():
         for suite in ElementTree.parse(REPORT).iter("testsuite"):
@@ -53,11 +54,17 @@ def pytest() -> Count:
     return count.checked("pytest", exit_code)
 
 
-def run(argv: Sequence[str]) -> tuple[int, str]:
+def run(argv: Sequence[str], **environment: str) -> tuple[int, str]:
     """Runs a suite with its output shown as it comes. Returns its exit code and that output."""
     print(f"$ {' '.join(argv)}", flush=True)
     process = subprocess.Popen(
-        argv, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        argv,
+        cwd=CHECKOUT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
     )
     assert process.stdout
     lines = []

@@ -23,7 +23,7 @@ from stack.render import named
 from .client import Connection, Headers
 from .conftest import Start, Unique
 from .crowd import Crowd, all_of, in_thread
-from .site import PUBLIC_URL, Site, a_rule_for_everything, add_dead_cluster, error_code
+from .site import PUBLIC_URL, Site, a_rule_for_everything, add_dead_cluster, error_code, xml_of_envoy
 
 BODY = bytes(range(256)) * 16
 LARGE = bytes(range(256)) * (13 << 12)
@@ -421,7 +421,7 @@ def test_clients_learn_that_there_is_a_bucket_and_where(transparent: Site) -> No
     head = transparent.ask(BUCKET, "HEAD")
     assert (head.status, head.header("x-amz-bucket-region")) == (200, transparent.store.region)
     where = transparent.ask(f"{BUCKET}/?location=")
-    assert (where.status, where.header("content-type")) == (200, "application/xml")
+    assert (where.status, where.header("content-type")) == (200, xml_of_envoy())
     assert where.body.decode() == f"<LocationConstraint>{transparent.store.region}</LocationConstraint>"
 
 

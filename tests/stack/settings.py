@@ -14,8 +14,8 @@ from .render import Wiring
 from .sigv4 import Credentials
 from .store import S3Store
 
-OLDEST_ENVOY = (1, 37)
-"""The first whose aws_request_signing knows `match_included_headers`."""
+OLDEST_ENVOY = (1, 36)
+"""The first that was tried, with what envoy/envoy-1.36.sed changes."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class _Reader:
         value = self._get("ENVOY_VERSION")
         numbers = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)(\.post\d+)?", value or "")
         if value and (not numbers or (int(numbers[1]), int(numbers[2])) < OLDEST_ENVOY):
-            self._wrong("ENVOY_VERSION", value, "1.37.0 or later, as far as PyPI has it")
+            self._wrong("ENVOY_VERSION", value, "1.36.2 or later, as far as PyPI has it")
 
     def integer(self, name: str, default: int, allowed: range) -> int:
         value = self._get(name)

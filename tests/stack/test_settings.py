@@ -55,8 +55,8 @@ def test_an_existing_store() -> None:
     [
         ("BUCKET", "Upper", "a-z"),
         ("BUCKET", "ab", "3 to 63"),
-        ("ENVOY_VERSION", "1.36.4", "1.37.0 or later"),
-        ("ENVOY_VERSION", "latest", "1.37.0 or later"),
+        ("ENVOY_VERSION", "1.35.9", "1.36.2 or later"),
+        ("ENVOY_VERSION", "latest", "1.36.2 or later"),
         ("EXPOSED", "both", "root or path"),
         ("ORIGIN", "files.example.com", "https://host"),
         ("ORIGIN", "ftp://files.example.com", "https://host"),

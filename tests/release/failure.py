@@ -1,0 +1,5 @@
+"""Why something may not be released."""
+
+
+class ReleaseError(Exception):
+    pass

@@ -1,0 +1,63 @@
+"""The bill of materials, in CycloneDX: what cargo-cyclonedx says of a build, held to what the build left."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from .build import TARGET, Build
+from .failure import ReleaseError
+
+TOOL = Path(sys.prefix, "bin", "cargo-cyclonedx")
+FILE = "sbom"
+
+
+def of(build: Build) -> str:
+    """The SBOM of a build's module, without anything of the machine or the moment in it."""
+    build.call(
+        str(TOOL),
+        "cyclonedx",
+        "--format=json",
+        "--spec-version=1.5",
+        f"--target={TARGET}",
+        f"--override-filename={FILE}",
+        # Else it holds the time and a random number: https://reproducible-builds.org/specs/source-date-epoch/
+        SOURCE_DATE_EPOCH="0",
+    )
+    return (build.checkout / f"{FILE}.json").read_text().replace(str(build.checkout), "/mirror-on-miss")
+
+
+def check(text: str, build: Build) -> list[str]:
+    """Returns what rustc compiled for the module, `name version` each. The SBOM must name it all."""
+    bill = json.loads(text)
+    components = [bill["metadata"]["component"], *bill["components"]]
+    named = {f"{each['name']} {each['version']}" for each in components}
+    compiled = _compiled(build)
+    if missing := compiled - named:
+        raise ReleaseError(f"rustc compiled for the module what the SBOM does not name: {sorted(missing)}")
+    if missing := {crate for crate in _mentioned(build.module) if crate not in named}:
+        raise ReleaseError(f"the module mentions what the SBOM does not name: {sorted(missing)}")
+    return sorted(compiled)
+
+
+def _compiled(build: Build) -> set[str]:
+    """What rustc left in the directory of the target; those are no build scripts and no procedural macros."""
+    metadata = build.call(
+        "cargo", "metadata", "--locked", "--format-version=1", f"--filter-platform={TARGET}"
+    )
+    libraries = {
+        target["name"].replace("-", "_"): f"{package['name']} {package['version']}"
+        for package in json.loads(metadata)["packages"]
+        for target in package["targets"]
+        if "lib" in target["kind"] or "rlib" in target["kind"]
+    }
+    files = [each.name for each in (build.built / "deps").glob("lib*.rlib")]
+    return {libraries[re.sub(r"^lib(.*)-[0-9a-f]+\.rlib$", r"\1", name)] for name in files}
+
+
+def _mentioned(module: Path) -> set[str]:
+    """Crates whose source paths are in the module, in what a panic would say."""
+    paths = re.findall(rb"\./[^/\0]+/([a-z0-9_-]+)-(\d+\.\d+\.\d+[^/\0]*)/", module.read_bytes())
+    return {f"{name.decode()} {version.decode()}" for name, version in paths}

@@ -1,0 +1,58 @@
+"""What .github/workflows and the rest of the project must agree on; `make lint` judges them one by one."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from stack.render import CHECKOUT
+
+from . import __main__ as release
+
+WORKFLOWS = {path.name: path.read_text() for path in (CHECKOUT / ".github/workflows").glob("*.yml")}
+DOCKERFILE = (CHECKOUT / "envoy" / "Dockerfile").read_text()
+
+
+def jobs(workflow: str) -> dict[str, Any]:
+    return yaml.safe_load(WORKFLOWS[workflow])["jobs"]
+
+
+def test_all_build_with_one_rust() -> None:
+    named = {version for text in WORKFLOWS.values() for version in re.findall("TOOLCHAIN: (.*)", text)}
+    assert named == set(re.findall(r"^FROM rust:([\d.]+)", DOCKERFILE, re.MULTILINE))
+
+
+def test_ci_runs_what_people_run() -> None:
+    assert jobs("ci.yml")["test"]["steps"][-1] == {"run": ".ci/run"}
+
+
+def test_a_release_is_tested_built_and_only_then_published() -> None:
+    assert set(jobs("release.yml")["publish"]["needs"]) == {"build", "test"}
+    assert jobs("release.yml")["test"]["uses"].endswith("/ci.yml")
+
+
+def test_only_the_job_that_runs_no_code_of_ours_may_write() -> None:
+    may_write = {
+        name: [
+            each
+            for each in job["steps"]
+            if "checkout" in each.get("uses", "") or "make" in each.get("run", "")
+        ]
+        for workflow in WORKFLOWS
+        for name, job in jobs(workflow).items()
+        if "write" in job["permissions"].values()
+    }
+    assert may_write == {"publish": []}
+
+
+def test_every_action_is_pinned_by_its_commit_and_says_its_version() -> None:
+    for text in WORKFLOWS.values():
+        for used in re.findall(r"uses: ([^.].*)", text):
+            assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", used), used
+
+
+def test_what_is_published_is_what_was_checked() -> None:
+    (upload,) = (each for each in jobs("release.yml")["build"]["steps"] if "upload" in each.get("uses", ""))
+    assert CHECKOUT / upload["with"]["path"] == release.OUT
