@@ -15,8 +15,8 @@
 //!
 //! A request's way: [`target`] (is it for an object?) → [`miss`] (was it denied because the object is missing?) →
 //! [`worker`] (holds the stream) → [`flight`] (one fill per key, in one worker of all by way of [`slots`]) → [`fill`]
-//! (what is asked of [`origin`] and [`s3`], planned by [`plan`]) → [`reply`] (what the client gets). [`explain`] tells this way
-//! without going it, for the command `mirror-on-miss`.
+//! (what is asked of [`origin`] and [`s3`], planned by [`plan`], compared by [`integrity`]) → [`reply`] (what the client
+//! gets). [`explain`] tells this way without going it, for the command `mirror-on-miss`.
 
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 

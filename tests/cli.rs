@@ -123,6 +123,8 @@ fn the_plugin_is_found_in_the_files_of_those_who_run_it() {
     for file in [
         json!({"a": [other, {"config": {"name": "mirror_on_miss", "configuration": string_value, "vm_config": {}}}]}),
         json!({"config": {"root_id": "mirror_on_miss", "configuration": structure, "vm_config": {}}}),
+        json!({"kind": "ConfigMap", "data": {"signer.yaml": "a: b", "not.yaml": "a: [", "edge.yaml":
+               format!("config:\n  name: mirror_on_miss\n  vm_config: {{}}\n  configuration:\n    '@type': a\n    value: |\n      {text}\n")}}),
         json!({"kind": "WasmPlugin", "spec": {"pluginName": "mirror_on_miss", "pluginConfig": plugin}}),
         json!({"kind": "EnvoyExtensionPolicy",
                "spec": {"wasm": [{"name": "mirror_on_miss", "code": {"type": "Image"}, "config": plugin}]}}),
@@ -135,7 +137,15 @@ fn the_plugin_is_found_in_the_files_of_those_who_run_it() {
 
 #[test]
 fn the_shipped_configuration_is_ok() {
-    assert_eq!(run(&["check", "envoy/edge.yaml"], ""), (0, "ok\n".to_owned(), String::new()));
+    for file in [
+        "edge.yaml",
+        "transparent.yaml",
+        "kubernetes/overlays/envoy-gateway/plugin.yaml",
+        "kubernetes/overlays/istio/plugin.yaml",
+    ] {
+        let ended = run(&["check", "--without-env", &format!("envoy/{file}")], "");
+        assert_eq!(ended, (0, "ok\n".to_owned(), String::new()), "{file}");
+    }
     let (code, output, _) = run(&["explain", "envoy/edge.yaml", "GET", "/img/a%20b.jpg"], "");
     assert_eq!(code, 0);
     assert!(output.contains("GET /img/a%20b.jpg at files.example.com"), "{output}");

@@ -3,6 +3,9 @@
 # `make demo-down` (demo.sh down): ends all of it, and removes what it stored.
 set -eu
 
+# make sets it for our own Python, and docker-compose 1 is Python too.
+unset PYTHONPATH
+
 here=$(dirname "$0")
 file=$here/../docker-compose.yaml
 port=${PORT:-10000}

@@ -1,5 +1,6 @@
 //! The plugin's configuration: JSON in, a [`Config`] that cannot be wrong out, or every problem at once.
 
+mod addresses;
 mod headers;
 mod parser;
 mod reader;
@@ -13,8 +14,8 @@ pub mod schema;
 pub mod table;
 mod values;
 
+pub use addresses::is_authority;
 pub use reader::Problem;
-pub use values::is_authority;
 
 use crate::rules::Rule;
 use parser::Parser;

@@ -1,8 +1,9 @@
 //! From JSON to a [`Config`], field by field.
 
+use super::addresses::{Authority, BaseUrl, LocationBase, PathPrefix};
 use super::headers::{HeaderName, HeaderValue, Source};
 use super::reader::{Fields, Kind, Problems};
-use super::values::{Authority, BaseUrl, Choice, Count, FieldValue, LocationBase, PathPrefix, Size, Text, Time};
+use super::values::{Choice, Count, FieldValue, Size, Text, Time};
 use super::{
     Bucket, Config, DEFAULT_LOOP_WINDOW, DEFAULT_NEGATIVE_TTL, DEFAULT_TIMEOUT, DEFAULT_WAIT, Exposed, GIB, Limits,
     MAX_OBJECT_SIZE, MAX_PART_SIZE, MIN_PART_SIZE, Origin, Overwrite, Redirects,

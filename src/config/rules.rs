@@ -1,10 +1,11 @@
 //! The rules of a configuration.
 
 use super::Origin;
+use super::addresses::{KeyPrefix, Segments};
 use super::headers::RequestHeader;
 use super::parser::Parser;
 use super::reader::{Fields, Kind};
-use super::values::{Boolean, Choice, FieldValue, KeyPrefix, MediaRange, Segments, Text};
+use super::values::{Boolean, Choice, FieldValue, MediaRange, Text};
 use crate::http::Method;
 use crate::rules::{Mirror, On403, OnHead, Response, Rule, TooLarge};
 use serde_json::Value;

@@ -25,6 +25,13 @@ def bare(edge: dict[str, Any]) -> None:
     del object_route(edge)["typed_per_filter_config"]
 
 
+def bare_transparent(edge: dict[str, Any]) -> None:
+    """The transparent edge without its way to the filter and back."""
+    route = object_route(edge)["route"]
+    route["cluster"] = "bucket"
+    del route["retry_policy"], route["internal_redirect_policy"]
+
+
 def empty(edge: dict[str, Any], wasm: Path = EMPTY_FILTER) -> None:
     """The same Envoy with a filter that does nothing."""
     module = named(connection_manager(edge)["http_filters"], FILTER)["typed_config"]["config"]
@@ -38,7 +45,7 @@ def to_halves(origin: str) -> Edit:
 
 
 def connection_manager(edge: dict[str, Any]) -> dict[str, Any]:
-    (listener,) = edge["static_resources"]["listeners"]
+    listener = named(edge["static_resources"]["listeners"], "edge")
     return listener["filter_chains"][0]["filters"][0]["typed_config"]
 
 

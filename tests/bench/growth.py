@@ -28,6 +28,7 @@ WAITERS = [1, 10, 100, 1_000, 5_000]
 KEYS = [10**power for power in range(7)]
 KEY_SIZE = 1 * KIB
 KEY_CONNECTIONS = 32
+FILLED_AT_ONCE = 5_000
 KEY_SECONDS = 600.0
 """After which the keys seen so far must do."""
 FLAT_FROM = 10_000
@@ -118,7 +119,7 @@ def keys() -> tuple[list[Measure], list[dict[str, Any]]]:
         seen = 0
         for target in KEYS:
             while seen < target and time.monotonic() < deadline:
-                seen += _fill(here, min(target - seen, 20_000))
+                seen += _fill(here, min(target - seen, FILLED_AT_ONCE))
             memory.setdefault(seen, [growth.now()])
             if seen < target:
                 break

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stack import Stack
-from stack.stack import Edit
 
-from .edges import bare, empty
+from .edges import bare, bare_transparent, empty
 from .measure import Measure, ratio, typical
 from .native import Load, Loader, Upstream
 from .peers import System, start, unavailable
@@ -28,9 +28,16 @@ SMALL_SECONDS = 1.0
 LARGE = 100_000_000
 LARGE_CONNECTIONS = 2
 LARGE_ROUNDS = 9
-LARGE_REQUESTS = 12
+LARGE_REQUESTS = 8
 
-EDGES: dict[str, Edit | None] = {"bare Envoy": bare, "empty filter": empty, "redirect wiring": None}
+STACKS: dict[str, dict[str, Any]] = {
+    "bare Envoy": {"edit_edge": bare},
+    "empty filter": {"edit_edge": empty},
+    "redirect wiring": {},
+    "bare transparent edge": {"wiring": "transparent", "edit_edge": bare_transparent},
+    "transparent wiring": {"wiring": "transparent"},
+}
+"""Both wirings have edges of their own, with other routes: each is compared to its own without the filter."""
 
 PEERS = ("Lua filter", "nginx")
 """Besides. The Lambda recipe is left out: a hit never comes to it."""
@@ -50,12 +57,12 @@ class Bench:
 
     def hits(self, system: System, size: int, **bounds: float) -> Load:
         # One object, since nginx has only what was asked for before.
-        return self.loader.run(system.url, f"/hit/{size}/photo.jpg", **bounds).expect(200)
+        return self.loader.run(system.url, f"{system.prefix}/hit/{size}/photo.jpg", **bounds).expect(200)
 
 
 def cost_of_hits() -> list[Measure]:
     """The processor time for one request, by the process's own account."""
-    with _bench() as bench:
+    with _bench([*STACKS, *PEERS]) as bench:
         costs: dict[str, list[float]] = {name: [] for name in bench.systems}
         for _, system in bench.turns(1):
             bench.hits(system, SMALL, connections=CONNECTIONS, seconds=SMALL_SECONDS)
@@ -64,18 +71,23 @@ def cost_of_hits() -> list[Measure]:
             before = cpu_seconds(pids)
             load = bench.hits(system, SMALL, connections=CONNECTIONS, seconds=SMALL_SECONDS)
             costs[name].append((cpu_seconds(pids) - before) / load.requests * 1e6)
-    targets = {("redirect wiring", "empty filter"): 1.10, ("transparent wiring", "bare Envoy"): 1.10}
-    others = [("redirect wiring", "bare Envoy"), ("empty filter", "bare Envoy")]
+    compared = [
+        ("redirect wiring", "empty filter", 1.10),
+        ("transparent wiring", "bare transparent edge", 1.10),
+        ("transparent wiring", "bare Envoy", None),
+        ("redirect wiring", "bare Envoy", None),
+        ("empty filter", "bare Envoy", None),
+    ]
     measures = [
-        ratio(f"hit of 4 KiB: CPU, {name} / {over}", costs[name], costs[over], targets.get((name, over)))
-        for name, over in [*targets, *others]
-        if name in costs
+        ratio(f"hit of 4 KiB: CPU, {name} / {over}", costs[name], costs[over], target)
+        for name, over, target in compared
     ]
     return measures + [typical(f"hit of 4 KiB: CPU, {name}", each, "us") for name, each in costs.items()]
 
 
 def throughput_of_hits() -> list[Measure]:
-    with _bench() as bench:
+    compared = [("redirect wiring", "bare Envoy"), ("transparent wiring", "bare transparent edge")]
+    with _bench(name for pair in compared for name in pair) as bench:
         rates: dict[str, list[float]] = {name: [] for name in bench.systems}
         for _, system in bench.turns(1):
             bench.hits(system, LARGE, requests=1)
@@ -83,25 +95,25 @@ def throughput_of_hits() -> list[Measure]:
             load = bench.hits(system, LARGE, connections=LARGE_CONNECTIONS, requests=LARGE_REQUESTS)
             rates[name].append(load.bytes / load.seconds / 1e6)
     measures = [
-        ratio(f"hits of 100 MB: rate, {name} / bare Envoy", each, rates["bare Envoy"], 0.98, ">=")
-        for name, each in rates.items()
-        if name.endswith("wiring")
+        ratio(f"hits of 100 MB: rate, {name} / {over}", rates[name], rates[over], 0.98, ">=")
+        for name, over in compared
     ]
     return measures + [typical(f"hits of 100 MB: rate, {name}", each, "MB/s") for name, each in rates.items()]
 
 
 @contextmanager
-def _bench() -> Iterator[Bench]:
+def _bench(names: Iterable[str]) -> Iterator[Bench]:
     with directory() as run_dir, Upstream(run_dir) as upstream, ExitStack() as running:
         systems = {}
-        for name, edit in EDGES.items():
-            stack = running.enter_context(_stack(run_dir / name, upstream, edit))
-            systems[name] = System(stack.url, [stack.edge.pid])
-        for name in PEERS:
-            if unavailable(name) is None:
+        for name in names:
+            if name in STACKS:
+                stack = running.enter_context(_stack(run_dir / name, upstream, STACKS[name]))
+                prefix = f"/{upstream.store.bucket}" if "wiring" in STACKS[name] else ""
+                systems[name] = System(stack.url, [stack.edge.pid], prefix)
+            elif unavailable(name) is None:
                 systems[name] = running.enter_context(start(name, run_dir, upstream, WORKERS))
         yield Bench(systems, Loader())
 
 
-def _stack(run_dir: Path, upstream: Upstream, edit: Edit | None) -> Stack:
-    return Stack(run_dir, origin=upstream.origin, store=upstream.store, workers=WORKERS, edit_edge=edit)
+def _stack(run_dir: Path, upstream: Upstream, options: dict[str, Any]) -> Stack:
+    return Stack(run_dir, origin=upstream.origin, store=upstream.store, workers=WORKERS, **options)

@@ -21,7 +21,7 @@ WORKERS = 2
 ROUNDS = 3
 WARM_UP_SIZE = 1 << 10
 LARGE = 32 * MIB
-SECONDS = 1.5
+SECONDS = 1.0
 """Of one load; it ends with the requests that are under way then."""
 
 CELLS: dict[int, list[int]] = {
@@ -82,7 +82,7 @@ def _beside_each_other(size: int, connections: int) -> list[Cell]:
             for cell in able
         }
         for system in systems.values():
-            path = f"/{WARM_UP_SIZE}/{{n}}.jpg"
+            path = f"{system.prefix}/{WARM_UP_SIZE}/{{n}}.jpg"
             loader.run(system.url, path, connections=connections, requests=2 * connections, follow=True)
         for number in range(ROUNDS):
             for cell in able if number % 2 else reversed(able):
@@ -95,7 +95,7 @@ def _measure(cell: Cell, system: System, loader: Loader) -> None:
         return
     pids = system.pids()
     growth, before = Growth(*pids), cpu_seconds(pids)
-    path = f"/{cell.size}/{{n}}.jpg"
+    path = f"{system.prefix}/{cell.size}/{{n}}.jpg"
     # What is large ends by its number, else one that is just begun would be the rest of the load.
     bound = {"requests": cell.connections} if cell.size >= LARGE else {"seconds": SECONDS}
     load = loader.run(system.url, path, connections=cell.connections, follow=True, **bound)

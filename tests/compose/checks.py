@@ -11,9 +11,13 @@ from collections.abc import Callable
 from urllib.request import urlopen
 
 import pytest
+import yaml
 
 from e2e.client import Answer, ask
+from stack.render import CHECKOUT
 from stack.stack import WASM
+
+OBSERVABILITY = CHECKOUT / "envoy" / "observability"
 
 TOLD = {
     name.removeprefix("COMPOSE_TEST_"): value
@@ -141,9 +145,21 @@ def test_the_admin_interface_stays_inside() -> None:
     assert execute("edge", "bash", "-c", knock, address, "9901", "/ready").returncode != 0
 
 
+def test_prometheus_has_every_alert_rule() -> None:
+    shipped = [yaml.safe_load(file.read_text()) for file in OBSERVABILITY.glob("prometheus/alerts.yml")]
+    with urlopen(f"http://127.0.0.1:{TOLD['PROMETHEUS_PORT']}/api/v1/rules", timeout=10) as response:
+        loaded = json.load(response)["data"]["groups"]
+    assert {rule["name"] for group in loaded for rule in group["rules"]} == {
+        rule["alert"] for file in shipped for group in file["groups"] for rule in group["rules"]
+    }
+
+
 def test_grafana_reads_what_is_provisioned() -> None:
+    """The stand-in says what it found; the real one says how it is."""
     with urlopen(f"http://127.0.0.1:{TOLD['GRAFANA_PORT']}/api/health", timeout=10) as response:
-        assert response.status == 200
+        found = json.load(response)
+    shipped = [json.loads(file.read_text()) for file in OBSERVABILITY.glob("grafana/dashboards/*.json")]
+    assert found["dashboards"] == [dashboard["title"] for dashboard in shipped]
 
 
 def test_draining_says_so_before_it_ends() -> None:

@@ -1,4 +1,4 @@
-"""S3 clients that follow no redirect, with cold keys, through the transparent wiring; `make clients` has more."""
+"""S3 clients that follow no redirect, cold keys, through the transparent wiring; `make clients` has more."""
 
 from __future__ import annotations
 

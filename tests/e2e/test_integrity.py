@@ -11,6 +11,7 @@ import pytest
 
 from doubles import ScriptedOrigin, StrictBucket
 from stack import Stack
+from stack.render import named
 
 from .conftest import Unique
 from .site import Site, error_code
@@ -62,6 +63,14 @@ OF_PARTS = {"content-md5", "x-amz-checksum-sha256"}
 """Which of them are about a part where the answer is one."""
 
 
+def without_content_digest(edge: dict[str, Any]) -> None:
+    """As docs/integrity.md says for an origin whose header is wrong for good."""
+    origin = named(edge["static_resources"]["clusters"], "origin")
+    (options,) = origin["typed_extension_protocol_options"].values()
+    mutation = named(options["http_filters"], "envoy.filters.http.header_mutation")
+    mutation["typed_config"]["mutations"]["response_mutations"] = [{"remove": "content-digest"}]
+
+
 def two_origins(origin: ScriptedOrigin) -> dict[str, Any]:
     working = {"cluster": "origin", "authority": origin.authority}
     origins = {"first": {**working, "path_prefix": "/first"}, "second": {**working, "path_prefix": "/second"}}
@@ -74,7 +83,14 @@ def site(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin) -> It
     run_dir = tmp_path_factory.mktemp("integrity")
     with (
         StrictBucket() as store,
-        Stack(run_dir, origin=origin.url, store=store, workers=1, plugin=two_origins(origin)) as stack,
+        Stack(
+            run_dir,
+            origin=origin.url,
+            store=store,
+            workers=1,
+            plugin=two_origins(origin),
+            edit_edge=without_content_digest,
+        ) as stack,
     ):
         site = Site(stack, store, origin)
         yield site
@@ -139,3 +155,9 @@ def test_what_is_said_of_a_part_is_not_taken_for_the_object(site: Site, unique: 
     site.origin.put("/first" + path, LARGE, announcements(LARGE[:100])[header])
     assert site.ask(path).outcome == "stored"
     assert site.stored(path) == LARGE
+
+
+def test_a_header_that_is_wrong_for_good_can_be_taken_away_by_envoy(site: Site, unique: Unique) -> None:
+    path = unique(under="/only")
+    site.origin.put("/first" + path, BODY, {"Content-Digest": sf("sha-256", OTHER)})
+    assert site.follow(site.ask(path)).body == BODY

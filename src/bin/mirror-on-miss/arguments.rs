@@ -43,7 +43,8 @@ explain   says which rule serves a request that the bucket has no object for, wh
           origins are asked, where the object is stored and what the client gets
 
 FILE      the plugin's configuration in JSON, or a YAML or JSON file with plugins in it:
-          an Envoy configuration, a WasmPlugin of Istio, an EnvoyExtensionPolicy; - is stdin
+          an Envoy configuration, a ConfigMap with one, Istio's WasmPlugin, Envoy Gateway's
+          EnvoyExtensionPolicy; - is stdin
 PATH      path and query as the client sends them, or a whole URL
 
 --without-env   secrets that are not in the environment, {\"env\": \"NAME\"}, are taken as given
@@ -55,7 +56,8 @@ Exit code: 0, 1 if the configuration has problems, 2 if it cannot be read.
   mirror-on-miss check envoy/edge.yaml
   mirror-on-miss explain envoy/edge.yaml GET '/img/a%20b.jpg?v=2'
   mirror-on-miss explain --json plugin.json HEAD https://cdn.example.com/img/a.jpg
-  kubectl get wasmplugin mirror -o yaml | mirror-on-miss check --without-env -
+  kubectl kustomize --load-restrictor LoadRestrictionsNone envoy/kubernetes/base |
+    mirror-on-miss check --without-env -
 ";
 
 const VERSION: &str = concat!("mirror-on-miss ", env!("CARGO_PKG_VERSION"), "\n");

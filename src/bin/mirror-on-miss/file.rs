@@ -71,7 +71,7 @@ impl Plugin {
 }
 
 /// Every plugin configuration in a document: Envoy's `configuration` beside a `vm_config`, Istio's `pluginConfig`, the
-/// `config` beside a `code` in Envoy Gateway's `EnvoyExtensionPolicy`.
+/// `config` beside a `code` in Envoy Gateway's `EnvoyExtensionPolicy`; also in the files of a `ConfigMap`.
 fn collect(yaml: &Yaml, plugins: &mut Vec<Plugin>) {
     match yaml {
         Yaml::Array(elements) => elements.iter().for_each(|element| collect(element, plugins)),
@@ -82,6 +82,11 @@ fn collect(yaml: &Yaml, plugins: &mut Vec<Plugin>) {
             if let Some(json) = configuration.or(pluggable).or(config).and_then(text) {
                 plugins.push(Plugin { name: name(fields), json });
                 return;
+            }
+            if field(fields, "kind").and_then(Yaml::as_str) == Some("ConfigMap") {
+                let files = field(fields, "data").and_then(Yaml::as_hash).into_iter().flat_map(Hash::values);
+                let documents = files.filter_map(|file| YamlLoader::load_from_str(file.as_str()?).ok());
+                documents.flatten().for_each(|document| collect(&document, plugins));
             }
             fields.values().for_each(|value| collect(value, plugins));
         }

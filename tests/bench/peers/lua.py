@@ -10,7 +10,7 @@ from ..edges import connection_manager, object_route
 SOURCE = Path(__file__).with_name("copy.lua")
 
 
-def edit(origin: str, edge: dict[str, Any]) -> None:
+def copy(origin: str, edge: dict[str, Any]) -> None:
     bucket = object_route(edge)["route"]["host_rewrite_literal"]
     code = SOURCE.read_text().replace("ORIGIN", origin).replace("BUCKET", bucket)
     config = {

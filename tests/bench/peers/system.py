@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 from stack import Stack
-from stack.stack import Edit
 
 from ..edges import bare
 from ..native import Upstream
@@ -25,6 +24,8 @@ class System:
     url: str
     groups: list[int]
     """Process groups that do its work, without the upstreams."""
+    prefix: str = ""
+    """What stands before a key in its paths."""
 
     def pids(self) -> list[int]:
         return [pid for group in self.groups for pid in members(group)]
@@ -41,15 +42,25 @@ def unavailable(name: str) -> str | None:
     return nginx.missing() if name == "nginx" else None
 
 
-def _mirror(running: ExitStack, run_dir: Path, upstream: Upstream, workers: int) -> System:
-    stack = running.enter_context(_stack(run_dir, upstream, workers, None))
-    return System(stack.url, [stack.edge.pid, stack.signer.pid])
+def of_stack(stack: Stack, prefix: str = "") -> System:
+    return System(stack.url, [stack.edge.pid, stack.signer.pid], prefix)
+
+
+def _ours(running: ExitStack, run_dir: Path, upstream: Upstream, workers: int, **plugin: Any) -> System:
+    return of_stack(running.enter_context(_stack(run_dir, upstream, workers, plugin=plugin)))
+
+
+def _transparent(running: ExitStack, run_dir: Path, upstream: Upstream, workers: int) -> System:
+    stack = _stack(run_dir, upstream, workers, wiring="transparent")
+    return of_stack(running.enter_context(stack), f"/{upstream.store.bucket}")
 
 
 def _lua(running: ExitStack, run_dir: Path, upstream: Upstream, workers: int) -> System:
-    authority = urlsplit(upstream.origin).netloc
-    stack = running.enter_context(_stack(run_dir, upstream, workers, partial(lua.edit, authority)))
-    return System(stack.url, [stack.edge.pid, stack.signer.pid])
+    def edit(edge: dict[str, Any]) -> None:
+        bare(edge)
+        lua.copy(urlsplit(upstream.origin).netloc, edge)
+
+    return of_stack(running.enter_context(_stack(run_dir, upstream, workers, edit_edge=edit)))
 
 
 def _nginx(running: ExitStack, run_dir: Path, upstream: Upstream, workers: int) -> System:
@@ -59,31 +70,34 @@ def _nginx(running: ExitStack, run_dir: Path, upstream: Upstream, workers: int) 
 
 def _recipe(running: ExitStack, run_dir: Path, upstream: Upstream, workers: int) -> System:
     function = running.enter_context(recipe.Function(run_dir, upstream, workers))
-    edit = partial(recipe.fail_over, function.port)
-    stack = running.enter_context(_stack(run_dir, upstream, workers, edit))
+
+    def edit(edge: dict[str, Any]) -> None:
+        bare(edge)
+        recipe.fail_over(function.port, edge)
+
+    stack = running.enter_context(_stack(run_dir, upstream, workers, edit_edge=edit))
     return System(stack.url, [stack.edge.pid, function.child.pid])
 
 
-def _stack(run_dir: Path, upstream: Upstream, workers: int, edit: Edit | None) -> Stack:
-    plugin = {} if edit else {"wait": PATIENCE}
+def _stack(
+    run_dir: Path, upstream: Upstream, workers: int, plugin: dict[str, Any] | None = None, **options: Any
+) -> Stack:
     return Stack(
         run_dir,
         origin=upstream.origin,
         store=upstream.store,
         workers=workers,
-        plugin=plugin,
-        edit_edge=edit and partial(_without_filter, edit),
+        plugin={"wait": PATIENCE, **(plugin or {})},
+        **options,
     )
 
 
-def _without_filter(edit: Edit, edge: dict) -> None:
-    bare(edge)
-    edit(edge)
-
-
 SYSTEMS: dict[str, Callable[[ExitStack, Path, Upstream, int], System]] = {
-    "mirror-on-miss": _mirror,
+    "redirect": _ours,
+    "serve": partial(_ours, rules=[{"response": "serve"}]),
+    "transparent": _transparent,
     "Lua filter": _lua,
     "Lambda recipe": _recipe,
     "nginx": _nginx,
 }
+"""The first three are ours."""
