@@ -195,7 +195,7 @@ $(BENCH_TOOLS): tests/bench/requirements.txt $(TOOLS)
 
 $(SBOM): $(TOOLS)
 	@echo "installing cargo-cyclonedx..."
-	@cargo install --quiet --locked --root $(VENV) --target-dir $(VENV)/cargo-cyclonedx cargo-cyclonedx@$(SBOM_VERSION)
+	@cargo install --quiet --debug --locked --root $(VENV) --target-dir $(VENV)/cargo-cyclonedx cargo-cyclonedx@$(SBOM_VERSION)
 	@rm -r $(VENV)/cargo-cyclonedx
 	@touch $@
 

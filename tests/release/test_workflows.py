@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from stack.render import CHECKOUT
@@ -56,3 +60,14 @@ def test_every_action_is_pinned_by_its_commit_and_says_its_version() -> None:
 def test_what_is_published_is_what_was_checked() -> None:
     (upload,) = (each for each in jobs("release.yml")["build"]["steps"] if "upload" in each.get("uses", ""))
     assert CHECKOUT / upload["with"]["path"] == release.OUT
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS)
+def test_shellcheck_finds_nothing(workflow: str) -> None:
+    scripts = [
+        step["run"] for job in jobs(workflow).values() for step in job.get("steps", []) if "run" in step
+    ]
+    for script in scripts:
+        argv = [Path(sys.prefix, "bin", "shellcheck"), "--shell=bash", "-"]
+        done = subprocess.run(argv, input=script, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
