@@ -355,6 +355,22 @@ def test_whatever_host_a_client_names_it_sees_no_redirect(
     assert (answer.status, answer.body) == (200, BODY)
 
 
+def test_behind_a_trusted_proxy_that_ends_tls_clients_see_no_redirect_either(
+    start: Start, unique: Unique
+) -> None:
+    """`Location` is https then, and the connection is not."""
+
+    def trust_a_proxy(edge: dict) -> None:
+        listener = named(edge["static_resources"]["listeners"], "edge")
+        listener["filter_chains"][0]["filters"][0]["typed_config"]["xff_num_trusted_hops"] = 1
+
+    site, path = start(wiring="transparent", edit_edge=trust_a_proxy), unique()
+    site.origin.put(path, BODY)
+    said = [("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", "https")]
+    answer = site.ask(BUCKET + path, headers=said)
+    assert (answer.status, answer.body) == (200, BODY)
+
+
 # What is not served.
 
 
