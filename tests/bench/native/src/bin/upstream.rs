@@ -9,9 +9,10 @@
 //! The third port knows `GET /counts`, `GET /open` and `GET /reset`.
 
 use bench_native::{CHUNK, Connection, Head, STACK, number, option};
+use socket2::{Domain, Socket, Type};
 use std::collections::HashMap;
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -20,6 +21,10 @@ use std::time::Duration;
 /// Served over and over again.
 static CONTENT: LazyLock<Vec<u8>> =
     LazyLock::new(|| (0..CHUNK as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect());
+
+/// Connections that nobody has accepted yet. Envoy opens thousands at once for a herd, and the 128 of the standard library
+/// would let it wait until it gives up.
+const BACKLOG: i32 = 4096;
 
 #[derive(Default)]
 struct State {
@@ -96,7 +101,10 @@ type Role = fn(&State, &mut Connection, &Head) -> io::Result<()>;
 
 /// Listens on any free port of loopback, a thread for each connection. Returns the port.
 fn serve(state: &Arc<State>, role: Role) -> io::Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    socket.listen(BACKLOG)?;
+    let listener = TcpListener::from(socket);
     let port = listener.local_addr()?.port();
     let state = state.clone();
     thread::spawn(move || {
