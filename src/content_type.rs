@@ -3,6 +3,9 @@
 /// Stored where neither the origin nor the extension tells more.
 pub const UNKNOWN: &str = "application/octet-stream";
 
+/// What S3 says of an object that was stored without a type.
+const OF_S3: &str = "binary/octet-stream";
+
 /// The types of files that sites and archives are made of, by lower-case extension, sorted. From IANA's registry
 /// (<https://www.iana.org/assignments/media-types>) and, for scripts and fonts, RFC 9239 and RFC 8081.
 const TYPES: [(&str, &str); 71] = [
@@ -78,6 +81,11 @@ const TYPES: [(&str, &str); 71] = [
     ("xml", "application/xml"),
     ("zip", "application/zip"),
 ];
+
+/// Whether a type, without parameters, tells no more than that there are bytes.
+pub fn says_nothing(essence: &str) -> bool {
+    [UNKNOWN, OF_S3].iter().any(|known| essence.eq_ignore_ascii_case(known))
+}
 
 /// The type of an object by the extension of its key.
 pub fn guess(key: &str) -> Option<&'static str> {

@@ -10,8 +10,9 @@ use crate::key::Key;
 use crate::metrics::{self, Called};
 use crate::rules::Mirror;
 use crate::slots::{Board, Claim, LEASE, Mark, Message, Slots};
+use crate::sorted::SortedMap;
 use crate::trace::Trace;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -142,7 +143,7 @@ pub struct Flights {
     /// Where each fill's random numbers start.
     seed: u64,
     next: u64,
-    flights: BTreeMap<Rc<Goal>, Flight>,
+    flights: SortedMap<Rc<Goal>, Flight>,
     /// Whose fill has not begun, first come first.
     queue: VecDeque<Rc<Goal>>,
     /// Streams that wait, in all flights.
@@ -214,7 +215,7 @@ impl Flights {
             slots,
             seed,
             next: 0,
-            flights: BTreeMap::new(),
+            flights: SortedMap::default(),
             queue: VecDeque::new(),
             waiters: 0,
             unranged: Vec::new(),

@@ -84,14 +84,17 @@ impl fmt::Display for Encoded<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for byte in self.0.bytes() {
             match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                    fmt::Write::write_char(f, char::from(byte))?;
-                }
+                _ if is_bare(byte) => fmt::Write::write_char(f, char::from(byte))?,
                 _ => write!(f, "%{byte:02X}")?,
             }
         }
         Ok(())
     }
+}
+
+/// Whether the canonical encoding has this byte as it is.
+pub fn is_bare(byte: u8) -> bool {
+    matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/')
 }
 
 fn percent_decode(path: &[u8]) -> Option<Vec<u8>> {

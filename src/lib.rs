@@ -39,6 +39,7 @@ pub mod reply;
 pub mod rules;
 pub mod s3;
 pub mod slots;
+pub mod sorted;
 pub mod target;
 pub mod trace;
 pub mod worker;

@@ -285,11 +285,11 @@ impl Metadata {
     }
 }
 
-/// The origin's type, unless it is none or the one that says nothing; then that of the extension.
+/// The origin's type, unless it is none or one that says nothing; then that of the extension.
 fn content_type<'a>(headers: &'a Headers, key: &Key) -> &'a str {
     let told = headers.text("content-type").unwrap_or(content_type::UNKNOWN);
     let essence = told.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case(content_type::UNKNOWN) {
+    if content_type::says_nothing(essence) {
         return content_type::guess(key.as_str()).unwrap_or(told);
     }
     told

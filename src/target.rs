@@ -2,7 +2,7 @@
 
 use crate::config::{Bucket, Exposed, is_authority};
 use crate::http::Method;
-use crate::key::{Key, NotAKey};
+use crate::key::{Key, NotAKey, is_bare};
 use std::fmt::Write;
 
 /// A GET or HEAD of one object of the bucket.
@@ -90,11 +90,7 @@ impl Target {
 
     /// The same, with the reason if there is none.
     pub fn read(method: &[u8], path_and_query: &[u8], bucket: &Bucket) -> Result<Self, NoTarget> {
-        let method = match method {
-            b"GET" => Method::Get,
-            b"HEAD" => Method::Head,
-            _ => return Err(NoTarget::Method),
-        };
+        let method = readable(method).ok_or(NoTarget::Method)?;
         if path_and_query.contains(&b'#') {
             return Err(NoTarget::Fragment);
         }
@@ -146,6 +142,22 @@ impl Target {
     }
 }
 
+/// The method of a request whose answer can be an object. `None` for all others.
+pub fn readable(method: &[u8]) -> Option<Method> {
+    match method {
+        b"GET" => Some(Method::Get),
+        b"HEAD" => Some(Method::Head),
+        _ => None,
+    }
+}
+
+/// Whether [`Target::path_and_query`] of this path and query is sure to be themselves, if there is a target at all. Told
+/// without reading them, which takes memory, for nearly all requests are so.
+pub fn is_plain(path_and_query: &[u8]) -> bool {
+    let mut rest = path_and_query.iter().skip_while(|byte| is_bare(**byte));
+    rest.next().is_none_or(|first| *first == b'?') && rest.all(u8::is_ascii_graphic)
+}
+
 /// A request's own scheme and authority, as a base for [`Target::location`]. `None` if they are not those of a URL; then
 /// no base is better than one that leads somewhere else.
 pub fn own_base(scheme: &[u8], authority: &[u8]) -> Option<String> {
@@ -174,6 +186,7 @@ fn visible(query: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn bucket(exposed: Exposed) -> Bucket {
         Bucket { path_prefix: "/my-bucket".into(), exposed, ..Bucket::default() }
@@ -268,5 +281,32 @@ mod tests {
     fn a_query_cannot_break_out_of_a_header() {
         let target = Target::parse(b"GET", b"/a?x=\r\nset-cookie:\xe4 b", &bucket(Exposed::Root)).unwrap();
         assert_eq!(target.location(None), "/a?x=%0D%0Aset-cookie:%E4%20b");
+    }
+
+    #[test]
+    fn most_requests_are_plain() {
+        for (path, plain) in [
+            ("/img/a.jpg", true),
+            ("/my-bucket/A_b~c?v=1&x=%20+%2f?", true),
+            ("/a%20b", false),
+            ("/a+b", false),
+            ("/a#b", false),
+            ("/a?\u{e4}", false),
+        ] {
+            assert_eq!(is_plain(path.as_bytes()), plain, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_plain_is_canonical(path in "/[a-zA-Z0-9/._~%+ -]{0,12}([?#][ -~]{0,8})?") {
+            for exposed in [Exposed::Root, Exposed::Path] {
+                let path = if exposed == Exposed::Path { format!("/my-bucket{path}") } else { path.clone() };
+                let target = Target::parse(b"GET", path.as_bytes(), &bucket(exposed));
+                if let Some(target) = target.filter(|_| is_plain(path.as_bytes())) {
+                    prop_assert_eq!(target.path_and_query(), path);
+                }
+            }
+        }
     }
 }

@@ -7,15 +7,16 @@
 use crate::config::{Config, Location};
 use crate::fill::{Goal, Order, Outcome};
 use crate::flight::{Effect, Flights, StreamId, Ticket, Want};
-use crate::http::{Body, Response, is_field_value};
+use crate::http::{Body, Method, Response, is_field_value};
 use crate::miss::{Denial, Verdict, judge};
 use crate::reply::{Asked, Made, Reply, reply};
 use crate::rules::{Mirror, mirror_for};
 use crate::s3;
 use crate::slots::{Board, Message, Slots};
-use crate::target::{Target, own_base};
+use crate::sorted::SortedMap;
+use crate::target::{Target, is_plain, own_base, readable};
 use crate::trace::Trace;
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -26,10 +27,22 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(1);
 /// Bytes of a body that are put into or kept in Envoy's buffer of a held response.
 ///
 /// Past `per_connection_buffer_limit_bytes` Envoy fails the stream with a 500; where the module itself filled the
-/// buffer it does so inside the host call, and its `proxy_on_log` then finds the SDK borrowed, which is a panic
+/// buffer it does so inside the host call, and the callback at the stream's end finds the SDK borrowed, which is a panic
 /// (measured on 1.40). The limit is 1 MiB by default and 32 KiB in Envoy's advice for edges; this is half of that. S3's
 /// error documents are below 8 KiB.
 pub const MAX_BUFFERED: usize = 16 * 1024;
+
+/// What a miss needs of a client's request. Taken from every GET and HEAD, so nothing is read out of it before the
+/// bucket has said no.
+#[derive(Clone, Debug)]
+pub struct Captured {
+    method: Method,
+    path_and_query: Vec<u8>,
+    /// Those of its headers that some rule lists.
+    headers: Vec<(String, String)>,
+    /// Its own scheme and authority, where `Location` needs them and they are those of a URL.
+    own_base: Option<String>,
+}
 
 /// An object that a client asked for, and how it is mirrored.
 #[derive(Clone, Debug)]
@@ -101,7 +114,12 @@ pub struct Worker {
     /// Names of request headers that some rule lists.
     listed: Vec<String>,
     flights: Flights,
-    streams: BTreeMap<StreamId, Stage>,
+    streams: SortedMap<StreamId, Stage>,
+    /// Streams whose error document is being read, and until when: in the order of that, because all may take equally
+    /// long. Some of them are judged already, or gone.
+    reading: VecDeque<(Instant, StreamId)>,
+    /// Those of them whose response has come to its end.
+    complete: Vec<StreamId>,
     /// When an operator was last told of a bucket that cannot be read.
     warned: Option<Instant>,
 }
@@ -119,8 +137,8 @@ struct Held {
     wanted: Wanted,
     denial: Denial,
     content: Content,
-    /// Set while the error document is being read.
-    reading_until: Option<Instant>,
+    /// The error document is being read.
+    reading: bool,
     /// What was buffered had to be dropped.
     dropped: bool,
     /// What it waits for, once that is known.
@@ -147,21 +165,28 @@ impl Worker {
     pub fn new(config: Rc<Config>, slots: Slots, seed: u64) -> Self {
         let flights = Flights::new(config.clone(), slots, seed);
         let mirrors = config.rules.iter().filter_map(|rule| rule.mirror.as_ref());
-        let mut listed: Vec<String> = mirrors.flat_map(|mirror| mirror.request_headers.clone()).collect();
-        listed.sort_unstable();
-        listed.dedup();
-        Self { config, listed, flights, streams: BTreeMap::new(), warned: None }
+        let mut listed: Vec<String> = Vec::new();
+        for name in mirrors.flat_map(|mirror| &mirror.request_headers) {
+            if !listed.contains(name) {
+                listed.push(name.clone());
+            }
+        }
+        Self {
+            config,
+            listed,
+            flights,
+            streams: SortedMap::default(),
+            reading: VecDeque::new(),
+            complete: Vec::new(),
+            warned: None,
+        }
     }
 
-    /// Whether a request is for an object that is mirrored. `header` looks up its further headers.
-    pub fn wanted(
-        &self,
-        method: &[u8],
-        path_and_query: &[u8],
-        header: &dyn Fn(&str) -> Option<Vec<u8>>,
-    ) -> Option<Wanted> {
-        let target = Target::parse(method, path_and_query, &self.config.bucket)?;
-        let mirror = mirror_for(&self.config.rules, target.method, &target.key)?.clone();
+    /// Takes from a request what a miss would need. `None` if its answer is to be left alone, whatever it is. `header`
+    /// looks up a header of the request.
+    pub fn capture(&self, header: &dyn Fn(&str) -> Option<Vec<u8>>) -> Option<Captured> {
+        let method = readable(&header(":method")?)?;
+        let path_and_query = header(":path")?;
         let own = match self.config.location {
             Some(Location::Absolute) => header(":scheme").zip(header(":authority")),
             Some(Location::Base(_)) | None => None,
@@ -171,15 +196,32 @@ impl Worker {
             let value = String::from_utf8(header(name)?).ok()?;
             is_field_value(&value).then(|| (name.clone(), value))
         });
-        Some(Wanted { target, headers: listed.collect(), mirror, own_base })
+        Some(Captured { method, path_and_query, headers: listed.collect(), own_base })
+    }
+
+    /// The path and query that the bucket is to be asked, if they are not those that came.
+    pub fn rewritten(&self, captured: &Captured) -> Option<String> {
+        if is_plain(&captured.path_and_query) {
+            return None;
+        }
+        let (target, _) = self.mirrored(captured)?;
+        Some(target.path_and_query()).filter(|canonical| canonical.as_bytes() != captured.path_and_query)
+    }
+
+    /// The object that a request was for, if it is mirrored.
+    pub fn wanted(&self, captured: Captured) -> Option<Wanted> {
+        let (target, mirror) = self.mirrored(&captured)?;
+        let Captured { headers, own_base, .. } = captured;
+        Some(Wanted { target, headers, mirror: mirror.clone(), own_base })
     }
 
     /// Holds a stream that was denied its object. `end` says that the response has no body.
     pub fn hold(&mut self, stream: StreamId, wanted: Wanted, denial: Denial, end: bool, now: Instant) {
         let content = if end { Content::None } else { Content::Pending };
-        let reading_until = now.checked_add(READ_TIMEOUT).or(Some(now));
-        let held = Held { wanted, denial, content, reading_until, dropped: false, goal: None };
+        let held = Held { wanted, denial, content, reading: true, dropped: false, goal: None };
         self.streams.insert(stream, Stage::Held(held));
+        self.reading.push_back((now.checked_add(READ_TIMEOUT).unwrap_or(now), stream));
+        self.complete.extend(end.then_some(stream));
     }
 
     /// A piece of a response's body came. `size` is all that is buffered of it.
@@ -187,6 +229,7 @@ impl Worker {
         match self.streams.get_mut(&stream) {
             Some(Stage::Held(held)) => {
                 held.content = if end { Content::Complete } else { Content::Started };
+                self.complete.extend(end.then_some(stream));
                 held.dropped |= size > MAX_BUFFERED;
                 if held.dropped { BodyStep::Drop } else { BodyStep::Keep }
             }
@@ -200,6 +243,7 @@ impl Worker {
     pub fn trailers(&mut self, stream: StreamId) -> bool {
         let Some(Stage::Held(held)) = self.streams.get_mut(&stream) else { return false };
         held.content = if held.content == Content::Pending { Content::None } else { Content::Complete };
+        self.complete.push(stream);
         true
     }
 
@@ -211,20 +255,25 @@ impl Worker {
     }
 
     /// Streams whose error document has come, or will not come in time, and whether there is one to be read. Each is
-    /// to be judged.
-    pub fn readable(&self, now: Instant) -> Vec<(StreamId, bool)> {
-        let ready = |held: &Held| match held.reading_until {
-            Some(until) => until <= now || matches!(held.content, Content::Complete | Content::None),
-            None => false,
+    /// given once, to be judged.
+    pub fn readable(&mut self, now: Instant) -> Vec<(StreamId, bool)> {
+        let mut ended = std::mem::take(&mut self.complete);
+        let late = self.reading.iter().take_while(|(until, _)| *until <= now).count();
+        ended.extend(self.reading.drain(..late).map(|(_, stream)| stream));
+        let read = |stream| match self.streams.get_mut(&stream) {
+            Some(Stage::Held(held)) => {
+                let document = held.content == Content::Complete && !held.dropped;
+                std::mem::take(&mut held.reading).then_some((stream, document))
+            }
+            _ => None,
         };
-        let document = |held: &Held| held.content == Content::Complete && !held.dropped;
-        self.held().filter(|(_, held)| ready(held)).map(|(stream, held)| (stream, document(held))).collect()
+        ended.into_iter().filter_map(read).collect()
     }
 
     /// Decides what a stream's denial is.
     pub fn judge(&mut self, stream: StreamId, denied: &Denied, now: Instant, board: &dyn Board) -> Vec<Step> {
         let Some(Stage::Held(held)) = self.streams.get_mut(&stream) else { return Vec::new() };
-        held.reading_until = None;
+        held.reading = false;
         let Wanted { target, headers, mirror, .. } = &held.wanted;
         if !denied.by_bucket {
             return vec![Step::Release(stream, "not_the_bucket")];
@@ -268,13 +317,15 @@ impl Worker {
 
     /// Does what is due at `now`. [`readable`](Self::readable) streams are the caller's to read.
     pub fn tick(&mut self, now: Instant, board: &dyn Board) -> Vec<Step> {
+        let over = self.reading.iter().take_while(|(_, stream)| !self.is_read(*stream)).count();
+        self.reading.drain(..over);
         flown(self.flights.tick(now, board))
     }
 
     /// When there is something to do again, if nothing happens before.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let readings = self.held().filter_map(|(_, held)| held.reading_until);
-        readings.chain(self.flights.next_deadline()).min()
+        let reading = self.reading.iter().find(|(_, stream)| self.is_read(*stream)).map(|(until, _)| *until);
+        reading.into_iter().chain(self.flights.next_deadline()).min()
     }
 
     /// Fills that run now.
@@ -326,11 +377,14 @@ impl Worker {
         }
     }
 
-    fn held(&self) -> impl Iterator<Item = (StreamId, &Held)> {
-        self.streams.iter().filter_map(|(stream, stage)| match stage {
-            Stage::Held(held) => Some((*stream, held)),
-            Stage::Replacing(_) => None,
-        })
+    fn is_read(&self, stream: StreamId) -> bool {
+        matches!(self.streams.get(&stream), Some(Stage::Held(Held { reading: true, .. })))
+    }
+
+    fn mirrored(&self, captured: &Captured) -> Option<(Target, &Rc<Mirror>)> {
+        let target = Target::parse(captured.method.as_str().as_bytes(), &captured.path_and_query, &self.config.bucket)?;
+        let mirror = mirror_for(&self.config.rules, target.method, &target.key)?;
+        Some((target, mirror))
     }
 
     fn warn_of_bucket(&mut self, code: &str, now: Instant) -> Option<Step> {

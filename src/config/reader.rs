@@ -94,6 +94,7 @@ impl Problems {
 pub struct Fields<'a> {
     path: String,
     fields: Map<String, Value>,
+    /// Sorted.
     taken: Vec<&'static str>,
     /// Not an object at all, which was reported; nothing else about it is worth saying.
     broken: bool,
@@ -212,15 +213,14 @@ impl<'a> Fields<'a> {
     /// Reports every field that nobody took.
     pub fn finish(self) {
         for name in self.fields.keys() {
-            let mut allowed = self.taken.clone();
-            allowed.sort_unstable();
-            self.problems.add(&self.path_of(name), format!("is not a field; allowed here: {}", allowed.join(", ")));
+            let allowed = self.taken.join(", ");
+            self.problems.add(&self.path_of(name), format!("is not a field; allowed here: {allowed}"));
         }
     }
 
     /// While a reading is recorded, every field is there.
     fn take(&mut self, name: &'static str) -> Option<Value> {
-        self.taken.push(name);
+        self.note(name);
         self.fields.remove(name).or_else(|| self.problems.recording().map(|_| Value::Null))
     }
 
@@ -231,6 +231,11 @@ impl<'a> Fields<'a> {
             None if self.broken || self.has(name) => {}
             None => self.problems.add(&path, "is missing"),
         }
+    }
+
+    fn note(&mut self, name: &'static str) {
+        let at = self.taken.partition_point(|known| *known < name);
+        self.taken.insert(at, name);
     }
 }
 

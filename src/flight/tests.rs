@@ -122,7 +122,7 @@ impl World {
 
     fn assert_empty(&self) {
         assert!(self.effects.is_empty(), "{:?}", self.effects);
-        assert!(self.flights.flights.is_empty() && self.flights.queue.is_empty());
+        assert!(self.flights.flights.values().next().is_none() && self.flights.queue.is_empty());
         assert_eq!(self.flights.next_deadline(), None);
     }
 }

@@ -99,6 +99,12 @@ const TABLE: &[Row] = &[
         stored: &[("content-type", "image/jpeg"), ("x-amz-meta-mirror-url", "//files.example.com/v1/a.jpg")],
     },
     Row {
+        what: "what S3 says where it knows no type",
+        key: "a.jpg",
+        origin: &[("content-type", b"binary/octet-stream")],
+        stored: &[("content-type", "image/jpeg"), ("x-amz-meta-mirror-url", "//files.example.com/v1/a.jpg")],
+    },
+    Row {
         what: "a type that says nothing, as does the extension",
         key: "a.unknown",
         origin: &[("content-type", b"application/octet-stream")],

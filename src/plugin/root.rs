@@ -24,8 +24,8 @@ use std::time::Instant;
 
 /// Streams that are answered in one callback of the host.
 ///
-/// Envoy lets them go on when the callback is over, one inside the other: letting a stream go on ends it, its
-/// `proxy_on_log` is a callback too, and at the end of that Envoy lets the next one go on
+/// Envoy lets them go on when the callback is over, one inside the other: letting a stream go on ends it, which
+/// is a callback too (`proxy_on_delete`), and at the end of that Envoy lets the next one go on
 /// (`WasmBase::doAfterVmCallActions`). 2,500 at once overflowed the stack of the VM (measured on 1.40).
 const ANSWERS_AT_ONCE: usize = 32;
 
@@ -58,7 +58,7 @@ impl Root {
     /// Judges every stream whose error document can be read, then does what is due, and asks to be called again.
     fn catch_up(&mut self, shared: &Shared) {
         let now = Instant::now();
-        let readable = shared.worker.borrow().readable(now);
+        let readable = shared.worker.borrow_mut().readable(now);
         for (stream, has_document) in readable {
             let denied = self.denied(stream, has_document);
             let steps = shared.worker.borrow_mut().judge(stream, &denied, now, &SharedBoard);

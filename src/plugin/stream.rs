@@ -3,7 +3,7 @@
 use super::{Shared, host};
 use crate::flight::StreamId;
 use crate::miss::Denial;
-use crate::worker::{BodyStep, Wanted};
+use crate::worker::{BodyStep, Captured};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
@@ -14,8 +14,8 @@ use std::time::Instant;
 pub struct Stream {
     id: StreamId,
     shared: Option<Rc<Shared>>,
-    /// The object, if the request is for one that is mirrored. Request headers are gone in the response phase.
-    wanted: Option<Wanted>,
+    /// What a miss needs of the request, whose headers are gone in the response phase.
+    captured: Option<Captured>,
     /// The worker knows of this stream.
     held: bool,
 }
@@ -23,7 +23,7 @@ pub struct Stream {
 impl Stream {
     /// A stream of a worker; one that passes everything if the worker is not configured.
     pub fn new(id: StreamId, shared: Option<Rc<Shared>>) -> Self {
-        Self { id, shared, wanted: None, held: false }
+        Self { id, shared, captured: None, held: false }
     }
 
     fn header(map: MapType, name: &str) -> Option<Vec<u8>> {
@@ -31,12 +31,15 @@ impl Stream {
     }
 }
 
-impl Context for Stream {
-    fn on_done(&mut self) -> bool {
+impl Context for Stream {}
+
+/// With `proxy_on_delete`, which Envoy calls right after `proxy_on_done` (`Context::onDestroy`): so that one is not
+/// exported, and costs nothing.
+impl Drop for Stream {
+    fn drop(&mut self) {
         if let Some(shared) = self.shared.as_ref().filter(|_| self.held) {
             shared.worker.borrow_mut().gone(self.id);
         }
-        true
     }
 }
 
@@ -46,21 +49,19 @@ impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
         let Some(shared) = &self.shared else { return Action::Continue };
         let header = |name: &str| Self::header(MapType::HttpRequestHeaders, name);
-        let (Some(method), Some(path)) = (header(":method"), header(":path")) else { return Action::Continue };
-        self.wanted = shared.worker.borrow().wanted(&method, &path, &header);
-        if let Some(wanted) = &self.wanted {
-            let canonical = wanted.target.path_and_query();
-            if canonical.as_bytes() != path {
-                let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, ":path", Some(&canonical));
-            }
+        self.captured = shared.worker.borrow().capture(&header);
+        let canonical = self.captured.as_ref().and_then(|captured| shared.worker.borrow().rewritten(captured));
+        if let Some(canonical) = canonical {
+            let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, ":path", Some(&canonical));
         }
         Action::Continue
     }
 
     fn on_http_response_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
-        let (Some(shared), Some(wanted)) = (&self.shared, self.wanted.take()) else { return Action::Continue };
+        let (Some(shared), Some(captured)) = (&self.shared, self.captured.take()) else { return Action::Continue };
         let status = Self::header(MapType::HttpResponseHeaders, ":status");
         let Some(denial) = status.and_then(|status| Denial::from_status(&status)) else { return Action::Continue };
+        let Some(wanted) = shared.worker.borrow().wanted(captured) else { return Action::Continue };
         if !host::wake_up(shared.wake_up) {
             return Action::Continue;
         }

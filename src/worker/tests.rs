@@ -24,7 +24,7 @@ impl World {
     }
 
     fn hold(&mut self, stream: u32, path: &str, denial: Denial, end: bool) {
-        let wanted = self.worker.wanted(b"GET", path.as_bytes(), &|_| None).unwrap();
+        let wanted = wanted(&self.worker, "GET", path).unwrap();
         self.worker.hold(StreamId(stream), wanted, denial, end, self.now);
     }
 
@@ -35,7 +35,7 @@ impl World {
         steps.iter().map(shown).collect()
     }
 
-    fn readable(&self) -> Vec<(u32, bool)> {
+    fn readable(&mut self) -> Vec<(u32, bool)> {
         self.worker.readable(self.now).into_iter().map(|(stream, document)| (stream.0, document)).collect()
     }
 
@@ -47,6 +47,18 @@ impl World {
     fn body(&mut self, stream: u32, size: usize, end: bool) -> BodyStep {
         self.worker.body(StreamId(stream), size, end)
     }
+}
+
+fn captured(worker: &Worker, method: &str, path: &str) -> Option<Captured> {
+    worker.capture(&|name| match name {
+        ":method" => Some(method.into()),
+        ":path" => Some(path.into()),
+        _ => None,
+    })
+}
+
+fn wanted(worker: &Worker, method: &str, path: &str) -> Option<Wanted> {
+    worker.wanted(captured(worker, method, path)?)
 }
 
 fn shown(step: &Step) -> String {
@@ -63,9 +75,9 @@ fn shown(step: &Step) -> String {
 #[test]
 fn a_request_is_wanted_if_the_first_matching_rule_mirrors_it() {
     let world = World::new();
-    assert_eq!(world.worker.wanted(b"HEAD", b"/a", &|_| None).unwrap().target.method, Method::Head);
+    assert_eq!(wanted(&world.worker, "HEAD", "/a").unwrap().target.method, Method::Head);
     for (method, path) in [("GET", "/private/a"), ("GET", "/%70rivate/a"), ("POST", "/a"), ("GET", "/")] {
-        assert!(world.worker.wanted(method.as_bytes(), path.as_bytes(), &|_| None).is_none(), "{method} {path}");
+        assert!(wanted(&world.worker, method, path).is_none(), "{method} {path}");
     }
 }
 
@@ -245,4 +257,22 @@ fn a_denial_that_is_not_the_buckets_is_let_go() {
     let denied = Denied { asked: 0, by_bucket: false, document: None, trace: Trace::default() };
     let steps = world.worker.judge(StreamId(1), &denied, world.now, &world.board);
     assert_eq!(steps.iter().map(shown).collect::<Vec<_>>(), ["release 1 not_the_bucket"]);
+}
+
+#[test]
+fn each_stream_is_given_once_to_be_judged() {
+    let mut world = World::new();
+    world.hold(1, "/a", Denial::NotFound, true);
+    world.hold(2, "/b", Denial::NotFound, false);
+    world.hold(3, "/c", Denial::NotFound, false);
+    assert_eq!(world.readable(), [(1, false)]);
+    world.body(2, DOCUMENT.len(), true);
+    assert_eq!(world.readable(), [(2, true)]);
+    assert_eq!(world.readable(), []);
+    assert_eq!(world.worker.next_deadline(), Some(world.now + READ_TIMEOUT));
+    world.now += READ_TIMEOUT;
+    assert_eq!(world.readable(), [(3, false)]);
+    world.body(3, DOCUMENT.len(), true);
+    assert_eq!(world.readable(), []);
+    assert_eq!(world.worker.next_deadline(), None);
 }

@@ -1,11 +1,13 @@
-"""`make compose-test`: the compose file with each of its stores, and the checks of `checks` through it."""
+"""`make compose-test`: the compose file, with each of its stores and wirings, and checks through it."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stack import StackError
@@ -15,11 +17,31 @@ from stack.render import CHECKOUT
 from . import images
 from .engine import Engine, started
 
-STORES = {
-    "MinIO": ["docker-compose.yaml"],
-    "SeaweedFS": ["docker-compose.yaml", "docker-compose.seaweedfs.yaml"],
-}
 PORTS = ("PORT", "STORE_CONSOLE_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")
+
+
+@dataclass(frozen=True)
+class Trial:
+    name: str
+    overrides: tuple[str, ...] = ()
+    checks: str = "checks.py"
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def files(self) -> list[Path]:
+        return [CHECKOUT / "envoy" / file for file in ("docker-compose.yaml", *self.overrides)]
+
+
+TRIALS = (
+    Trial("MinIO"),
+    Trial("SeaweedFS", ("docker-compose.seaweedfs.yaml",)),
+    Trial(
+        "SeaweedFS, transparent",
+        ("docker-compose.seaweedfs.yaml",),
+        "checks_transparent.py",
+        {"WIRING": "transparent"},
+    ),
+)
 
 
 def main() -> int:
@@ -27,37 +49,37 @@ def main() -> int:
         with started() as engine:
             _say("building the images that there is no registry for...")
             images.build(engine)
-            return max(
-                [
-                    _try(engine, store, [CHECKOUT / "envoy" / file for file in files])
-                    for store, files in STORES.items()
-                ]
-            )
+            return max([_carry_out(trial, engine) for trial in TRIALS])
     except StackError as error:
         print(f"make compose-test: {error}", file=sys.stderr)
         return 1
 
 
-def _try(engine: Engine, store: str, files: list[Path]) -> int:
-    variables = {name: str(port) for name, port in zip(PORTS, free_ports(len(PORTS)))}
-    _say(f"bringing up {' + '.join(file.name for file in files)} ({store})...")
+def _carry_out(trial: Trial, engine: Engine) -> int:
+    ports = {name: str(port) for name, port in zip(PORTS, free_ports(len(PORTS)))}
+    variables = {**ports, **trial.variables}
+    _say(f"bringing up {' + '.join(file.name for file in trial.files)} ({trial.name})...")
     try:
-        engine.compose(files, variables, "up", "--build", "--detach")
-        told = {
-            "COMPOSE_TEST_STORE": store,
-            "COMPOSE_TEST_DOCKER_HOST": engine.host,
-            **{f"COMPOSE_TEST_{name}": port for name, port in variables.items()},
-        }
-        argv = [sys.executable, "-m", "pytest", "--quiet", str(Path(__file__).with_name("checks.py"))]
-        exit_code = subprocess.run(argv, cwd=CHECKOUT, env={**os.environ, **told}, check=False).returncode
+        engine.compose(trial.files, variables, "up", "--build", "--detach")
+        exit_code = _check(trial, engine, ports)
     except StackError:
-        with suppress(StackError):
-            print(engine.compose(files, variables, "logs", "--tail", "40"))
+        _show_logs(trial, engine, variables)
         raise
     if exit_code:
-        print(engine.compose(files, variables, "logs", "--tail", "40"))
-    engine.compose(files, variables, "down", "--volumes")
+        _show_logs(trial, engine, variables)
+    engine.compose(trial.files, variables, "down", "--volumes")
     return exit_code
+
+
+def _check(trial: Trial, engine: Engine, ports: Mapping[str, str]) -> int:
+    told = {f"COMPOSE_TEST_{name}": value for name, value in {**ports, "DOCKER_HOST": engine.host}.items()}
+    argv = [sys.executable, "-m", "pytest", "--quiet", str(Path(__file__).with_name(trial.checks))]
+    return subprocess.run(argv, cwd=CHECKOUT, env={**os.environ, **told}, check=False).returncode
+
+
+def _show_logs(trial: Trial, engine: Engine, variables: Mapping[str, str]) -> None:
+    with suppress(StackError):
+        print(engine.compose(trial.files, variables, "logs", "--tail", "40"))
 
 
 def _say(text: str) -> None:

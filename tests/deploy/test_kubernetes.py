@@ -22,7 +22,14 @@ from .kubectl import BINARY
 
 KUBERNETES = CHECKOUT / "envoy" / "kubernetes"
 OVERLAYS = ["base", *sorted(f"overlays/{path.name}" for path in (KUBERNETES / "overlays").iterdir())]
-GATEWAYS = ["base", "overlays/custom-image", "overlays/irsa", "overlays/maglev", "overlays/pod-identity"]
+GATEWAYS = [
+    "base",
+    "overlays/custom-image",
+    "overlays/irsa",
+    "overlays/maglev",
+    "overlays/pod-identity",
+    "overlays/transparent",
+]
 PLATFORMS = {"overlays/envoy-gateway": "EnvoyExtensionPolicy", "overlays/istio": "WasmPlugin"}
 MIB = 1 << 20
 MEMORY_OF_A_WORKER = 3 * 128 * MIB

@@ -190,6 +190,20 @@ def test_labels_are_labels(scrape: Scrape) -> None:
     assert scrape.has("mirror_on_miss_refusals_total", {"limit": "waiters"})
 
 
+def test_without_stats_tags_prometheus_can_be_told_the_labels(
+    start: Start, unique: Unique, scrape: Scrape
+) -> None:
+    site, path = start(edit_edge=lambda edge: edge.pop("stats_config")), unique("a.bin")
+    site.origin.put(path, BODY)
+    site.ask(path)
+    untagged = [each for each in scraped(site).series if each.name.startswith("mirror_on_miss_")]
+    series = [each.relabelled(shipped.relabelling()) for each in untagged]
+    unlike = [each for each in series if not scrape.has(each.name, each.labels)]
+    assert unlike == []
+    assert len(series) > 50
+    assert not any(scrape.has(each.name, each.labels) for each in untagged if "_outcome_" in each.name)
+
+
 def test_the_gauges_are_back_at_0_when_nothing_runs(eventful: tuple[Site, set[str]]) -> None:
     eventually(eventful[0].gauges, (0, 0))
 

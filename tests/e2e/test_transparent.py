@@ -195,6 +195,15 @@ def test_a_broken_bucket_serves_what_it_cannot_store(transparent: Site, unique: 
     assert (answer.status, answer.outcome, answer.body) == (200, "not_stored", BODY)
 
 
+def test_a_rule_that_serves_at_once_does(start: Start, unique: Unique) -> None:
+    site, path = start(wiring="transparent", plugin={"rules": [{"response": "serve"}]}), unique()
+    site.origin.put(path, BODY)
+    first = site.ask(BUCKET + path)
+    assert (first.status, first.outcome, first.body) == (200, "served", BODY)
+    assert site.ask(BUCKET + path).body == BODY
+    assert site.origin.count(path) == 1
+
+
 def test_a_bucket_that_swallows_objects_is_a_404_and_no_redirect(transparent: Site, unique: Unique) -> None:
     path = unique()
     transparent.origin.put(path, BODY)
@@ -346,6 +355,22 @@ def test_whatever_host_a_client_names_it_sees_no_redirect(
     assert (answer.status, answer.body) == (200, BODY)
 
 
+def test_behind_a_trusted_proxy_that_ends_tls_clients_see_no_redirect_either(
+    start: Start, unique: Unique
+) -> None:
+    """`Location` is https then, and the connection is not."""
+
+    def trust_a_proxy(edge: dict) -> None:
+        listener = named(edge["static_resources"]["listeners"], "edge")
+        listener["filter_chains"][0]["filters"][0]["typed_config"]["xff_num_trusted_hops"] = 1
+
+    site, path = start(wiring="transparent", edit_edge=trust_a_proxy), unique()
+    site.origin.put(path, BODY)
+    said = [("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", "https")]
+    answer = site.ask(BUCKET + path, headers=said)
+    assert (answer.status, answer.body) == (200, BODY)
+
+
 # What is not served.
 
 
@@ -473,8 +498,11 @@ def test_the_access_log_tells_what_came_of_a_miss(start: Start, unique: Unique) 
     site.ask(f"{BUCKET}{path}?secret")
     site.stack.edge.stop()
     lines = site.stack.edge.access_log_path.read_text().splitlines()
-    told = [(entry["status"], entry["outcome"], entry["path"]) for entry in map(json.loads, lines)]
+    entries = [json.loads(line) for line in lines]
+    told = [(entry["status"], entry["outcome"], entry["path"]) for entry in entries]
     assert told == [(302, "stored", BUCKET + path), (200, None, BUCKET + path)]
+    (get,) = site.origin.asked(path)
+    assert {entry["request_id"] for entry in entries} == {get.header("x-request-id")}
     site.stack.edge.start()
 
 

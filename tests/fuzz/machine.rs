@@ -176,7 +176,13 @@ impl World {
         self.streams += 1;
         let (stream, side) = (StreamId(self.streams), &mut self.sides[at]);
         let method: &[u8] = bytes.of(&[b"GET", b"GET", b"HEAD"]);
-        let wanted = side.worker.wanted(method, bytes.of(&PATHS), &|_| None).unwrap();
+        let path: &[u8] = bytes.of(&PATHS);
+        let header = |name: &str| match name {
+            ":method" => Some(method.to_vec()),
+            ":path" => Some(path.to_vec()),
+            _ => None,
+        };
+        let wanted = side.worker.capture(&header).and_then(|captured| side.worker.wanted(captured)).unwrap();
         let denial = bytes.of(&[Denial::NotFound, Denial::NotFound, Denial::Forbidden]);
         let end = method == b"HEAD" || bytes.one_in(8);
         side.worker.hold(stream, wanted, denial, end, self.now);

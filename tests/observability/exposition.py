@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 _SAMPLE = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>[^}]*)\})? (?P<value>\S+)")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -15,6 +16,23 @@ class Series:
     name: str
     labels: dict[str, str]
     value: float
+
+    def relabelled(self, rules: list[dict[str, Any]]) -> Series:
+        """As Prometheus relabels it, by rules that replace something by a part of the name."""
+        name, labels = self.name, dict(self.labels)
+        for rule in rules:
+            assert rule["source_labels"] == ["__name__"]
+            if match := re.fullmatch(rule["regex"], name):
+                value = _expanded(rule.get("replacement", "${1}"), match)
+                if rule["target_label"] == "__name__":
+                    name = value
+                else:
+                    labels[_expanded(rule["target_label"], match)] = value
+        return Series(name, labels, self.value)
+
+
+def _expanded(template: str, match: re.Match[str]) -> str:
+    return re.sub(r"\$\{(\d)\}", lambda group: match[int(group[1])], template)
 
 
 class Scrape:

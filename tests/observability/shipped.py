@@ -73,11 +73,20 @@ def documented_values(label: str) -> set[str]:
     return set(re.findall(r"^\| `(\w+)` \|", section[1], re.MULTILINE))
 
 
+def relabelling() -> list[dict[str, Any]]:
+    """The rules for an Envoy without stats_tags."""
+    snippet = re.compile(r"^```yaml\n(metric_relabel_configs:.*?)^```", re.MULTILINE | re.DOTALL)
+    (rules,) = snippet.findall(OPERATIONS.read_text())
+    return yaml.safe_load(rules)["metric_relabel_configs"]
+
+
 def named_in_docs() -> dict[str, str]:
     """Every metric that any page names, and one page that does."""
     found = {}
     for page in [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("**/*.md"))]:
-        for name in re.findall(r"`((?:mirror_on_miss|envoy)_\w+)[`{]", page.read_text()):
+        for name in re.findall(
+            r"`((?:mirror_on_miss|envoy_(?:cluster|http|wasm))_\w+)[`{]", page.read_text()
+        ):
             found.setdefault(metric_of(name), page.name)
     return found
 

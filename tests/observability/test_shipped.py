@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import promql_parser
 import pytest
@@ -21,8 +22,28 @@ def test_an_alert_can_be_read_and_leads_to_its_page(alert: str) -> None:
     annotations = rule["annotations"]
     assert set(annotations) == {"summary", "description", "runbook"}
     page, _, anchor = annotations["runbook"].partition("#")
-    headings = re.findall(r"^#+ (.+)$", (CHECKOUT / page).read_text(), re.MULTILINE)
-    assert anchor in [re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings]
+    assert anchor in anchors(CHECKOUT / page)
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "SECURITY.md", "docs/operations.md", "docs/security.md"])
+def test_a_page_leads_to_what_is_there(page: str) -> None:
+    text = (CHECKOUT / page).read_text()
+    missing = []
+    for target in re.findall(r"\]\(([^):]+)\)", text):
+        path, _, anchor = target.partition("#")
+        file = (CHECKOUT / page).parent / path if path else CHECKOUT / page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            missing.append(target)
+    for name in re.findall(r"`((?:tests|src|envoy|docs)/[\w./-]+)`", text):
+        if not (CHECKOUT / name).exists():
+            missing.append(name)
+    assert missing == []
+
+
+def anchors(page: Path) -> list[str]:
+    """Its headings as GitHub makes anchors of them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings]
 
 
 def test_each_alert_has_a_test_in_which_it_fires_and_one_in_which_it_does_not() -> None:

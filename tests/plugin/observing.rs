@@ -145,6 +145,15 @@ fn what_should_never_happen_is_shown_before_it_happens() {
 }
 
 #[test]
+fn a_hit_is_neither_counted_nor_logged() {
+    let mut envoy = envoy_with(json!({}));
+    let before = (envoy.defined_metrics(), envoy.logs());
+    envoy.get(PATH).bucket_answers(200, &[], OBJECT);
+    envoy.advance(LONG);
+    assert_eq!((envoy.defined_metrics(), envoy.logs()), before);
+}
+
+#[test]
 fn each_metric_is_defined_once() {
     let mut envoy = envoy_with(json!({"loop_window": "0s"}));
     for _ in 0..3 {

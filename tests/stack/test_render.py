@@ -102,6 +102,7 @@ def test_the_transparent_wiring_tells_the_plugin_what_the_bucket_is_asked_whatev
 def test_both_wirings_refuse_the_same_and_send_the_origin_the_same(place: Place) -> None:
     """What the two files have in common is written twice."""
     redirect, transparent = (rendered_edge(place, wiring=wiring) for wiring in render.FILES)
+    assert redirect["stats_config"] == transparent["stats_config"]
     for name in ("preflight", "read-only", "no-dot-segments"):
         assert named(routes(redirect), name) == named(routes(transparent), name)
     for name in ("origin", "signer"):

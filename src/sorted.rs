@@ -1,0 +1,108 @@
+//! A map for few entries, or for keys that mostly grow.
+
+use std::borrow::Borrow;
+
+/// A map in a sorted list: searched in two halves, and what comes last is put last. Each [`std::collections::BTreeMap`]
+/// of a new type costs about 8,000 bytes of the module, this about 500.
+#[derive(Debug)]
+pub struct SortedMap<K, V> {
+    /// Boxed, because entries move when others come or go before them.
+    entries: Vec<(K, Box<V>)>,
+}
+
+impl<K, V> Default for SortedMap<K, V> {
+    fn default() -> Self {
+        Self { entries: Vec::new() }
+    }
+}
+
+impl<K: Ord, V> SortedMap<K, V> {
+    /// The value of a key.
+    pub fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
+        let at = self.find(key).ok()?;
+        self.entries.get(at).map(|(_, value)| value.as_ref())
+    }
+
+    /// The same, to be changed.
+    pub fn get_mut<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
+        let at = self.find(key).ok()?;
+        self.entries.get_mut(at).map(|(_, value)| value.as_mut())
+    }
+
+    /// Puts a value in the place of the one that the key has, if it has one.
+    pub fn insert(&mut self, key: K, value: V) {
+        match self.find::<K>(&key) {
+            Ok(at) => {
+                if let Some((_, known)) = self.entries.get_mut(at) {
+                    **known = value;
+                }
+            }
+            Err(at) => self.entries.insert(at, (key, Box::new(value))),
+        }
+    }
+
+    /// Takes a key's value away.
+    pub fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        let at = self.find(key).ok()?;
+        Some(*self.entries.remove(at).1)
+    }
+
+    /// All entries, in the order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.entries.iter().map(|(key, value)| (key, value.as_ref()))
+    }
+
+    /// All values, in the order of their keys.
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.entries.iter().map(|(_, value)| value.as_ref())
+    }
+
+    /// The same, to be changed.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.entries.iter_mut().map(|(_, value)| value.as_mut())
+    }
+
+    fn find<Q: Ord + ?Sized>(&self, key: &Q) -> Result<usize, usize>
+    where
+        K: Borrow<Q>,
+    {
+        self.entries.binary_search_by(|(known, _)| known.borrow().cmp(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        #[test]
+        fn it_is_a_map(changes in proptest::collection::vec((0..8_u8, any::<Option<u8>>()), 0..64)) {
+            let (mut map, mut model) = (SortedMap::default(), BTreeMap::new());
+            for (key, value) in changes {
+                match value {
+                    Some(value) => {
+                        map.insert(key, value);
+                        model.insert(key, value);
+                    }
+                    None => prop_assert_eq!(map.remove(&key), model.remove(&key)),
+                }
+                prop_assert_eq!(map.get(&key), model.get(&key));
+                prop_assert_eq!(map.get_mut(&key), model.get_mut(&key));
+                prop_assert!(map.iter().eq(model.iter()));
+                prop_assert!(map.values().eq(model.values()));
+                prop_assert!(map.values_mut().eq(model.values_mut()));
+            }
+        }
+    }
+}
