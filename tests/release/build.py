@@ -55,6 +55,12 @@ class Build:
         return done.stdout
 
 
+def committed() -> str:
+    """When the commit was made, in seconds of Unix: the time of all that is built from it."""
+    argv = ["git", "log", "-1", "--format=%ct"]
+    return subprocess.run(argv, cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout.strip()
+
+
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

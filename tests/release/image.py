@@ -16,6 +16,7 @@ from typing import Any
 
 from stack.render import CHECKOUT
 
+from .build import committed
 from .failure import ReleaseError
 
 DOCKERFILE = CHECKOUT / "envoy" / "Dockerfile"
@@ -53,7 +54,7 @@ def build(module: Path, layout: Path, *, tag: str, work: Path) -> str:
             f"--build-context={stage[1]}={context}",
             f"--platform={','.join(PLATFORMS)}",
             "--manifest=module",
-            "--timestamp=0",
+            f"--timestamp={committed()}",
             "--identity-label=false",
             f"--file={DOCKERFILE}",
             str(context),

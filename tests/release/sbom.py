@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from .build import TARGET, Build
+from .build import TARGET, Build, committed
 from .failure import ReleaseError
 
 TOOL = Path(sys.prefix, "bin", "cargo-cyclonedx")
@@ -23,8 +23,8 @@ def of(build: Build) -> str:
         "--spec-version=1.5",
         f"--target={TARGET}",
         f"--override-filename={FILE}",
-        # Else it holds the time and a random number: https://reproducible-builds.org/specs/source-date-epoch/
-        SOURCE_DATE_EPOCH="0",
+        # Else it holds the moment and a random number: https://reproducible-builds.org/specs/source-date-epoch/
+        SOURCE_DATE_EPOCH=committed(),
     )
     return (build.checkout / f"{FILE}.json").read_text().replace(str(build.checkout), "/mirror-on-miss")
 
@@ -35,6 +35,8 @@ def check(text: str, build: Build) -> list[str]:
     components = [bill["metadata"]["component"], *bill["components"]]
     named = {f"{each['name']} {each['version']}" for each in components}
     compiled = _compiled(build)
+    if not compiled:
+        raise ReleaseError(f"cargo left no trace in {build.built} of what rustc compiled")
     if missing := compiled - named:
         raise ReleaseError(f"rustc compiled for the module what the SBOM does not name: {sorted(missing)}")
     if missing := {crate for crate in _mentioned(build.module) if crate not in named}:
@@ -43,18 +45,10 @@ def check(text: str, build: Build) -> list[str]:
 
 
 def _compiled(build: Build) -> set[str]:
-    """What rustc left in the directory of the target; those are no build scripts and no procedural macros."""
-    metadata = build.call(
-        "cargo", "metadata", "--locked", "--format-version=1", f"--filter-platform={TARGET}"
-    )
-    libraries = {
-        target["name"].replace("-", "_"): f"{package['name']} {package['version']}"
-        for package in json.loads(metadata)["packages"]
-        for target in package["targets"]
-        if "lib" in target["kind"] or "rlib" in target["kind"]
-    }
-    files = [each.name for each in (build.built / "deps").glob("lib*.rlib")]
-    return {libraries[re.sub(r"^lib(.*)-[0-9a-f]+\.rlib$", r"\1", name)] for name in files}
+    """Crates whose sources rustc read for the target; those are no build scripts and no procedural macros."""
+    texts = [each.read_text() for each in (build.built / "deps").glob("*.d")]
+    paths = re.findall(r"/registry/src/[^/]+/([^/]+?)-(\d+\.\d+\.\d+[^/]*)/", "\n".join(texts))
+    return {f"{name} {version}" for name, version in paths}
 
 
 def _mentioned(module: Path) -> set[str]:
