@@ -52,6 +52,11 @@ class Thing:
         return not (self.origin[:-1] or self.reads or self.writes or self.path.startswith("/dead/"))
 
     @property
+    def is_in_doubt(self) -> bool:
+        """Nobody has it, but the dead origin, which is asked first, cannot be asked about it."""
+        return self.content is None and self.path.startswith("/backed-up/")
+
+    @property
     def may_be_lost(self) -> bool:
         """The store has said that it holds what it does not hold."""
         return any(name.startswith("untrue: ") for name in self.writes)

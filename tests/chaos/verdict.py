@@ -30,7 +30,11 @@ def objection(visit: Visit, answer: Answer) -> str | None:
     if answer.status == 302:
         return _wrong_redirect(thing, answer)
     if got == (404, "not_found"):
+        if thing.is_in_doubt:
+            return "not found, but the dead origin may have it"
         return "not found, but the origin has it" if thing.content is not None else None
+    if got == (502, "origin_unavailable") and thing.is_in_doubt:
+        return None
     if got in ALWAYS or (got in FAILURES and not thing.is_calm):
         return None
     if answer.outcome in (None, *UNTOUCHED) and (thing.reads or (thing.may_be_lost and answer.status == 404)):
