@@ -13,7 +13,7 @@ import pytest
 from doubles import ScriptedOrigin, StrictBucket
 from stack import SeaweedFS, Stack
 
-from .site import Site, a_rule_for_everything, add_dead_cluster
+from .site import Site, a_rule_for_everything, add_dead_cluster, running
 
 Start = Callable[..., Site]
 Unique = Callable[..., str]
@@ -29,30 +29,17 @@ def origin() -> Iterator[ScriptedOrigin]:
 def strict(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin) -> Iterator[Site]:
     """A stack on the strict bucket, with a rule for everything and one worker."""
     run_dir = tmp_path_factory.mktemp("strict")
-    with (
-        StrictBucket() as store,
-        Stack(
-            run_dir,
-            origin=origin.url,
-            store=store,
-            workers=1,
-            plugin=a_rule_for_everything(origin),
-            edit_edge=add_dead_cluster,
-        ) as stack,
-    ):
-        site = Site(stack, store, origin)
+    options = {"plugin": a_rule_for_everything(origin), "edit_edge": add_dead_cluster}
+    with running(run_dir, origin, StrictBucket(), workers=1, **options) as site:
         yield site
-        site.assert_module_healthy()
 
 
 @pytest.fixture(scope="session")
 def seaweed(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin) -> Iterator[Site]:
     """A stack on SeaweedFS, with the plugin's configuration as it is shipped and two workers."""
     run_dir = tmp_path_factory.mktemp("seaweed")
-    with SeaweedFS(run_dir) as store, Stack(run_dir, origin=origin.url, store=store) as stack:
-        site = Site(stack, store, origin)
+    with running(run_dir, origin, SeaweedFS(run_dir)) as site:
         yield site
-        site.assert_module_healthy()
 
 
 @pytest.fixture(params=["strict", "seaweed"])

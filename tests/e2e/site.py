@@ -7,7 +7,10 @@ import json
 import re
 import time
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Callable
 
 from doubles import ScriptedOrigin, StrictBucket
@@ -106,6 +109,17 @@ def eventually(look: Callable[[], Any], expected: Any) -> None:
     while (seen := look()) != expected:
         assert time.monotonic() < end, f"{seen}, not {expected}, after {PATIENCE:g} s"
         time.sleep(0.05)
+
+
+@contextmanager
+def running(
+    run_dir: Path, origin: ScriptedOrigin, store: SeaweedFS | StrictBucket, **options: Any
+) -> Iterator[Site]:
+    """A site with a store of its own, with options of `Stack`. In the end its module must be healthy."""
+    with store, Stack(run_dir, origin=origin.url, store=store, **options) as stack:
+        site = Site(stack, store, origin)
+        yield site
+        site.assert_module_healthy()
 
 
 def a_rule_for_everything(origin: ScriptedOrigin) -> dict[str, Any]:

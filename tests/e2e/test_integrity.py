@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from doubles import ScriptedOrigin, StrictBucket
-from stack import Stack
 from stack.render import named
 
 from .conftest import Unique
-from .site import Site, error_code
+from .site import Site, error_code, running
 
 BODY = b"an object of the origin\n" * 1000
 LARGE = bytes(range(256)) * (13 << 12)
@@ -81,20 +80,9 @@ def two_origins(origin: ScriptedOrigin) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin) -> Iterator[Site]:
     run_dir = tmp_path_factory.mktemp("integrity")
-    with (
-        StrictBucket() as store,
-        Stack(
-            run_dir,
-            origin=origin.url,
-            store=store,
-            workers=1,
-            plugin=two_origins(origin),
-            edit_edge=without_content_digest,
-        ) as stack,
-    ):
-        site = Site(stack, store, origin)
+    options = {"plugin": two_origins(origin), "edit_edge": without_content_digest}
+    with running(run_dir, origin, StrictBucket(), workers=1, **options) as site:
         yield site
-        site.assert_module_healthy()
 
 
 @pytest.mark.parametrize("header", announcements(b""))

@@ -11,12 +11,11 @@ import pytest
 from doubles import ScriptedOrigin, StrictBucket, replies
 from observability import shipped
 from observability.exposition import Scrape
-from stack import Stack
 from stack.render import named
 
 from .client import ask
 from .conftest import Start, Unique
-from .site import Site, a_rule_for_everything, add_dead_cluster, eventually
+from .site import Site, a_rule_for_everything, add_dead_cluster, eventually, running
 
 BODY = b"an object\n"
 OFTEN = 100
@@ -39,20 +38,10 @@ def eventful(
     tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin
 ) -> Iterator[tuple[Site, set[str]]]:
     """A site to which everything has happened that can happen to one, and the outcomes that were meant."""
-    with (
-        StrictBucket() as store,
-        Stack(
-            tmp_path_factory.mktemp("eventful"),
-            origin=origin.url,
-            store=store,
-            workers=1,
-            plugin=eventful_plugin(origin),
-            edit_edge=prepare,
-        ) as stack,
-    ):
-        site = Site(stack, store, origin)
+    run_dir = tmp_path_factory.mktemp("eventful")
+    options = {"plugin": eventful_plugin(origin), "edit_edge": prepare}
+    with running(run_dir, origin, StrictBucket(), workers=1, **options) as site:
         yield site, let_everything_happen(site)
-        site.assert_module_healthy()
 
 
 def eventful_plugin(origin: ScriptedOrigin) -> dict[str, Any]:

@@ -10,11 +10,10 @@ import pytest
 
 from doubles import ScriptedOrigin, StrictBucket
 from doubles.replies import status
-from stack import Stack
 from stack.render import named
 
 from .conftest import Start, Unique
-from .site import PUBLIC_URL, Site, add_dead_cluster, error_code
+from .site import PUBLIC_URL, Site, add_dead_cluster, error_code, running
 
 BODY = b"an object\n"
 LARGE = bytes(range(256)) * (13 << 12)
@@ -66,20 +65,10 @@ def add_clusters(edge: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def ruled(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin) -> Iterator[Site]:
-    with (
-        StrictBucket() as store,
-        Stack(
-            tmp_path_factory.mktemp("rules"),
-            origin=origin.url,
-            store=store,
-            workers=1,
-            plugin=rules_of(origin),
-            edit_edge=add_clusters,
-        ) as stack,
-    ):
-        site = Site(stack, store, origin)
+    run_dir = tmp_path_factory.mktemp("rules")
+    options = {"plugin": rules_of(origin), "edit_edge": add_clusters}
+    with running(run_dir, origin, StrictBucket(), workers=1, **options) as site:
         yield site
-        site.assert_module_healthy()
 
 
 def test_a_prefix_is_replaced_at_the_origin_and_not_in_the_bucket(ruled: Site, unique: Unique) -> None:

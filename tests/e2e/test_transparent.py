@@ -17,13 +17,13 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 
 from doubles import ScriptedOrigin, StrictBucket, replies
-from stack import SeaweedFS, Stack
+from stack import SeaweedFS
 from stack.render import named
 
 from .client import Connection, Headers
 from .conftest import Start, Unique
 from .crowd import Crowd, all_of, in_thread
-from .site import PUBLIC_URL, Site, a_rule_for_everything, add_dead_cluster, error_code, xml_of_envoy
+from .site import PUBLIC_URL, Site, a_rule_for_everything, add_dead_cluster, error_code, running, xml_of_envoy
 
 BODY = bytes(range(256)) * 16
 LARGE = bytes(range(256)) * (13 << 12)
@@ -38,35 +38,17 @@ BUCKET = "/mirror"
 def transparent(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin) -> Iterator[Site]:
     """On the strict bucket, with a rule for everything and one worker."""
     run_dir = tmp_path_factory.mktemp("transparent")
-    rules = a_rule_for_everything(origin)
-    with (
-        StrictBucket() as store,
-        Stack(
-            run_dir,
-            wiring="transparent",
-            origin=origin.url,
-            store=store,
-            workers=1,
-            plugin=rules,
-            edit_edge=add_dead_cluster,
-        ) as stack,
-    ):
-        site = Site(stack, store, origin)
+    options = {"plugin": a_rule_for_everything(origin), "edit_edge": add_dead_cluster}
+    with running(run_dir, origin, StrictBucket(), workers=1, wiring="transparent", **options) as site:
         yield site
-        site.assert_module_healthy()
 
 
 @pytest.fixture(scope="module")
 def seaweed_transparent(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin) -> Iterator[Site]:
     """On SeaweedFS, with the plugin's configuration as it is shipped and two workers."""
     run_dir = tmp_path_factory.mktemp("transparent-seaweed")
-    with (
-        SeaweedFS(run_dir) as store,
-        Stack(run_dir, wiring="transparent", origin=origin.url, store=store) as stack,
-    ):
-        site = Site(stack, store, origin)
+    with running(run_dir, origin, SeaweedFS(run_dir), wiring="transparent") as site:
         yield site
-        site.assert_module_healthy()
 
 
 @pytest.fixture(params=["transparent", "seaweed_transparent"])
