@@ -2,7 +2,7 @@
 #
 #   sed -E -i -f envoy/envoy-1.36.sed envoy/*.yaml
 
-# DirectResponseAction.body_format came with 1.37. Without it what Envoy itself says is text/plain.
+# DirectResponseAction.body_format came with 1.37. Without it what Envoy itself says is text/plain, as with 1.37.
 s/^( *)body_format:$/\1body:/
 /^ *content_type: application\/xml$/d
 /^ *text_format_source:$/d

@@ -155,8 +155,8 @@ def error_code(answer: Answer) -> str | None:
 
 
 def xml_of_envoy() -> str:
-    """The type of what Envoy itself says in XML; envoy/envoy-1.36.sed tells why that depends."""
-    return "application/xml" if envoy.version() >= (1, 37) else "text/plain"
+    """The type of what Envoy itself says in XML: https://github.com/envoyproxy/envoy/issues/43680"""
+    return "application/xml" if envoy.version() >= (1, 38) else "text/plain"
 
 
 def add_dead_cluster(edge: dict[str, Any]) -> None:
