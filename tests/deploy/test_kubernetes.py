@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
-import os
+import operator
 import subprocess
+from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
-import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
@@ -18,6 +19,7 @@ from stack import envoy
 from stack.render import CHECKOUT, ca_file, named
 from stack.stack import WASM
 
+from . import definitions
 from .kubectl import BINARY
 
 KUBERNETES = CHECKOUT / "envoy" / "kubernetes"
@@ -37,6 +39,7 @@ MEMORY_OF_A_WORKER = 3 * 128 * MIB
 MEMORY_OF_ENVOY = 256 * MIB
 
 Manifest = dict[str, Any]
+Where = tuple[Union[str, int], ...]
 
 
 @functools.cache
@@ -201,38 +204,57 @@ def clusters(overlay: str) -> set[str]:
     return {patch["name"] for patch in patches} | {f"outbound|{port}||{host}" for host, port in hosts}
 
 
-@pytest.mark.skipif(
-    "CRDS" not in os.environ, reason="CRDS= names no directory of custom resource definitions"
-)
-@pytest.mark.parametrize("overlay", PLATFORMS)
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_custom_resources_fit_their_definitions(overlay: str) -> None:
-    schemas = definitions(Path(os.environ["CRDS"]))
-    for manifest in filter(is_custom, build(overlay)):
-        schema = schemas[manifest["apiVersion"], manifest["kind"]]
-        jsonschema.Draft202012Validator(schema).validate(manifest)
+    manifests = custom_resources(overlay)
+    assert definitions.problems(manifests) == [[] for _ in manifests]
 
 
-def definitions(directory: Path) -> dict[tuple[str, str], Any]:
-    found = {}
-    for file in directory.glob("*.yaml"):
-        for document in yaml.safe_load_all(file.read_text()):
-            if document and document["kind"] == "CustomResourceDefinition":
-                spec = document["spec"]
-                for version in spec["versions"]:
-                    schema = version["schema"]["openAPIV3Schema"]
-                    schema["properties"].update(apiVersion={}, kind={}, metadata={})
-                    found[f"{spec['group']}/{version['name']}", spec["names"]["kind"]] = strict(schema)
-    return found
+@pytest.mark.parametrize("overlay", PLATFORMS)
+def test_an_unknown_field_is_found_wherever_it_is(overlay: str) -> None:
+    wrong = [
+        changed(manifest, (*path, "unheardOf"), {})
+        for manifest in custom_resources(overlay)
+        for path, value in defined(manifest)
+        if isinstance(value, dict)
+    ]
+    assert_found(wrong)
 
 
-def strict(node: Any) -> Any:
-    """As `kubectl apply` is by default: a field that the definition does not know is an error."""
-    if isinstance(node, list):
-        return [strict(each) for each in node]
-    if not isinstance(node, dict):
-        return node
-    node = {name: strict(value) for name, value in node.items()}
-    closed = node.get("type") == "object" and isinstance(node.get("properties"), dict)
-    if closed and not node.get("x-kubernetes-preserve-unknown-fields"):
-        node.setdefault("additionalProperties", False)
-    return node
+@pytest.mark.parametrize("overlay", PLATFORMS)
+def test_a_value_of_another_type_is_found_wherever_it_is(overlay: str) -> None:
+    wrong = [
+        changed(manifest, path, "text" if isinstance(value, (dict, list)) else [])
+        for manifest in custom_resources(overlay)
+        for path, value in defined(manifest)
+        if path and path[0] not in ("apiVersion", "kind")
+    ]
+    assert_found(wrong)
+
+
+def custom_resources(overlay: str) -> list[Manifest]:
+    return [manifest for manifest in build(overlay) if is_custom(manifest)]
+
+
+def defined(value: Any, path: Where = ()) -> Iterator[tuple[Where, Any]]:
+    """All of a manifest but what its definition leaves open: a configuration, clusters of Envoy."""
+    if isinstance(value, dict) and path[-1:] in (("pluginConfig",), ("config",), ("value",)):
+        return
+    yield path, value
+    if isinstance(value, (dict, list)):
+        for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from defined(inner, (*path, name))
+
+
+def changed(manifest: Manifest, path: Where, value: Any) -> tuple[str, Manifest]:
+    """The manifest with that value there, and there as JSON pointer."""
+    copy = deepcopy(manifest)
+    *parents, name = path
+    functools.reduce(operator.getitem, parents, copy)[name] = value
+    return "".join(f"/{each}" for each in path), copy
+
+
+def assert_found(wrong: list[tuple[str, Manifest]]) -> None:
+    found = definitions.problems([manifest for _, manifest in wrong])
+    for (pointer, _), problems in zip(wrong, found):
+        assert any(problem.startswith(f"{pointer}: ") for problem in problems), (pointer, problems)
