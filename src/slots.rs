@@ -1,20 +1,29 @@
 //! What workers tell each other: a table of fixed size that all of them see, and a queue for each.
 //!
 //! A slot holds one fact about one key: who fills it, that its origins do not have it, or that it was stored a moment
-//! ago. The table never grows, so keys share slots; whoever finds all of its slots taken does without. Nothing
-//! here has to be true: a fact that is lost, late or overwritten costs a fetch more, and the conditional PUT keeps the
-//! bucket right.
+//! ago. The table never grows, so keys share sets of slots; whoever finds all slots of its set taken does without.
+//! Nothing here has to be true: a fact that is lost, late or overwritten costs a fetch more, and the conditional PUT
+//! keeps the bucket right.
 
 use crate::config::Config;
 use crate::fill::{Goal, Outcome};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-/// Slots in the table: enough for the fills of many workers and a thousand negative answers.
-pub const SLOTS: u32 = 4096;
+/// Sets in the table: with their slots enough for the fills of many workers and a thousand negative answers.
+pub const SETS: u32 = 1024;
 
-/// Slots that a key's fact may stand in. With one, a hundred keys would already collide.
-const WAYS: u32 = 4;
+/// Slots of a set, any of which a key's fact may stand in. With one, a hundred keys would already collide.
+const WAYS: usize = 4;
+
+/// Bytes of a slot: `kind mark until value`, in 1, 16, 8 and 8 bytes. Kind 0 is an empty one.
+const SLOT: usize = 33;
+
+/// How often a set is read and written again that somebody else writes in between.
+const TRIES: u32 = 4;
+
+/// A set is one entry of the shared data, so that it takes one call to read and one to write.
+type Set = [[u8; SLOT]; WAYS];
 
 /// How long a fill counts as under way after its worker last said so. A worker that died is waited for so long.
 pub const LEASE: Duration = Duration::from_secs(10);
@@ -23,10 +32,10 @@ pub const LEASE: Duration = Duration::from_secs(10);
 pub trait Board {
     /// Nanoseconds on a clock that all workers see, and that request times are given in.
     fn nanos(&self) -> u64;
-    /// A slot's content and its version. `None` if there is no table.
-    fn read(&self, slot: u32) -> Option<(Vec<u8>, u32)>;
-    /// Replaces a slot's content if it still has that version.
-    fn write(&self, slot: u32, content: &[u8], version: u32) -> bool;
+    /// A set's content and its version; of a set that nothing was written to yet, anything. `None` if there is no table.
+    fn read(&self, set: u32) -> Option<(Vec<u8>, u32)>;
+    /// Replaces a set's content if it still has that version.
+    fn write(&self, set: u32, content: &[u8], version: u32) -> bool;
     /// Sends a message to the worker that has this queue.
     fn post(&self, queue: u32, message: &[u8]);
 }
@@ -96,8 +105,7 @@ impl Slots {
     /// Finds out what to do about a key, and takes the lease where that is to fill it. `asked` is when the client
     /// asked, which tells an object that was stored meanwhile from one that is stored and cannot be read.
     pub fn claim(&self, board: &dyn Board, mark: Mark, asked: u64) -> Claim {
-        // Twice, because a slot may change between reading and writing.
-        for _ in 0..2 {
+        for _ in 0..TRIES {
             let now = board.nanos();
             let Some(place) = Place::of(board, mark, now) else { return Claim::Lead };
             match place.known {
@@ -110,7 +118,7 @@ impl Slots {
                 Some((Fact::Stored { .. }, _)) => return Claim::Stored,
                 Some((Fact::Lease { .. }, _)) | None => {}
             }
-            if place.write(board, &encode(mark, Fact::Lease { owner: self.me }, LEASE, now)) {
+            if place.write(board, encode(mark, Fact::Lease { owner: self.me }, LEASE, now)) {
                 return Claim::Lead;
             }
         }
@@ -119,32 +127,27 @@ impl Slots {
 
     /// Says that a fill is still under way.
     pub fn renew(&self, board: &dyn Board, mark: Mark) {
-        let now = board.nanos();
-        if let Some(place) = Place::of(board, mark, now).filter(|place| self.owns(place)) {
-            place.write(board, &encode(mark, Fact::Lease { owner: self.me }, LEASE, now));
-        }
+        let renewed = |now| encode(mark, Fact::Lease { owner: self.me }, LEASE, now);
+        change(board, mark, |place, now| self.owns(place).then(|| renewed(now)));
     }
 
-    /// Says how a fill ended, as far as that helps those who come later. A lost race is somebody else's newer fact.
+    /// Says how a fill ended, as far as that helps those who come later.
     pub fn settle(&self, board: &dyn Board, mark: Mark, outcome: &Outcome) {
-        let now = board.nanos();
-        let (fact, lasts) = match outcome {
-            Outcome::NotFound => (Fact::Missing, self.negative_ttl),
-            Outcome::Stored | Outcome::Exists => (Fact::Stored { at: now }, self.loop_window),
-            _ => return self.release(board, mark),
-        };
-        let Some(place) = Place::of(board, mark, now) else { return };
-        let others = matches!(place.known, Some((Fact::Lease { .. }, _))) && !self.owns(&place);
-        if !others {
-            place.write(board, &encode(mark, fact, lasts, now));
+        let stored = matches!(outcome, Outcome::Stored | Outcome::Exists);
+        if !stored && *outcome != Outcome::NotFound {
+            return self.release(board, mark);
         }
+        change(board, mark, |place, now| {
+            let others = matches!(place.known, Some((Fact::Lease { .. }, _))) && !self.owns(place);
+            let (fact, lasts) =
+                if stored { (Fact::Stored { at: now }, self.loop_window) } else { (Fact::Missing, self.negative_ttl) };
+            (!others).then(|| encode(mark, fact, lasts, now))
+        });
     }
 
     /// Gives up a lease that nothing came of.
     pub fn release(&self, board: &dyn Board, mark: Mark) {
-        if let Some(place) = Place::of(board, mark, board.nanos()).filter(|place| self.owns(place)) {
-            place.write(board, &[]);
-        }
+        change(board, mark, |place, _| self.owns(place).then_some(EMPTY));
     }
 
     fn owns(&self, place: &Place) -> bool {
@@ -160,64 +163,85 @@ impl Slots {
 /// Where a key's fact stands, or can be put.
 #[derive(Debug)]
 struct Place {
-    slot: u32,
+    at: u32,
     version: u32,
+    set: Set,
+    way: usize,
     /// What is known of the key, and for how long.
     known: Option<(Fact, Duration)>,
 }
 
 impl Place {
-    /// The slot that speaks of the key; else an empty one of those that it may have; else one that speaks of another
-    /// key, but not of its fill. `None` if there is no table, or no such slot.
+    /// The slot that speaks of the key; else an empty one of its set; else one that speaks of another key, but not of
+    /// its fill. `None` if there is no table, or no such slot.
     fn of(board: &dyn Board, mark: Mark, now: u64) -> Option<Self> {
-        let mut best: Option<(bool, Self)> = None;
-        for slot in mark.slots() {
-            let (content, version) = board.read(slot)?;
-            match decode(&content, now) {
+        let at = mark.set();
+        let (content, version) = board.read(at)?;
+        let (slots, _) = content.as_chunks::<SLOT>();
+        let set: Set = std::array::from_fn(|way| slots.get(way).copied().unwrap_or(EMPTY));
+        let mut best: Option<(bool, usize)> = None;
+        for (way, slot) in set.iter().enumerate() {
+            match decode(slot, now) {
                 Some((of, fact, lasts)) if of == mark => {
-                    return Some(Self { slot, version, known: Some((fact, lasts)) });
+                    return Some(Self { at, version, set, way, known: Some((fact, lasts)) });
                 }
                 Some((_, Fact::Lease { .. }, _)) => {}
                 other => {
                     let taken = other.is_some();
-                    if best.as_ref().is_none_or(|(best_taken, _)| *best_taken && !taken) {
-                        best = Some((taken, Self { slot, version, known: None }));
+                    if best.is_none_or(|(best_taken, _)| best_taken && !taken) {
+                        best = Some((taken, way));
                     }
                 }
             }
         }
-        best.map(|(_, place)| place)
+        best.map(|(_, way)| Self { at, version, set, way, known: None })
     }
 
-    /// Replaces the slot's content, unless somebody was faster.
-    fn write(&self, board: &dyn Board, content: &[u8]) -> bool {
-        board.write(self.slot, content, self.version)
+    /// Replaces the slot's content, unless somebody was faster with one of the set.
+    fn write(mut self, board: &dyn Board, slot: [u8; SLOT]) -> bool {
+        if let Some(place) = self.set.get_mut(self.way) {
+            *place = slot;
+        }
+        board.write(self.at, self.set.as_flattened(), self.version)
+    }
+}
+
+/// Writes what `to` makes of a key's place, if it makes anything of it.
+fn change(board: &dyn Board, mark: Mark, to: impl Fn(&Place, u64) -> Option<[u8; SLOT]>) {
+    for _ in 0..TRIES {
+        let now = board.nanos();
+        let Some(place) = Place::of(board, mark, now) else { return };
+        let Some(slot) = to(&place, now) else { return };
+        if place.write(board, slot) {
+            return;
+        }
     }
 }
 
 impl Mark {
-    /// The slots in which a key's fact may stand.
-    fn slots(self) -> impl Iterator<Item = u32> {
+    /// The set in which a key's fact may stand.
+    fn set(self) -> u32 {
         let Self([a, b, c, d, ..]) = self;
-        let set = u32::from_le_bytes([a, b, c, d]) % (SLOTS / WAYS);
-        (0..WAYS).map(move |way| set.saturating_mul(WAYS).saturating_add(way))
+        u32::from_le_bytes([a, b, c, d]) % SETS
     }
 }
 
-/// `kind mark until value`, in 1, 16, 8 and 8 bytes.
-fn encode(mark: Mark, fact: Fact, lasts: Duration, now: u64) -> Vec<u8> {
+const EMPTY: [u8; SLOT] = [0; SLOT];
+
+fn encode(mark: Mark, fact: Fact, lasts: Duration, now: u64) -> [u8; SLOT] {
     let until = now.saturating_add(nanos(lasts));
     let (kind, value) = match fact {
         Fact::Lease { owner } => (1, u64::from(owner)),
         Fact::Missing => (2, 0),
         Fact::Stored { at } => (3, at),
     };
-    [&[kind][..], &mark.0, &until.to_le_bytes(), &value.to_le_bytes()].concat()
+    let content = [&[kind][..], &mark.0, &until.to_le_bytes(), &value.to_le_bytes()].concat();
+    content.try_into().unwrap_or(EMPTY)
 }
 
 /// A slot's fact, and how long it holds; none if that time is over, or if the slot is empty.
-fn decode(content: &[u8], now: u64) -> Option<(Mark, Fact, Duration)> {
-    let (kind, rest) = content.split_first()?;
+fn decode(slot: &[u8; SLOT], now: u64) -> Option<(Mark, Fact, Duration)> {
+    let (kind, rest) = slot.split_first()?;
     let (mark, rest) = rest.split_first_chunk()?;
     let (until, value) = rest.split_first_chunk()?;
     let value = u64::from_le_bytes(value.try_into().ok()?);

@@ -5,7 +5,7 @@
 
 use crate::fill::Call;
 use crate::http::{Headers, Response};
-use crate::slots::{Board, SLOTS};
+use crate::slots::{Board, SETS};
 use crate::trace::{self, Trace};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType};
@@ -78,9 +78,9 @@ pub fn record(id: u32, time: Duration) {
     let _ = hostcalls::record_metric(id, u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
 }
 
-/// Brings the root's `on_queue_ready` as soon as this callback is over. `false` if that cannot be done.
-pub fn wake_up(queue: u32) -> bool {
-    hostcalls::enqueue_shared_queue(queue, None).is_ok()
+/// Puts a message into a queue, which brings `on_queue_ready` to the root that has it. `false` if there is none.
+pub fn enqueue(queue: u32, message: Option<&[u8]>) -> bool {
+    hostcalls::enqueue_shared_queue(queue, message).is_ok()
 }
 
 /// The root gets a tick after this time and again each time it has passed; never for `None`.
@@ -116,23 +116,23 @@ pub fn trace() -> Trace {
 pub struct SharedBoard;
 
 impl SharedBoard {
-    /// Creates the slots that nobody has created yet. Envoy has no such call, so of two workers that come at the same
+    /// Creates the sets that nobody has created yet. Envoy has no such call, so of two workers that come at the same
     /// time one may empty what the other has written, which costs a fetch.
     pub fn create() {
-        for slot in 0..SLOTS {
-            let name = Self::name(slot);
+        for set in 0..SETS {
+            let name = Self::name(set);
             if matches!(hostcalls::get_shared_data(&name), Ok((None, _))) {
                 let _ = hostcalls::set_shared_data(&name, Some(&[EMPTY]), None);
             }
         }
     }
 
-    fn name(slot: u32) -> String {
-        format!("mirror-on-miss/{slot}")
+    fn name(set: u32) -> String {
+        format!("mirror-on-miss/{set}")
     }
 }
 
-/// An empty slot's content: Envoy takes an empty value for none.
+/// What a set begins with: Envoy takes an empty value for none.
 const EMPTY: u8 = 0;
 
 impl Board for SharedBoard {
@@ -141,21 +141,20 @@ impl Board for SharedBoard {
         now.and_then(|now| u64::try_from(now.as_nanos()).ok()).unwrap_or(0)
     }
 
-    fn read(&self, slot: u32) -> Option<(Vec<u8>, u32)> {
-        match hostcalls::get_shared_data(&Self::name(slot)) {
+    fn read(&self, set: u32) -> Option<(Vec<u8>, u32)> {
+        match hostcalls::get_shared_data(&Self::name(set)) {
             Ok((Some(content), Some(version))) => Some((content, version)),
             _ => None,
         }
     }
 
-    fn write(&self, slot: u32, content: &[u8], version: u32) -> bool {
-        let content = if content.is_empty() { &[EMPTY] } else { content };
-        hostcalls::set_shared_data(&Self::name(slot), Some(content), Some(version)).is_ok()
+    fn write(&self, set: u32, content: &[u8], version: u32) -> bool {
+        hostcalls::set_shared_data(&Self::name(set), Some(content), Some(version)).is_ok()
     }
 
     fn post(&self, queue: u32, message: &[u8]) {
         // A queue that is gone is that of a worker that is gone.
-        let _ = hostcalls::enqueue_shared_queue(queue, Some(message));
+        enqueue(queue, Some(message));
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub(crate) struct FakeBoard {
     pub(crate) nanos: Cell<u64>,
-    slots: RefCell<BTreeMap<u32, (Vec<u8>, u32)>>,
+    sets: RefCell<BTreeMap<u32, (Vec<u8>, u32)>>,
     pub(crate) posted: RefCell<Vec<(u32, Vec<u8>)>>,
     /// Writes that fail from now on, as if somebody else had been faster.
     pub(crate) lost_races: Cell<u32>,
@@ -19,7 +19,7 @@ pub(crate) struct FakeBoard {
 impl FakeBoard {
     pub(crate) fn new() -> Self {
         let board = Self { nanos: Cell::new(1_000_000_000), ..Self::default() };
-        board.slots.replace((0..SLOTS).map(|slot| (slot, (Vec::new(), 1))).collect());
+        board.sets.replace((0..SETS).map(|set| (set, (Vec::new(), 1))).collect());
         board
     }
 
@@ -40,17 +40,17 @@ impl Board for FakeBoard {
         self.nanos.get()
     }
 
-    fn read(&self, slot: u32) -> Option<(Vec<u8>, u32)> {
-        self.slots.borrow().get(&slot).cloned()
+    fn read(&self, set: u32) -> Option<(Vec<u8>, u32)> {
+        self.sets.borrow().get(&set).cloned()
     }
 
-    fn write(&self, slot: u32, content: &[u8], version: u32) -> bool {
+    fn write(&self, set: u32, content: &[u8], version: u32) -> bool {
         if self.lost_races.get() > 0 {
             self.lost_races.set(self.lost_races.get() - 1);
             return false;
         }
-        let mut slots = self.slots.borrow_mut();
-        let Some(place) = slots.get_mut(&slot).filter(|(_, current)| *current == version) else { return false };
+        let mut sets = self.sets.borrow_mut();
+        let Some(place) = sets.get_mut(&set).filter(|(_, current)| *current == version) else { return false };
         *place = (content.to_vec(), version + 1);
         true
     }
@@ -123,15 +123,15 @@ fn any_other_end_frees_the_slot() {
     assert_eq!(one.claim(&board, key, 0), Claim::Follow { owner: 2, lasts: LEASE });
 }
 
-/// Keys that may stand in the same slots as `a`, beginning with that.
+/// Keys that may stand in the same set as `a`, beginning with that.
 fn sharing(slots: &Slots, count: usize) -> Vec<Mark> {
     let first = mark(slots, "a");
-    let others = (0..).map(|n| mark(slots, &format!("k{n}"))).filter(|other| other.slots().eq(first.slots()));
+    let others = (0..).map(|n| mark(slots, &format!("k{n}"))).filter(|other| other.set() == first.set());
     [first].into_iter().chain(others).take(count).collect()
 }
 
 #[test]
-fn fills_of_keys_that_share_their_slots_do_not_disturb_each_other() {
+fn fills_of_keys_that_share_their_set_do_not_disturb_each_other() {
     let (board, one, two) = (FakeBoard::new(), worker(1, 0), worker(2, 0));
     let keys = sharing(&one, 5);
     for key in &keys {
@@ -167,9 +167,21 @@ fn configurations_do_not_share_facts() {
 }
 
 #[test]
+fn the_end_of_a_fill_is_told_though_others_of_its_set_were_faster() {
+    let (board, one, two) = (FakeBoard::new(), worker(1, 0), worker(2, 0));
+    for (outcome, claim) in [(Outcome::Stored, Claim::Stored), (Outcome::OriginTimeout, Claim::Lead)] {
+        let key = mark(&one, outcome.label());
+        one.claim(&board, key, 0);
+        board.lost_races.set(TRIES - 1);
+        one.settle(&board, key, &outcome);
+        assert_eq!(two.claim(&board, key, 0), claim, "{outcome:?}");
+    }
+}
+
+#[test]
 fn without_a_table_or_after_lost_races_everybody_leads() {
     let (board, one) = (FakeBoard::new(), worker(1, 0));
-    board.lost_races.set(2);
+    board.lost_races.set(TRIES);
     assert_eq!(one.claim(&board, mark(&one, "a"), 0), Claim::Lead);
     let none = FakeBoard::default();
     assert_eq!(one.claim(&none, mark(&one, "a"), 0), Claim::Lead);
@@ -179,10 +191,14 @@ fn without_a_table_or_after_lost_races_everybody_leads() {
 
 #[test]
 fn what_is_no_slot_and_no_message_is_taken_for_none() {
-    for length in 0..40 {
-        for byte in [0, 1, 2, 3, 255] {
+    let (board, one) = (FakeBoard::new(), worker(1, 0));
+    let key = mark(&one, "a");
+    for length in [0, 1, SLOT - 1, SLOT, SLOT + 1, SLOT * WAYS, SLOT * WAYS + 1] {
+        for byte in [0, 4, 255] {
             let bytes = vec![byte; length];
-            let _ = (decode(&bytes, 5), Message::decode(&bytes));
+            board.sets.borrow_mut().insert(key.set(), (bytes.clone(), 1));
+            assert_eq!(one.claim(&board, key, 0), Claim::Lead, "{bytes:?}");
+            assert_eq!(Message::decode(&bytes), None);
         }
     }
     assert_eq!(Message::decode(b""), None);

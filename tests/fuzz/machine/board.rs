@@ -1,21 +1,21 @@
 //! The table and the queues, in memory.
 
-use mirror_on_miss::slots::{Board, SLOTS};
+use mirror_on_miss::slots::{Board, SETS};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What two workers share. A slot that was never written is empty.
+/// What two workers share. A set that was never written is empty.
 pub struct Table {
     nanos: Cell<u64>,
-    slots: RefCell<BTreeMap<u32, (Vec<u8>, u32)>>,
+    sets: RefCell<BTreeMap<u32, (Vec<u8>, u32)>>,
     queues: RefCell<Vec<(u32, Vec<u8>)>>,
 }
 
 impl Default for Table {
     fn default() -> Self {
-        let (slots, queues) = (RefCell::default(), RefCell::default());
-        Self { nanos: Cell::new(1_000_000_000), slots, queues }
+        let (sets, queues) = (RefCell::default(), RefCell::default());
+        Self { nanos: Cell::new(1_000_000_000), sets, queues }
     }
 }
 
@@ -36,11 +36,11 @@ impl Table {
         !self.queues.borrow().iter().any(|(to, _)| matches!(to, 1 | 2))
     }
 
-    /// Writes anything over a slot that is in use.
-    pub fn spoil(&self, slot: usize, content: &[u8]) {
-        let mut slots = self.slots.borrow_mut();
-        let used = slots.len().max(1);
-        if let Some((place, version)) = slots.values_mut().nth(slot % used) {
+    /// Writes anything over a set that is in use.
+    pub fn spoil(&self, set: usize, content: &[u8]) {
+        let mut sets = self.sets.borrow_mut();
+        let used = sets.len().max(1);
+        if let Some((place, version)) = sets.values_mut().nth(set % used) {
             (*place, *version) = (content.to_vec(), *version + 1);
         }
     }
@@ -51,14 +51,14 @@ impl Board for Table {
         self.nanos.get()
     }
 
-    fn read(&self, slot: u32) -> Option<(Vec<u8>, u32)> {
-        assert!(slot < SLOTS);
-        Some(self.slots.borrow().get(&slot).cloned().unwrap_or((Vec::new(), 1)))
+    fn read(&self, set: u32) -> Option<(Vec<u8>, u32)> {
+        assert!(set < SETS);
+        Some(self.sets.borrow().get(&set).cloned().unwrap_or((Vec::new(), 1)))
     }
 
-    fn write(&self, slot: u32, content: &[u8], version: u32) -> bool {
-        let mut slots = self.slots.borrow_mut();
-        let place = slots.entry(slot).or_insert((Vec::new(), 1));
+    fn write(&self, set: u32, content: &[u8], version: u32) -> bool {
+        let mut sets = self.sets.borrow_mut();
+        let place = sets.entry(set).or_insert((Vec::new(), 1));
         if place.1 != version {
             return false;
         }
