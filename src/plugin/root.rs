@@ -1,9 +1,9 @@
 //! The root context: owns the worker's fills, makes their calls, answers the streams.
 
-use super::Shared;
 use super::host::{self, SharedBoard};
 use super::meters::Meters;
 use super::stream::Stream;
+use super::{Shared, WakeUp};
 use crate::config::Config;
 use crate::fill::Outcome;
 use crate::flight::{Effect, Progress, StreamId, Ticket};
@@ -89,7 +89,7 @@ impl Root {
             }
         }
         if !self.answers.is_empty() {
-            host::wake_up(shared.wake_up);
+            shared.wake_up.call();
         }
         let worker = shared.worker.borrow();
         self.meters.show([worker.fills(), worker.waiters()]);
@@ -208,12 +208,12 @@ impl RootContext for Root {
         match Config::parse(&json, &|name| std::env::var(name).ok()) {
             Ok(config) => {
                 let seed = host::random();
-                let wake_up = self.register_shared_queue(&format!("mirror-on-miss {seed:016x}"));
+                let queue = self.register_shared_queue(&format!("mirror-on-miss {seed:016x}"));
                 SharedBoard::create();
-                let slots = Slots::new(&config, host::fingerprint(&json), wake_up);
+                let slots = Slots::new(&config, host::fingerprint(&json), queue);
                 let worker = RefCell::new(Worker::new(Rc::new(config), slots, seed));
                 self.meters.define();
-                self.shared = Some(Rc::new(Shared { worker, wake_up }));
+                self.shared = Some(Rc::new(Shared { worker, wake_up: WakeUp::new(queue) }));
                 true
             }
             Err(problems) => {
@@ -227,6 +227,7 @@ impl RootContext for Root {
 
     fn on_queue_ready(&mut self, queue_id: u32) {
         let Some(shared) = self.shared.clone() else { return };
+        shared.wake_up.came();
         while let Ok(Some(message)) = self.dequeue_shared_queue(queue_id) {
             let steps = shared.worker.borrow_mut().heard(&message, Instant::now(), &SharedBoard);
             self.perform(&shared, steps);

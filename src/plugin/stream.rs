@@ -62,7 +62,7 @@ impl HttpContext for Stream {
         let status = Self::header(MapType::HttpResponseHeaders, ":status");
         let Some(denial) = status.and_then(|status| Denial::from_status(&status)) else { return Action::Continue };
         let Some(wanted) = shared.worker.borrow().wanted(captured) else { return Action::Continue };
-        if !host::wake_up(shared.wake_up) {
+        if !shared.wake_up.call() {
             return Action::Continue;
         }
         shared.worker.borrow_mut().hold(self.id, wanted, denial, end_of_stream, Instant::now());
@@ -85,7 +85,7 @@ impl HttpContext for Stream {
             }
         }
         if end_of_stream {
-            host::wake_up(shared.wake_up);
+            shared.wake_up.call();
         }
         Action::Pause
     }
@@ -95,7 +95,7 @@ impl HttpContext for Stream {
         if !shared.worker.borrow_mut().trailers(self.id) {
             return Action::Continue;
         }
-        host::wake_up(shared.wake_up);
+        shared.wake_up.call();
         Action::Pause
     }
 }
