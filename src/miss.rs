@@ -2,7 +2,7 @@
 
 use crate::rules::On403;
 
-/// The bucket's answers that may be misses.
+/// The bucket's answers that may be misses. `envoy/edge.yaml` names the same: the filter hears of no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denial {
     /// 403.

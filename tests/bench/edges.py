@@ -33,10 +33,12 @@ def bare_transparent(edge: dict[str, Any]) -> None:
 
 
 def empty(edge: dict[str, Any], wasm: Path = EMPTY_FILTER) -> None:
-    """The same Envoy with a filter that does nothing."""
-    module = named(connection_manager(edge)["http_filters"], FILTER)["typed_config"]["config"]
-    module["vm_config"]["vm_id"] = "empty"
-    module["vm_config"]["code"]["local"]["filename"] = str(wasm)
+    """The same Envoy with a filter that does nothing, and no matcher that keeps responses from it."""
+    module = named(connection_manager(edge)["http_filters"], FILTER)
+    module["typed_config"] = module["typed_config"]["extension_config"]["typed_config"]
+    vm = module["typed_config"]["config"]["vm_config"]
+    vm["vm_id"] = "empty"
+    vm["code"]["local"]["filename"] = str(wasm)
 
 
 def to_halves(origin: str) -> Edit:

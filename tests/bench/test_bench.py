@@ -10,7 +10,12 @@ import time
 from pathlib import Path
 from xml.etree import ElementTree
 
+import yaml
+
+from stack.render import named, plugin_of, shipped
+
 from .document import rivals_rows
+from .edges import FILTER, connection_manager, empty
 from .measure import exactly, ratio, table, typical, worst
 from .plot import draw
 from .resident import cpu_seconds, members
@@ -91,3 +96,14 @@ def test_processor_time_is_that_of_the_whole_process_group() -> None:
     finally:
         os.killpg(busy.pid, 9)
         busy.wait()
+
+
+def test_the_empty_filter_stands_plain_where_ours_has_a_matcher_around_it() -> None:
+    """It is the floor of proxy-wasm: what a filter costs that hears of everything."""
+    edge = yaml.safe_load(shipped("edge.yaml"))
+    ours = plugin_of(edge)
+    empty(edge, Path("empty.wasm"))
+    config = named(connection_manager(edge)["http_filters"], FILTER)["typed_config"]
+    assert config["@type"].endswith(".filters.http.wasm.v3.Wasm")
+    assert config["config"] is ours is plugin_of(edge)
+    assert ours["vm_config"]["code"]["local"]["filename"] == "empty.wasm"

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from stack import envoy
-from stack.render import CHECKOUT, ca_file, named
+from stack.render import CHECKOUT, ca_file, named, plugin_of
 from stack.stack import WASM
 
 from . import definitions
@@ -169,9 +169,7 @@ def test_the_module_takes_the_configuration_of_a_platform(tmp_path: Path, overla
         .read_text()
         .replace("/etc/ssl/certs/ca-certificates.crt", ca_file())
     )
-    (listener,) = edge["static_resources"]["listeners"]
-    filters = listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
-    module = named(filters, "mirror_on_miss")["typed_config"]["config"]
+    module = plugin_of(edge)
     module["configuration"]["value"] = json.dumps(config)
     module["vm_config"]["code"]["local"]["filename"] = str(WASM)
     file = tmp_path / "edge.json"

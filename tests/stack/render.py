@@ -122,7 +122,9 @@ def plugin_of(document: dict[str, Any]) -> dict[str, Any]:
     """The part of an edge that is the module's."""
     managers = (_manager(listener) for listener in document["static_resources"]["listeners"])
     filters = [each for manager in managers for each in manager["http_filters"]]
-    return named(filters, "mirror_on_miss")["typed_config"]["config"]
+    module = named(filters, "mirror_on_miss")
+    # In edge.yaml a matcher is around it.
+    return module["typed_config"].get("extension_config", module)["typed_config"]["config"]
 
 
 def named(items: list[dict[str, Any]], name: str) -> dict[str, Any]:
