@@ -14,6 +14,7 @@ from .large import Site as FilmSite
 from .large import film_site
 from .measure import Measure, worst
 from .misses import gated
+from .native import Call
 from .resident import Growth, cpu_seconds
 from .site import Site, site
 
@@ -53,7 +54,7 @@ def sizes() -> tuple[list[Measure], list[dict[str, Any]]]:
             with site(workers=WORKERS) as here:
                 _warm(here)
                 growth = Growth(here.stack.edge.pid)
-                load = here.loader.run(here.stack.url, f"/{size}/{{n}}.bin", requests=1).expect(302)
+                load = here.loader.run(Call(f"{here.stack.url}/{size}/{{n}}.bin"), requests=1).expect(302)
                 seconds[size].append(load.p50 / 1000)
                 memory[size].append(growth.peak())
     return [], [
@@ -147,7 +148,7 @@ def workers() -> tuple[list[Measure], list[dict[str, Any]]]:
                 for kind, path, status in (("hit", "/hit/4096/{n}.jpg", 200), ("miss", "/4096/{n}.jpg", 302)):
                     before = cpu_seconds(here.pids)
                     load = here.loader.run(
-                        here.stack.url, path, connections=LOAD_CONNECTIONS, seconds=LOAD_SECONDS
+                        Call(f"{here.stack.url}{path}"), connections=LOAD_CONNECTIONS, seconds=LOAD_SECONDS
                     ).expect(status)
                     plural = "hits/s" if kind == "hit" else "misses/s"
                     rates[plural][count].append(load.per_second)
@@ -176,11 +177,11 @@ def _point(step: float, values: Sequence[float]) -> list[float]:
 
 def _warm(here: Site) -> None:
     """The first requests open connections and compile."""
-    here.loader.run(here.stack.url, f"/{KIB}/{{n}}.bin", connections=4, requests=40).expect(302)
+    here.loader.run(Call(f"{here.stack.url}/{KIB}/{{n}}.bin"), connections=4, requests=40).expect(302)
 
 
 def _fill(here: Site, count: int) -> int:
-    path = f"/{KEY_SIZE}/{{n}}.bin"
+    call = Call(f"{here.stack.url}/{KEY_SIZE}/{{n}}.bin")
     connections = min(KEY_CONNECTIONS, count)
-    load = here.loader.run(here.stack.url, path, connections=connections, requests=count)
+    load = here.loader.run(call, connections=connections, requests=count)
     return load.expect(302).requests

@@ -12,7 +12,7 @@ from stack import Stack
 
 from .edges import bare, bare_transparent, empty
 from .measure import Measure, ratio, typical
-from .native import Load, Loader, Upstream
+from .native import Call, Load, Loader, Upstream
 from .peers import System, start, unavailable
 from .resident import cpu_seconds
 from .site import directory
@@ -57,7 +57,8 @@ class Bench:
 
     def hits(self, system: System, size: int, **bounds: float) -> Load:
         # One object, since nginx has only what was asked for before.
-        return self.loader.run(system.url, f"{system.prefix}/hit/{size}/photo.jpg", **bounds).expect(200)
+        call = Call(f"{system.url}{system.prefix}/hit/{size}/photo.jpg")
+        return self.loader.run(call, **bounds).expect(200)
 
 
 def cost_of_hits() -> list[Measure]:

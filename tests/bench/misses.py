@@ -5,13 +5,12 @@ from __future__ import annotations
 import resource
 import threading
 import time
-from typing import Any
 
 from stack import S3Store, SeaweedFS, StackError
 
-from .edges import BUCKET_HOST, FETCH_HOST
+from .calls import ANSWERS, calls_of_fill
 from .measure import Measure, exactly, ratio, typical
-from .native import Load
+from .native import Call, Load
 from .site import Site, directory, site
 
 WORKERS = 2
@@ -19,6 +18,19 @@ SMALL = 4096
 
 ALONE_ROUNDS = 11
 ALONE_REQUESTS = 150
+
+MISS = "request to 302"
+BOTH = "GET and PUT in sequence"
+ALL_THREE = "the bucket's 404, GET and PUT in sequence"
+STEPS = {
+    MISS: slice(3, 4),
+    ALL_THREE: slice(0, 3),
+    BOTH: slice(1, 3),
+    "the bucket's 404 in sequence": slice(0, 1),
+    "GET from the origin in sequence": slice(1, 2),
+    "PUT in sequence": slice(2, 3),
+}
+"""Of what a client does for each number: the calls of a fill, and then a miss."""
 
 HERD = 5_000
 HERD_ROUNDS = 3
@@ -84,72 +96,51 @@ def gated(here: Site, clients: int) -> tuple[Load, float]:
 
     here.upstream.reset()
     threading.Thread(target=open_when_all_wait, daemon=True).start()
-    path = f"/gated/{SMALL}/{here.loader.asked}.jpg"
-    load = here.loader.run(here.stack.url, path, connections=clients, requests=clients)
+    call = Call(f"{here.stack.url}/gated/{SMALL}/{here.loader.asked}.jpg")
+    load = here.loader.run(call, connections=clients, requests=clients)
     if not opened:
         raise StackError(f"of {clients} clients not all came to wait: {load.statuses}")
     return load, time.perf_counter() - opened[0]
 
 
 def _alone(bucket: str, store: S3Store | None, target: float | None) -> list[Measure]:
-    """A miss begins with the bucket's 404, which no way round can save: `all three` is the floor."""
-    miss, denied, fetched, stored = [], [], [], []
+    """One client makes the calls of a fill in sequence, then misses another key, and so on by turns.
+
+    So both find the same caches. A miss begins with the bucket's 404, which no way round can save: the
+    sequence with it is the floor.
+    """
+    ms: dict[str, list[float]] = {name: [] for name in STEPS}
     with site(workers=WORKERS, store=store) as here:
-        edge, signer = here.stack.url, here.stack.signer.url
+        calls = calls_of_fill(here, f"{SMALL}/{{n}}-a.jpg", SMALL)
+        calls.append(Call(f"{here.stack.url}/{SMALL}/{{n}}-b.jpg"))
         for number in range(ALONE_ROUNDS + 1):
-            times = [
-                _one_by_one(here, edge, f"/{SMALL}/{{n}}.jpg", 302),
-                _one_by_one(here, edge, f"/{SMALL}/{{n}}.jpg", 404, host=BUCKET_HOST),
-                _one_by_one(here, edge, f"/{SMALL}/{{n}}.jpg", 200, host=FETCH_HOST),
-                _one_by_one(here, signer, f"/mirror/{SMALL}/{{n}}.jpg", 200, put=SMALL),
-            ]
+            load = here.loader.run(*calls, requests=ALONE_REQUESTS).expect(*ANSWERS, 302)
             if number:  # The first round warms up.
-                for kept, value in zip((miss, denied, fetched, stored), times):
-                    kept.append(value)
-    both = [sum(times) for times in zip(fetched, stored)]
-    all_three = [sum(times) for times in zip(denied, fetched, stored)]
+                for name, which in STEPS.items():
+                    ms[name].append(load.percentile(50, which))
     title = f"small miss, {bucket}"
     return [
-        ratio(f"{title}: request to 302 / GET and PUT in sequence", miss, both, target),
-        ratio(f"{title}: request to 302 / the bucket's 404, GET and PUT in sequence", miss, all_three, None),
-        typical(f"{title}: request to 302", miss, "ms"),
-        typical(f"{title}: the bucket's 404 alone", denied, "ms"),
-        typical(f"{title}: GET from the origin alone", fetched, "ms"),
-        typical(f"{title}: PUT alone", stored, "ms"),
+        ratio(f"{title}: {MISS} / {BOTH}", ms[MISS], ms[BOTH], target),
+        ratio(f"{title}: {MISS} / {ALL_THREE}", ms[MISS], ms[ALL_THREE], None),
+        *(typical(f"{title}: {name}", each, "ms") for name, each in ms.items()),
     ]
-
-
-def _one_by_one(here: Site, url: str, path: str, status: int, **options: Any) -> float:
-    """The median of their times in ms."""
-    return here.loader.run(url, path, requests=ALONE_REQUESTS, **options).expect(status).p50
 
 
 def _rate(bucket: str, store: S3Store | None, target: float | None, **limits: int) -> list[Measure]:
-    """The floor is what the same Envoys take for the three calls of a miss, when clients make them."""
-    rates: dict[str, list[float]] = {"misses": [], "404s": [], "GETs": [], "PUTs": []}
+    """As many clients miss, or make the calls of a fill in sequence, or only its PUT."""
+    rates: dict[str, list[float]] = {"misses": [], "sequences": [], "PUTs": []}
     with site(workers=WORKERS, store=store, **limits) as here:
-        edge, signer = here.stack.url, here.stack.signer.url
+        calls = calls_of_fill(here, f"{SMALL}/{{n}}.jpg", SMALL)
+        miss = Call(f"{here.stack.url}/{SMALL}/{{n}}.jpg")
+        turns = {"misses": ([miss], [302]), "sequences": (calls, ANSWERS), "PUTs": (calls[2:], ANSWERS[2:])}
         for number in range(RATE_ROUNDS + 1):
-            loads = {
-                "misses": _many(here, edge, f"/{SMALL}/{{n}}.jpg", 302),
-                "404s": _many(here, edge, f"/{SMALL}/{{n}}.jpg", 404, host=BUCKET_HOST),
-                "GETs": _many(here, edge, f"/{SMALL}/{{n}}.jpg", 200, host=FETCH_HOST),
-                "PUTs": _many(here, signer, f"/mirror/{SMALL}/{{n}}.jpg", 200, put=SMALL),
-            }
-            if number:  # The first round warms up.
-                for name, rate in loads.items():
-                    rates[name].append(rate)
-    parts = zip(rates["404s"], rates["GETs"], rates["PUTs"])
-    floor = [1 / sum(1 / rate for rate in each) for each in parts]
+            for name, (made, answers) in turns.items():
+                load = here.loader.run(*made, connections=CONNECTIONS, seconds=RATE_SECONDS).expect(*answers)
+                if number:  # The first round warms up.
+                    rates[name].append(load.per_second)
     title = f"distinct small misses per second, {bucket}"
     return [
         ratio(f"{title} / PUTs", rates["misses"], rates["PUTs"], target, ">="),
-        ratio(f"{title} / its three calls made by clients", rates["misses"], floor, None),
+        ratio(f"{title} / its three calls made by clients", rates["misses"], rates["sequences"], None),
         *(typical(f"{name} per second, {bucket}", each, "/s") for name, each in rates.items()),
     ]
-
-
-def _many(here: Site, url: str, path: str, status: int, **options: Any) -> float:
-    """How many a second."""
-    load = here.loader.run(url, path, connections=CONNECTIONS, seconds=RATE_SECONDS, **options)
-    return load.expect(status).per_second

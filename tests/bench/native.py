@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from stack import Child, Credentials, S3Store, StackError
 from stack.render import CHECKOUT
@@ -28,26 +29,58 @@ NOBODY = Credentials("nobody", "secret")
 
 
 @dataclass(frozen=True)
+class Call:
+    """A request. `{n}` in its path and its headers is a number that was never used before."""
+
+    url: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: int | None = None
+    """Bytes."""
+
+    def __str__(self) -> str:
+        """As load.rs reads it."""
+        words = [self.method, self.url, *([] if self.body is None else [str(self.body)])]
+        return "\n".join([" ".join(words), *(f"{name}: {value}" for name, value in self.headers.items())])
+
+
+@dataclass(frozen=True)
 class Load:
     """What came of a load."""
 
-    requests: int
     seconds: float
     bytes: int
     statuses: dict[str, int]
-    p50: float
-    p99: float
-    slowest: float
-    """Milliseconds."""
+    """How often; those of several calls of one number in a row, as in "404 200"."""
+    ms: Sequence[Sequence[float]]
+    """What each call took, number by number."""
+    cpu_seconds: float
+    """What the load itself computed."""
+
+    @property
+    def requests(self) -> int:
+        """Numbers whose calls were all answered."""
+        return len(self.ms[0])
 
     @property
     def per_second(self) -> float:
         return self.requests / self.seconds
 
-    def expect(self, status: int) -> Load:
+    @property
+    def p50(self) -> float:
+        """Milliseconds until all calls of a number were answered."""
+        return self.percentile(50)
+
+    def percentile(self, percent: int, calls: slice = slice(None)) -> float:
+        """Milliseconds that these calls of a number took together."""
+        times = sorted(sum(each) for each in zip(*self.ms[calls]))
+        return times[min(len(times) * percent // 100, len(times) - 1)]
+
+    def expect(self, *statuses: int) -> Load:
         """What was answered otherwise makes the numbers those of something else."""
-        if set(self.statuses) != {str(status)}:
-            raise StackError(f"a load got {self.statuses} instead of {status} alone")
+        expected = " ".join(map(str, statuses))
+        if set(self.statuses) != {expected}:
+            raise StackError(f"a load got {self.statuses} instead of {expected} alone")
         return self
 
 
@@ -56,40 +89,35 @@ class Loader:
     """Loads of one bench. No two ask for the same new object."""
 
     asked: int = 0
+    binary: Path = BUILT / "release" / "load"
 
     def run(
         self,
-        url: str,
-        path: str,
-        *,
+        *calls: Call,
         connections: int = 1,
         requests: int | None = None,
         seconds: float | None = None,
-        host: str | None = None,
-        put: int | None = None,
         follow: bool = False,
     ) -> Load:
-        """As many requests, or as long. `{n}` in the path is a number that was never used before."""
+        """As many numbers, or as long; the calls of each are made one after the other."""
         options = {
-            "address": urlsplit(url).netloc,
-            "path": path,
             "connections": connections,
             "requests": requests,
             "seconds": seconds,
-            "host": host,
-            "put": put,
             "first": self.asked,
         }
-        argv = [str(_binary("load"))]
+        argv = [str(_built(self.binary))]
+        for call in calls:
+            argv += ["--call", str(call)]
         for name, value in options.items():
             argv += [] if value is None else [f"--{name}", str(value)]
         argv += ["--follow"] if follow else []
+        before = _cpu_seconds_of_ended_children()
         said = subprocess.run(argv, check=True, stdout=subprocess.PIPE, timeout=LOAD_TIMEOUT).stdout
-        answer = json.loads(said)
-        ms = answer.pop("ms")
+        load = Load(**json.loads(said), cpu_seconds=_cpu_seconds_of_ended_children() - before)
         # Each connection takes one number more than it uses.
-        self.asked += answer["requests"] + answer["statuses"].get("failed", 0) + connections
-        return Load(**answer, p50=ms["p50"], p99=ms["p99"], slowest=ms["max"])
+        self.asked += sum(load.statuses.values()) + connections
+        return load
 
 
 class Upstream:
@@ -101,7 +129,7 @@ class Upstream:
         self._said = run_dir / "upstream.json"
 
     def __enter__(self) -> Upstream:
-        argv: list[str | Path] = [_binary("upstream")]
+        argv: list[str | Path] = [_built(BUILT / "release" / "upstream")]
         for name, value in self._options.items():
             argv += [f"--{name.replace('_', '-')}", str(value)]
         log = self._run_dir / "upstream.log"
@@ -133,8 +161,12 @@ class Upstream:
             return json.loads(control.getresponse().read())
 
 
-def _binary(name: str) -> Path:
-    path = BUILT / "release" / name
+def _built(path: Path) -> Path:
     if not path.exists():
         raise StackError(f"no {path}: `make bench` builds it")
     return path
+
+
+def _cpu_seconds_of_ended_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from .native import Loader, Upstream
+from .native import Call, Loader, Upstream
 from .peers import SYSTEMS, System, start, unavailable
 from .resident import Growth, cpu_seconds
 from .site import directory
@@ -82,8 +82,8 @@ def _beside_each_other(size: int, connections: int) -> list[Cell]:
             for cell in able
         }
         for system in systems.values():
-            path = f"{system.prefix}/{WARM_UP_SIZE}/{{n}}.jpg"
-            loader.run(system.url, path, connections=connections, requests=2 * connections, follow=True)
+            call = Call(f"{system.url}{system.prefix}/{WARM_UP_SIZE}/{{n}}.jpg")
+            loader.run(call, connections=connections, requests=2 * connections, follow=True)
         for number in range(ROUNDS):
             for cell in able if number % 2 else reversed(able):
                 _measure(cell, systems[cell.system], loader)
@@ -95,10 +95,10 @@ def _measure(cell: Cell, system: System, loader: Loader) -> None:
         return
     pids = system.pids()
     growth, before = Growth(*pids), cpu_seconds(pids)
-    path = f"{system.prefix}/{cell.size}/{{n}}.jpg"
+    call = Call(f"{system.url}{system.prefix}/{cell.size}/{{n}}.jpg")
     # What is large ends by its number, else one that is just begun would be the rest of the load.
     bound = {"requests": cell.connections} if cell.size >= LARGE else {"seconds": SECONDS}
-    load = loader.run(system.url, path, connections=cell.connections, follow=True, **bound)
+    load = loader.run(call, connections=cell.connections, follow=True, **bound)
     served = load.statuses.get("200", 0)
     if served < sum(load.statuses.values()) or load.bytes < served * cell.size:
         wrong = {status: count for status, count in load.statuses.items() if status != "200"}

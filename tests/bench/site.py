@@ -30,6 +30,7 @@ class Site:
     """The stack in front of upstreams that cost next to nothing."""
 
     stack: Stack
+    store: S3Store
     upstream: Upstream
     loader: Loader
 
@@ -41,13 +42,14 @@ class Site:
 @contextmanager
 def site(*, workers: int, store: S3Store | None = None, **upstream_options: int) -> Iterator[Site]:
     with directory() as run_dir, Upstream(run_dir, **upstream_options) as upstream:
+        store = store or upstream.store
         plugin: dict[str, Any] = {"wait": PATIENCE, "origin": {"timeout": PATIENCE}}
         with Stack(
             run_dir,
             origin=upstream.origin,
-            store=store or upstream.store,
+            store=store,
             workers=workers,
             plugin=plugin,
             edit_edge=to_halves(urlsplit(upstream.origin).netloc),
         ) as stack:
-            yield Site(stack, upstream, Loader())
+            yield Site(stack, store, upstream, Loader())

@@ -10,13 +10,16 @@ import time
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
 import yaml
 
+from stack import StackError
 from stack.render import named, plugin_of, shipped
 
 from .document import rivals_rows
 from .edges import FILTER, connection_manager, empty
 from .measure import exactly, ratio, table, typical, worst
+from .native import Load
 from .plot import draw
 from .resident import cpu_seconds, members
 from .results import Results
@@ -107,3 +110,23 @@ def test_the_empty_filter_stands_plain_where_ours_has_a_matcher_around_it() -> N
     assert config["@type"].endswith(".filters.http.wasm.v3.Wasm")
     assert config["config"] is ours is plugin_of(edge)
     assert ours["vm_config"]["code"]["local"]["filename"] == "empty.wasm"
+
+
+def test_what_calls_of_a_number_take_together_is_added_up_before_it_is_ranked() -> None:
+    load = load_of([[1.0, 2.0, 9.0], [9.0, 2.0, 1.0], [5.0, 6.0, 4.0]])
+    assert load.percentile(50, slice(0, 2)) == 10.0
+    assert load.percentile(50, slice(2, 3)) == 5.0
+    assert load.p50 == 14.0
+    assert load.percentile(99) == 15.0
+
+
+def test_a_load_with_one_other_answer_among_the_right_ones_is_refused() -> None:
+    right = load_of([[1.0], [1.0]], {"404 200": 1})
+    assert right.expect(404, 200) is right
+    with pytest.raises(StackError, match="instead of 404 200 alone"):
+        load_of([[1.0], [1.0]], {"404 200": 8, "404 503": 1}).expect(404, 200)
+
+
+def load_of(ms: list[list[float]], statuses: dict[str, int] | None = None) -> Load:
+    """One that took a second, all of it computing."""
+    return Load(seconds=1.0, bytes=0, statuses=statuses or {}, ms=ms, cpu_seconds=1.0)

@@ -108,8 +108,14 @@ impl Connection {
 
 /// What a program was told as `--name value`.
 pub fn option(name: &str) -> Option<String> {
-    let mut arguments = std::env::args().skip_while(|argument| argument.strip_prefix("--") != Some(name));
-    arguments.nth(1)
+    options(name).next()
+}
+
+/// The same where it may be told several times.
+pub fn options(name: &str) -> impl Iterator<Item = String> {
+    let named = format!("--{name}");
+    let values = std::env::args().skip(1);
+    std::env::args().zip(values).filter(move |(argument, _)| *argument == named).map(|(_, value)| value)
 }
 
 /// The same as a number.

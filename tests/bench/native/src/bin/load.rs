@@ -1,10 +1,13 @@
-//! Asks one server for objects, from as many connections as it is told, each as soon as it has its last answer.
+//! Makes calls one after the other, on as many connections to each server as it is told, and again after the last answer.
 //!
-//! `--address HOST:PORT --host NAME --path /x/{n} --first 0 --connections 16`, and either `--requests N` or `--seconds N`.
-//! `{n}` counts from `--first`. `--follow` follows redirects, and counts what they lead to as one answer. `--put BYTES`
-//! stores objects instead. One line of JSON tells what came of it.
+//! `--call CALL --first 0 --connections 16`, and either `--requests N` or `--seconds N`. A call is
+//! `GET http://HOST:PORT/x/{n}`, or `PUT http://HOST:PORT/x/{n} BYTES`, with header fields on lines of their own if it has any.
+//! Of several, each client makes one after the other for each number: `{n}`, in the path and in fields, counts from `--first`.
+//! `--follow` follows redirects, and counts what they lead to as one answer.
+//!
+//! One line of JSON tells what came of it. Its `ms` are those of each call, for each number whose calls were all answered.
 
-use bench_native::{CHUNK, Connection, STACK, number, option};
+use bench_native::{CHUNK, Connection, STACK, number, option, options};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpStream;
@@ -14,38 +17,49 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 struct Plan {
-    address: String,
-    host: String,
-    path: String,
+    servers: Vec<String>,
+    calls: Vec<Call>,
     next: AtomicU64,
     end: u64,
     time: Option<Duration>,
     follow: bool,
-    put: Option<Vec<u8>>,
     buffer: usize,
     ready: Barrier,
 }
 
+struct Call {
+    /// Index of its server.
+    server: usize,
+    method: String,
+    path: String,
+    host: String,
+    /// All but the host, as they are sent.
+    fields: String,
+    body: Vec<u8>,
+}
+
 #[derive(Default)]
 struct Tally {
+    /// How many numbers were answered so, call by call: `404 200`.
     statuses: BTreeMap<String, u64>,
-    nanos: Vec<u64>,
+    /// What each call took.
+    times: Vec<Vec<Duration>>,
     bytes: u64,
 }
 
 fn main() -> io::Result<()> {
     let connections = number("connections", 1);
-    let address = option("address").expect("--address");
     let first = number("first", 0);
+    let mut servers = Vec::new();
+    let calls: Vec<_> = options("call").map(|text| Call::parse(&text, &mut servers)).collect();
+    assert!(!calls.is_empty(), "--call");
     let plan = Arc::new(Plan {
-        host: option("host").unwrap_or_else(|| address.clone()),
-        address,
-        path: option("path").expect("--path"),
+        servers,
+        calls,
         next: AtomicU64::new(first),
         end: option("requests").map_or(u64::MAX, |_| first.saturating_add(number("requests", 0))),
         time: option("seconds").map(|text| Duration::from_secs_f64(text.parse().expect("--seconds"))),
         follow: std::env::args().any(|argument| argument == "--follow"),
-        put: option("put").map(|_| vec![b'x'; usize::try_from(number("put", 0)).expect("--put")]),
         buffer: if connections > 100 { 16 << 10 } else { CHUNK },
         ready: Barrier::new(usize::try_from(connections).expect("--connections") + 1),
     });
@@ -57,23 +71,53 @@ fn main() -> io::Result<()> {
         .collect();
     plan.ready.wait();
     let start = Instant::now();
-    let mut total = Tally::default();
+    let mut total = Tally::new(&plan);
     for thread in threads {
-        let tally = thread.join().expect("a tally");
-        total.bytes += tally.bytes;
-        total.nanos.extend(tally.nanos);
-        for (status, count) in tally.statuses {
-            *total.statuses.entry(status).or_default() += count;
-        }
+        total.add(thread.join().expect("a tally"));
     }
-    report(total, start.elapsed());
+    total.report(start.elapsed());
     Ok(())
 }
 
-/// One connection's share of the requests.
+impl Call {
+    fn parse(text: &str, servers: &mut Vec<String>) -> Self {
+        let (line, fields) = text.split_once('\n').unwrap_or((text, ""));
+        let mut words = line.split(' ');
+        let method = words.next().unwrap_or_default().to_owned();
+        let url = words.next().and_then(|url| url.strip_prefix("http://")).expect("METHOD http://HOST:PORT/PATH");
+        let (address, path) = url.split_once('/').expect("a path");
+        let length = words.next().map(|word| word.parse().expect("BYTES"));
+        let known = servers.iter().position(|server| server == address);
+        let server = known.unwrap_or_else(|| {
+            servers.push(address.to_owned());
+            servers.len() - 1
+        });
+        let (hosts, mut fields): (Vec<_>, Vec<_>) = fields.lines().partition(|field| field.starts_with("host: "));
+        let host = hosts.first().and_then(|field| field.strip_prefix("host: ")).unwrap_or(address);
+        let length_field = length.map(|length: usize| format!("content-length: {length}"));
+        fields.extend(length_field.as_deref());
+        Self {
+            server,
+            method,
+            path: format!("/{path}"),
+            host: host.to_owned(),
+            fields: fields.iter().map(|field| format!("{field}\r\n")).collect(),
+            body: vec![b'x'; length.unwrap_or_default()],
+        }
+    }
+
+    /// The request for a number, or for what it was redirected to.
+    fn request(&self, path: &str, number: &str) -> Vec<u8> {
+        let Self { method, host, fields, body, .. } = self;
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\n{fields}\r\n").replace("{n}", number);
+        [head.as_bytes(), body].concat()
+    }
+}
+
+/// One client's share of the numbers.
 fn work(plan: &Plan) -> Tally {
-    let mut tally = Tally::default();
-    let mut connection = connect(plan);
+    let mut tally = Tally::new(plan);
+    let mut connections: Vec<_> = plan.servers.iter().map(|server| connect(plan, server)).collect();
     plan.ready.wait();
     let start = Instant::now();
     loop {
@@ -81,64 +125,83 @@ fn work(plan: &Plan) -> Tally {
         if number >= plan.end || plan.time.is_some_and(|time| start.elapsed() >= time) {
             return tally;
         }
-        let path = plan.path.replace("{n}", &number.to_string());
-        let asked = Instant::now();
-        let status = match &mut connection {
-            Ok(connection) => exchange(connection, plan, &path, &mut tally.bytes),
-            Err(_) => Err(io::ErrorKind::NotConnected.into()),
-        };
-        match status {
-            Ok(status) => {
-                tally.nanos.push(u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX));
-                *tally.statuses.entry(status).or_default() += 1;
-            }
-            Err(_) => {
-                *tally.statuses.entry("failed".to_owned()).or_default() += 1;
-                connection = connect(plan);
+        let (mut statuses, mut times) = (Vec::new(), Vec::new());
+        for call in &plan.calls {
+            let connection = &mut connections[call.server];
+            let asked = Instant::now();
+            let status = match connection {
+                Ok(connection) => exchange(connection, plan, call, &number.to_string(), &mut tally.bytes),
+                Err(_) => Err(io::ErrorKind::NotConnected.into()),
+            };
+            times.push(asked.elapsed());
+            let Ok(status) = status else {
+                *connection = connect(plan, &plan.servers[call.server]);
+                statuses.push("failed".to_owned());
+                break;
+            };
+            statuses.push(status);
+        }
+        if statuses.last().is_some_and(|status| status != "failed") {
+            for (all, time) in tally.times.iter_mut().zip(times) {
+                all.push(time);
             }
         }
+        *tally.statuses.entry(statuses.join(" ")).or_default() += 1;
     }
 }
 
-fn connect(plan: &Plan) -> io::Result<Connection> {
-    Connection::new(TcpStream::connect(&plan.address)?, plan.buffer)
+fn connect(plan: &Plan, server: &str) -> io::Result<Connection> {
+    Connection::new(TcpStream::connect(server)?, plan.buffer)
 }
 
 /// The status of the answer, after those that sent us elsewhere.
-fn exchange(connection: &mut Connection, plan: &Plan, path: &str, bytes: &mut u64) -> io::Result<String> {
-    let host = &plan.host;
-    let request = match &plan.put {
-        None => format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n").into_bytes(),
-        Some(body) => {
-            let length = body.len();
-            let fields = format!("host: {host}\r\nif-none-match: *\r\ncontent-length: {length}\r\n");
-            [format!("PUT {path} HTTP/1.1\r\n{fields}\r\n").as_bytes(), body].concat()
+fn exchange(
+    connection: &mut Connection,
+    plan: &Plan,
+    call: &Call,
+    number: &str,
+    bytes: &mut u64,
+) -> io::Result<String> {
+    let mut path = call.path.clone();
+    loop {
+        connection.send(&call.request(&path, number))?;
+        let head = connection.head()?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        *bytes += connection.body(&head)?;
+        if head.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
+            *connection = connect(plan, &plan.servers[call.server])?;
         }
-    };
-    connection.send(&request)?;
-    let head = connection.head()?.ok_or(io::ErrorKind::UnexpectedEof)?;
-    *bytes += connection.body(&head)?;
-    if head.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
-        *connection = connect(plan)?;
-    }
-    match head.header("location").filter(|_| plan.follow) {
-        Some(location) => {
-            let origin = format!("http://{host}");
-            let path = location.strip_prefix(&origin).unwrap_or(location).to_owned();
-            exchange(connection, plan, &path, bytes)
-        }
-        None => Ok(head.word(1).to_owned()),
+        let Some(location) = head.header("location").filter(|_| plan.follow) else {
+            return Ok(head.word(1).to_owned());
+        };
+        let origin = format!("http://{}", call.host);
+        path = location.strip_prefix(&origin).unwrap_or(location).to_owned();
     }
 }
 
-fn report(total: Tally, took: Duration) {
-    let mut nanos = total.nanos;
-    nanos.sort_unstable();
-    let at = |percent: usize| nanos.get((nanos.len() * percent / 100).min(nanos.len().saturating_sub(1))).copied();
-    let ms = |percent| at(percent).unwrap_or(0) as f64 / 1e6;
-    let statuses: Vec<_> = total.statuses.iter().map(|(status, count)| format!(r#""{status}": {count}"#)).collect();
-    let (requests, seconds, bytes, statuses) = (nanos.len(), took.as_secs_f64(), total.bytes, statuses.join(", "));
-    let (p50, p99, max) = (ms(50), ms(99), ms(100));
-    print!(r#"{{"requests": {requests}, "seconds": {seconds}, "bytes": {bytes}, "statuses": {{{statuses}}}"#);
-    println!(r#", "ms": {{"p50": {p50}, "p99": {p99}, "max": {max}}}}}"#);
+impl Tally {
+    fn new(plan: &Plan) -> Self {
+        Self { times: vec![Vec::new(); plan.calls.len()], ..Self::default() }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        for (all, times) in self.times.iter_mut().zip(other.times) {
+            all.extend(times);
+        }
+        for (status, count) in other.statuses {
+            *self.statuses.entry(status).or_default() += count;
+        }
+    }
+
+    fn report(&self, took: Duration) {
+        let ms = |times: &Vec<Duration>| {
+            let each: Vec<_> = times.iter().map(|time| format!("{}", time.as_secs_f64() * 1e3)).collect();
+            format!("[{}]", each.join(", "))
+        };
+        let times: Vec<_> = self.times.iter().map(ms).collect();
+        let statuses: Vec<_> = self.statuses.iter().map(|(status, count)| format!(r#""{status}": {count}"#)).collect();
+        let (seconds, bytes) = (took.as_secs_f64(), self.bytes);
+        let (statuses, times) = (statuses.join(", "), times.join(", "));
+        println!(r#"{{"seconds": {seconds}, "bytes": {bytes}, "statuses": {{{statuses}}}, "ms": [{times}]}}"#);
+    }
 }
