@@ -5,10 +5,13 @@ from __future__ import annotations
 import resource
 import threading
 import time
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 from stack import S3Store, SeaweedFS, StackError
 
 from .calls import ANSWERS, calls_of_fill
+from .costs import Profile, highest_ratio, profiled
 from .measure import Measure, exactly, ratio, typical
 from .native import Call, Load
 from .site import Site, directory, site
@@ -128,19 +131,40 @@ def _alone(bucket: str, store: S3Store | None, target: float | None) -> list[Mea
 
 def _rate(bucket: str, store: S3Store | None, target: float | None, **limits: int) -> list[Measure]:
     """As many clients miss, or make the calls of a fill in sequence, or only its PUT."""
-    rates: dict[str, list[float]] = {"misses": [], "sequences": [], "PUTs": []}
+    profiles: dict[str, list[Profile]] = {"misses": [], "sequences": [], "PUTs": []}
     with site(workers=WORKERS, store=store, **limits) as here:
         calls = calls_of_fill(here, f"{SMALL}/{{n}}.jpg", SMALL)
         miss = Call(f"{here.stack.url}/{SMALL}/{{n}}.jpg")
         turns = {"misses": ([miss], [302]), "sequences": (calls, ANSWERS), "PUTs": (calls[2:], ANSWERS[2:])}
         for number in range(RATE_ROUNDS + 1):
             for name, (made, answers) in turns.items():
-                load = here.loader.run(*made, connections=CONNECTIONS, seconds=RATE_SECONDS).expect(*answers)
+                profile = profiled(here.processes, partial(_many, here, made))
+                profile.load.expect(*answers)
                 if number:  # The first round warms up.
-                    rates[name].append(load.per_second)
+                    profiles[name].append(profile)
+    rates = {name: [each.load.per_second for each in turns] for name, turns in profiles.items()}
+    pairs = zip(profiles["misses"], profiles["PUTs"])
+    at_most = [highest_ratio(misses, puts, free="edge") for misses, puts in pairs]
     title = f"distinct small misses per second, {bucket}"
     return [
         ratio(f"{title} / PUTs", rates["misses"], rates["PUTs"], target, ">="),
         ratio(f"{title} / its three calls made by clients", rates["misses"], rates["sequences"], None),
+        typical(f"{title} / PUTs: at most, if the edge cost nothing", at_most, "x"),
         *(typical(f"{name} per second, {bucket}", each, "/s") for name, each in rates.items()),
+        *_costs(bucket, profiles),
     ]
+
+
+def _costs(bucket: str, profiles: dict[str, list[Profile]]) -> Iterator[Measure]:
+    """Where the time of the processors went."""
+    for name, turns in profiles.items():
+        for process in turns[0].for_one:
+            us = [each.for_one[process] for each in turns]
+            yield typical(f"{CONNECTIONS} {name} at a time, {bucket}: CPU for one, {process}", us, "us")
+        yield typical(
+            f"{CONNECTIONS} {name} at a time, {bucket}: processors idle", [each.idle for each in turns], ""
+        )
+
+
+def _many(here: Site, calls: Sequence[Call]) -> Load:
+    return here.loader.run(*calls, connections=CONNECTIONS, seconds=RATE_SECONDS)

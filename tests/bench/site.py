@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from stack import S3Store, Stack
+from stack import S3Store, SeaweedFS, Stack
 
 from .edges import to_halves
 from .native import Loader, Upstream
@@ -37,6 +37,15 @@ class Site:
     @property
     def pids(self) -> tuple[int, int]:
         return self.stack.edge.pid, self.stack.signer.pid
+
+    @property
+    def processes(self) -> dict[str, int]:
+        """All that work on a request besides who makes it."""
+        if isinstance(self.store, SeaweedFS):
+            upstreams = {"bucket": self.store.child.pid, "origin": self.upstream.child.pid}
+        else:
+            upstreams = {"bucket and origin": self.upstream.child.pid}
+        return {"edge": self.stack.edge.pid, "signer": self.stack.signer.pid, **upstreams}
 
 
 @contextmanager

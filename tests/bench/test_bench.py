@@ -16,12 +16,13 @@ import yaml
 from stack import StackError
 from stack.render import named, plugin_of, shipped
 
+from .costs import Profile, highest_ratio, profiled
 from .document import rivals_rows
 from .edges import FILTER, connection_manager, empty
 from .measure import exactly, ratio, table, typical, worst
 from .native import Load
 from .plot import draw
-from .resident import cpu_seconds, members
+from .resident import cpu_seconds, idle_seconds, members
 from .results import Results
 
 
@@ -112,6 +113,12 @@ def test_the_empty_filter_stands_plain_where_ours_has_a_matcher_around_it() -> N
     assert ours["vm_config"]["code"]["local"]["filename"] == "empty.wasm"
 
 
+def test_idle_time_is_no_more_than_there_was() -> None:
+    idle = idle_seconds()
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    assert 0 < idle <= uptime * len(os.sched_getaffinity(0)) + 1
+
+
 def test_what_calls_of_a_number_take_together_is_added_up_before_it_is_ranked() -> None:
     load = load_of([[1.0, 2.0, 9.0], [9.0, 2.0, 1.0], [5.0, 6.0, 4.0]])
     assert load.percentile(50, slice(0, 2)) == 10.0
@@ -125,6 +132,29 @@ def test_a_load_with_one_other_answer_among_the_right_ones_is_refused() -> None:
     assert right.expect(404, 200) is right
     with pytest.raises(StackError, match="instead of 404 200 alone"):
         load_of([[1.0], [1.0]], {"404 200": 8, "404 503": 1}).expect(404, 200)
+
+
+def test_a_profile_has_what_each_process_computed_while_the_load_ran() -> None:
+    def compute() -> Load:
+        end = cpu_seconds([os.getpid()]) + 0.02
+        while cpu_seconds([os.getpid()]) < end:
+            pass
+        return load_of([[1.0, 1.0]])
+
+    profile = profiled({"bench": os.getpid()}, compute)
+    assert list(profile.for_one) == ["bench", "load"]
+    assert profile.for_one["bench"] >= 0.02 / 2 * 1e6
+    assert profile.for_one["load"] == 0.5e6
+
+
+def test_what_a_rate_could_be_at_most_leaves_out_the_free_process_and_counts_what_was_idle() -> None:
+    misses = Profile(load_of([[1.0] * 10]), {"edge": 6.0, "bucket": 3.0, "load": 1.0}, idle=0.0)
+    puts = Profile(load_of([[1.0] * 10]), {"edge": 0.0, "bucket": 2.0, "load": 1.0}, idle=0.0)
+    assert highest_ratio(misses, puts, free="edge") == pytest.approx(3 / 4)
+    assert highest_ratio(misses, puts, free="none") == pytest.approx(3 / 10)
+    # Ten PUTs in a second took three processors, and a fourth had nothing to do.
+    idle = Profile(puts.load, puts.cpu, idle=1.0)
+    assert highest_ratio(misses, idle, free="edge") == pytest.approx(4 / 4)
 
 
 def load_of(ms: list[list[float]], statuses: dict[str, int] | None = None) -> Load:
