@@ -21,6 +21,11 @@ class Profile:
     """Processors that had nothing to do, on average."""
 
     @property
+    def used(self) -> float:
+        """Processors that worked on it, on average. What both leave of the machine, other programs took."""
+        return sum(self.cpu.values()) / self.load.seconds
+
+    @property
     def for_one(self) -> dict[str, float]:
         """Microseconds for one request, by process."""
         return {name: seconds / self.load.requests * 1e6 for name, seconds in self.cpu.items()}
@@ -41,7 +46,5 @@ def highest_ratio(profile: Profile, other: Profile, *, free: str) -> float:
     The other's processor time, and all that it left idle, would be spent on the first's remaining costs.
     What other programs took from the machine counts for neither.
     """
-    used = sum(other.for_one.values())
-    unused = other.idle * 1e6 / other.load.per_second
-    needed = sum(us for name, us in profile.for_one.items() if name != free)
-    return (used + unused) / needed
+    needed = sum(us for name, us in profile.for_one.items() if name != free) / 1e6
+    return (other.used + other.idle) / needed / other.load.per_second

@@ -158,12 +158,11 @@ def _rate(bucket: str, store: S3Store | None, target: float | None, **limits: in
 def _costs(bucket: str, profiles: dict[str, list[Profile]]) -> Iterator[Measure]:
     """Where the time of the processors went."""
     for name, turns in profiles.items():
+        title = f"{CONNECTIONS} {name} at a time, {bucket}"
         for process in turns[0].for_one:
-            us = [each.for_one[process] for each in turns]
-            yield typical(f"{CONNECTIONS} {name} at a time, {bucket}: CPU for one, {process}", us, "us")
-        yield typical(
-            f"{CONNECTIONS} {name} at a time, {bucket}: processors idle", [each.idle for each in turns], ""
-        )
+            yield typical(f"{title}: CPU for one, {process}", [each.for_one[process] for each in turns], "us")
+        yield typical(f"{title}: processors used", [each.used for each in turns], "")
+        yield typical(f"{title}: processors idle", [each.idle for each in turns], "")
 
 
 def _many(here: Site, calls: Sequence[Call]) -> Load:
