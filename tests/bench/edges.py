@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stack.render import named
+from stack.render import named, plugin_of
 from stack.stack import Edit
 
 from .native import EMPTY_FILTER
@@ -32,11 +32,16 @@ def bare_transparent(edge: dict[str, Any]) -> None:
     del route["retry_policy"], route["internal_redirect_policy"]
 
 
-def empty(edge: dict[str, Any], wasm: Path = EMPTY_FILTER) -> None:
-    """The same Envoy with a filter that does nothing, and no matcher that keeps responses from it."""
+def unmatched(edge: dict[str, Any]) -> None:
+    """The filter without the matcher that keeps responses from it, as where Envoy is configured by others."""
     module = named(connection_manager(edge)["http_filters"], FILTER)
     module["typed_config"] = module["typed_config"]["extension_config"]["typed_config"]
-    vm = module["typed_config"]["config"]["vm_config"]
+
+
+def empty(edge: dict[str, Any], wasm: Path = EMPTY_FILTER) -> None:
+    """The same Envoy with a filter that does nothing, and no matcher either."""
+    unmatched(edge)
+    vm = plugin_of(edge)["vm_config"]
     vm["vm_id"] = "empty"
     vm["code"]["local"]["filename"] = str(wasm)
 

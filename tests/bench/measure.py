@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import harmonic_mean, median
 from typing import Any
 
 BOUNDS = {"<=": operator.le, ">=": operator.ge, "=": operator.eq}
@@ -68,6 +68,18 @@ def ratio(
     """
     turns = [value / other for value, other in zip(values, over)]
     return Measure(name, median(turns), target, "x", min(turns), max(turns), bound)
+
+
+def ratio_of_rates(
+    name: str, rates: Sequence[float], over: Sequence[float], target: float | None, bound: str = ">="
+) -> Measure:
+    """All that was done over all the time it took, of each, in turns of equal work; the spread is the turns'.
+
+    For many short turns that differ by chance, where the median of their ratios wanders more.
+    """
+    turns = [rate / other for rate, other in zip(rates, over)]
+    value = harmonic_mean(rates) / harmonic_mean(over)
+    return Measure(name, value, target, "x", min(turns), max(turns), bound)
 
 
 def table(measures: Iterable[Measure]) -> str:

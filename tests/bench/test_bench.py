@@ -19,7 +19,7 @@ from stack.render import named, plugin_of, shipped
 from .costs import Profile, highest_ratio, profiled
 from .document import rivals_rows
 from .edges import FILTER, connection_manager, empty
-from .measure import exactly, ratio, table, typical, worst
+from .measure import exactly, ratio, ratio_of_rates, table, typical, worst
 from .native import Load
 from .plot import draw
 from .resident import cpu_seconds, idle_seconds, members
@@ -30,6 +30,14 @@ def test_a_ratio_is_the_median_of_the_turns_and_its_spread_theirs() -> None:
     measure = ratio("cost", [2.0, 30.0, 8.0], [1.0, 10.0, 2.0], 2.5)
     assert (measure.value, measure.lowest, measure.highest) == (3.0, 2.0, 4.0)
     assert not measure.ok
+
+
+def test_a_ratio_of_rates_is_that_of_all_the_work_over_all_the_time() -> None:
+    measure = ratio_of_rates("rate", [10.0, 40.0], [20.0, 20.0], 0.8)
+    assert measure.value == pytest.approx(0.8)
+    assert (measure.lowest, measure.highest) == (0.5, 2.0)
+    assert measure.ok
+    assert not ratio_of_rates("rate", [7.0], [10.0], 0.8).ok
 
 
 def test_a_bound_holds_on_its_own_side_only() -> None:
