@@ -361,9 +361,9 @@ fn answer(caller: &mut Caller<'_, Stub>, name: &str, parameters: &[u32]) -> i32 
         }
         ("proxy_dequeue_shared_queue", _) => EMPTY,
         ("proxy_http_call", &[.., token]) => {
-            caller.data_mut().token += 1;
-            let sent = caller.data().token.to_le_bytes();
-            write(caller, token, &sent);
+            let sent = caller.data().token.wrapping_add(1);
+            caller.data_mut().token = sent;
+            write(caller, token, &sent.to_le_bytes());
             OK
         }
         ("proxy_get_header_map_value", &[_, name, name_size, data, size]) => {
