@@ -156,16 +156,9 @@ fn it_holds_a_miss_and_no_hit() {
 fn a_hit_costs_three_host_calls_and_few_instructions() {
     // Of the interpreter's: 10 % above what it is.
     const MAX_FUEL: u64 = 14_700;
-    let mut running = Running::start(SMALLEST_CONFIGURATION);
-    assert!(running.configure());
-    // The first one has lists grow that are kept.
-    running.hit(2);
-    running.host().asked.clear();
-    let before = running.fuel();
-    running.hit(3);
-    let spent = before - running.fuel();
+    let (asked, spent) = cost(Running::hit);
     let looks_up = |name| format!("proxy_get_header_map_value {name}");
-    assert_eq!(running.host().asked, [":method", ":path", ":status"].map(looks_up));
+    assert_eq!(asked, [":method", ":path", ":status"].map(looks_up));
     assert!(spent <= MAX_FUEL, "{spent} instead of {MAX_FUEL}");
 }
 
@@ -174,18 +167,23 @@ fn a_hit_costs_three_host_calls_and_few_instructions() {
 fn a_small_miss_costs_a_known_number_of_host_calls_and_instructions() {
     const HOST_CALLS: usize = 56;
     const MAX_FUEL: u64 = 544_000;
-    let mut running = Running::start(SMALLEST_CONFIGURATION);
-    assert!(running.configure());
-    // The first one has metrics defined, and lists grow that are kept.
-    running.miss(2);
-    running.host().asked.clear();
-    let before = running.fuel();
-    running.miss(3);
-    let spent = before - running.fuel();
-    let asked = &running.host().asked;
+    let (asked, spent) = cost(Running::miss);
     assert_eq!(asked.iter().filter(|asked| *asked == "proxy_http_call").count(), 2, "{asked:#?}");
     assert_eq!(asked.len(), HOST_CALLS, "{asked:#?}");
     assert!(spent <= MAX_FUEL, "{spent} instead of {MAX_FUEL}");
+}
+
+/// What a request asks of its host, and the instructions that it takes.
+fn cost(request: fn(&mut Running, u32)) -> (Vec<String>, u64) {
+    let mut running = Running::start(SMALLEST_CONFIGURATION);
+    assert!(running.configure());
+    // The first one has metrics defined, and lists grow that are kept.
+    request(&mut running, 2);
+    running.host().asked.clear();
+    let before = running.fuel();
+    request(&mut running, 3);
+    let spent = before.saturating_sub(running.fuel());
+    (std::mem::take(&mut running.host().asked), spent)
 }
 
 fn bytes() -> Vec<u8> {
