@@ -89,7 +89,7 @@ impl Root {
             }
         }
         if !self.answers.is_empty() {
-            shared.wake_up.call();
+            shared.wake_up.call(Instant::now());
         }
         let worker = shared.worker.borrow();
         self.meters.show([worker.fills(), worker.waiters()]);

@@ -62,10 +62,11 @@ impl HttpContext for Stream {
         let status = Self::header(MapType::HttpResponseHeaders, ":status");
         let Some(denial) = status.and_then(|status| Denial::from_status(&status)) else { return Action::Continue };
         let Some(wanted) = shared.worker.borrow().wanted(captured) else { return Action::Continue };
-        if !shared.wake_up.call() {
+        let now = Instant::now();
+        if !shared.wake_up.call(now) {
             return Action::Continue;
         }
-        shared.worker.borrow_mut().hold(self.id, wanted, denial, end_of_stream, Instant::now());
+        shared.worker.borrow_mut().hold(self.id, wanted, denial, end_of_stream, now);
         self.held = true;
         Action::Pause
     }
@@ -85,7 +86,7 @@ impl HttpContext for Stream {
             }
         }
         if end_of_stream {
-            shared.wake_up.call();
+            shared.wake_up.call(Instant::now());
         }
         Action::Pause
     }
@@ -95,7 +96,7 @@ impl HttpContext for Stream {
         if !shared.worker.borrow_mut().trailers(self.id) {
             return Action::Continue;
         }
-        shared.wake_up.call();
+        shared.wake_up.call(Instant::now());
         Action::Pause
     }
 }

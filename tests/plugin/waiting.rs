@@ -143,6 +143,26 @@ fn a_client_gone_before_the_root_hears_of_it_begins_no_fill() {
 }
 
 #[test]
+fn a_notification_that_is_lost_strikes_those_alone_who_come_within_a_second() {
+    let mut envoy = envoy_with(json!({}));
+    envoy.hold_queues();
+    let struck = envoy.get(PATH);
+    miss(struck);
+    envoy.lose_queues();
+    envoy.deliver_queues();
+    let too_early = envoy.get(PATH);
+    miss(too_early);
+    assert!(envoy.try_next_call().is_none());
+    envoy.advance(Duration::from_secs(1));
+    let later = envoy.get(PATH);
+    miss(later);
+    origin_gives(&mut envoy);
+    store_says(&mut envoy, 200);
+    assert_eq!([struck, too_early, later].map(result), [(); 3].map(|()| is(302, "stored")));
+    envoy.assert_idle();
+}
+
+#[test]
 fn a_client_gone_at_any_call_leaves_the_fill_and_the_others_alone() {
     for leaves_at in 0..3 {
         let mut envoy = envoy_with(json!({}));

@@ -149,6 +149,11 @@ impl Envoy {
         settle();
     }
 
+    /// Loses the notifications that [`Envoy::hold_queues`] keeps back, which the real one is not known to do.
+    pub fn lose_queues(&mut self) {
+        host(|host| host.queues.lose());
+    }
+
     /// Answers `get_property(path)` where Envoy has nothing of its own to say.
     pub fn set_property(&mut self, path: &[&str], value: impl AsRef<[u8]>) {
         host(|host| host.properties.insert(path.join("\0").into_bytes(), value.as_ref().to_vec()));

@@ -80,6 +80,11 @@ impl Queues {
         self.is_held = false;
     }
 
+    /// The notifications that wait never come. Their items stay.
+    pub fn lose(&mut self) {
+        self.posted.clear();
+    }
+
     /// No notification waits.
     pub fn is_idle(&self) -> bool {
         self.posted.is_empty()
