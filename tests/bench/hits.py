@@ -27,11 +27,11 @@ SMALL_SECONDS = 0.33
 WARM_UP_SECONDS = 0.5
 
 LARGE = 100_000_000
-LARGE_CONNECTIONS = 2
-LARGE_ROUNDS = 20
+LARGE_CONNECTIONS = 4
+LARGE_ROUNDS = 16
 LARGE_REQUESTS = 4
 
-PROCESSES = 6
+SMALL_PROCESSES, LARGE_PROCESSES = 6, 12
 """The turns of one system differ by a tenth and more, by chance, and its processes do too: the more of both,
 the less that matters. What is left of it shows in a second bare Envoy beside the first."""
 
@@ -71,7 +71,7 @@ class Bench:
 def cost_of_hits() -> list[Measure]:
     """The processor time for one request, by the process's own account."""
     costs: dict[str, list[float]] = {}
-    for _ in range(PROCESSES):
+    for _ in range(SMALL_PROCESSES):
         with _bench([*STACKS, *PEERS]) as bench:
             for _, system in bench.turns(1):
                 bench.hits(system, SMALL, connections=CONNECTIONS, seconds=WARM_UP_SECONDS)
@@ -105,7 +105,7 @@ def throughput_of_hits() -> list[Measure]:
     ]
     names = dict.fromkeys(name for pair in compared for name in pair[:2])
     rates: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(PROCESSES):
+    for _ in range(LARGE_PROCESSES):
         with _bench(names) as bench:
             for _, system in bench.turns(1):
                 bench.hits(system, LARGE, requests=1)
