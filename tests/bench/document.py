@@ -55,7 +55,7 @@ def rivals_rows(rivals: Iterable[dict[str, Any]]) -> list[list[str]]:
     """One row for a system with a size and a concurrency: medians, or why there are none."""
     rows = [["size", "at once", "system", *FIGURES.values()]]
     for row in rivals:
-        figures = [f"{row[name][0]:.4g}" if row[name] else "" for name in FIGURES]
+        figures = [f"{row[name][0]:g}" if row[name] else "" for name in FIGURES]
         if row["problem"]:
             figures = [row["problem"], "", "", ""]
         rows.append([_size(row["size"]), str(row["concurrency"]), row["system"], *figures])

@@ -19,6 +19,8 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 WORKERS = 2
 ROUNDS = 3
+MANY = 4 * GIB
+"""Bytes at once of which one round has to do: nginx keeps on its disk what it stored in each."""
 WARM_UP_SIZE = 1 << 10
 LARGE = 32 * MIB
 SECONDS = 1.0
@@ -28,10 +30,10 @@ CELLS: dict[int, list[int]] = {
     4 * KIB: [1, 16, 64],
     64 * KIB: [1, 16, 64],
     MIB: [1, 16, 64],
-    32 * MIB: [1, 16],
-    GIB: [1],
+    32 * MIB: [1, 16, 64],
+    GIB: [1, 16],
 }
-"""Concurrencies for each size. More than half a GiB at once would measure the machine's memory."""
+"""Concurrencies for each size. 64 GiB at once take longer than a client waits, and fill disks."""
 
 
 @dataclass
@@ -84,7 +86,7 @@ def _beside_each_other(size: int, connections: int) -> list[Cell]:
         for system in systems.values():
             call = Call(f"{system.url}{system.prefix}/{WARM_UP_SIZE}/{{n}}.jpg")
             loader.run(call, connections=connections, requests=2 * connections, follow=True)
-        for number in range(ROUNDS):
+        for number in range(1 if size * connections > MANY else ROUNDS):
             for cell in able if number % 2 else reversed(able):
                 _measure(cell, systems[cell.system], loader)
     return cells
