@@ -69,7 +69,7 @@ test: $(TOOLS) $(ENVOY) $(VENV)/bin/kubectl $(DEFINITIONS) wasm ## all tests, he
 	@exec $(VENV)/bin/python tests/suites.py
 
 .PHONY: bench
-bench: $(TOOLS) $(ENVOY) wasm ## measures what hits and fills cost, for half an hour: exit code 1 beyond a bound
+bench: $(TOOLS) $(ENVOY) wasm ## measures what hits and fills cost, for forty minutes: exit code 1 beyond a bound
 ## BENCH=targets|peers|growth, or one: size|hits|large-hits|miss|herd|rate|memory-of-one|memory-of-ten|time-of-one
 ##   |growth-sizes|growth-waiters|growth-time|growth-workers|growth-keys
 ## a table and target/bench.json; see docs/performance.md

@@ -97,6 +97,12 @@ def test_what_a_peer_cannot_do_is_said_in_its_row() -> None:
     assert rivals_rows([{**row, **figures}])[1] == ["1 GiB", "1", "Lua filter", "404", "", "", ""]
 
 
+def test_what_takes_long_is_written_out() -> None:
+    row = {"system": "redirect", "size": 1 << 30, "concurrency": 16, "problem": None}
+    figures = {"latency_ms": [31180.0], "per_second": [0.5], "cpu_seconds_per_1000": [1.0], "peak_mib": [1.0]}
+    assert rivals_rows([{**row, **figures}])[1][3:5] == ["31180", "0.5"]
+
+
 def test_processor_time_is_that_of_the_whole_process_group() -> None:
     code = "import os\nif os.fork() == 0: os.execvp('sleep', ['sleep', '60'])\nwhile True: pass"
     busy = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
