@@ -12,12 +12,15 @@
 //! ```
 //!
 //! A state is one struct, named for what it awaits, and holds only what that needs. A state that was refused by a
-//! busy store waits in [`State::Later`](states::State) for its time.
+//! busy store waits in [`State::Later`](state::State) for its time.
 
+mod fetch;
+mod head;
 mod multipart;
 mod outcome;
 pub mod plan;
-mod states;
+mod put;
+mod state;
 mod transfer;
 
 pub use outcome::{Outcome, Shortage};
@@ -29,7 +32,7 @@ use crate::object::key::Key;
 use crate::request::forwarded::Forwarded;
 use crate::request::target::Target;
 use crate::request::trace::Trace;
-use states::State;
+use state::State;
 use std::rc::Rc;
 use std::time::Duration;
 

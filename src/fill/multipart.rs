@@ -1,6 +1,8 @@
 //! The frame of a multipart upload: it is created, and then completed or aborted.
 
-use super::states::{ATTEMPTS, ActiveOrigin, Later, STORE_TIMEOUT, State, Transition, done, is_ambiguous};
+use super::fetch::ActiveOrigin;
+use super::head::{Proof, VacancyOfUpload};
+use super::state::{ATTEMPTS, Later, STORE_TIMEOUT, State, Transition, done, is_ambiguous};
 use super::transfer::Transfer;
 use super::{Action, CallId, Job, Outcome};
 use crate::config::Overwrite;
@@ -10,7 +12,7 @@ use crate::object::Object;
 use crate::object::integrity::ExpectedDigests;
 use crate::object::metadata::Metadata;
 use crate::origin::Version;
-use crate::s3::{self, CompleteResult, HeadResult, UploadId};
+use crate::s3::{self, CompleteResult, UploadId};
 use std::time::Duration;
 
 /// Bound on completing an upload, for which a store may assemble 10,000 parts. Below the signer's idle timeout.
@@ -157,53 +159,6 @@ impl CompleteUpload {
     /// Has the upload aborted, and the fill end.
     pub fn give_up(self, job: &mut Job, outcome: Outcome) -> Transition {
         AbortUpload::begin(job, self.upload, Ending::Done(outcome))
-    }
-}
-
-/// The store, which would overwrite, was asked whether it has the object already.
-#[derive(Debug)]
-pub struct VacancyOfUpload {
-    pub call: CallId,
-    pub completion: CompleteUpload,
-}
-
-impl VacancyOfUpload {
-    fn ask(job: &mut Job, completion: CompleteUpload) -> Transition {
-        let request = s3::head_object(&job.bucket, &job.request.fill_key.key);
-        let (call, action) = job.call(job.store(), request, STORE_TIMEOUT);
-        (State::VacancyOfUpload(Self { call, completion }), vec![action])
-    }
-
-    pub fn answered(self, job: &mut Job, response: Option<&Response>) -> Transition {
-        match response.map(s3::read_head_object) {
-            Some(HeadResult::Exists) => self.completion.give_up(job, Outcome::Exists),
-            Some(HeadResult::Unknown) => self.completion.ask(job),
-            Some(HeadResult::Unavailable) | None => {
-                let status = response.map(|response| response.status).unwrap_or(0);
-                self.completion.give_up(job, Outcome::NotStored { object: None, status })
-            }
-        }
-    }
-}
-
-/// An upload is gone that may have been completed; the store was asked whether the object is there.
-#[derive(Debug)]
-pub struct Proof {
-    pub call: CallId,
-}
-
-impl Proof {
-    fn ask(job: &mut Job) -> Transition {
-        let request = s3::head_object(&job.bucket, &job.request.fill_key.key);
-        let (call, action) = job.call(job.store(), request, STORE_TIMEOUT);
-        (State::Proof(Self { call }), vec![action])
-    }
-
-    pub fn answered(self, response: Option<&Response>) -> Transition {
-        match response.map(s3::read_head_object) {
-            Some(HeadResult::Exists) => done(Outcome::Stored),
-            _ => done(Outcome::NotStored { object: None, status: 404 }),
-        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! that is stored before its turn stays in the window until then, so that memory stays bounded.
 
 use super::multipart::{AbortUpload, CompleteUpload, Ending, Upload};
-use super::states::{ATTEMPTS, STORE_TIMEOUT, State, Transition};
+use super::state::{ATTEMPTS, STORE_TIMEOUT, State, Transition};
 use super::{Action, CallId, Input, Job, Outcome};
 use crate::http::{Body, Response};
 use crate::object::integrity::Hasher;
