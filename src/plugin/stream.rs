@@ -45,17 +45,17 @@ impl Drop for Stream {
 
 impl HttpContext for Stream {
     /// The path is rewritten to the canonical encoding of its key: what the bucket is asked and what is signed is
-    /// then what will be stored, however the client spelled it.
+    /// then what will be stored, however the client spelled it. The query is dropped.
     fn on_http_request_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
         let Some(handle) = &self.handle else { return Action::Continue };
         let header = |name: &str| Self::header(MapType::HttpRequestHeaders, name);
         self.client_request = handle.worker.borrow().capture(&header);
-        let canonical = self
+        let path = self
             .client_request
             .as_ref()
-            .and_then(|client_request| handle.worker.borrow().canonical_path(client_request));
-        if let Some(canonical) = canonical {
-            let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, ":path", Some(&canonical));
+            .and_then(|client_request| handle.worker.borrow().path_of_bucket(client_request));
+        if let Some(path) = path {
+            let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, ":path", Some(&path));
         }
         Action::Continue
     }

@@ -11,7 +11,7 @@ use crate::config::{Config, Location};
 use crate::fill::{FillKey, FillRequest, Outcome};
 use crate::http::{Body, Method, Response, is_field_value};
 use crate::request::denial::{Denial, Verdict, judge};
-use crate::request::target::{Target, is_plain, own_base, readable};
+use crate::request::target::{Target, is_plain, own_base, readable, without_query};
 use crate::request::trace::Trace;
 use crate::s3::xml;
 use crate::single_flight::leases::{Leases, SharedHost};
@@ -203,12 +203,15 @@ impl Worker {
     }
 
     /// The path and query that the bucket is to be asked, if they are not those that came.
-    pub fn canonical_path(&self, captured: &ClientRequest) -> Option<String> {
+    pub fn path_of_bucket(&self, captured: &ClientRequest) -> Option<Vec<u8>> {
         if is_plain(&captured.path_and_query) {
             return None;
         }
-        let (target, _) = self.target_and_mirror(captured)?;
-        Some(target.path_and_query()).filter(|canonical| canonical.as_bytes() != captured.path_and_query)
+        let asked = match self.target_and_mirror(captured) {
+            Some((target, _)) => target.path_of_bucket().into_bytes(),
+            None => without_query(&captured.path_and_query).to_vec(),
+        };
+        (asked != captured.path_and_query).then_some(asked)
     }
 
     /// The object that a request was for, if it is mirrored.

@@ -209,7 +209,7 @@ class StrictBucket(Server):
         stored = self._objects.get(call.key)
         if stored is None:
             raise no_such_key(call.key) if call.access_key in self._listers else access_denied()
-        return read_object(stored, call.request)
+        return read_object(stored, call.request, query_of(call.request).get("partNumber"))
 
     def _put_object(self, call: Call) -> Answer:
         check_put_headers(call.request)

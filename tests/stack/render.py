@@ -6,7 +6,6 @@ then it sets what only a stack of its own needs: ports, files, TLS or none.
 
 from __future__ import annotations
 
-import copy
 import json
 import ssl
 import subprocess
@@ -102,7 +101,7 @@ def edge(
         if wiring == "redirect":
             _expose_path(routes, place.bucket)
         else:
-            _expose_root(routes, place)
+            _expose_root(routes, place.bucket)
             # The listener `miss` is asked for what the bucket was asked for.
             configuration["bucket"]["exposed"] = exposed
     module["configuration"]["value"] = json.dumps(configuration, indent=2)
@@ -224,35 +223,29 @@ def _expose_path(routes: list[dict[str, Any]], bucket: str) -> None:
     """Clients write /BUCKET/KEY: no rewriting, no index page, and nothing beside that bucket."""
     named(routes, "object")["match"] = {"prefix": f"/{bucket}/"}
     del named(routes, "object")["route"]["prefix_rewrite"]
+    named(routes, "not-implemented")["match"]["prefix"] = f"/{bucket}/"
     root = named(routes, "bucket-root")
     root["match"] = {"safe_regex": {"regex": f"/{bucket}(/|%2[fF])*"}}
-    del root["redirect"]
-    root["direct_response"] = named(routes, "no-sub-resources")["direct_response"]
+    del root["response_headers_to_add"]
+    denied = _replace(named(routes, "not-implemented")["direct_response"], {"NotImplemented": "AccessDenied"})
+    root["direct_response"] = {**denied, "status": 403}
     routes.append({"name": "no-other-bucket", "match": {"prefix": "/"}, "direct_response": {"status": 404}})
 
 
-def _expose_root(routes: list[dict[str, Any]], place: Place) -> None:
+def _expose_root(routes: list[dict[str, Any]], bucket: str) -> None:
     """Clients write /KEY. What they are redirected to, within Envoy, is the bucket's own /BUCKET/KEY."""
-    bucket = f"/{place.bucket}/"
     for name in ("head-bucket", "bucket-location", "listing", "bucket-root"):
         match = named(routes, name)["match"]
         match["safe_regex"]["regex"] = "(/|%2[fF])+" if name == "bucket-root" else "/"
     # A regular expression's match is rewritten as one.
-    rewrite = {"pattern": {"regex": "/"}, "substitution": bucket}
+    rewrite = {"pattern": {"regex": "/"}, "substitution": f"/{bucket}/"}
     named(routes, "listing")["route"]["regex_rewrite"] = rewrite
-    del routes[-1]
-    first = named(routes, "object")
-    again = copy.deepcopy(first)
-    again["name"] = "object-again"
-    host = authority(urlsplit(place.store.url))
-    store = {"name": ":authority", "string_match": {"exact": host}}
-    again["match"] = {"prefix": bucket, "headers": [store]}
-    first["match"] = {"prefix": "/"}
-    first["route"]["prefix_rewrite"] = bucket
-    for route in (first, again):
-        (predicate,) = route["route"]["internal_redirect_policy"]["predicates"]
-        predicate["typed_config"]["allowed_route_names"] = ["object-again"]
-    routes.insert(routes.index(first), again)
+    named(routes, "not-implemented")["match"]["prefix"] = "/"
+    for name in ("object", "object-with-query"):
+        route = named(routes, name)
+        route["match"]["prefix"] = "/"
+        route["route"]["prefix_rewrite"] = f"/{bucket}/"
+    routes.remove(named(routes, "no-other-bucket"))
 
 
 def _address(cluster: dict[str, Any]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ impl Lines {
 
     fn object(&mut self, target: &Target) {
         self.add("key", target.key.as_str());
-        self.add("bucket", format!("{} {}", target.method.as_str(), target.path_and_query()));
+        self.add("bucket", format!("{} {}", target.method.as_str(), target.path_of_bucket()));
     }
 
     fn rule(&mut self, number: usize, config: &Config) {
@@ -121,13 +121,13 @@ pub fn json(explanation: &Explanation, config: &Config) -> Value {
     match explanation {
         Explanation::Untouched { target, why } => json!({
             "key": target.as_ref().map(|target| target.key.as_str()),
-            "bucket": target.as_ref().map(Target::path_and_query),
+            "bucket": target.as_ref().map(Target::path_of_bucket),
             "rule": rule_of(*why).map(|rule| json!({"index": rule, "prefix": prefix(rule)})),
             "untouched": because(*why),
         }),
         Explanation::Mirrored(mirrored) => json!({
             "key": mirrored.target.key.as_str(),
-            "bucket": mirrored.target.path_and_query(),
+            "bucket": mirrored.target.path_of_bucket(),
             "rule": {"index": mirrored.rule, "prefix": prefix(mirrored.rule)},
             "on_403": on_403(mirrored.mirror.on_403).0,
             "fetch": mirrored.fetches.iter().map(fetch).collect::<Vec<_>>(),
@@ -180,7 +180,7 @@ fn because(why: Why) -> &'static str {
             TargetError::Fragment => "a # does not belong into a request",
             TargetError::Method => "only GET and HEAD are mirrored",
             TargetError::Outside => "the path does not begin as those of the bucket's objects do",
-            TargetError::SubResource => "the query names a sub-resource of S3, so it is not for the object itself",
+            TargetError::SubResource => "the query names uploadId or versionId, so it is not for the object itself",
             TargetError::Key(not_a_key) => match not_a_key {
                 KeyError::Control => "the key has control characters",
                 KeyError::DotSegment => "the key has a dot segment",

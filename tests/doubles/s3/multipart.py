@@ -72,7 +72,8 @@ class Uploads:
         digests = hashlib.md5(b"".join(bytes.fromhex(part.etag.strip('"')) for part in parts)).hexdigest()
         del self._open[upload_id]
         body = b"".join(part.body for part in parts)
-        return new_object(body, upload.headers, etag=f'"{digests}-{len(parts)}"')
+        sizes = tuple(part.size for part in parts)
+        return new_object(body, upload.headers, etag=f'"{digests}-{len(parts)}"', parts=sizes)
 
     def abort(self, upload_id: str, key: str) -> None:
         self._find(upload_id, key)

@@ -43,14 +43,19 @@ class StoredObject:
     headers: list[tuple[str, str]]
     etag: str
     modified: datetime
+    parts: tuple[int, ...] = ()
+    """The parts' lengths, if it was stored in parts."""
 
 
-def new_object(body: bytes, headers: Iterable[tuple[str, str]], etag: str | None = None) -> StoredObject:
+def new_object(
+    body: bytes, headers: Iterable[tuple[str, str]], etag: str | None = None, parts: tuple[int, ...] = ()
+) -> StoredObject:
     kept = [(name.lower(), value) for name, value in headers if _is_stored(name.lower())]
     if not any(name == "content-type" for name, _ in kept):
         kept.append(("content-type", "binary/octet-stream"))
     digest = f'"{hashlib.md5(body).hexdigest()}"'
-    return StoredObject(body, kept, etag or digest, datetime.now(timezone.utc).replace(microsecond=0))
+    modified = datetime.now(timezone.utc).replace(microsecond=0)
+    return StoredObject(body, kept, etag or digest, modified, parts)
 
 
 def check_put_headers(request: Request) -> None:
@@ -65,13 +70,18 @@ def check_put_headers(request: Request) -> None:
         raise S3Error(400, "MetadataTooLarge", message, Size=str(size), MaxSizeAllowed=str(METADATA_LIMIT))
 
 
-def read_object(stored: StoredObject, request: Request) -> Answer:
-    """GetObject and HeadObject: conditions first, then the range (RFC 9110 sections 13.2.2 and 14.2)."""
+def read_object(stored: StoredObject, request: Request, part: str | None = None) -> Answer:
+    """GetObject and HeadObject: conditions first, then the range (RFC 9110 sections 13.2.2 and 14.2).
+
+    `part` is the query's `partNumber`: "a ranged GET request for the part specified" (API_GetObject).
+    """
     validators = [("etag", stored.etag), ("last-modified", format_datetime(stored.modified, usegmt=True))]
     if _not_modified(stored, request):
         return Answer(HTTPStatus.NOT_MODIFIED, validators)
     headers = [*validators, ("accept-ranges", "bytes"), *stored.headers]
-    span = _range(request.header("range"), len(stored.body))
+    span = _range(request.header("range"), len(stored.body)) if part is None else _part(stored, part)
+    if part is not None and stored.parts:
+        headers.append(("x-amz-mp-parts-count", str(len(stored.parts))))
     if span is None:
         return Answer(HTTPStatus.OK, headers, stored.body)
     first, last = span
@@ -94,6 +104,16 @@ def _not_modified(stored: StoredObject, request: Request) -> bool:
         return if_none_match == "*" or stored.etag in re.split(r"\s*,\s*", if_none_match)
     modified_since = request.header("if-modified-since")
     return bool(modified_since) and stored.modified <= parsedate_to_datetime(modified_since)
+
+
+def _part(stored: StoredObject, number: str) -> tuple[int, int]:
+    """First and last byte of a part. An object that was not stored in parts is its own part 1."""
+    lengths = stored.parts or (len(stored.body),)
+    index = int(number) - 1 if number.isdigit() else -1
+    if not 0 <= index < len(lengths):
+        raise S3Error(416, "InvalidPartNumber", "The requested partnumber is not satisfiable")
+    start = sum(lengths[:index])
+    return start, start + lengths[index] - 1
 
 
 def _range(wanted: str | None, size: int) -> tuple[int, int] | None:
