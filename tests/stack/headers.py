@@ -33,7 +33,7 @@ PREFIX = "*"
 EXPRESSION = re.compile(r'(?P<before>remove_on_match:\s+key_matcher:\s+safe_regex:\s+regex: )"[^"]*"')
 """Where a configuration has it. YAML drops a line's end behind a backslash, and the white space after it."""
 
-INDENT = " " * 22
+INDENT = " " * 24
 WIDTH = 96
 """Characters of the expression in one line."""
 
