@@ -84,7 +84,7 @@ pub fn enqueue(queue: u32, message: Option<&[u8]>) -> bool {
     hostcalls::enqueue_shared_queue(queue, message).is_ok()
 }
 
-/// Has the root called after this time, and again after each such period; never for `None`.
+/// Sets the period after which the root is called, again and again. `None` ends that.
 pub fn tick_after(period: Option<Duration>) {
     // 0 would mean never.
     const SHORTEST: Duration = Duration::from_millis(1);
