@@ -7,8 +7,8 @@
 use crate::http::Response;
 use std::time::Duration;
 
-/// Names the counter of requests that the bucket denied, by their answer: an [`Outcome`](crate::fill::Outcome)'s label, or `bucket_error`,
-/// `forbidden`, `not_the_bucket` for denials that were passed on.
+/// Names the counter of requests that the bucket denied, by their answer: an [`Outcome`](crate::fill::Outcome)'s
+/// label, or `bucket_error`, `forbidden`, `not_the_bucket` for denials that were passed on.
 pub fn requests(outcome: &str) -> String {
     format!("mirror_on_miss_requests_total.outcome.{outcome}")
 }
@@ -23,8 +23,8 @@ pub fn fills(outcome: &str) -> String {
     format!("mirror_on_miss_fills_total.outcome.{outcome}")
 }
 
-/// Names the counter of times that an origin failed to give an object, so that the rule's next origin was asked or the fill ended. The
-/// label is that of the outcome that this made, or would have made.
+/// Names the counter of times that an origin failed to give an object, so that the rule's next origin was asked or
+/// the fill ended. The label is that of the outcome that this made, or would have made.
 pub fn origin_failures(reason: &str) -> String {
     format!("mirror_on_miss_origin_failures_total.reason.{reason}")
 }
