@@ -1,9 +1,9 @@
-//! Arbitrary inputs for everything that reads what strangers send ([`readers`]), and for the machine as a whole
+//! A fuzzer with random inputs for everything that reads foreign bytes ([`readers`]), and for the machine as a whole
 //! ([`machine`]).
 //!
-//! Fuzzers that see which code an input reaches need a nightly compiler. This one runs on stable: a target says what
-//! an input led to, and an input that led to something new is mutated further ([`pool`]). What is kept in `corpus/` is
-//! tried first, always: put there what once made a target fail.
+//! Fuzzers that see which code an input reaches need a nightly compiler. This one runs on stable: a target returns a
+//! number for an input's result, and an input with a new result is mutated further ([`pool`]). The inputs in
+//! `corpus/` are always tried first. Put an input there that once made a target fail.
 //!
 //! `cargo test` tries as many inputs as a few seconds allow, the same ones each time. `make fuzz` goes on for
 //! `SECONDS`, from another seed each time (or from `SEED`).
@@ -30,10 +30,10 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{env, fs};
 
-/// Fails on what must never come of an input; otherwise says what did come of it, in a number.
+/// A target. It fails on a result that no input may have; otherwise it returns a number for the result.
 type Run = fn(&[u8]) -> u64;
 
-/// Everything that is tried, by the name of its part of the corpus, with how many inputs `cargo test` gives it.
+/// Every target, by the name of its part of the corpus, with the number of inputs that `cargo test` gives it.
 const TARGETS: [(&str, Run, u64); 11] = [
     ("announced", readers::announced, 20_000),
     ("config", readers::config, 10_000),
@@ -48,10 +48,10 @@ const TARGETS: [(&str, Run, u64); 11] = [
     ("target", readers::target, 20_000),
 ];
 
-/// Where a run of `cargo test` starts.
+/// The seed of a run of `cargo test`.
 const SEED: u64 = 1;
 
-/// How many inputs a target gets before it is the next one's turn.
+/// Inputs of one target in a row, before the next one's turn.
 const TURN: u64 = 1_000;
 
 const REPORT_EVERY: Duration = Duration::from_secs(10);
@@ -93,7 +93,7 @@ fn tell(fuzzers: &[Fuzzer], elapsed: Duration) {
     println!("{inputs} inputs in {} s, {rate} a second, no failure; kept: {}", elapsed.as_secs(), kept.join(", "));
 }
 
-/// One target, and what has been tried on it.
+/// One target, and the inputs that have been tried on it.
 struct Fuzzer {
     name: &'static str,
     run: Run,
@@ -104,7 +104,7 @@ struct Fuzzer {
 }
 
 impl Fuzzer {
-    /// Tries the corpus first.
+    /// Makes a fuzzer that tries the corpus first.
     fn new(name: &'static str, run: Run, seed: u64) -> Self {
         let mut fuzzer = Self { name, run, seed, random: Random(seed), pool: Pool::default(), inputs: 0 };
         let corpus = pool::corpus(name);
