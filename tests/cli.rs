@@ -1,4 +1,4 @@
-//! The command `mirror-on-miss`, as a user runs it.
+//! Tests of the command `mirror-on-miss`, as a user runs it.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,7 +22,7 @@ fn run(arguments: &[&str], input: &str) -> FillEnded {
     command.args(arguments).env("GIVEN", format!("Bearer {SECRET}")).env_remove("MISSING");
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // Who does not read it has ended.
+    // A command that does not read it has ended.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
