@@ -1,4 +1,4 @@
-"""What the module hears of a hit: its request, and nothing of its answer."""
+"""The module's callbacks of a hit: the request, and nothing of the answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ BODY = bytes(range(256)) * 256
 
 
 def test_an_answer_that_is_no_denial_never_comes_to_the_module(start: Start, unique: Unique) -> None:
-    """Else each hit would cost a call of the module for its headers, and one for every piece of its body."""
+    """Otherwise each hit would cost a call of the module for its headers, and one for every piece of its
+    body.
+    """
     site, statuses = start(), range(200, 600)
     log_callbacks(site)
     for status in statuses:
@@ -43,7 +45,7 @@ def log_callbacks(site: Site) -> None:
 
 
 def callbacks(site: Site) -> list[list[str]]:
-    """What the module was called for, stream by stream, in the order of their requests."""
+    """Lists the module's callbacks, stream by stream, in the order of their requests."""
     log = site.stack.edge.log_path.read_text(errors="replace")
     streams: dict[str, list[str]] = {}
     # The root, which was created before, has context 1; an allocation has none.

@@ -1,4 +1,4 @@
-"""What crosses over between client, origin and bucket: the path, and nothing else that is not meant to."""
+"""The data that pass between client, origin and bucket: the path, and nothing else that is not intended."""
 
 from __future__ import annotations
 
