@@ -1,4 +1,4 @@
-"""One seed through the real Envoy, held against what may never happen."""
+"""One seed through the real Envoy, with a check of the invariants."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SETTLED_IN = 60.0
 
 @dataclass
 class Report:
-    """What came of a seed."""
+    """The result of a seed."""
 
     seed: int
     problems: list[str] = field(default_factory=list)
@@ -140,7 +140,7 @@ async def _visit(client: Client, visit: Visit) -> Got:
 
 
 def _settle(site: Site) -> list[str]:
-    """Waits until no fill runs any more: nobody is asked anything, and no upload is under way."""
+    """Waits until no fill runs any more: no server is asked, and no upload is under way."""
     end = time.monotonic() + SETTLED_IN
     while site.store.uploads.open() or min(site.origin.idle_for, site.store.idle_for) < QUIET:
         if time.monotonic() > end:
@@ -174,7 +174,9 @@ def _counted(site: Site) -> Counter[str]:
 
 
 def _wrong_counts(got: list[Got], counted: Counter[str]) -> Iterator[str]:
-    """Each answer is counted once, under its name. One that a client did not wait for may be counted too."""
+    """Finds wrong counts. Each answer is counted once, under its name. One that a client did not wait for may
+    be counted too.
+    """
     if counted["broken"]:
         yield f"{counted['broken']} fills broke an invariant"
     answers = [answer for each in got for answer in each.answers]

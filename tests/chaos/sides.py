@@ -1,6 +1,6 @@
-"""The two sides that fail: the other suites' doubles, here silent for a time only.
+"""The two sides that fail: the other suites' doubles, here silent for a limited time only.
 
-They also tell since when they have had nothing to do.
+They also tell since when they have been idle.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PAUSE = 0.02
 
 
 class Side(Server):
-    """Knows since when it has had nothing to do."""
+    """A side that knows since when it has been idle."""
 
     _under_way = 0
     _last = 0.0
@@ -48,7 +48,7 @@ class Bucket(Side, StrictBucket):
 
 
 class Origin(Side, ScriptedOrigin):
-    """Sends what is on some paths slowly."""
+    """An origin that sends the objects of some paths slowly."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a client may get, whatever goes wrong."""
+"""The answers that a client may get, under any fault."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ else has stored.
 
 
 def objection(visit: Visit, answer: Answer) -> str | None:
-    """Why this may not be the answer to that; None if it may."""
+    """Returns the objection to an answer; None if it is allowed."""
     thing, got = visit.thing, (answer.status, answer.outcome)
     if answer.status in (200, 206):
         return _wrong_content(visit, answer)
