@@ -1,7 +1,7 @@
-"""The clients and how they are called.
+"""The clients and their calls.
 
-Each has a key of its own for each operation, which the bucket does not have yet. What it reads goes to a
-file: the object, a thousand bytes of it, or for a HEAD the length that the client was told.
+Each has a key of its own for each operation, which the bucket does not have yet. It writes its result to a
+file: the object, a thousand bytes of it, or for a HEAD the length that the client got.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Client:
 
 
 def library(name: str, distribution: str) -> Client:
-    """A Python library, called by its program."""
+    """Makes a client of a Python library, called by its program."""
     version = f"import importlib.metadata as m; print(m.version({distribution!r}))"
     program = PROGRAMS / f"with_{distribution}.py"
     return Client(
@@ -114,7 +114,7 @@ def node(ask: Ask) -> Sequence[str | Path]:
 
 
 def to_file(ask: Ask, command: Sequence[str | Path]) -> Sequence[str | Path]:
-    """For a command that says what it has read on its standard output."""
+    """Wraps a command that writes its result to its standard output."""
     write = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[2:], stdout=open(sys.argv[1], 'wb')))"
     return [sys.executable, "-c", write, ask.output, *command]
 
