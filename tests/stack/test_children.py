@@ -1,4 +1,4 @@
-"""Children and ports: nothing outlives who started it, and a taken port is seen."""
+"""Children and ports: no child outlives its starter, and a taken port is seen."""
 
 from __future__ import annotations
 
