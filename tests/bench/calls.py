@@ -14,7 +14,7 @@ ANSWERS = [404, 206, 200]
 
 
 def calls_of_fill(here: Site, key: str, size: int) -> list[Call]:
-    """The bucket's 404 and the GET from the origin, through the edge, and the PUT to the signer."""
+    """Returns the bucket's 404 and the GET from the origin, through the edge, and the PUT to the signer."""
     url = f"{here.stack.url}/{key}"
     ranged = {"accept-encoding": "identity", "range": f"bytes=0-{PART_SIZE - 1}"}
     stored = {

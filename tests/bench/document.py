@@ -1,6 +1,6 @@
 """The tables and plots of docs/performance.md, from target/bench.json: `python -m bench.document`.
 
-What stands between `<!-- NAME -->` and `<!-- end -->` is replaced, all else is prose and stays.
+The text between `<!-- NAME -->` and `<!-- end -->` is replaced, all other text is prose and stays.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def rivals_table(rivals: Sequence[dict[str, Any]]) -> str:
 
 
 def rivals_rows(rivals: Iterable[dict[str, Any]]) -> list[list[str]]:
-    """One row for a system with a size and a concurrency: medians, or why there are none."""
+    """Makes one row for a system with a size and a concurrency: medians, or the reason for none."""
     rows = [["size", "at once", "system", *FIGURES.values()]]
     for row in rivals:
         figures = [f"{row[name][0]:g}" if row[name] else "" for name in FIGURES]
@@ -73,7 +73,7 @@ def _measures(measures: Iterable[dict[str, Any]]) -> list[list[str]]:
 
 
 def _machine(content: dict[str, Any]) -> str:
-    """The machine, and from when to when."""
+    """Describes the machine and the time of the run."""
     times = sorted(each["at"] for each in content.get("benches", {}).values())
     where = "; ".join(f"{name} {value}" for name, value in content["machine"].items())
     return f"{where}. Measured from {times[0]} to {times[-1]}."

@@ -1,4 +1,4 @@
-"""What a hit costs: an object that is in the bucket already, the rule once a migration has begun."""
+"""The cost of a hit: an object that is in the bucket already, the rule once a migration has begun."""
 
 from __future__ import annotations
 
@@ -56,20 +56,20 @@ class Bench:
     loader: Loader
 
     def turns(self, rounds: int) -> Iterator[tuple[str, System]]:
-        """Each of them once a round, in an order that turns with the rounds."""
+        """Runs each of them once a round, in an order that turns with the rounds."""
         names = list(self.systems)
         for number in range(rounds):
             for name in names if number % 2 else reversed(names):
                 yield name, self.systems[name]
 
     def hits(self, system: System, size: int, **bounds: float) -> Load:
-        # One object, since nginx has only what was asked for before.
+        # One object, since nginx has only objects that were asked for before.
         call = Call(f"{system.url}{system.prefix}/hit/{size}/photo.jpg")
         return self.loader.run(call, **bounds).expect(200)
 
 
 def cost_of_hits() -> list[Measure]:
-    """The processor time for one request, by the process's own account."""
+    """Returns the processor time for one request, by the process's own account."""
     costs: dict[str, list[float]] = {}
     for _ in range(SMALL_PROCESSES):
         with _bench([*STACKS, *PEERS]) as bench:

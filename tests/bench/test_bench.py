@@ -1,4 +1,6 @@
-"""What `make bench` says is computed right: it is not part of `make test`, so nothing else would notice."""
+"""The results of `make bench` are computed right: it is not part of `make test`, so nothing else would
+notice.
+"""
 
 from __future__ import annotations
 
@@ -117,7 +119,7 @@ def test_processor_time_is_that_of_the_whole_process_group() -> None:
 
 
 def test_the_empty_filter_stands_plain_where_ours_has_a_matcher_around_it() -> None:
-    """It is the floor of proxy-wasm: what a filter costs that hears of everything."""
+    """It is the least cost of proxy-wasm: that of a filter with all callbacks."""
     edge = yaml.safe_load(shipped("edge.yaml"))
     ours = plugin_of(edge)
     empty(edge, Path("empty.wasm"))
@@ -173,5 +175,5 @@ def test_what_a_rate_could_be_at_most_leaves_out_the_free_process_and_counts_wha
 
 
 def load_of(ms: list[list[float]], statuses: dict[str, int] | None = None) -> Load:
-    """One that took a second, all of it computing."""
+    """Makes a load that took a second, all of it computing."""
     return Load(seconds=1.0, bytes=0, statuses=statuses or {}, ms=ms, cpu_seconds=1.0)

@@ -21,7 +21,7 @@ POOL = 64
 
 
 class Recipe:
-    """What is kept between calls of a warm function."""
+    """The state that a warm function keeps between calls."""
 
     def __init__(self, origin: str, store: str, bucket: str) -> None:
         self._origin = origin

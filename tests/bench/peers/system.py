@@ -1,4 +1,4 @@
-"""Each of them in front of the same upstreams."""
+"""The systems, each in front of the same upstreams."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def start(name: str, run_dir: Path, upstream: Upstream, workers: int) -> Iterato
 
 
 def unavailable(name: str) -> str | None:
-    """Why one cannot be started here."""
+    """Returns the reason for which a system cannot be started here."""
     return nginx.missing() if name == "nginx" else None
 
 
