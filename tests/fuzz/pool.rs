@@ -47,11 +47,6 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// How many inputs there are.
-    pub fn len(&self) -> usize {
-        self.kept.len()
-    }
-
     /// Remembers an input if nothing else has led to the same.
     pub fn keep(&mut self, input: Vec<u8>, what: u64) {
         if !self.known.insert(what) {
