@@ -47,11 +47,6 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Returns the number of inputs.
-    pub fn len(&self) -> usize {
-        self.kept.len()
-    }
-
     /// Keeps an input if no other has led to the same result.
     pub fn keep(&mut self, input: Vec<u8>, what: u64) {
         if !self.known.insert(what) {
