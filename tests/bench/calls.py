@@ -10,7 +10,7 @@ from .native import Call
 from .site import Site
 
 ANSWERS = [404, 206, 200]
-"""How they are answered. The part that is asked for holds the whole object."""
+"""The statuses of their answers. The part that is asked for holds the whole object."""
 
 
 def calls_of_fill(here: Site, key: str, size: int) -> list[Call]:

@@ -18,7 +18,7 @@ class Profile:
     cpu: Mapping[str, float]
     """Seconds that each process computed, the load itself among them."""
     idle: float
-    """Processors that had nothing to do, on average."""
+    """Idle processors, on average."""
 
     @property
     def used(self) -> float:

@@ -15,7 +15,7 @@ FILTER = "mirror_on_miss"
 
 BUCKET_HOST = "bucket.bench"
 FETCH_HOST = "origin.bench"
-"""What the edge is asked for by whoever wants the bucket's or the origin's own answers through it."""
+"""Hosts at the edge for the bucket's or the origin's own answers."""
 
 
 def bare(edge: dict[str, Any]) -> None:

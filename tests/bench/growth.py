@@ -31,9 +31,9 @@ KEY_SIZE = 1 * KIB
 KEY_CONNECTIONS = 32
 FILLED_AT_ONCE = 5_000
 KEY_SECONDS = 600.0
-"""After which the keys seen so far must do."""
+"""The seconds after which the keys seen so far must do."""
 FLAT_FROM = 10_000
-"""Keys by which every buffer and table has been used once."""
+"""The number of keys by which every buffer and table has been used once."""
 
 SAMPLE = 0.1
 AFTERWARDS = 3.0
@@ -43,7 +43,7 @@ LOAD_CONNECTIONS = 32
 LOAD_SECONDS = 2.0
 
 Points = dict[float, list[float]]
-"""What the runs gave for each step of the axis."""
+"""The results of the runs for each step of the axis."""
 
 
 def sizes() -> tuple[list[Measure], list[dict[str, Any]]]:

@@ -18,7 +18,7 @@ from .resident import cpu_seconds
 from .site import directory
 
 WORKERS = 1
-"""One busy thread of what is measured; the second core is for the load and the bucket."""
+"""One busy thread of the measured system. The second core is for the load and the bucket."""
 
 SMALL = 4096
 CONNECTIONS = 16
@@ -32,8 +32,9 @@ LARGE_ROUNDS = 16
 LARGE_REQUESTS = 4
 
 SMALL_PROCESSES, LARGE_PROCESSES = 6, 12
-"""The turns of one system differ by a tenth and more, by chance, and its processes do too: the more of both,
-the less that matters. What is left of it shows in a second bare Envoy beside the first."""
+"""The turns and the processes of one system differ by a tenth and more, by chance. More of both make that
+matter less. A second bare Envoy beside the first shows the rest of it.
+"""
 
 STACKS: dict[str, dict[str, Any]] = {
     "bare Envoy": {"edit_edge": bare},
@@ -47,7 +48,7 @@ STACKS: dict[str, dict[str, Any]] = {
 """Both wirings have edges of their own, with other routes: each is compared to its own without the filter."""
 
 PEERS = ("Lua filter", "nginx")
-"""Besides. The Lambda recipe is left out: a hit never comes to it."""
+"""Peers of the edge. The Lambda recipe is left out: a hit never comes to it."""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ GIB = 1 << 30
 
 MEMORY_ROUNDS = 3
 TIME_SITES, TIME_TURNS = 4, 4
-"""New processes, and turns in each: what a turn stored stays on the disk until its site ends, 2 GiB."""
+"""New processes, and turns in each: the objects of a turn, 2 GiB, stay on the disk until its site ends."""
 
 WORKERS = 2
 PART_SIZE = 6 * MIB

@@ -21,7 +21,7 @@ class Measure:
     unit: str
     lowest: float
     highest: float
-    """Of the single runs that the value comes from."""
+    """The bounds of the single runs that the value comes from."""
     bound: str = "<="
 
     @property

@@ -33,7 +33,7 @@ STEPS = {
     "GET from the origin in sequence": slice(1, 2),
     "PUT in sequence": slice(2, 3),
 }
-"""Of what a client does for each number: the calls of a fill, and then a miss."""
+"""The part of a client's calls for each number: the calls of a fill, and then a miss."""
 
 HERD = 5_000
 HERD_ROUNDS = 3
@@ -44,8 +44,9 @@ RATE_SECONDS = 1.5
 
 S3_PUT_SLOTS = 35
 S3_PUT_MS = 10
-"""3,500 PUTs a second: what S3 promises at least for a prefix, as its user guide says in "Best practices
-design patterns: optimizing Amazon S3 performance"."""
+"""3,500 PUTs a second: S3 promises at least that for a prefix, as its user guide says in "Best practices
+design patterns: optimizing Amazon S3 performance".
+"""
 
 
 def miss_alone() -> list[Measure]:

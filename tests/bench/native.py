@@ -21,10 +21,10 @@ BUILT = CHECKOUT / "target" / "bench"
 EMPTY_FILTER = BUILT / "empty_filter.wasm"
 
 LOAD_TIMEOUT = 600
-"""Seconds. A load is bounded by itself; this is for one that hangs."""
+"""Seconds. A load has its own bound; this one is for a load that hangs."""
 
 CONTROL_TIMEOUT = 80
-"""Seconds. The upstream may have thousands of other connections to look after."""
+"""Seconds. The upstream may have thousands of other connections to serve."""
 
 NOBODY = Credentials("nobody", "secret")
 """The upstream's bucket believes every signature."""
@@ -53,11 +53,11 @@ class Load:
     seconds: float
     bytes: int
     statuses: dict[str, int]
-    """How often; those of several calls of one number in a row, as in "404 200"."""
+    """The number of each status; those of several calls of one number in a row, as in "404 200"."""
     ms: Sequence[Sequence[float]]
-    """What each call took, number by number."""
+    """The times of each call, number by number."""
     cpu_seconds: float
-    """What the load itself computed."""
+    """The processor time of the load itself."""
 
     @property
     def requests(self) -> int:

@@ -20,7 +20,7 @@ STYLE = (
 )
 
 MOST_MARKS = 12
-"""Points that each have a mark and a number; of more there is only the line."""
+"""The most points that each have a mark and a number. With more there is only the line."""
 
 Axis = Callable[[float], float]
 

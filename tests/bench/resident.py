@@ -12,7 +12,7 @@ from pathlib import Path
 MIB_IN_KIB = 1024
 
 SETTLING = 1.0
-"""Seconds after the last byte until what is resident is what stays."""
+"""Seconds after the last byte until the resident size is stable."""
 
 PROCESS_CLOCK = 2
 """CPUCLOCK_SCHED of <linux/posix-timers.h>: the nanoseconds that all threads of a process have run."""

@@ -20,11 +20,11 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 WORKERS = 2
 ROUNDS = 3
 MANY = 4 * GIB
-"""Bytes at once of which one round has to do: nginx keeps on its disk what it stored in each."""
+"""The bytes at once for which one round has to do: nginx keeps the objects of each round on its disk."""
 WARM_UP_SIZE = 1 << 10
 LARGE = 32 * MIB
 SECONDS = 1.0
-"""Of one load; it ends with the requests that are under way then."""
+"""The seconds of one load; it ends with the requests that are under way then."""
 
 CELLS: dict[int, list[int]] = {
     4 * KIB: [1, 16, 64],

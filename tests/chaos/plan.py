@@ -17,13 +17,13 @@ PART_SIZE = 5 * MIB
 OBJECTS = 40
 VISITS = 220
 SPAN = 1.5
-"""Seconds over which the visits are spread: most come while something is filled, some long after."""
+"""The seconds over which the visits are spread: most come while something is filled, some long after."""
 
 FAMILIES = ("plain", "backed-up", "dead")
 """Prefixes with a rule each: a working origin; a dead one and then a working one; only a dead one."""
 
 Arm = Callable[[StrictBucket, str], None]
-"""Has something go wrong with the next request for a key."""
+"""A function that makes the next request for a key fail."""
 
 
 @dataclass
@@ -36,11 +36,11 @@ class Thing:
     drips: bool
     """The origin sends it slowly."""
     origin: list[str]
-    """What the origin says before it gives what it has, and how it says that, last."""
+    """The origin's answers before the object, and the form of the last one."""
     reads: list[str]
-    """What the bucket says to its first readers."""
+    """The bucket's answers to its first readers."""
     writes: list[str]
-    """What the bucket says to the first attempts to store it."""
+    """The bucket's answers to the first attempts to store it."""
 
     @property
     def key(self) -> str:

@@ -22,21 +22,21 @@ from .sides import Bucket, Origin
 from .verdict import UNTOUCHED, objection
 
 DEADLINE = 15.0
-"""Seconds in which every client is answered.
+"""The seconds in which every client is answered.
 
-The bucket may be silent for 1.5 s, twice because Envoy repeats what was reset; its error document has 1 s,
-`wait` is 2 s; the rest is for a machine that has more to do. Envoy's idle timeout, which nothing may rely on,
+The bucket may be silent for 1.5 s, twice because Envoy repeats a request after a reset. Its error document
+has 1 s, and `wait` is 2 s. The rest is for a busy machine. Envoy's idle timeout, on which nothing may rely,
 is 90 s.
 """
 
 REDIRECTS = 3
-"""That a client follows. The bucket may forget an object, so not each of them leads to one."""
+"""The redirects that a client follows. The bucket may forget an object, so not each of them leads to one."""
 
 QUIET = 0.6
-"""Seconds. Longer than a fill waits before it repeats a request; when it aborts an upload, that is seen."""
+"""Seconds. Longer than a fill waits before it repeats a request. An upload's abort is seen in that time."""
 
 SETTLED_IN = 60.0
-"""Seconds in which all fills are over."""
+"""The seconds in which all fills are over."""
 
 
 @dataclass

@@ -13,10 +13,12 @@ from doubles import ScriptedOrigin, StrictBucket
 from doubles.wire import Request, Server
 
 SILENCE = 1.5
-"""Seconds that a side is silent before it closes the connection. Longer than the patience with an origin."""
+"""The seconds that a side is silent before it closes the connection. Longer than the patience with an
+origin.
+"""
 
 PIECES = 20
-"""In which a slow answer comes, and the seconds between them."""
+"""The pieces of a slow answer, and the seconds between them."""
 
 PAUSE = 0.02
 

@@ -9,16 +9,16 @@ from .plan import Thing, Visit
 REDIRECTS = ("stored", "exists")
 
 ALWAYS = {(503, "busy"), (503, "filling"), (504, "origin_timeout")}
-"""What a busy machine alone may bring about."""
+"""Outcomes that a busy machine alone may cause."""
 
 FAILURES = {(502, "origin_refused"), (502, "origin_unavailable"), (502, "not_stored"), (502, "too_large")}
-"""What somebody's fault brings about."""
+"""Outcomes that a fault causes."""
 
 UNTOUCHED = ("broken", "bucket_error", "bucket_unavailable", "exists", "forbidden", "loop", "not_the_bucket")
 """Outcomes that leave the bucket's answer as it is.
 
-Clients see their names only where its document was too long to be kept, and on the redirect to what somebody
-else has stored.
+Clients see their names only where its document was too long to be kept, and on the redirect to an object that
+another writer has stored.
 """
 
 

@@ -20,12 +20,12 @@ BIN = INSTALLED / "bin"
 PROGRAMS = Path(__file__).with_name("programs")
 
 ACCESS_KEY, SECRET_KEY = "anything", "anything-at-all"
-"""Of no use anywhere."""
+"""Credentials that are valid nowhere."""
 
 Operation = Literal["get", "range", "head", "download"]
 
 RANGE = range(1000, 2000)
-"""What `range` reads."""
+"""The bytes that `range` reads."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ Command = Callable[[Ask], Sequence[str | Path]]
 class Client:
     name: str
     version: Sequence[str | Path]
-    """A command that prints it; what looks like one is taken."""
+    """A command that prints it; the first text that looks like a version counts."""
     command: Command
     operations: Sequence[Operation] = ("get", "range", "head", "download")
 

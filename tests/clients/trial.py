@@ -21,7 +21,7 @@ from .catalogue import ACCESS_KEY, INSTALLED, RANGE, SECRET_KEY, Ask, Client, Op
 
 SIZES: Mapping[Operation, int] = {"get": 65_537, "range": 65_537, "head": 65_537, "download": 20 << 20}
 PATIENCE = 120
-"""Seconds for one call. The slowest client needs five, most of them to start."""
+"""The seconds for one call. The slowest client needs five, most of them to start."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Result:
     operation: Operation
     right: bool
     redirects: int
-    """Answers with a status of 3xx that it was sent."""
+    """The answers with a status of 3xx that it got."""
     said: str
-    """The end of what the client complained of."""
+    """The end of the client's error output."""
 
 
 class Endpoint:

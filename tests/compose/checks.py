@@ -25,7 +25,7 @@ TOLD = {
     if name.startswith("COMPOSE_TEST_")
 }
 PATIENCE = 90.0
-"""Seconds for what happens by itself: health checks every 5, scrapes every 15."""
+"""The seconds for events that happen by themselves: health checks every 5, scrapes every 15."""
 
 
 def get(path: str, method: str = "GET") -> Answer:

@@ -18,7 +18,7 @@ from stack.render import CHECKOUT
 DIRECTORY = CHECKOUT / "target" / "compose"
 START_TIMEOUT = 60.0
 STOP_GRACE = 30.0
-"""Seconds that dockerd has to stop what runs and to unmount it."""
+"""The seconds that dockerd has to stop its containers and to unmount their volumes."""
 
 PROJECT = "mirror-on-miss-test"
 

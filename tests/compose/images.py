@@ -60,13 +60,13 @@ SHELL = (
     "sleep",
     "tr",
 )
-"""What the base images of the real ones have too, as far as our scripts use it."""
+"""Programs that the base images of the real ones have too, as far as the scripts use them."""
 
 
 @dataclass
 class Image:
     files: dict[str, Path]
-    """By their paths in the image; executable as they are here."""
+    """Files by their paths in the image; executable as they are here."""
     lines: list[str] = field(default_factory=list)
     """Further lines of its Dockerfile."""
 

@@ -23,10 +23,10 @@ from .scripted_origin import Gate
 from .wire import Journal, Request, Server, reset
 
 PERIOD = 4_194_301
-"""Bytes after which content repeats: a prime, so that no two parts of an object are alike."""
+"""The bytes after which content repeats: a prime, so that no two parts of an object are alike."""
 
 SHIFT = 1_000_003
-"""Bytes of the pattern between the beginnings of two versions."""
+"""The bytes of the pattern between the beginnings of two versions."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Large:
     etag: str | None = '"1"'
     last_modified: str | None = formatdate(1_700_000_000, usegmt=True)
     ranges: bool = True
-    """Answers a Range. Without, every answer is the whole object."""
+    """It answers a Range. Otherwise every answer is the whole object."""
     conditions: bool = True
-    """Evaluates If-Match and If-Unmodified-Since. Many an origin does not."""
+    """It evaluates If-Match and If-Unmodified-Since. Many an origin does not."""
 
     def sha256(self) -> str:
         digest = hashlib.sha256()

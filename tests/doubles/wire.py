@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Callable, Generic, TypeVar
 
 HEAD_LIMIT = 1 << 20
-"""Bytes of a request's head. Far above what Envoy sends; it only bounds a runaway client."""
+"""The most bytes of a request's head. Far above Envoy's heads; it only bounds a runaway client."""
 
 Recorded = TypeVar("Recorded")
 

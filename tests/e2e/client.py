@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 TIMEOUT = 40.0
-"""Seconds of silence. Above all that the filter makes a client wait, below Envoy's idle timeout."""
+"""Seconds of silence. Above every wait that the filter causes, below Envoy's idle timeout."""
 
 Headers = Iterable[tuple[str, str]]
 

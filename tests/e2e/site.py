@@ -20,13 +20,13 @@ from stack.render import named
 from .client import TIMEOUT, Answer, Connection, Headers, ask, target_of
 
 PUBLIC_URL = "https://old.example.com/files"
-"""Where clients of the `/public/` rule reach the origin themselves. Nobody asks it here."""
+"""The URL at which clients of the `/public/` rule reach the origin directly. No test requests it."""
 
 DEAD_PORT = 1
-"""tcpmux (RFC 1078), which nobody has served for decades; a free port could be taken meanwhile."""
+"""tcpmux (RFC 1078), a port without servers for decades; a free port could be taken meanwhile."""
 
 PATIENCE = 30.0
-"""Seconds that anything may take on a busy machine."""
+"""The seconds that anything may take on a busy machine."""
 
 WAIT = "5s"
 """Short enough to see it elapse, long enough for fifty clients at once on a busy machine."""

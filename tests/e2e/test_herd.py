@@ -18,10 +18,10 @@ from .site import Site
 BODY = bytes(range(256)) * 4
 CLIENTS = 5_000
 OPEN_FILES = 16_000
-"""10,000 clients, 1,024 connections to the bucket for each worker, and what a process has anyway."""
+"""10,000 clients, 1,024 connections to the bucket for each worker, and the files of every process."""
 
 WAIT = "80s"
-"""A herd takes its time on a busy machine, and whoever waits for it is to see its end."""
+"""A herd takes its time on a busy machine, and every waiting client is to see its end."""
 
 PATIENCE = 85.0
 """Seconds. Above `WAIT`, below Envoy's idle timeout."""

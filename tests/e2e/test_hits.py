@@ -13,7 +13,7 @@ DENIALS = {403, 404}
 
 WITHOUT_BODY = (204, 304)
 BODY = bytes(range(256)) * 256
-"""Several pieces of what Envoy reads at once."""
+"""Several of the pieces that Envoy reads at once."""
 
 
 def test_an_answer_that_is_no_denial_never_comes_to_the_module(start: Start, unique: Unique) -> None:

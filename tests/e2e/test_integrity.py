@@ -59,7 +59,7 @@ def crc32c(body: bytes) -> str:
 
 
 OF_PARTS = {"content-md5", "x-amz-checksum-sha256"}
-"""Which of them are about a part where the answer is one."""
+"""The announcements that are about a part where the answer is one."""
 
 
 def without_content_digest(edge: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ PART_SIZE = 6 * MIB
 """The default of `limits.part_size`."""
 
 ENVOY_LIMIT = 32 * MIB
-"""Bytes of an answer to a call that Envoy takes."""
+"""The bytes of an answer to a call that Envoy takes."""
 
 PATIENCE = "85s"
 """The filter's `wait`: as long as Envoy's idle timeout allows, for fills on a busy machine."""

@@ -24,7 +24,7 @@ SIZE = 12 * MIB
 """Three parts, the last one shorter."""
 
 FOR_GOOD = 1_000_000
-"""More often than anybody asks."""
+"""More often than any request."""
 
 
 @pytest.fixture(scope="module")

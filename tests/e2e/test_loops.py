@@ -12,10 +12,10 @@ from .site import Site, error_code
 
 BODY = b"an object\n"
 FOR_GOOD = 1_000_000
-"""More often than anybody asks."""
+"""More often than any request."""
 
 FOLLOWED = 5
-"""Redirects that a client follows before it gives up, were there so many."""
+"""The redirects that a client follows before it gives up."""
 
 
 def test_a_client_is_redirected_once_and_then_gets_the_buckets_own_answer(

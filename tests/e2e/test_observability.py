@@ -24,7 +24,7 @@ KEEPER = "envoy.filters.http.header_to_metadata"
 """The filter that keeps headers of a request for the calls of its fill."""
 
 UNPROVOKED = {"broken"}
-"""Outcomes that no request brings about: they are defects."""
+"""Outcomes that no request causes: they are defects."""
 
 TRACE_PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

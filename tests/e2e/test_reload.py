@@ -149,11 +149,12 @@ def test_a_fill_that_nobody_waits_for_ends_after_its_configuration(
 # A VM that dies.
 
 IDLE_TIMEOUT = 20
-"""Seconds after which Envoy answers a stream whose filter never will. Longer than a lease of 10 s."""
+"""The seconds after which Envoy answers a stream whose filter never will. Longer than a lease of 10 s."""
 
 TOO_SMALL_A_BUFFER = 4096
-"""Bytes. If the module itself puts more into Envoy's buffer, Envoy fails the stream inside of that host call,
-and the SDK, which is borrowed then, panics. Nothing else is known to kill a VM at will."""
+"""Bytes. If the module itself puts more into Envoy's buffer, Envoy fails the stream inside that host call.
+The SDK, which is borrowed then, panics. No other way to kill a VM at will is known.
+"""
 
 
 def frail(edge: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ class Series:
     value: float
 
     def relabelled(self, rules: list[dict[str, Any]]) -> Series:
-        """Returns the series as Prometheus relabels it, by rules that take the new name or label from the name."""
+        """Returns the series as Prometheus relabels it, by rules that read the name."""
         name, labels = self.name, dict(self.labels)
         for rule in rules:
             assert rule["source_labels"] == ["__name__"]

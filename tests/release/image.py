@@ -24,7 +24,7 @@ FILE = "plugin.wasm"
 """The name that Istio and Envoy Gateway look for in an image."""
 
 PLATFORMS = ("linux/amd64", "linux/arm64")
-"""The module runs on any, but a node's container engine takes an image for its own platform only."""
+"""The module runs on any platform, but a node's container engine takes an image for its own platform only."""
 
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 """Istio and Envoy Gateway take no other: `extractOCIStandardImage`, pkg/wasm/imagefetcher.go of Istio."""

@@ -28,7 +28,7 @@ from .store import S3Store
 from .terminal import Follower, request_line
 
 POLL = 0.1
-"""Seconds between two looks at the logs and at the children."""
+"""The seconds between two looks at the logs and at the children."""
 
 PROBE = "x" * 1025
 """A key one byte longer than S3 can store: the bucket answers, and no origin is ever asked."""

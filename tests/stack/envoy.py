@@ -19,7 +19,9 @@ START_TIMEOUT = 60.0
 """Seconds. It takes less than one; compiling the module on a busy machine takes most of it."""
 
 ACCESS_LOG_FLUSH = 100
-"""Milliseconds that a line of the access log waits. Envoy's 10 seconds are too long for whoever watches."""
+"""The milliseconds that a line of the access log waits. Envoy's 10 seconds are too long for a user who
+watches.
+"""
 
 
 class Envoy:

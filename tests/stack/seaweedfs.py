@@ -22,13 +22,13 @@ START_TIMEOUT = 60.0
 """Seconds. It takes 3 on an idle machine; test runs share theirs."""
 
 ATTEMPTS = 3
-"""Starts, because somebody else may take a port between our look and its bind."""
+"""Attempts to start, because another program may take a port between its choice and its bind."""
 
 DIRECTORY = "seaweedfs"
 """Its directory in that of the run."""
 
 PORTS = "ports"
-"""The file in which a running SeaweedFS notes its ports, for whoever tidies up after it."""
+"""The file in which a running SeaweedFS notes its ports, for the next run's tidying."""
 
 S3_XML = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 

@@ -15,7 +15,7 @@ from .sigv4 import Credentials
 from .store import S3Store
 
 OLDEST_ENVOY = (1, 36)
-"""The first that was tried, with what envoy/envoy-1.36.sed changes."""
+"""The oldest version that was tried, with the changes of envoy/envoy-1.36.sed."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Settings:
     bucket: str
     workers: int
     plugin: dict[str, Any]
-    """What CONFIG and EXPOSED change in the plugin's configuration."""
+    """The fields of the plugin's configuration that CONFIG and EXPOSED change."""
     store: S3Store | None
     """None: the embedded SeaweedFS."""
 

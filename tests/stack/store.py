@@ -14,7 +14,7 @@ from .children import StackError
 from .sigv4 import Credentials
 
 TIMEOUT = 30
-"""Seconds that the server may take for one answer."""
+"""The seconds that the server may take for one answer."""
 
 Answer = tuple[int, HTTPMessage, bytes]
 """Status, headers, body."""
@@ -27,9 +27,9 @@ class S3Store:
     region: str
     bucket: str
     reader: Credentials
-    """What the edge reads with."""
+    """The edge's credentials, for reading."""
     writer: Credentials
-    """What the signer writes with."""
+    """The signer's credentials, for writing."""
 
     def request(
         self,

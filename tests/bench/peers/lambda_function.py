@@ -14,7 +14,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 
 WHOLE = 8 << 20
-"""Bytes up to which an object is stored with one PUT: boto3's own threshold."""
+"""The bytes up to which an object is stored with one PUT: boto3's own threshold."""
 
 POOL = 64
 """Connections that are kept to the origin and to the bucket."""

@@ -23,9 +23,9 @@ from . import lua, nginx, recipe
 class System:
     url: str
     groups: list[int]
-    """Process groups that do its work, without the upstreams."""
+    """The process groups that do its work, without the upstreams."""
     prefix: str = ""
-    """What stands before a key in its paths."""
+    """The start of its paths, in front of a key."""
 
     def pids(self) -> list[int]:
         return [pid for group in self.groups for pid in members(group)]
@@ -100,4 +100,4 @@ SYSTEMS: dict[str, Callable[[ExitStack, Path, Upstream, int], System]] = {
     "Lambda recipe": _recipe,
     "nginx": _nginx,
 }
-"""The first three are ours."""
+"""The first three are this project's."""

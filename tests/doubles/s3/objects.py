@@ -26,7 +26,7 @@ STORED_HEADERS = frozenset(
         "x-amz-website-redirect-location",
     }
 )
-"""Beside `x-amz-meta-*`, what PutObject keeps and GetObject returns."""
+"""The headers beside `x-amz-meta-*` that PutObject keeps and GetObject returns."""
 
 METADATA_LIMIT = 2048
 """Bytes of all user metadata, names and values ("Working with object metadata", S3 User Guide)."""

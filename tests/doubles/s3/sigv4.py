@@ -18,10 +18,10 @@ from ..wire import Request
 from .errors import S3Error, access_denied
 
 CLOCK_SKEW = timedelta(minutes=15)
-"""How far `x-amz-date` may be off before AWS says RequestTimeTooSkewed."""
+"""The greatest difference of `x-amz-date` before AWS answers RequestTimeTooSkewed."""
 
 UNRESERVED = "-._~"
-"""What UriEncode leaves bare beside letters and digits; `quote` itself never encodes these."""
+"""The characters beside letters and digits that UriEncode leaves bare; `quote` itself never encodes these."""
 
 AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=([^/,\s]+)/(\d{8})/([^/,\s]+)/([^/,\s]+)/aws4_request,\s*"
