@@ -2,7 +2,7 @@
 //! gives the result to the host.
 //!
 //! The root context of a worker owns its fills and makes every call, so a client that goes away stops nothing
-//! ([`root`]). A stream's context only reports the client's request and the bucket's answer ([`stream`]).
+//! (`root`). A stream's context only reports the client's request and the bucket's answer (`stream`).
 
 mod host;
 mod metrics;
