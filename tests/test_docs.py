@@ -67,7 +67,7 @@ def test_each_outcome_is_an_answer_and_has_a_cause() -> None:
 
 def test_a_sentence_ends_with_its_block_its_cell_or_a_full_stop() -> None:
     text = (
-        "# One two\nthree `f. g` four.\nFive\nsix: [seven eight](a.md)\n- nine\n\n| ten | eleven. Twelve |\n"
+        "# One two\nthree `f. g` four.\nFive\nsix: [seven eight](a.md)\n- nine\n\n| a | b c. D |\n"
     )
     found = [(line, len(words)) for line, words in sentences(text)]
     assert found == [(1, 2), (2, 3), (3, 4), (5, 1), (7, 1), (7, 2), (7, 1)]
