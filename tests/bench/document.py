@@ -1,4 +1,4 @@
-"""The tables and plots of docs/performance.md and of its appendix, from target/bench.json: `python -m bench.document`.
+"""The tables and plots of docs/performance*.md, from target/bench.json: `python -m bench.document`.
 
 What stands between `<!-- NAME -->` and `<!-- end -->` is replaced, all else is prose and stays.
 """
