@@ -1,0 +1,120 @@
+//! Headers that a configuration names, and the values that it gives them.
+
+use super::reader::Kind;
+use super::values::{FieldValue, Text};
+use serde_json::{Value, json};
+
+/// The name of a header that a configuration may set on requests to an origin.
+pub struct HeaderName;
+
+/// A header of a client's request that origins may get. Credentials never, nor what Envoy says of the request.
+pub struct RequestHeader;
+
+/// A header's value. It may be a secret, so it is never repeated in a problem.
+pub struct HeaderValue;
+
+/// Where a header's value comes from.
+pub enum ValueSource {
+    /// The VM's environment variable of this name.
+    Env(String),
+    /// The configuration.
+    Text(String),
+}
+
+impl Kind for HeaderName {
+    type Read = String;
+
+    fn read(&self, value: &Value) -> Option<String> {
+        value.as_str().filter(|name| is_sendable(name)).map(str::to_owned)
+    }
+
+    fn allowed(&self) -> &str {
+        "a lower-case header name that a fill does not set itself"
+    }
+
+    fn schema(&self) -> Value {
+        json!({"type": "string", "pattern": TOKEN, "not": {"enum": RESERVED}})
+    }
+}
+
+impl Kind for RequestHeader {
+    type Read = String;
+
+    fn read(&self, value: &Value) -> Option<String> {
+        let name = HeaderName.read(value)?;
+        let kept = CREDENTIALS.contains(&name.as_str()) || ENVOYS.iter().any(|prefix| name.starts_with(prefix));
+        (!kept).then_some(name)
+    }
+
+    fn allowed(&self) -> &str {
+        "a lower-case header name that is neither a credential (authorization, cookie), nor Envoy's \
+         (x-envoy-*, x-forwarded-*), nor one that a fill sets itself"
+    }
+
+    fn schema(&self) -> Value {
+        let [envoy, forwarded] = ENVOYS.map(|prefix| json!({"pattern": format!("^{prefix}")}));
+        let not = json!({"anyOf": [{"enum": RESERVED}, {"enum": CREDENTIALS}, envoy, forwarded]});
+        json!({"type": "string", "pattern": TOKEN, "not": not})
+    }
+}
+
+impl Kind for HeaderValue {
+    type Read = ValueSource;
+
+    fn read(&self, value: &Value) -> Option<ValueSource> {
+        if value.is_string() {
+            return FieldValue.read(value).map(ValueSource::Text);
+        }
+        let only = value.as_object().filter(|fields| fields.len() == 1)?;
+        only.get("env").and_then(Value::as_str).map(|name| ValueSource::Env(name.to_owned()))
+    }
+
+    fn allowed(&self) -> &str {
+        "a string of visible ASCII, or {\"env\": \"NAME\"} for a secret"
+    }
+
+    fn schema(&self) -> Value {
+        let env = json!({
+            "type": "object",
+            "properties": {"env": Text.schema()},
+            "required": ["env"],
+            "additionalProperties": false,
+        });
+        json!({"anyOf": [FieldValue.schema(), env]})
+    }
+
+    fn refused(&self, _: &Value) -> String {
+        format!("expected {}", self.allowed())
+    }
+}
+
+/// An RFC 9110 token in lower case.
+const TOKEN: &str = "^[a-z0-9!#$%&'*+.^_`|~-]+$";
+
+/// What frames a message, or is the fill's own, as `range` is.
+const RESERVED: [&str; 14] = [
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "keep-alive",
+    "range",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
+const CREDENTIALS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
+
+/// What Envoy's own headers, and what it says of the client, begin with.
+const ENVOYS: [&str; 2] = ["x-envoy-", "x-forwarded-"];
+
+fn is_sendable(name: &str) -> bool {
+    let token = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !name.is_empty() && name.bytes().all(token) && !RESERVED.contains(&name)
+}

@@ -1,0 +1,107 @@
+use super::*;
+use crate::config::Config;
+use crate::http::Headers;
+use serde_json::json;
+
+fn endpoint(path: &str, redirects: serde_json::Value) -> Endpoint {
+    let mut config = json!({
+        "bucket": {"cluster": "signer", "authority": "s3.test"},
+        "origin": {"cluster": "origin", "authority": "files.test", "path_prefix": "/v1", "headers": {"authorization": "secret"}}});
+    if !redirects.is_null() {
+        config["origin"]["redirects"] = redirects;
+    }
+    let config = Config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
+    let mirror = config.rules[0].mirror.clone().unwrap();
+    Endpoint::at(&mirror.origins[0], &mirror, &Key::from_path(path.as_bytes()).unwrap(), &Forwarded::default())
+}
+
+fn redirected(endpoint: &Endpoint, status: u16, location: &str) -> Option<Endpoint> {
+    endpoint.redirected(status, &Headers::new(vec![("location".into(), location.into())]))
+}
+
+/// `CLUSTER AUTHORITY PATH`, and `!` if the origin's own headers go there.
+fn shown(endpoint: Endpoint) -> String {
+    let Upstream { cluster, authority, headers } = endpoint.upstream;
+    format!("{cluster} {authority} {}{}", endpoint.path, if headers.is_empty() { "" } else { " !" })
+}
+
+#[test]
+fn a_redirect_leads_to_the_origin_itself_or_to_a_listed_host_and_only_the_origin_gets_its_headers() {
+    let redirects = json!({"hosts": {"cdn.test": "cdn", "cdn.test:8443": "cdn-8443"}});
+    for (location, expected) in [
+        ("/v2/b?x=1", Some("origin files.test /v2/b?x=1 !")),
+        ("b", Some("origin files.test /v1/a/b !")),
+        ("../b/./c", Some("origin files.test /v1/b/c !")),
+        ("//files.test/b", Some("origin files.test /b !")),
+        ("https://files.test/b#part", Some("origin files.test /b !")),
+        ("https://FILES.test:443/b", Some("origin files.test /b !")),
+        ("https://cdn.test/b?sig=%2B", Some("cdn cdn.test /b?sig=%2B")),
+        ("http://CDN.test", Some("cdn cdn.test /")),
+        ("https://cdn.test:8443/b", Some("cdn-8443 cdn.test:8443 /b")),
+        ("https://files.test:8443/b", None),
+        ("https://other.test/b", None),
+        ("//other.test/b", None),
+        ("https://cdn.test@other.test/b", None),
+        ("https://user@cdn.test/b", None),
+        ("https://:secret@files.test/b", None),
+        ("https://127.0.0.1/b", None),
+        ("file:///etc/passwd", None),
+        ("javascript:alert(1)", None),
+        ("https://", None),
+        ("http://[::1", None),
+    ] {
+        let followed = redirected(&endpoint("a/x", redirects.clone()), 302, location).map(shown);
+        assert_eq!(followed.as_deref(), expected, "{location}");
+    }
+}
+
+#[test]
+fn only_redirects_are_followed_and_none_unless_so_configured() {
+    for status in [301, 302, 303, 307, 308] {
+        assert!(redirected(&endpoint("a", json!({})), status, "/b").is_some(), "{status}");
+        assert_eq!(redirected(&endpoint("a", json!(null)), status, "/b"), None, "{status}");
+        assert_eq!(redirected(&endpoint("a", json!({"follow": 0})), status, "/b"), None, "{status}");
+    }
+    for status in [200, 206, 300, 304, 305, 306, 404, 500] {
+        assert_eq!(redirected(&endpoint("a", json!({})), status, "/b"), None, "{status}");
+    }
+    assert_eq!(endpoint("a", json!({})).redirected(302, &Headers::default()), None);
+}
+
+#[test]
+fn a_circle_ends_after_as_many_redirects_as_may_be_followed() {
+    let mut at = endpoint("a", json!({"follow": 2}));
+    for _ in 0..2 {
+        at = redirected(&at, 302, "/v1/a").unwrap();
+    }
+    assert_eq!(redirected(&at, 302, "/v1/a"), None);
+}
+
+#[test]
+fn the_url_that_is_kept_with_the_object_is_the_origins_and_holds_no_query() {
+    let at =
+        redirected(&endpoint("a b", json!({"hosts": {"cdn.test": "cdn"}})), 302, "https://cdn.test/x?token=s").unwrap();
+    assert_eq!(at.url, "//files.test/v1/a%20b");
+}
+
+#[test]
+fn what_a_client_carries_reaches_an_origin_only_as_far_as_its_rule_lists_it() {
+    let config = json!({
+        "bucket": {"cluster": "signer", "authority": "s3.test"},
+        "origin": {"cluster": "origin", "authority": "files.test", "headers": {"x-static": "ours"}},
+        "rules": [{"prefix": "/a", "query": ["v"], "request_headers": ["accept-language", "x-static"]},
+                  {"query": ["w"]}]});
+    let config = Config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
+    let mirrors: Vec<_> = config.rules.iter().map(|rule| rule.mirror.clone().unwrap()).collect();
+    let sent = ["accept-language", "cookie", "x-static"].map(|name| (name.to_owned(), format!("{name}'s")));
+    let forwarded = Forwarded::of(Some("u=0&v=1&w=2"), &sent, &mirrors);
+    assert_eq!(forwarded.query, ["v=1", "w=2"]);
+    assert_eq!(forwarded.headers.len(), 2, "{forwarded:?}");
+
+    let key = Key::from_path(b"a").unwrap();
+    let at = |rule: usize| Endpoint::at(&mirrors[rule].origins[0], &mirrors[rule], &key, &forwarded);
+    assert_eq!((at(0).path.as_str(), at(1).path.as_str()), ("/a?v=1", "/a?w=2"));
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(at(0).upstream.headers, [pair("x-static", "ours"), pair("accept-language", "accept-language's")]);
+    assert_eq!(at(1).upstream.headers, [pair("x-static", "ours")]);
+}
