@@ -38,9 +38,7 @@ def _named(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_named)
-def test_no_sentence_is_long(page: Path, request: pytest.FixtureRequest) -> None:
-    if page.name == "architecture.md":
-        request.applymarker(pytest.mark.xfail(reason="it is being rewritten", strict=True))
+def test_no_sentence_is_long(page: Path) -> None:
     long = [
         f"{_named(page)}:{line}: {len(words)} words: {' '.join(words[:8])} ..."
         for line, words in sentences(page.read_text())
