@@ -1,4 +1,4 @@
-"""What a client gets when a miss cannot simply be filled: the table of the README, row by row."""
+"""What a client gets when a miss cannot simply be filled: the table of docs/answers.md, row by row."""
 
 from __future__ import annotations
 
