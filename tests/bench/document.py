@@ -1,4 +1,4 @@
-"""The tables and plots of docs/performance.md, from target/bench.json: `python -m bench.document`.
+"""The tables and plots of docs/performance*.md, from target/bench.json: `python -m bench.document`.
 
 The text between `<!-- NAME -->` and `<!-- end -->` is replaced, all other text is prose and stays.
 """
@@ -14,7 +14,7 @@ from .measure import columns
 from .plot import draw
 from .results import Results
 
-PAGE = CHECKOUT / "docs" / "performance.md"
+PAGES = [CHECKOUT / "docs" / name for name in ("performance.md", "performance-appendix.md")]
 PLOTS = CHECKOUT / "docs" / "performance"
 
 SIZES = {1 << 10: "KiB", 1 << 20: "MiB", 1 << 30: "GiB"}
@@ -39,12 +39,18 @@ def main() -> None:
         "rivals": _markdown(rivals_rows(content.get("rivals", []))),
         "plots": "\n\n".join(_plot(each) for each in content.get("series", [])),
     }
-    page = PAGE.read_text()
+    for page in PAGES:
+        page.write_text(filled(page.read_text(), blocks))
+
+
+def filled(page: str, blocks: dict[str, str]) -> str:
+    """The page with those of the blocks that it has a place for."""
+    end = "<!-- end -->"
     for name, text in blocks.items():
-        begin, end = f"<!-- {name} -->\n", "<!-- end -->"
-        before, _, rest = page.partition(begin)
-        page = f"{before}{begin}\n{text}\n\n{end}{rest.partition(end)[2]}"
-    PAGE.write_text(page)
+        before, begin, rest = page.partition(f"<!-- {name} -->\n")
+        if begin:
+            page = f"{before}{begin}\n{text}\n\n{end}{rest.partition(end)[2]}"
+    return page
 
 
 def rivals_table(rivals: Sequence[dict[str, Any]]) -> str:

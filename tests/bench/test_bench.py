@@ -19,7 +19,7 @@ from stack import StackError
 from stack.render import named, plugin_of, shipped
 
 from .costs import Profile, highest_ratio, profiled
-from .document import rivals_rows
+from .document import PAGES, filled, rivals_rows
 from .edges import FILTER, connection_manager, empty
 from .measure import exactly, ratio, ratio_of_rates, table, typical, worst
 from .native import Load
@@ -103,6 +103,14 @@ def test_what_takes_long_is_written_out() -> None:
     row = {"system": "redirect", "size": 1 << 30, "concurrency": 16, "problem": None}
     figures = {"latency_ms": [31180.0], "per_second": [0.5], "cpu_seconds_per_1000": [1.0], "peak_mib": [1.0]}
     assert rivals_rows([{**row, **figures}])[1][3:5] == ["31180", "0.5"]
+
+
+def test_each_table_has_one_place_and_nothing_else_changes_there() -> None:
+    pages = [page.read_text() for page in PAGES]
+    for name in ("machine", "others", "plots", "rivals", "targets"):
+        assert sum(page.count(f"<!-- {name} -->\n") for page in pages) == 1, name
+    page = "a\n<!-- x -->\n\nold\n\n<!-- end -->\nb\n<!-- y -->\n\nkept\n\n<!-- end -->\n"
+    assert filled(page, {"x": "new", "z": "nowhere"}) == page.replace("old", "new")
 
 
 def test_processor_time_is_that_of_the_whole_process_group() -> None:

@@ -35,7 +35,7 @@ GATEWAYS = [
 PLATFORMS = {"overlays/envoy-gateway": "EnvoyExtensionPolicy", "overlays/istio": "WasmPlugin"}
 MIB = 1 << 20
 MEMORY_OF_A_WORKER = 3 * 128 * MIB
-"""README, "Limits": three times limits.memory, whose default is 128 MiB."""
+"""docs/limits.md, "Memory": three times limits.memory, whose default is 128 MiB."""
 MEMORY_OF_ENVOY = 256 * MIB
 
 Manifest = dict[str, Any]

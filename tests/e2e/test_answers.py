@@ -1,4 +1,4 @@
-"""The clients' answers when a miss cannot simply be filled, row by row of the table."""
+"""The clients' answers when a miss cannot simply be filled: the table of docs/answers.md, row by row."""
 
 from __future__ import annotations
 

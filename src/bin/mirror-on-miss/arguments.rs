@@ -32,25 +32,25 @@ pub struct Request {
 }
 
 const HELP: &str = "\
-What is wrong with a configuration of mirror-on-miss, and what a request leads to under it.
+Checks a configuration of mirror-on-miss, and explains what happens to a request under it.
 
 usage: mirror-on-miss check [--without-env] FILE
        mirror-on-miss explain [--without-env] [--json] FILE METHOD PATH
 
-check     prints every problem, one a line, or `ok`
-explain   says which rule serves a request that the bucket has no object for, what the
-          origins are asked, where the object is stored and what the client gets
+check     prints every problem, one per line, or `ok`
+explain   takes a request for an object that the bucket lacks, and prints the rule that
+          decides, the requests to origins, the place in the store and the answer
 
-FILE      the plugin's configuration in JSON, or a YAML or JSON file with plugins in it:
+FILE      the plugin's configuration in JSON, or a YAML or JSON file that contains it:
           an Envoy configuration, a ConfigMap with one, Istio's WasmPlugin, Envoy Gateway's
           EnvoyExtensionPolicy; - is stdin
 PATH      path and query as the client sends them, or a whole URL
 
---without-env   secrets that are not in the environment, {\"env\": \"NAME\"}, are taken as given
---json          an object instead of text
+--without-env   does not report secrets, {\"env\": \"NAME\"}, that the environment lacks
+--json          prints an object instead of text
 
-Secrets are looked up in the environment, and never shown.
-Exit code: 0, 1 if the configuration has problems, 2 if it cannot be read.
+Secrets come from the environment, and are never shown.
+Exit code: 0 if all is well, 1 if the configuration has problems, 2 if it cannot be read.
 
   mirror-on-miss check envoy/edge.yaml
   mirror-on-miss explain envoy/edge.yaml GET '/img/a%20b.jpg?v=2'
@@ -77,24 +77,24 @@ pub fn read() -> Result<Command, String> {
     }
     let mut words = words.into_iter();
     let request = match words.next().as_deref() {
-        Some("check") if json => return Err(wrong("--json is for explain")),
+        Some("check") if json => return Err(wrong("--json is an option of explain")),
         Some("check") => None,
         Some("explain") => Some(()),
-        Some(other) => return Err(wrong(format!("{other:?} is neither check nor explain"))),
-        None => return Err(wrong("check or explain?")),
+        Some(other) => return Err(wrong(format!("no such command {other:?}; expected check or explain"))),
+        None => return Err(wrong("no command; expected check or explain")),
     };
-    let file = words.next().ok_or_else(|| wrong("which FILE?"))?;
+    let file = words.next().ok_or_else(|| wrong("no FILE"))?;
     let request = match request {
         Some(()) => {
             let (Some(method), Some(path)) = (words.next(), words.next()) else {
-                return Err(wrong("which METHOD and PATH?"));
+                return Err(wrong("explain needs METHOD and PATH"));
             };
             Some(request_of(method, path)?)
         }
         None => None,
     };
     match words.next() {
-        Some(word) => Err(wrong(format!("{word:?} is too much"))),
+        Some(word) => Err(wrong(format!("unexpected argument {word:?}"))),
         None => Ok(Command::Run(Arguments { file, request, without_env, json })),
     }
 }

@@ -50,7 +50,7 @@ fn found(name: &str, text: String) -> Result<Vec<Found>, String> {
     if plugins.is_empty() {
         let is_yaml =
             !is_json && matches!(documents.as_slice(), [Yaml::Hash(_), ..]) && !text.trim_start().starts_with('{');
-        return if is_yaml { Err(format!("{name}: has no plugin in it")) } else { Ok(itself(text)) };
+        return if is_yaml { Err(format!("{name}: contains no plugin configuration")) } else { Ok(itself(text)) };
     }
     let found =
         |Plugin { name: plugin, json }| Found { at: format!("{name}: plugin {plugin}"), plugin: Some(plugin), json };
