@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def filled(page: str, blocks: dict[str, str]) -> str:
-    """The page with those of the blocks that it has a place for."""
+    """Returns the page with the blocks that it has a place for."""
     end = "<!-- end -->"
     for name, text in blocks.items():
         before, begin, rest = page.partition(f"<!-- {name} -->\n")

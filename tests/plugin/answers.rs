@@ -1,4 +1,4 @@
-//! The table of clients' answers, row by row, for GET and for HEAD.
+//! The table of clients' answers of docs/answers.md, row by row, for GET and for HEAD.
 
 use serde_json::{Value, json};
 
