@@ -40,7 +40,7 @@ def test_an_answer_that_is_no_denial_never_comes_to_the_module(start: Start, uni
 
 
 def log_callbacks(site: Site) -> None:
-    """Has Envoy log each call of the module (`WasmVm::cmpLogLevel` in proxy-wasm-cpp-host)."""
+    """Makes Envoy log each call of the module (`WasmVm::cmpLogLevel` in proxy-wasm-cpp-host)."""
     assert ask(site.stack.edge.admin, "/logging?wasm=trace", "POST").status == 200
 
 

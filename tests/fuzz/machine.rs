@@ -171,7 +171,7 @@ impl World {
         }
     }
 
-    /// Has a bucket deny a client an object, with all of its document, some of it or none of it.
+    /// Makes a bucket deny a client an object, with all of its document, some of it or none of it.
     fn denied(&mut self, at: usize, bytes: &mut Bytes) {
         self.streams += 1;
         let (stream, side) = (StreamId(self.streams), &mut self.sides[at]);
@@ -273,7 +273,7 @@ impl World {
         self.checks(at);
     }
 
-    /// Has a worker take the messages of its queue.
+    /// Makes a worker take the messages of its queue.
     fn hear(&mut self, at: usize) {
         for message in self.table.take(self.sides[at].queue) {
             self.perform_heard(at, &message);

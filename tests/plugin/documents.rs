@@ -27,7 +27,7 @@ fn document(code: &str, length: usize) -> Vec<u8> {
     document
 }
 
-/// Has the bucket answer 404 and send nothing yet.
+/// Makes the bucket answer 404 and send nothing yet.
 fn begins(client: Client) {
     client.bucket_sends_headers(Headers::response(404).with("server", "S3"), false);
 }

@@ -13,7 +13,7 @@ const LARGE_MD5: &str = "P6Jq6eCnqoNXVb7l7YD/lQ==";
 /// The MD5 of nothing.
 const OTHER_MD5: &str = "1B2M2Y8AsgTpgAmY7PhCfg==";
 
-/// Has the origin give the object, or the range that a call asks for, and announce this digest for all of it.
+/// Makes the origin give the object, or the range that a call asks for, and announce this digest for all of it.
 fn give(envoy: &mut Envoy, call: Call, object: &[u8], md5: &str) {
     let range = call.header("range").and_then(|range| range.strip_prefix("bytes=")).expect("a range");
     let (first, last) = range.split_once('-').expect("two ends");

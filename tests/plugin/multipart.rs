@@ -30,7 +30,7 @@ pub fn put_part(number: usize) -> String {
     format!("PUT signer /assets/img/a.jpg?partNumber={number}&uploadId=a-._~%2B%2F%3D")
 }
 
-/// Has the origin give the range that a call asks for, of the version with this entity tag.
+/// Makes the origin give the range that a call asks for, of the version with this entity tag.
 fn give(envoy: &mut Envoy, call: Call, object: &[u8], etag: &str) {
     let range = call.header("range").and_then(|range| range.strip_prefix("bytes=")).expect("a range");
     let (first, last) = range.split_once('-').expect("two ends");
@@ -192,7 +192,7 @@ fn a_part_that_fails_for_a_moment_is_repeated() {
     envoy.assert_idle();
 }
 
-/// Has the store refuse the second part for good.
+/// Makes the store refuse the second part for good.
 fn second_part_is_refused(envoy: &mut Envoy) {
     let put = expect_call(envoy, &put_part(1));
     envoy.respond(put, 200, &[("etag", "\"1\"")], "");
@@ -276,7 +276,7 @@ fn a_wait_that_is_given_up_with_its_part_does_not_end_the_abortion() {
     envoy.assert_idle();
 }
 
-/// Has the origin give another version when it is asked for the second part.
+/// Makes the origin give another version when it is asked for the second part.
 fn object_changes(envoy: &mut Envoy, status: u16) {
     let put = expect_call(envoy, &put_part(1));
     let (second, third) = (expect_call(envoy, GET), expect_call(envoy, GET));

@@ -60,17 +60,17 @@ fn merge(target: &mut Value, patch: Value) {
     }
 }
 
-/// Has the bucket answer that there is no such object.
+/// Makes the bucket answer that there is no such object.
 pub fn miss(client: Client) {
     deny(client, 404, NO_SUCH_KEY);
 }
 
-/// Has the bucket deny the object, perhaps because there is none.
+/// Makes the bucket deny the object, perhaps because there is none.
 pub fn denial(client: Client) {
     deny(client, 403, ACCESS_DENIED);
 }
 
-/// Has the bucket deny. HEAD has no document.
+/// Makes the bucket deny. HEAD has no document.
 pub fn deny(client: Client, status: u16, document: &str) {
     let is_head = client.request_sent().text(":method") == Some("HEAD");
     client.bucket_answers(status, &BUCKET_HEADERS, if is_head { "" } else { document });
@@ -96,19 +96,19 @@ fn in_time<T>(envoy: &mut Envoy, find: impl Fn(&mut Envoy) -> Option<T>) -> Opti
     })
 }
 
-/// Has the origin give [`OBJECT`].
+/// Makes the origin give [`OBJECT`].
 pub fn origin_gives(envoy: &mut Envoy) {
     let call = expect_call(envoy, &format!("GET origin {PATH}"));
     origin_gives_bytes(envoy, call, OBJECT);
 }
 
-/// Has the origin answer a call with a small object, no longer than the range that is asked for.
+/// Makes the origin answer a call with a small object, no longer than the range that is asked for.
 pub fn origin_gives_bytes(envoy: &mut Envoy, call: Call, bytes: &[u8]) {
     let length = bytes.len().to_string();
     envoy.respond(call, 200, &[("content-type", "image/jpeg"), ("content-length", &length)], bytes);
 }
 
-/// Has the store answer a PUT of [`OBJECT`].
+/// Makes the store answer a PUT of [`OBJECT`].
 pub fn store_says(envoy: &mut Envoy, status: u16) {
     let call = expect_call(envoy, &format!("PUT signer /assets{PATH}"));
     assert_eq!(call.body, OBJECT);

@@ -13,7 +13,7 @@ fn bytes(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at / 251 + at % 251) as u8).collect()
 }
 
-/// Has the origin give an object of this length, and the store refuse it.
+/// Makes the origin give an object of this length, and the store refuse it.
 fn not_stored(envoy: &mut Envoy, object: &[u8]) {
     let get = expect_call(envoy, &format!("GET origin {PATH}"));
     origin_gives_bytes(envoy, get, object);

@@ -42,13 +42,13 @@ impl Client {
         self.request_sent().text(":path").unwrap_or_default().into()
     }
 
-    /// Has the bucket answer, with its body in one piece. An empty body is no body.
+    /// Makes the bucket answer, with its body in one piece. An empty body is no body.
     pub fn bucket_answers(&self, status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) {
         let chunks = Some(body.as_ref()).filter(|body| !body.is_empty());
         self.bucket_answers_in_chunks(status, headers, chunks.as_slice());
     }
 
-    /// Has the bucket answer, with its body in pieces. As with HTTP/1, the end comes on its own after the last one.
+    /// Makes the bucket answer, with its body in pieces. As with HTTP/1, the end comes on its own after the last one.
     pub fn bucket_answers_in_chunks(&self, status: u16, headers: &[(&str, &str)], chunks: &[&[u8]]) {
         let headers = Headers::response(status).with_all(headers);
         if chunks.is_empty() {
@@ -61,13 +61,13 @@ impl Client {
         self.bucket_sends(b"", true);
     }
 
-    /// Has the bucket send the headers of an answer.
+    /// Makes the bucket send the headers of an answer.
     pub fn bucket_sends_headers(&self, headers: Headers, end_of_stream: bool) {
         filter_manager::encode_headers(self.stream, as_router_passes_them(headers), end_of_stream);
         settle();
     }
 
-    /// Has the bucket send a piece of the body.
+    /// Makes the bucket send a piece of the body.
     pub fn bucket_sends(&self, chunk: impl AsRef<[u8]>, end_of_stream: bool) {
         filter_manager::encode_data(self.stream, chunk.as_ref().to_vec(), end_of_stream);
         settle();
@@ -88,7 +88,7 @@ impl Client {
         host(|host| host.stream(self.stream).was_reset())
     }
 
-    /// Has the client go away before it has its answer.
+    /// Makes the client go away before it has its answer.
     pub fn leaves(&self) {
         filter_manager::reset(self.stream);
         settle();

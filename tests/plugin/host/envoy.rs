@@ -84,7 +84,7 @@ impl Envoy {
         host(|host| host.calls.take(described))
     }
 
-    /// Has the upstream answer a call.
+    /// Makes the upstream answer a call.
     pub fn respond(&mut self, call: Call, status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) {
         self.respond_with(call, Headers::response(status).with_all(headers), body);
     }
@@ -100,7 +100,7 @@ impl Envoy {
         end(call, Outcome::Failure);
     }
 
-    /// Has the upstream of a call refuse the connection. The module gets a 503.
+    /// Makes the upstream of a call refuse the connection. The module gets a 503.
     pub fn refuse(&mut self, call: Call) {
         end(call, Outcome::refused());
     }

@@ -110,7 +110,7 @@ fn write(start: usize, size: usize, data: &[u8]) -> Result<(), Status> {
     host(|host| host.change_buffer(BODY, start, size, data))
 }
 
-/// Has the bucket answer `aaabbc` in three pieces.
+/// Makes the bucket answer `aaabbc` in three pieces.
 fn not_found(client: Client) {
     client.bucket_answers_in_chunks(404, &[("content-type", "application/xml")], &[b"aaa", b"bb", b"c"]);
 }
