@@ -4,10 +4,9 @@
 //! The bytes decide the next event and its content. In every case each client that stays is answered exactly once and
 //! in time, no fill breaks an invariant, and nothing is left in the end.
 
-mod board;
+mod shared_host;
 
 use crate::readers::{response, trace};
-use board::Table;
 use mirror_on_miss::config::Config;
 use mirror_on_miss::config::rule::Mirror;
 use mirror_on_miss::fill::{Call, Outcome};
@@ -17,6 +16,7 @@ use mirror_on_miss::request::trace::Trace;
 use mirror_on_miss::single_flight::leases::{Leases, SharedHost};
 use mirror_on_miss::single_flight::{Effect, StreamId, Ticket};
 use mirror_on_miss::worker::{Delivery, DeniedResponse, READ_TIMEOUT, Worker, WorkerEffect};
+use shared_host::Table;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
