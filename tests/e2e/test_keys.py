@@ -126,9 +126,7 @@ def test_a_key_of_1025_bytes_is_the_bucket_s_business(strict: Site, unique: Uniq
 
 DOT_SEGMENTS = [
     "../up",
-    "./here",
     "a/../b",
-    "a/./b",
     "a/..",
     "a/.",
     "a/%2e%2e/b",

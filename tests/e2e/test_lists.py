@@ -92,6 +92,16 @@ def test_the_bucket_gets_of_a_client_what_the_table_lists(
             assert "private" not in str(told)
 
 
+@pytest.mark.parametrize("wiring", ["redirect", "transparent"])
+def test_a_header_that_a_rule_lists_reaches_the_origin(start: Start, unique: Unique, wiring: str) -> None:
+    plugin = {"rules": [{"request_headers": ["accept-language"]}]}
+    site, path = start(wiring=wiring, plugin=plugin), unique()
+    site.origin.put(path, BODY)
+    site.ask(("/mirror" if wiring == "transparent" else "") + path, headers=[("accept-language", "tlh")])
+    (get,) = site.origin.asked(path)
+    assert get.header("accept-language") == "tlh"
+
+
 def test_every_row_of_the_table_is_tried() -> None:
     names = {name.replace("*", "mirror-url") for name in headers.listed("client, bucket", "fill, store")}
     assert names - {"content-length", "if-none-match"} <= {*OF_A_CLIENT, *OF_A_FILL}

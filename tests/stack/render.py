@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import yaml
 
-from . import envoy
+from . import envoy, headers
 from .children import StackError
 from .sigv4 import Credentials
 from .store import S3Store
@@ -105,6 +105,8 @@ def edge(
             # The listener `miss` is asked for the bucket's own paths.
             configuration["bucket"]["exposed"] = exposed
     module["configuration"]["value"] = json.dumps(configuration, indent=2)
+    if wiring == "transparent":
+        document = _replace(document, _passing_on(_request_headers(configuration)))
     return document
 
 
@@ -214,6 +216,21 @@ def _sign(cluster: dict[str, Any], credentials: Credentials, path: Path) -> None
     signing = named(_http_options(cluster)["http_filters"], "envoy.filters.http.aws_request_signing")
     provider = signing["typed_config"]["credential_provider"]["credentials_file_provider"]
     provider["credentials_data_source"]["filename"] = str(path.resolve())
+
+
+def _request_headers(configuration: Mapping[str, Any]) -> set[str]:
+    """Returns the headers of clients that a rule lets origins see."""
+    rules = configuration.get("rules")
+    listed = [rule.get("request_headers") for rule in rules or () if isinstance(rule, Mapping)]
+    return {
+        name.lower() for names in listed if isinstance(names, list) for name in names if isinstance(name, str)
+    }
+
+
+def _passing_on(more: set[str]) -> dict[str, str]:
+    """Returns what has the transparent edge leave these headers to the listener of the filter."""
+    file = FILES["transparent"]
+    return {headers.expression(file): headers.expression(file, more)} if more else {}
 
 
 def _exposed(configuration: Mapping[str, Any]) -> Any:
