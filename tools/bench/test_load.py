@@ -54,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def binary() -> Path:
     """As cargo builds it soonest."""
-    manifest = CHECKOUT / "tests" / "bench" / "Cargo.toml"
+    manifest = CHECKOUT / "tools" / "bench" / "Cargo.toml"
     options = ["--quiet", "--locked", "--manifest-path", manifest, "--target-dir", BUILT]
     subprocess.run(["cargo", "build", *options, "--package", "bench-native", "--bin", "load"], check=True)
     return BUILT / "debug" / "load"
