@@ -66,7 +66,7 @@ def ratio(
 
     What the machine does besides comes and goes slower than a turn, and so mostly strikes both or none.
     """
-    turns = [value / other for value, other in zip(values, over)]
+    turns = [value / other for value, other in zip(values, over, strict=True)]
     return Measure(name, median(turns), target, "x", min(turns), max(turns), bound)
 
 
@@ -77,7 +77,7 @@ def ratio_of_rates(
 
     For many short turns that differ by chance, where the median of their ratios wanders more.
     """
-    turns = [rate / other for rate, other in zip(rates, over)]
+    turns = [rate / other for rate, other in zip(rates, over, strict=True)]
     value = harmonic_mean(rates) / harmonic_mean(over)
     return Measure(name, value, target, "x", min(turns), max(turns), bound)
 
@@ -93,9 +93,9 @@ def table(measures: Iterable[Measure]) -> str:
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
 
 

@@ -1,4 +1,4 @@
-"""Signature Version 4 for a request to S3, by botocore, so that a bucket can be looked into without the stack."""
+"""Signature Version 4 for a request to S3, by botocore: a look into a bucket without the stack."""
 
 from __future__ import annotations
 
