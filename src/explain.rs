@@ -1,12 +1,12 @@
 //! What a request leads to, without any of it being done: which rule serves it, what is asked of whom, what the client gets.
 
+use crate::config::rule::{Mirror, OnHead, Response, Rule, chain};
 use crate::config::{Config, Location, Origin};
 use crate::http::Method;
-use crate::key::Key;
-use crate::place::{Carried, Place};
-use crate::rules::{Mirror, OnHead, Response, Rule, chain};
+use crate::object::key::Key;
+use crate::request::target::{NoTarget, Target};
 use crate::s3;
-use crate::target::{NoTarget, Target};
+use crate::{origin::endpoint::Place, request::forwarded::Carried};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -124,7 +124,7 @@ fn deciding<'a>(rules: &'a [Rule], target: &Target) -> Result<(usize, &'a Rc<Mir
 
 fn mirrored(config: &Config, target: Target, rule: usize, mirror: &Rc<Mirror>, own_base: Option<&str>) -> Mirrored {
     let only_headers = target.method == Method::Head && mirror.on_head == OnHead::Origin;
-    let public_location = mirror.public_location(&target);
+    let public_location = mirror.public_location(&target.key, target.query());
     let base = match &config.location {
         Some(Location::Absolute) => own_base,
         Some(Location::Base(base)) => Some(base.as_str()),

@@ -1,6 +1,7 @@
 //! HTTP messages as the core sees them: owned, with header values as bytes, and without a host type.
 
 use std::rc::Rc;
+use url::Url;
 
 /// The content of a message. Shared, because an object that is being stored may also have to be served, and is too
 /// large to be copied for that.
@@ -118,6 +119,19 @@ fn readable(value: &[u8]) -> Option<&str> {
 /// Whether a text can be sent as a header's value by anyone to anyone: not empty, visible ASCII, spaces, tabs.
 pub fn is_field_value(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b == b'\t' || (b' '..=b'~').contains(&b))
+}
+
+/// Whether a text is `host` or `host:port` and nothing else.
+pub fn is_authority(text: &str) -> bool {
+    let Ok(url) = Url::parse(&format!("http://{text}/")) else { return false };
+    url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && !text.contains(['/', '\\', '@', '?', '#'])
+        && is_field_value(text)
+        && !text.contains([' ', '\t'])
 }
 
 /// `Content-Range: bytes FIRST-LAST/TOTAL` of a 206 (RFC 9110, 14.4).

@@ -21,33 +21,23 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 pub mod config;
-pub mod content_type;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod explain;
 pub mod fill;
-pub mod flight;
 pub mod http;
-pub mod integrity;
-pub mod key;
 pub mod metrics;
-pub mod miss;
+pub mod object;
 pub mod origin;
-pub mod place;
-pub mod plan;
 pub mod plugin;
-pub mod reply;
-pub mod rules;
+pub mod request;
 pub mod s3;
-pub mod slots;
-pub mod sorted;
-pub mod target;
-pub mod trace;
+pub mod single_flight;
+pub mod sorted_map;
 pub mod worker;
 
 #[cfg(target_arch = "wasm32")]
 mod module {
-    //! The module's entry point, for which the SDK's macro has no place for documentation.
-    #![allow(missing_docs)]
+    //! The module's entry point.
 
     proxy_wasm::main! {{
         proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);

@@ -11,9 +11,9 @@
 )]
 
 use mirror_on_miss::config::Config;
-use mirror_on_miss::config::recording::{Shape, fields};
+use mirror_on_miss::config::describe::fields::{Shape, fields};
+use mirror_on_miss::config::rule::Mirror;
 use mirror_on_miss::explain::{Explanation, explain};
-use mirror_on_miss::rules::Mirror;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::fmt::Debug;

@@ -10,10 +10,10 @@
 )]
 
 use mirror_on_miss::config::Config;
-use mirror_on_miss::config::recording::{Shape, fields};
-use mirror_on_miss::config::reference::{Default, ENTRIES, entry};
-use mirror_on_miss::config::schema::schema;
-use mirror_on_miss::config::table::table;
+use mirror_on_miss::config::describe::fields::{Shape, fields};
+use mirror_on_miss::config::describe::reference::{Default, ENTRIES, entry};
+use mirror_on_miss::config::describe::schema::schema;
+use mirror_on_miss::config::describe::table::table;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -53,7 +53,7 @@ fn every_field_is_described_and_nothing_else_is() {
     let fields = fields();
     for field in &fields {
         let described = field.path == "$" || field.path.ends_with("[]") || entry(&field.path).is_some();
-        assert!(described, "{} is not in src/config/reference.rs", field.path);
+        assert!(described, "{} is not in src/config/describe/reference.rs", field.path);
         let needed = entry(&field.path).is_some_and(|entry| entry.default == Default::Needed);
         assert_eq!(field.required, needed, "{}", field.path);
     }

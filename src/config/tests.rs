@@ -1,7 +1,9 @@
 use super::*;
+use crate::config::model::{DEFAULT_TIMEOUT, GIB, MIB};
+use crate::config::rule::{Mirror, On403, OnHead, Response, TooLarge};
 use crate::http::Method;
-use crate::rules::{Mirror, On403, OnHead, Response, TooLarge};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::time::Duration;
 
 const SMALLEST: &str = r#"{"bucket": {"cluster": "signer", "authority": "s3.eu-west-1.amazonaws.com", "path_prefix": "/my-bucket"},
                            "origin": {"cluster": "origin", "authority": "files.example.com"}}"#;

@@ -16,18 +16,19 @@
 
 mod multipart;
 mod outcome;
+pub mod plan;
 mod states;
 mod transfer;
 
 pub use outcome::{Outcome, Shortage};
 
+use crate::config::rule::{self, Mirror, OnHead, Response as Mode, Rule};
 use crate::config::{Bucket, Config, Limits, MAX_PART_SIZE};
 use crate::http::{Method, Request, Response, Upstream};
-use crate::key::Key;
-use crate::place::Carried;
-use crate::rules::{self, Mirror, OnHead, Response as Mode, Rule};
-use crate::target::Target;
-use crate::trace::Trace;
+use crate::object::key::Key;
+use crate::request::forwarded::Carried;
+use crate::request::target::Target;
+use crate::request::trace::Trace;
 use states::State;
 use std::rc::Rc;
 use std::time::Duration;
@@ -135,7 +136,7 @@ impl Order {
         headers: &[(String, String)],
         check: bool,
     ) -> Self {
-        let chain = rules::chain(rules, target.method, &target.key);
+        let chain = rule::chain(rules, target.method, &target.key);
         let apart = mirror.on_head == OnHead::Origin || rules.iter().any(|rule| !rule.methods.is_empty());
         let goal = Goal {
             key: target.key.clone(),

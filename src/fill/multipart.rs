@@ -4,10 +4,12 @@ use super::states::{ATTEMPTS, Later, STORE_TIMEOUT, Source, State, Step, done, i
 use super::transfer::Transfer;
 use super::{Action, CallId, Job, Outcome};
 use crate::config::Overwrite;
+use crate::fill::plan::Parts;
 use crate::http::{Body, Response};
-use crate::integrity::Announced;
-use crate::origin::{Metadata, Object, Version};
-use crate::plan::Parts;
+use crate::object::Object;
+use crate::object::integrity::Announced;
+use crate::object::metadata::Metadata;
+use crate::origin::Version;
 use crate::s3::{self, Complete, Existence, UploadId};
 use std::time::Duration;
 

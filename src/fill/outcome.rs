@@ -1,6 +1,6 @@
 //! How fills end.
 
-use crate::origin::{Metadata, Object};
+use crate::object::{Object, metadata::Metadata};
 
 /// The end of a fill, or of waiting for one.
 #[derive(Clone, Debug, PartialEq, Eq)]

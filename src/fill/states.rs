@@ -20,11 +20,12 @@ use super::multipart::{Abortion, Completion, Creation, Large, Proof, VacancyOfUp
 use super::transfer::Transfer;
 use super::{Action, CallId, Input, Job, Outcome};
 use crate::config::Overwrite;
+use crate::config::rule::Response as Mode;
+use crate::fill::plan::{Plan, plan};
 use crate::http::Response;
-use crate::origin::{self, Answer, First, Object, Span};
-use crate::place::Place;
-use crate::plan::{Plan, plan};
-use crate::rules::Response as Mode;
+use crate::object::Object;
+use crate::origin::endpoint::Place;
+use crate::origin::{self, Answer, First, Span};
 use crate::s3::{self, Existence as Exists, Put as PutAnswer};
 use std::time::Duration;
 

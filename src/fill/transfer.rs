@@ -7,7 +7,7 @@ use super::multipart::{Abortion, Completion, Ending, Upload};
 use super::states::{ATTEMPTS, STORE_TIMEOUT, State, Step};
 use super::{Action, CallId, Input, Job, Outcome};
 use crate::http::{Body, Response};
-use crate::integrity::Hasher;
+use crate::object::integrity::Hasher;
 use crate::origin::{self, PartAnswer};
 use crate::s3;
 use std::rc::Rc;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::Origin;
-use crate::place::Carried;
-use crate::rules::Mirror;
+use crate::config::rule::Mirror;
+use crate::request::forwarded::Carried;
 use std::time::Duration;
 
 pub fn place(key: &Key) -> Place {

@@ -5,8 +5,8 @@
 
 use crate::fill::Call;
 use crate::http::{Headers, Response};
-use crate::slots::{Board, SETS};
-use crate::trace::{self, Trace};
+use crate::request::trace::{self, Trace};
+use crate::single_flight::leases::{Board, SETS};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType};
 use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};

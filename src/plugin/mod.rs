@@ -5,12 +5,12 @@
 //! ([`root`]). A stream's context only says what its client asked for and what the bucket answered ([`stream`]).
 
 mod host;
-mod meters;
+mod metrics;
 mod root;
 mod stream;
 
 use crate::worker::Worker;
-pub use meters::take_back_on_panic;
+pub use metrics::take_back_on_panic;
 use proxy_wasm::traits::RootContext;
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};

@@ -1,17 +1,17 @@
 //! The root context: owns the worker's fills, makes their calls, answers the streams.
 
 use super::host::{self, SharedBoard};
-use super::meters::Meters;
+use super::metrics::Metrics;
 use super::stream::Stream;
 use super::{Shared, WakeUp};
 use crate::config::Config;
+use crate::config::rule::Mirror;
 use crate::fill::Outcome;
-use crate::flight::{Effect, Progress, StreamId, Ticket};
 use crate::metrics;
-use crate::reply::{Made, OUTCOME_HEADER};
-use crate::rules::Mirror;
-use crate::slots::{Board, Slots};
-use crate::trace::Trace;
+use crate::request::trace::Trace;
+use crate::single_flight::leases::{Board, Slots};
+use crate::single_flight::{Effect, Progress, StreamId, Ticket};
+use crate::worker::reply::{Made, OUTCOME_HEADER};
 use crate::worker::{Delivery, Denied, MAX_BUFFERED, Step, Worker};
 use log::{error, info, warn};
 use proxy_wasm::hostcalls;
@@ -46,13 +46,13 @@ pub struct Root {
     answers: VecDeque<Answer>,
     /// The calls that are under way, and since when, by Envoy's tokens: as many as fills run.
     calls: Vec<(u32, Ticket, Instant)>,
-    meters: Meters,
+    metrics: Metrics,
 }
 
 impl Root {
     /// A root context that is not configured yet.
     pub fn new(id: u32) -> Self {
-        Self { id, shared: None, answers: VecDeque::new(), calls: Vec::new(), meters: Meters::default() }
+        Self { id, shared: None, answers: VecDeque::new(), calls: Vec::new(), metrics: Metrics::default() }
     }
 
     /// Judges every stream whose error document can be read, then does what is due, and asks to be called again.
@@ -75,14 +75,14 @@ impl Root {
             match answer {
                 Answer::Filled { stream, mirror, outcome } => {
                     if let Outcome::Busy(shortage) = *outcome {
-                        self.meters.count(&metrics::refusals(shortage.label()));
+                        self.metrics.count(&metrics::refusals(shortage.label()));
                     }
-                    self.meters.count(&metrics::requests(outcome.label()));
+                    self.metrics.count(&metrics::requests(outcome.label()));
                     let delivery = shared.worker.borrow_mut().deliver(stream, &mirror, &outcome);
                     deliver(self.id, stream, delivery);
                 }
                 Answer::Released { stream, reason } => {
-                    self.meters.count(&metrics::requests(reason));
+                    self.metrics.count(&metrics::requests(reason));
                     let delivery = shared.worker.borrow_mut().release(stream);
                     deliver(self.id, stream, delivery);
                 }
@@ -92,7 +92,7 @@ impl Root {
             shared.wake_up.call(Instant::now());
         }
         let worker = shared.worker.borrow();
-        self.meters.show([worker.fills(), worker.waiters()]);
+        self.metrics.show([worker.fills(), worker.waiters()]);
         let next = worker.next_deadline();
         host::tick_after(next.map(|next| next.saturating_duration_since(Instant::now())));
     }
@@ -121,7 +121,7 @@ impl Root {
                     None => {
                         warn!("no request can be sent to the cluster {}", call.to.cluster);
                         let now = Instant::now();
-                        self.meters.called(&ticket.called(None, now, now));
+                        self.metrics.called(&ticket.called(None, now, now));
                         steps.extend(shared.worker.borrow_mut().finished(ticket, None, now, &SharedBoard));
                     }
                 },
@@ -131,18 +131,18 @@ impl Root {
                     self.answers.extend(streams.into_iter().map(answer));
                 }
                 Step::Flight(Effect::Ended(ended)) => {
-                    self.meters.ended(&ended);
+                    self.metrics.ended(&ended);
                     info!("{ended}");
                 }
                 Step::Flight(Effect::Progress(progress)) => {
-                    self.meters.add(metrics::STORED_BYTES, progress.bytes);
+                    self.metrics.add(metrics::STORED_BYTES, progress.bytes);
                     if progress.tell {
                         let Progress { key, stored, total, .. } = progress;
                         info!("fill key=/{} stored={stored} of={total}", key.encoded());
                     }
                 }
                 Step::Flight(Effect::Warn { key, what }) => {
-                    self.meters.count(metrics::WARNINGS);
+                    self.metrics.count(metrics::WARNINGS);
                     warn!("fill key=/{}: {what}", key.encoded());
                 }
                 Step::Release(stream, reason) => self.answers.push_back(Answer::Released { stream, reason }),
@@ -195,7 +195,7 @@ impl Context for Root {
         let (_, ticket, sent) = self.calls.swap_remove(at);
         let now = Instant::now();
         let response = host::response(num_headers, body_size);
-        self.meters.called(&ticket.called(response.as_ref(), sent, now));
+        self.metrics.called(&ticket.called(response.as_ref(), sent, now));
         let steps = shared.worker.borrow_mut().finished(ticket, response, now, &SharedBoard);
         self.perform(&shared, steps);
         self.finish(&shared);
@@ -212,7 +212,7 @@ impl RootContext for Root {
                 SharedBoard::create();
                 let slots = Slots::new(&config, host::fingerprint(&json), queue);
                 let worker = RefCell::new(Worker::new(Rc::new(config), slots, seed));
-                self.meters.define();
+                self.metrics.define();
                 self.shared = Some(Rc::new(Shared { worker, wake_up: WakeUp::new(queue) }));
                 true
             }

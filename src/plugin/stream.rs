@@ -1,8 +1,8 @@
 //! A stream's context: captures what was asked for, recognises the denial, and holds the response for the root.
 
 use super::{Shared, host};
-use crate::flight::StreamId;
-use crate::miss::Denial;
+use crate::request::denial::Denial;
+use crate::single_flight::StreamId;
 use crate::worker::{BodyStep, Captured};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};

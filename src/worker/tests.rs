@@ -1,7 +1,7 @@
 use super::*;
 use crate::fill::Shortage;
 use crate::http::{Headers, Method};
-use crate::slots::tests::FakeBoard;
+use crate::single_flight::leases::tests::FakeBoard;
 
 const DOCUMENT: &[u8] = b"<Error><Code>NoSuchKey</Code></Error>";
 
@@ -154,7 +154,7 @@ fn an_oversize_document_is_dropped_while_it_comes_and_replaced_in_the_end() {
     assert_eq!(world.readable(), [(1, false)]);
     world.judge(1, None);
     let Delivery::InPlace(made, Some(body)) = world.deliver(1, &Outcome::NotFound) else { panic!("in place") };
-    assert_eq!((made.status, s3::error_code(&body)), (404, Some("NoSuchKey")));
+    assert_eq!((made.status, xml::error_code(&body)), (404, Some("NoSuchKey")));
 }
 
 #[test]

@@ -9,7 +9,7 @@ from .conftest import Start, Unique
 from .site import Site, eventually
 
 DENIALS = {403, 404}
-"""The statuses of `Denial` in src/miss.rs."""
+"""The statuses of `Denial` in src/request/denial.rs."""
 
 WITHOUT_BODY = (204, 304)
 BODY = bytes(range(256)) * 256

@@ -2,13 +2,13 @@
 
 use mirror_on_miss::config::{Bucket, Config, Exposed};
 use mirror_on_miss::http::{ContentRange, Headers, Response, is_field_value};
-use mirror_on_miss::integrity::Announced;
-use mirror_on_miss::key::{Key, MAX_KEY_BYTES};
+use mirror_on_miss::object::integrity::Announced;
+use mirror_on_miss::object::key::{Key, MAX_KEY_BYTES};
 use mirror_on_miss::origin::{self, Answer, Span};
-use mirror_on_miss::place::{Carried, Place};
+use mirror_on_miss::request::target::{self, Target};
 use mirror_on_miss::s3;
-use mirror_on_miss::slots::Message;
-use mirror_on_miss::target::{self, Target};
+use mirror_on_miss::single_flight::messages::Message;
+use mirror_on_miss::{origin::endpoint::Place, request::forwarded::Carried};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use url::Url;
@@ -85,7 +85,7 @@ pub fn content_range(input: &[u8]) -> u64 {
 
 /// A bucket's document.
 pub fn error_document(input: &[u8]) -> u64 {
-    let code = s3::error_code(input);
+    let code = s3::xml::error_code(input);
     if let Some(code) = code {
         assert!(!code.is_empty() && code.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{code}");
     }
@@ -103,7 +103,7 @@ pub fn key(input: &[u8]) -> u64 {
     let encoded = key.encoded().to_string();
     assert!(encoded.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'\\')), "{encoded}");
     assert_eq!(Key::from_path(encoded.as_bytes()), Ok(key.clone()));
-    assert_eq!(s3::error_code(&s3::no_such_key(&key)), Some("NoSuchKey"));
+    assert_eq!(s3::xml::error_code(&s3::xml::no_such_key(&key)), Some("NoSuchKey"));
     trace((key.as_str().len() / 32, encoded.matches('%').count(), encoded.matches('/').count()))
 }
 

@@ -1,4 +1,4 @@
-"""The three calls of a small fill, for clients that make them as src/origin.rs and src/s3.rs do."""
+"""The three calls of a small fill, for clients that make them as src/origin and src/s3 do."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 //! An explanation as text for people and as JSON for programs.
 
+use mirror_on_miss::config::rule::{On403, Response, TooLarge};
 use mirror_on_miss::config::{Config, Location};
 use mirror_on_miss::explain::{Explanation, Fetch, Mirrored, Store, Why};
-use mirror_on_miss::key::NotAKey;
-use mirror_on_miss::rules::{On403, Response, TooLarge};
-use mirror_on_miss::target::{NoTarget, Target};
+use mirror_on_miss::object::key::NotAKey;
+use mirror_on_miss::request::target::{NoTarget, Target};
 use serde_json::{Value, json};
 use std::fmt::Write;
 

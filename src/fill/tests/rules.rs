@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::Bucket;
-use crate::target::Target;
+use crate::request::target::Target;
 use serde_json::{Value, json};
 
 const HTML: &[(&str, &str)] = &[("content-length", "5"), ("content-type", "text/html; charset=utf-8")];

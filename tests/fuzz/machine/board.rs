@@ -1,6 +1,6 @@
 //! The table and the queues, in memory.
 
-use mirror_on_miss::slots::{Board, SETS};
+use mirror_on_miss::single_flight::leases::{Board, SETS};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,0 +1,134 @@
+//! Everything that the operator decides, as types that cannot be wrong, and the defaults.
+
+use super::rule::Rule;
+use std::time::Duration;
+
+/// Everything that the operator decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where objects are stored.
+    pub bucket: Bucket,
+    /// Tried in order; the first that is for a request serves it. Never empty.
+    pub rules: Vec<Rule>,
+    /// What `Location` begins with. Without it `Location` is a path.
+    pub location: Option<Location>,
+    /// How long a client waits for a fill before it is answered without one.
+    pub wait: Duration,
+    /// How long an origin's 404 is remembered.
+    pub negative_ttl: Duration,
+    /// How long a key that was stored is not filled again.
+    pub loop_window: Duration,
+    /// What one worker holds at most.
+    pub limits: Limits,
+}
+
+/// The bucket, as the signer reaches it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bucket {
+    /// Envoy's name of the signer's cluster.
+    pub cluster: String,
+    /// The store's `host[:port]`, which is signed.
+    pub authority: String,
+    /// What stands before a key at the store: `/BUCKET`, or nothing for a virtual-hosted bucket.
+    pub path_prefix: String,
+    /// What clients write.
+    pub exposed: Exposed,
+    /// The class that objects are stored in; the bucket's own default without it.
+    pub storage_class: Option<String>,
+    /// What keeps a fill from overwriting an object.
+    pub overwrite: Overwrite,
+}
+
+/// What keeps a fill from overwriting an object that somebody else stored meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overwrite {
+    /// `If-None-Match: *`.
+    #[default]
+    Conditional,
+    /// This header with the value `true`, which a store has in its place.
+    Forbidden(&'static str),
+    /// A HEAD just before, for stores that know neither. Who stores between the two is overwritten.
+    HeadFirst,
+}
+
+/// What a client's path looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Exposed {
+    /// `/BUCKET/KEY`: the store's path style, which S3 SDKs use.
+    Path,
+    /// `/KEY`: sites, CDNs and virtual-hosted S3.
+    #[default]
+    Root,
+}
+
+/// What `Location` begins with, so that it is a URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// The request's own scheme and authority. Envoy follows internal redirects only to these.
+    Absolute,
+    /// This URL: the recipe's `service_endpoint`.
+    Base(String),
+}
+
+/// What one worker holds at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes asked of the origin at once, and so of an object that is stored with a single PUT.
+    pub part_size: u64,
+    /// Fills that run at once.
+    pub fills: usize,
+    /// Fills that wait for one of those to end.
+    pub queue: usize,
+    /// Streams that wait for fills.
+    pub waiters: usize,
+    /// Bytes of objects that all fills together hold. Envoy holds up to as many again, on their way in and out.
+    pub memory: u64,
+    /// Parts of one object that are fetched and stored at once.
+    pub parts_in_flight: usize,
+    /// Larger objects are not mirrored.
+    pub max_object_size: u64,
+}
+
+pub const MIB: u64 = 1024 * 1024;
+pub const GIB: u64 = 1024 * MIB;
+pub const TIB: u64 = 1024 * GIB;
+
+/// S3's smallest part but the last: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>.
+pub const MIN_PART_SIZE: u64 = 5 * MIB;
+/// Envoy refuses a larger answer to a call: `http.async_response_buffer_limit` in `async_client_impl.cc`.
+pub const MAX_PART_SIZE: u64 = 32 * MIB;
+/// 10,000 parts of 5 GiB, S3's largest object.
+pub const MAX_OBJECT_SIZE: u64 = 50_000 * GIB;
+
+/// Measured with three parts in flight: a 1 GiB fill took no longer than with 8 MiB, and 62 to 65 MiB resident, not 77 to 95.
+const DEFAULT_PART_SIZE: u64 = 6 * MIB;
+const DEFAULT_MEMORY: u64 = 128 * MIB;
+const DEFAULT_PARTS_IN_FLIGHT: usize = 3;
+const DEFAULT_FILLS: usize = 64;
+const DEFAULT_QUEUE: usize = 256;
+/// About 1 kB each, in the module.
+const DEFAULT_WAITERS: usize = 10_000;
+/// Below the patience of browsers and of S3 SDKs (60 s), above what a part takes at 4 Mbit/s.
+pub const DEFAULT_WAIT: Duration = Duration::from_secs(25);
+/// Below [`DEFAULT_WAIT`], so that a silent origin is a 504 and not a fill that goes on.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
+
+pub const DEFAULT_NEGATIVE_TTL: Duration = Duration::from_secs(10);
+/// Above the second that a browser's redirects take, below an operator's patience with a bucket that was emptied.
+pub const DEFAULT_LOOP_WINDOW: Duration = Duration::from_secs(5);
+
+const _: () = assert!(MAX_OBJECT_SIZE < 49 * TIB);
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            part_size: DEFAULT_PART_SIZE,
+            fills: DEFAULT_FILLS,
+            queue: DEFAULT_QUEUE,
+            waiters: DEFAULT_WAITERS,
+            memory: DEFAULT_MEMORY,
+            parts_in_flight: DEFAULT_PARTS_IN_FLIGHT,
+            max_object_size: MAX_OBJECT_SIZE,
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! From JSON to a [`Config`], with every problem at once.
+
+mod addresses;
+mod headers;
+pub mod parser;
+pub mod reader;
+pub mod recording;
+mod rules;
+mod values;
+
+pub use reader::Problem;
+
+use super::model::Config;
+use parser::Parser;
+use reader::Problems;
+use serde_json::Value;
+
+impl Config {
+    /// Reads the plugin's configuration. `env` looks up the VM's environment variables, for secrets.
+    pub fn parse(json: &[u8], env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<Problem>> {
+        let problems = Problems::default();
+        let value = match serde_json::from_slice::<Value>(json) {
+            Ok(value) => value,
+            Err(error) => {
+                problems.add("$", format!("is not JSON: {error}"));
+                return Err(problems.into_vec());
+            }
+        };
+        let config = Parser { env, problems: &problems }.config(value);
+        let problems = problems.into_vec();
+        config.filter(|_| problems.is_empty()).ok_or(problems)
+    }
+}

@@ -1,0 +1,237 @@
+//! From JSON to a [`Config`], field by field.
+
+use super::addresses::{Authority, BaseUrl, LocationBase, PathPrefix};
+use super::headers::{HeaderName, HeaderValue, Source};
+use super::reader::{Fields, Kind, Problems};
+use super::values::{Choice, Count, FieldValue, Size, Text, Time};
+use crate::config::model::{
+    Bucket, Config, DEFAULT_LOOP_WINDOW, DEFAULT_NEGATIVE_TTL, DEFAULT_TIMEOUT, DEFAULT_WAIT, Exposed, GIB, Limits,
+    MAX_OBJECT_SIZE, MAX_PART_SIZE, MIN_PART_SIZE, Overwrite,
+};
+use crate::config::origin::{Origin, Redirects};
+use crate::http::is_field_value;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Reads one configuration.
+pub struct Parser<'a> {
+    /// Looks up the VM's environment variables.
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// Everything that is wrong.
+    pub problems: &'a Problems,
+}
+
+impl<'a> Parser<'a> {
+    /// All of it. What could not be read is reported, and left out or at its default.
+    pub fn config(&self, value: Value) -> Option<Config> {
+        let mut root = Fields::of(value, "$".to_owned(), self.problems);
+        let bucket = root.required_object("bucket").map(|fields| self.bucket(fields));
+        let origins = self.origins(&mut root);
+        let rules = self.rules(&mut root, &origins);
+        let location = root.optional("location", LocationBase);
+        let wait = root.optional(
+            "wait",
+            Time { min: Duration::from_millis(1), max: HOUR, allowed: "a duration from \"1ms\" to \"1h\"" },
+        );
+        let negative_ttl = root.optional("negative_ttl", UP_TO_AN_HOUR).unwrap_or(DEFAULT_NEGATIVE_TTL);
+        let loop_window = root.optional("loop_window", UP_TO_AN_HOUR).unwrap_or(DEFAULT_LOOP_WINDOW);
+        let limits = match root.object("limits") {
+            Some(fields) => self.limits(fields),
+            None => Limits::default(),
+        };
+        root.finish();
+        Some(Config {
+            bucket: bucket??,
+            rules,
+            location,
+            wait: wait.unwrap_or(DEFAULT_WAIT),
+            negative_ttl,
+            loop_window,
+            limits,
+        })
+    }
+
+    fn bucket(&self, mut fields: Fields<'a>) -> Option<Bucket> {
+        let cluster = fields.required("cluster", Text);
+        let authority = fields.required("authority", Authority);
+        let path_prefix = fields.optional("path_prefix", PathPrefix).unwrap_or_default();
+        let exposed = fields.optional("exposed", EXPOSED).unwrap_or_default();
+        let storage_class = fields.optional("storage_class", FieldValue);
+        let overwrite = fields.optional("if_none_match", NoOverwrite).unwrap_or_default();
+        if exposed == Exposed::Path && path_prefix.is_empty() {
+            self.problems.add(&fields.path_of("exposed"), "\"path\" needs a path_prefix, which is what clients write");
+        }
+        fields.finish();
+        Some(Bucket { cluster: cluster?, authority: authority?, path_prefix, exposed, storage_class, overwrite })
+    }
+
+    /// The named origins; `origin` is short for `origins` with one entry of that name.
+    fn origins(&self, root: &mut Fields<'a>) -> Vec<Origin> {
+        let one = root.object("origin").map(|fields| self.origin("origin".to_owned(), fields));
+        let several = root.object("origins").map(|fields| self.named_origins(fields));
+        match (one, several) {
+            (Some(one), several) => {
+                if several.is_some() {
+                    self.problems.add("$.origin", "cannot stand beside $.origins: give one of the two");
+                }
+                one.into_iter().collect()
+            }
+            (None, Some((several, named))) => {
+                if named == 0 {
+                    self.problems.add("$.origins", "is empty: name at least one origin");
+                }
+                several
+            }
+            (None, None) => {
+                self.problems.add("$.origin", "is missing: give $.origin, or $.origins and $.rules");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Those that could be read, and how many there are.
+    fn named_origins(&self, fields: Fields<'a>) -> (Vec<Origin>, usize) {
+        let entries = fields.entries(&Text);
+        let named = entries.len();
+        let origin = |(name, path, value)| self.origin(name, Fields::of(value, path, self.problems));
+        (entries.into_iter().filter_map(origin).collect(), named)
+    }
+
+    fn origin(&self, name: String, mut fields: Fields<'a>) -> Option<Origin> {
+        let cluster = fields.required("cluster", Text);
+        let authority = fields.required("authority", Authority);
+        let path_prefix = fields.optional("path_prefix", PathPrefix).unwrap_or_default();
+        let public_url = fields.optional("public_url", BaseUrl);
+        let timeout = fields.optional(
+            "timeout",
+            Time {
+                min: Duration::from_millis(1),
+                max: Duration::from_secs(600),
+                allowed: "a duration from \"1ms\" to \"10m\"",
+            },
+        );
+        let headers = fields.secret_object("headers").map(|fields| self.headers(fields)).unwrap_or_default();
+        let redirects = fields.object("redirects").map(|fields| self.redirects(fields));
+        fields.finish();
+        Some(Origin {
+            name,
+            cluster: cluster?,
+            authority: authority?,
+            path_prefix,
+            public_url,
+            timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
+            headers,
+            redirects,
+        })
+    }
+
+    fn redirects(&self, mut fields: Fields<'a>) -> Redirects {
+        let follow =
+            fields.optional("follow", Count { min: 0, max: MAX_REDIRECTS, allowed: "a whole number from 0 to 3" });
+        let hosts = fields.object("hosts").map(|fields| fields.entries(&Authority)).unwrap_or_default();
+        let cluster = |(host, path, value): (String, String, Value)| {
+            self.problems.read(&path, &value, &Text).map(|cluster| (host, cluster))
+        };
+        let hosts = hosts.into_iter().filter_map(cluster).collect();
+        fields.finish();
+        Redirects { follow: follow.and_then(|n| u32::try_from(n).ok()).unwrap_or(MAX_REDIRECTS), hosts }
+    }
+
+    fn headers(&self, fields: Fields<'a>) -> Vec<(String, String)> {
+        let mut headers = Vec::new();
+        for (name, path, value) in fields.entries(&HeaderName) {
+            let value = match self.problems.read(&path, &value, &HeaderValue) {
+                Some(Source::Env(variable)) => self.secret(&path, &variable),
+                Some(Source::Text(text)) => Some(text),
+                None => None,
+            };
+            headers.extend(value.map(|value| (name, value)));
+        }
+        headers
+    }
+
+    fn secret(&self, path: &str, variable: &str) -> Option<String> {
+        let what = match (self.env)(variable) {
+            Some(secret) if is_field_value(&secret) => return Some(secret),
+            Some(_) => format!("the environment variable {variable} is empty or not visible ASCII"),
+            None => {
+                format!("the VM has no environment variable {variable}: list it in vm_config.environment_variables")
+            }
+        };
+        self.problems.add(path, what);
+        None
+    }
+
+    fn limits(&self, mut fields: Fields<'a>) -> Limits {
+        let default = Limits::default();
+        let part_size = Size { min: MIN_PART_SIZE, max: MAX_PART_SIZE, allowed: "a size from \"5MiB\" to \"32MiB\"" };
+        let part_size = fields.optional("part_size", part_size).unwrap_or(default.part_size);
+        let parts_in_flight = Count { min: 1, max: 16, allowed: "a whole number from 1 to 16" };
+        let parts_in_flight = fields.optional("parts_in_flight", parts_in_flight);
+        let memory = Size { min: MIN_PART_SIZE, max: GIB, allowed: "a size from \"5MiB\" to \"1GiB\"" };
+        let memory = fields.optional("memory", memory).unwrap_or(default.memory);
+        if memory < part_size {
+            self.problems.add(&fields.path_of("memory"), "is less than part_size, so that no object could be fetched");
+        }
+        let fills = fields.optional("fills", Count { min: 1, max: 10_000, allowed: "a whole number from 1 to 10000" });
+        let queue =
+            fields.optional("queue", Count { min: 0, max: 100_000, allowed: "a whole number from 0 to 100000" });
+        let waiters =
+            fields.optional("waiters", Count { min: 1, max: 1_000_000, allowed: "a whole number from 1 to 1000000" });
+        let max_object_size = Size { min: 1, max: MAX_OBJECT_SIZE, allowed: "a size from \"1B\" to \"48.8TiB\"" };
+        let max_object_size = fields.optional("max_object_size", max_object_size);
+        fields.finish();
+        Limits {
+            part_size,
+            fills: fills.unwrap_or(default.fills),
+            queue: queue.unwrap_or(default.queue),
+            waiters: waiters.unwrap_or(default.waiters),
+            memory,
+            parts_in_flight: parts_in_flight.unwrap_or(default.parts_in_flight),
+            max_object_size: max_object_size.unwrap_or(default.max_object_size),
+        }
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+const UP_TO_AN_HOUR: Time = Time { min: Duration::ZERO, max: HOUR, allowed: "a duration from \"0s\" to \"1h\"" };
+
+const EXPOSED: Choice<Exposed> = Choice {
+    of: &[("root", Exposed::Root), ("path", Exposed::Path)],
+    allowed: "\"root\" (clients write /KEY) or \"path\" (clients write /BUCKET/KEY)",
+};
+
+/// As many as may be followed, and are if nothing else is said. Each one costs a client that waits another round trip.
+const MAX_REDIRECTS: u32 = 3;
+
+/// Headers with which stores that do not know `If-None-Match` refuse to overwrite:
+/// <https://www.alibabacloud.com/help/en/oss/developer-reference/putobject>,
+/// <https://www.tencentcloud.com/document/product/436/7749>, <https://docs.byteplus.com/en/docs/tos/docs-putobject>.
+const FORBID_OVERWRITE: [&str; 3] = ["x-cos-forbid-overwrite", "x-oss-forbid-overwrite", "x-tos-forbid-overwrite"];
+
+/// What keeps a fill from overwriting an object.
+struct NoOverwrite;
+
+impl Kind for NoOverwrite {
+    type Read = Overwrite;
+
+    fn read(&self, value: &Value) -> Option<Overwrite> {
+        match value {
+            Value::Bool(true) => Some(Overwrite::Conditional),
+            Value::Bool(false) => Some(Overwrite::HeadFirst),
+            Value::String(name) => FORBID_OVERWRITE.into_iter().find(|known| known == name).map(Overwrite::Forbidden),
+            _ => None,
+        }
+    }
+
+    fn allowed(&self) -> &str {
+        "true, false (for stores without conditional writes), or the header that forbids to overwrite: \
+         \"x-cos-forbid-overwrite\", \"x-oss-forbid-overwrite\" or \"x-tos-forbid-overwrite\""
+    }
+
+    fn schema(&self) -> Value {
+        let [cos, oss, tos] = FORBID_OVERWRITE;
+        json!({"enum": [true, false, cos, oss, tos]})
+    }
+}

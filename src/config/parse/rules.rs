@@ -1,0 +1,141 @@
+//! The rules of a configuration.
+
+use super::addresses::{KeyPrefix, Segments};
+use super::headers::RequestHeader;
+use super::parser::Parser;
+use super::reader::{Fields, Kind};
+use super::values::{Boolean, Choice, FieldValue, MediaRange, Text};
+use crate::config::origin::Origin;
+use crate::config::rule::{Mirror, On403, OnHead, Response, Rule, TooLarge};
+use crate::http::Method;
+use serde_json::Value;
+use std::rc::Rc;
+
+impl<'a> Parser<'a> {
+    /// The rules; without any, every key is mirrored from the only origin.
+    pub fn rules(&self, root: &mut Fields<'a>, origins: &[Origin]) -> Vec<Rule> {
+        let Some(rules) = root.list("rules") else {
+            if origins.len() > 1 {
+                self.problems.add("$.rules", "is missing: with several origins, rules say which one serves what");
+            }
+            let mirror = Mirror { origins: origins.to_vec(), ..Mirror::default() };
+            let everything = Rule {
+                prefix: String::new(),
+                suffixes: Vec::new(),
+                methods: Vec::new(),
+                mirror: Some(Rc::new(mirror)),
+            };
+            return vec![everything];
+        };
+        if rules.is_empty() {
+            self.problems.add("$.rules", "is empty: leave it out, or give at least one rule");
+        }
+        rules.into_iter().map(|(path, value)| self.rule(Fields::of(value, path, self.problems), origins)).collect()
+    }
+
+    fn rule(&self, mut fields: Fields<'a>, origins: &[Origin]) -> Rule {
+        let prefix = fields.optional("prefix", KeyPrefix).unwrap_or_default();
+        let suffixes = fields.each("suffixes", Text);
+        let methods = fields.each("methods", METHOD);
+        let mirrors = fields.optional("mirror", Boolean) != Some(false);
+        let mirror = mirrors.then(|| Rc::new(self.mirror(&mut fields, &prefix, origins)));
+        fields.finish();
+        Rule { prefix, suffixes, methods, mirror }
+    }
+
+    fn mirror(&self, fields: &mut Fields<'a>, prefix: &str, origins: &[Origin]) -> Mirror {
+        let mirror = Mirror {
+            origins: self.rule_origins(fields, origins),
+            strip_prefix: self.strip_prefix(fields, prefix),
+            add_prefix: fields.optional("add_prefix", Segments).unwrap_or_default(),
+            query: fields.each("query", Text),
+            request_headers: fields.each("request_headers", RequestHeader),
+            content_types: fields.each("content_types", MediaRange),
+            cache_control: fields.optional("cache_control", FieldValue),
+            response: fields.optional("response", RESPONSE).unwrap_or_default(),
+            on_403: fields.optional("on_403", ON_403).unwrap_or_default(),
+            on_head: fields.optional("on_head", ON_HEAD).unwrap_or_default(),
+            too_large: fields.optional("too_large", TOO_LARGE).unwrap_or_default(),
+            observe: fields.optional("observe", Boolean).unwrap_or_default(),
+        };
+        if mirror.response == Response::Origin && mirror.origins.iter().all(|origin| origin.public_url.is_none()) {
+            let path = fields.path_of("response");
+            self.problems.add(&path, "\"origin\" needs a public_url at one of the rule's origins");
+        }
+        mirror
+    }
+
+    /// The origins that a rule names; the only one there is if it names none.
+    fn rule_origins(&self, fields: &mut Fields<'a>, origins: &[Origin]) -> Vec<Origin> {
+        let path = fields.path_of("origins");
+        let known = origins.iter().map(|origin| origin.name.as_str()).collect::<Vec<_>>().join(", ");
+        let Some(names) = fields.list("origins") else {
+            if origins.len() > 1 {
+                self.problems.add(&path, format!("is missing; expected a list of: {known}"));
+            }
+            return origins.to_vec();
+        };
+        if names.is_empty() {
+            self.problems.add(&path, format!("is empty; expected a list of: {known}"));
+        }
+        let origin = OriginName { origins, allowed: format!("the name of an origin: {known}") };
+        names.into_iter().filter_map(|(path, name)| self.problems.read(&path, &name, &origin)).collect()
+    }
+
+    /// Only what every key of the rule begins with can be taken off each of them.
+    fn strip_prefix(&self, fields: &mut Fields<'a>, prefix: &str) -> String {
+        let strip_prefix = fields.optional("strip_prefix", Segments).unwrap_or_default();
+        let rest = strip_prefix.strip_prefix('/').map(|segments| prefix.strip_prefix(segments));
+        if rest.is_some_and(|rest| !rest.is_some_and(|rest| rest.starts_with('/'))) {
+            let path = fields.path_of("strip_prefix");
+            self.problems.add(&path, "is not what the rule's prefix begins with, up to a slash");
+        }
+        strip_prefix
+    }
+}
+
+/// The name of one of the origins.
+struct OriginName<'a> {
+    origins: &'a [Origin],
+    allowed: String,
+}
+
+impl Kind for OriginName<'_> {
+    type Read = Origin;
+
+    fn read(&self, value: &Value) -> Option<Origin> {
+        let name = value.as_str()?;
+        self.origins.iter().find(|origin| origin.name == name).cloned()
+    }
+
+    fn allowed(&self) -> &str {
+        &self.allowed
+    }
+
+    fn schema(&self) -> Value {
+        Text.schema()
+    }
+}
+
+const METHOD: Choice<Method> =
+    Choice { of: &[("GET", Method::Get), ("HEAD", Method::Head)], allowed: "\"GET\" or \"HEAD\"" };
+
+const RESPONSE: Choice<Response> = Choice {
+    of: &[("redirect", Response::Redirect), ("serve", Response::Serve), ("origin", Response::Origin)],
+    allowed: "\"redirect\", \"serve\" or \"origin\"",
+};
+
+const ON_403: Choice<On403> = Choice {
+    of: &[("check", On403::Check), ("miss", On403::Miss), ("ignore", On403::Ignore)],
+    allowed: "\"check\", \"miss\" or \"ignore\"",
+};
+
+const ON_HEAD: Choice<OnHead> = Choice {
+    of: &[("fill", OnHead::Fill), ("origin", OnHead::Origin), ("off", OnHead::Off)],
+    allowed: "\"fill\", \"origin\" (its headers, and nothing is stored) or \"off\"",
+};
+
+const TOO_LARGE: Choice<TooLarge> = Choice {
+    of: &[("origin", TooLarge::Origin), ("error", TooLarge::Error)],
+    allowed: "\"origin\" (redirect to its public_url) or \"error\"",
+};

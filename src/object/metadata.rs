@@ -1,0 +1,100 @@
+//! Headers that are stored with an object.
+
+use super::content_type;
+use super::key::Key;
+use crate::http::Headers;
+
+/// Headers that are stored with an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// Headers of the representation, which every reader gets.
+    representation: Vec<(&'static str, String)>,
+    /// Where the object comes from, as S3 user metadata.
+    provenance: Vec<(&'static str, String)>,
+}
+
+/// Taken over from the origin.
+const REPRESENTATION: [&str; 5] =
+    ["content-encoding", "content-language", "content-disposition", "cache-control", "expires"];
+
+/// Codings that say nothing about the object. `aws-chunked` is how an upload was framed; stores that keep it give it to
+/// readers (<https://github.com/noobaa/noobaa-core/issues/9138>), and S3 would take our PUT to be framed so.
+const NO_CODINGS: [&str; 2] = ["aws-chunked", "identity"];
+
+/// Bytes of names and values that S3 takes as system metadata, and as many again, without the prefix `x-amz-meta-`, as
+/// user metadata: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html>.
+const MAX_METADATA: usize = 2048;
+
+impl Metadata {
+    /// The headers of an origin's answer that are kept. `url` is the origin's own of the object.
+    pub fn new(headers: &Headers, url: &str, key: &Key) -> Self {
+        let content_type = ("content-type", Some(content_type(headers, key).to_owned()));
+        let representation = REPRESENTATION.map(|name| (name, represented(headers, name)));
+        let provenance = [
+            ("x-amz-meta-mirror-last-modified", headers.text("last-modified").map(str::to_owned)),
+            ("x-amz-meta-mirror-etag", headers.text("etag").map(str::to_owned)),
+            ("x-amz-meta-mirror-url", Some(url.to_owned())),
+        ];
+        let representation = [content_type].into_iter().chain(representation);
+        Self { representation: fitting(representation.collect()), provenance: fitting(provenance.to_vec()) }
+    }
+
+    /// The media type.
+    pub fn content_type(&self) -> &str {
+        self.served().find(|(name, _)| *name == "content-type").map(|(_, value)| value).unwrap_or(content_type::UNKNOWN)
+    }
+
+    /// Has the object be cached as the operator wants, and not as the origin does.
+    pub fn set_cache_control(&mut self, value: &str) {
+        self.representation.retain(|(name, _)| *name != "cache-control" && *name != "expires");
+        self.representation.push(("cache-control", value.to_owned()));
+    }
+
+    /// All headers that a PUT carries.
+    pub fn stored(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.representation.iter().chain(&self.provenance).map(|(name, value)| (*name, value.as_str()))
+    }
+
+    /// The headers with which the object itself is served.
+    pub fn served(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.representation.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+}
+
+/// The origin's type, unless it is none or one that says nothing; then that of the extension.
+fn content_type<'a>(headers: &'a Headers, key: &Key) -> &'a str {
+    let told = headers.text("content-type").unwrap_or(content_type::UNKNOWN);
+    let essence = told.split(';').next().unwrap_or_default().trim();
+    if content_type::says_nothing(essence) {
+        return content_type::guess(key.as_str()).unwrap_or(told);
+    }
+    told
+}
+
+/// What a header of the representation says. Several that are lists are one (RFC 9110, 5.3).
+fn represented(headers: &Headers, name: &str) -> Option<String> {
+    if matches!(name, "content-disposition" | "expires") {
+        return headers.text(name).map(str::to_owned);
+    }
+    let mut list = Vec::new();
+    for (_, value) in headers.readable().filter(|(known, _)| *known == name) {
+        let says =
+            |item: &&str| name != "content-encoding" || !NO_CODINGS.iter().any(|no| item.eq_ignore_ascii_case(no));
+        list.extend(value.split(',').map(str::trim).filter(says));
+    }
+    (!list.is_empty()).then(|| list.join(", "))
+}
+
+/// What there is and S3 takes.
+fn fitting(headers: Vec<(&'static str, Option<String>)>) -> Vec<(&'static str, String)> {
+    let mut left = MAX_METADATA;
+    let mut kept = Vec::new();
+    for (name, value) in headers {
+        let Some(value) = value else { continue };
+        if let Some(rest) = left.checked_sub(name.len().saturating_add(value.len())) {
+            left = rest;
+            kept.push((name, value));
+        }
+    }
+    kept
+}

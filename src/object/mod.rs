@@ -1,0 +1,25 @@
+//! An object of the bucket: its key, its metadata and its bytes.
+
+pub mod content_type;
+pub mod integrity;
+pub mod key;
+pub mod metadata;
+
+use crate::http::Body;
+use metadata::Metadata;
+
+/// Content, and what is said about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Headers that belong to it.
+    pub metadata: Metadata,
+    /// Its bytes.
+    pub body: Body,
+}
+
+impl Object {
+    /// Number of its bytes.
+    pub fn length(&self) -> u64 {
+        u64::try_from(self.body.len()).unwrap_or(u64::MAX)
+    }
+}

@@ -1,0 +1,123 @@
+//! What is counted, given to Envoy, whose counters, gauges and histograms are those of all workers.
+
+use super::host;
+use crate::metrics::{self, Called};
+use crate::single_flight::Ended;
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{LogLevel, MetricType};
+use std::panic;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// The metrics of one root context.
+#[derive(Default)]
+pub struct Metrics {
+    /// Envoy's numbers for them.
+    known: Known,
+    /// What this root adds to [`GAUGES`].
+    shown: [usize; 2],
+}
+
+/// The gauges, and what all roots of this VM add to them.
+static GAUGES: [(&str, AtomicUsize); 2] =
+    [(metrics::FILLS_IN_FLIGHT, AtomicUsize::new(0)), (metrics::WAITERS, AtomicUsize::new(0))];
+
+/// The VM has panicked. Where that was in a callback inside of another one, Envoy lets the outer one go on.
+static PANICKED: AtomicBool = AtomicBool::new(false);
+
+impl Metrics {
+    /// Shows what there is from the start.
+    pub fn define(&mut self) {
+        for name in metrics::NEVER {
+            self.known.id(MetricType::Counter, name);
+        }
+        for (name, _) in &GAUGES {
+            self.known.id(MetricType::Gauge, name);
+        }
+    }
+
+    /// Counts one.
+    pub fn count(&mut self, metric: &str) {
+        self.add(metric, 1);
+    }
+
+    /// Adds to a counter. Envoy takes no 0 for one.
+    pub fn add(&mut self, metric: &str, amount: u64) {
+        if amount > 0 {
+            host::add_to_counter(self.known.id(MetricType::Counter, metric), amount);
+        }
+    }
+
+    /// A call ended.
+    pub fn called(&mut self, called: &Called) {
+        self.count(&called.count());
+        self.record(&called.time(), called.took);
+        self.add(metrics::FETCHED_BYTES, called.fetched);
+    }
+
+    /// A fill ended.
+    pub fn ended(&mut self, ended: &Ended) {
+        self.count(&metrics::fills(ended.outcome));
+        self.record(metrics::FILL_TIME, ended.took);
+        for reason in &ended.failures {
+            self.count(&metrics::origin_failures(reason));
+        }
+    }
+
+    /// Shows how many fills run in this worker, and how many requests wait.
+    pub fn show(&mut self, values: [usize; 2]) {
+        if PANICKED.load(Ordering::Relaxed) {
+            return;
+        }
+        for ((name, all), (shown, value)) in GAUGES.iter().zip(self.shown.iter_mut().zip(values)) {
+            let change = value.wrapping_sub(*shown);
+            if change != 0 {
+                all.fetch_add(change, Ordering::Relaxed);
+                *shown = value;
+                host::add_to_gauge(self.known.id(MetricType::Gauge, name), change.cast_signed());
+            }
+        }
+    }
+
+    fn record(&mut self, metric: &str, took: Duration) {
+        host::record(self.known.id(MetricType::Histogram, metric), took);
+    }
+}
+
+/// A root that is replaced has no fills and no waiters any more.
+impl Drop for Metrics {
+    fn drop(&mut self) {
+        self.show([0; 2]);
+    }
+}
+
+/// Metrics that are defined. To define one again gives another number for it, which Envoy keeps as long as the VM lives
+/// (`Context::defineMetric` in `wasm/context.cc`).
+#[derive(Default)]
+struct Known(Vec<(String, u32)>);
+
+impl Known {
+    fn id(&mut self, kind: MetricType, metric: &str) -> u32 {
+        if let Some((_, id)) = self.0.iter().find(|(name, _)| name == metric) {
+            return *id;
+        }
+        let id = hostcalls::define_metric(kind, metric).unwrap_or_default();
+        self.0.push((metric.to_owned(), id));
+        id
+    }
+}
+
+/// Has a VM that panics take back what it added to the gauges: what runs in it ends with it. Takes the place of the SDK's
+/// panic hook, and logs as that does.
+pub fn take_back_on_panic() {
+    panic::set_hook(Box::new(|info| {
+        let _ = hostcalls::log(LogLevel::Critical, &info.to_string());
+        if PANICKED.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        for (name, all) in &GAUGES {
+            let id = Known::default().id(MetricType::Gauge, name);
+            host::add_to_gauge(id, all.load(Ordering::Relaxed).cast_signed().wrapping_neg());
+        }
+    }));
+}

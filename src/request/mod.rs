@@ -1,0 +1,6 @@
+//! What a client asked for, and how the bucket denied it.
+
+pub mod denial;
+pub mod forwarded;
+pub mod target;
+pub mod trace;

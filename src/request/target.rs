@@ -1,0 +1,312 @@
+//! What a client asked for: the object behind a request's method and path.
+
+use crate::config::{Bucket, Exposed};
+use crate::http::{Method, is_authority};
+use crate::object::key::{Key, NotAKey, is_bare};
+use std::fmt::Write;
+
+/// A GET or HEAD of one object of the bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// GET or HEAD.
+    pub method: Method,
+    /// The object.
+    pub key: Key,
+    /// The path in its canonical encoding, as clients write it: `/KEY` or `/BUCKET/KEY`.
+    path: String,
+    /// The query as the client sent it, without `?`; visible ASCII.
+    query: Option<String>,
+}
+
+/// Why a request is for no object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoTarget {
+    /// A `#`, which does not belong into a request.
+    Fragment,
+    /// The path is no key.
+    Key(NotAKey),
+    /// Neither GET nor HEAD.
+    Method,
+    /// The path does not begin as those of the bucket's objects do.
+    Outside,
+    /// The query names one of [`SUB_RESOURCES`].
+    SubResource,
+}
+
+/// Query parameters that make a request one for something else than the object itself, from S3's API reference
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html>). A 404 for
+/// one of these says nothing about the object.
+pub const SUB_RESOURCES: [&str; 42] = [
+    "accelerate",
+    "acl",
+    "analytics",
+    "attributes",
+    "cors",
+    "delete",
+    "encryption",
+    "intelligent-tiering",
+    "inventory",
+    "legal-hold",
+    "lifecycle",
+    "list-type",
+    "location",
+    "logging",
+    "metadataConfiguration",
+    "metadataInventoryTable",
+    "metadataJournalTable",
+    "metadataTable",
+    "metrics",
+    "notification",
+    "object-lock",
+    "ownershipControls",
+    "partNumber",
+    "policy",
+    "policyStatus",
+    "publicAccessBlock",
+    "renameObject",
+    "replication",
+    "requestPayment",
+    "restore",
+    "retention",
+    "select",
+    "select-type",
+    "session",
+    "tagging",
+    "torrent",
+    "uploadId",
+    "uploads",
+    "versionId",
+    "versioning",
+    "versions",
+    "website",
+];
+
+impl Target {
+    /// Reads a request. `None` if its answer is to be left alone: another method, a path that is no key of this
+    /// bucket, or a sub-resource.
+    pub fn parse(method: &[u8], path_and_query: &[u8], bucket: &Bucket) -> Option<Self> {
+        Self::read(method, path_and_query, bucket).ok()
+    }
+
+    /// The same, with the reason if there is none.
+    pub fn read(method: &[u8], path_and_query: &[u8], bucket: &Bucket) -> Result<Self, NoTarget> {
+        let method = readable(method).ok_or(NoTarget::Method)?;
+        if path_and_query.contains(&b'#') {
+            return Err(NoTarget::Fragment);
+        }
+        let (path, query) = match path_and_query.iter().position(|&b| b == b'?') {
+            Some(at) => (path_and_query.get(..at).unwrap_or_default(), path_and_query.get(at.saturating_add(1)..)),
+            None => (path_and_query, None),
+        };
+        if query.is_some_and(names_sub_resource) {
+            return Err(NoTarget::SubResource);
+        }
+        let root = match bucket.exposed {
+            Exposed::Path => bucket.path_prefix.as_str(),
+            Exposed::Root => "",
+        };
+        let path = path.strip_prefix(root.as_bytes()).and_then(|path| path.strip_prefix(b"/"));
+        let key = Key::from_path(path.ok_or(NoTarget::Outside)?).map_err(NoTarget::Key)?;
+        let path = format!("{root}/{}", key.encoded());
+        Ok(Self { method, key, path, query: query.map(visible) })
+    }
+
+    /// The request's path and query with the key in its canonical encoding: what the bucket is asked.
+    pub fn path_and_query(&self) -> String {
+        match &self.query {
+            Some(query) => format!("{}?{query}", self.path),
+            None => self.path.clone(),
+        }
+    }
+
+    /// The query, without `?`; visible ASCII.
+    pub fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+
+    /// The path alone, in its canonical encoding.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Where the client finds the object once it is stored, on `base` if that is given, else as a path.
+    ///
+    /// A path that begins with `//` would name another host (RFC 3986, 4.2). Behind a dot segment, which every client
+    /// removes (5.2.4), it is a path again.
+    pub fn location(&self, base: Option<&str>) -> String {
+        match base {
+            Some(base) => format!("{base}{}", self.path_and_query()),
+            None if self.path.starts_with("//") => format!("/.{}", self.path_and_query()),
+            None => self.path_and_query(),
+        }
+    }
+}
+
+/// The method of a request whose answer can be an object. `None` for all others.
+pub fn readable(method: &[u8]) -> Option<Method> {
+    match method {
+        b"GET" => Some(Method::Get),
+        b"HEAD" => Some(Method::Head),
+        _ => None,
+    }
+}
+
+/// Whether [`Target::path_and_query`] of this path and query is sure to be themselves, if there is a target at all. Told
+/// without reading them, which takes memory, for nearly all requests are so.
+pub fn is_plain(path_and_query: &[u8]) -> bool {
+    let mut rest = path_and_query.iter().skip_while(|byte| is_bare(**byte));
+    rest.next().is_none_or(|first| *first == b'?') && rest.all(u8::is_ascii_graphic)
+}
+
+/// A request's own scheme and authority, as a base for [`Target::location`]. `None` if they are not those of a URL; then
+/// no base is better than one that leads somewhere else.
+pub fn own_base(scheme: &[u8], authority: &[u8]) -> Option<String> {
+    let scheme = std::str::from_utf8(scheme).ok().filter(|scheme| matches!(*scheme, "http" | "https"))?;
+    let authority = std::str::from_utf8(authority).ok().filter(|authority| is_authority(authority))?;
+    Some(format!("{scheme}://{authority}"))
+}
+
+/// Whether a query names one of [`SUB_RESOURCES`]. Names are compared as S3 reads them, percent-decoded.
+fn names_sub_resource(query: &[u8]) -> bool {
+    url::form_urlencoded::parse(query).any(|(name, _)| SUB_RESOURCES.contains(&name.as_ref()))
+}
+
+/// The query with everything but visible ASCII percent-encoded, so that it can stand in a header.
+fn visible(query: &[u8]) -> String {
+    query.iter().fold(String::with_capacity(query.len()), |mut text, &byte| {
+        if byte.is_ascii_graphic() {
+            text.push(char::from(byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bucket(exposed: Exposed) -> Bucket {
+        Bucket { path_prefix: "/my-bucket".into(), exposed, ..Bucket::default() }
+    }
+
+    fn root(path: &str) -> Option<Target> {
+        Target::parse(b"GET", path.as_bytes(), &bucket(Exposed::Root))
+    }
+
+    #[test]
+    fn only_get_and_head_of_an_object_have_a_target() {
+        for (method, path) in [
+            ("PUT", "/a"),
+            ("OPTIONS", "*"),
+            ("get", "/a"),
+            ("GET", "/"),
+            ("GET", ""),
+            ("GET", "/?list-type=2"),
+            ("GET", "a"),
+            ("GET", "/a?acl"),
+            ("GET", "/a?x=1&%61cl"),
+            ("GET", "/a?uploadId=1&partNumber=2"),
+            ("GET", "/a/../b"),
+            ("GET", "/a#b"),
+        ] {
+            assert_eq!(
+                Target::parse(method.as_bytes(), path.as_bytes(), &bucket(Exposed::Root)),
+                None,
+                "{method} {path}"
+            );
+        }
+        assert_eq!(Target::parse(b"HEAD", b"/a", &bucket(Exposed::Root)).unwrap().method, Method::Head);
+        assert_eq!(root("/a?aclx=1&response-content-type=x").unwrap().key.as_str(), "a");
+    }
+
+    #[test]
+    fn the_bucket_is_asked_in_the_canonical_encoding_with_the_query_as_it_came() {
+        let target = root("/a%20b@%c3%a4?v=1&x=%20+%2f").unwrap();
+        assert_eq!(target.path_and_query(), "/a%20b%40%C3%A4?v=1&x=%20+%2f");
+        assert_eq!(target.location(None), target.path_and_query());
+        assert_eq!(root("/a?").unwrap().path_and_query(), "/a?");
+    }
+
+    #[test]
+    fn behind_a_path_style_bucket_the_key_follows_the_bucket() {
+        let parse = |path: &str| Target::parse(b"GET", path.as_bytes(), &bucket(Exposed::Path));
+        let target = parse("/my-bucket/img/a.jpg").unwrap();
+        assert_eq!((target.key.as_str(), target.path()), ("img/a.jpg", "/my-bucket/img/a.jpg"));
+        for other in ["/my-bucket", "/my-bucket/", "/other/a", "/my-bucketa/b", "/img/a.jpg"] {
+            assert_eq!(parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_location_stays_on_the_host() {
+        for (path, location) in [
+            ("//evil.example/x", "/.//evil.example/x"),
+            ("/%2Fevil.example/x", "/.//evil.example/x"),
+            ("/%2F%2fevil.example", "/.///evil.example"),
+            ("/\\evil.example/x", "/%5Cevil.example/x"),
+            ("/%5C%5Cevil.example", "/%5C%5Cevil.example"),
+            ("/http://evil.example/", "/http%3A//evil.example/"),
+            ("/@evil.example", "/%40evil.example"),
+            ("/.evil.example", "/.evil.example"),
+        ] {
+            assert_eq!(root(path).unwrap().location(None), location);
+        }
+        assert_eq!(
+            root("//evil.example/x").unwrap().location(Some("https://cdn.example.com")),
+            "https://cdn.example.com//evil.example/x"
+        );
+    }
+
+    #[test]
+    fn a_base_of_its_own_is_the_requests_scheme_and_authority_or_none() {
+        for (scheme, authority) in [("http", "a.example"), ("https", "A.example:8443"), ("http", "[::1]:80")] {
+            let base = own_base(scheme.as_bytes(), authority.as_bytes());
+            assert_eq!(base, Some(format!("{scheme}://{authority}")));
+            assert_eq!(root("//b").unwrap().location(base.as_deref()), format!("{scheme}://{authority}//b"));
+        }
+        for authority in
+            [&b""[..], b"a/b", b"a?b", b"a#b", b"a\\b", b"user@a", b"a b", b"a\r\nb: c", b"a:99999", b"\xff"]
+        {
+            assert_eq!(own_base(b"http", authority), None, "{}", authority.escape_ascii());
+        }
+        for scheme in [&b""[..], b"ftp", b"javascript", b"http:", b"http\r\n", b"\xff"] {
+            assert_eq!(own_base(scheme, b"a.example"), None, "{}", scheme.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_query_cannot_break_out_of_a_header() {
+        let target = Target::parse(b"GET", b"/a?x=\r\nset-cookie:\xe4 b", &bucket(Exposed::Root)).unwrap();
+        assert_eq!(target.location(None), "/a?x=%0D%0Aset-cookie:%E4%20b");
+    }
+
+    #[test]
+    fn most_requests_are_plain() {
+        for (path, plain) in [
+            ("/img/a.jpg", true),
+            ("/my-bucket/A_b~c?v=1&x=%20+%2f?", true),
+            ("/a%20b", false),
+            ("/a+b", false),
+            ("/a#b", false),
+            ("/a?\u{e4}", false),
+        ] {
+            assert_eq!(is_plain(path.as_bytes()), plain, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_plain_is_canonical(path in "/[a-zA-Z0-9/._~%+ -]{0,12}([?#][ -~]{0,8})?") {
+            for exposed in [Exposed::Root, Exposed::Path] {
+                let path = if exposed == Exposed::Path { format!("/my-bucket{path}") } else { path.clone() };
+                let target = Target::parse(b"GET", path.as_bytes(), &bucket(exposed));
+                if let Some(target) = target.filter(|_| is_plain(path.as_bytes())) {
+                    prop_assert_eq!(target.path_and_query(), path);
+                }
+            }
+        }
+    }
+}

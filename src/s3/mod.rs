@@ -1,0 +1,292 @@
+//! The S3 side of a fill: what is sent to the store, and what its answers mean.
+
+pub mod xml;
+
+use crate::config::{Bucket, Overwrite};
+use crate::http::{Body, Method, Request, Response, is_field_value};
+use crate::object::key::Key;
+use crate::object::metadata::Metadata;
+use std::rc::Rc;
+
+/// What a HEAD with the writer's credential says about an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existence {
+    /// It is there.
+    Exists,
+    /// It is not there, or S3 would not say: without the right to list, a missing key is a 403 here too. The
+    /// conditional PUT decides.
+    Unknown,
+    /// The store could not be asked.
+    Unavailable,
+}
+
+/// What a conditional PUT led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// Somebody else's object is there.
+    Exists,
+    /// It was not stored and will not be: wrong credentials, no such bucket.
+    Rejected(u16),
+    /// It may be stored or not; asking again is safe, because it is conditional.
+    Retry(u16),
+    /// Stored.
+    Stored,
+}
+
+/// Asks whether the object is there.
+pub fn head(bucket: &Bucket, key: &Key) -> Request {
+    Request { method: Method::Head, path: path(bucket, key), headers: Vec::new(), body: Rc::default() }
+}
+
+/// Reads the answer to [`head`].
+pub fn read_head(response: &Response) -> Existence {
+    match response.status {
+        200..=299 => Existence::Exists,
+        403 | 404 => Existence::Unknown,
+        _ => Existence::Unavailable,
+    }
+}
+
+/// Stores the object unless one is there, as far as the store knows how to refuse that.
+///
+/// `If-None-Match: *` makes it idempotent and keeps it from ever overwriting:
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>. `Content-Length` is given because
+/// Envoy sets it on a call only where there is content, and S3 demands it of an empty object too.
+pub fn put(bucket: &Bucket, key: &Key, metadata: &Metadata, body: Body) -> Request {
+    let mut headers: Vec<_> = condition(bucket).into_iter().collect();
+    headers.push(("content-length", body.len().to_string()));
+    headers.extend(described(bucket, metadata));
+    Request { method: Method::Put, path: path(bucket, key), headers, body }
+}
+
+/// Reads the answer to [`put`].
+pub fn read_put(response: &Response) -> Put {
+    match response.status {
+        200..=299 => Put::Stored,
+        // R2 answers a failed If-None-Match with 304, everyone else with 412.
+        304 | 412 => Put::Exists,
+        409 if is_forbidden_overwrite(response) => Put::Exists,
+        status if is_passing(status) => Put::Retry(status),
+        status => Put::Rejected(status),
+    }
+}
+
+/// Begins an upload of parts. Not idempotent: each success begins another one.
+pub fn create_upload(bucket: &Bucket, key: &Key, metadata: &Metadata) -> Request {
+    let mut headers = vec![("content-length", "0".to_owned())];
+    headers.extend(described(bucket, metadata));
+    let path = format!("{}?uploads=", path(bucket, key));
+    Request { method: Method::Post, path, headers, body: Rc::default() }
+}
+
+/// The id of the upload that was begun, or the status of an answer that has none.
+pub fn read_create_upload(response: &Response) -> Result<UploadId, Refusal> {
+    let id = ok(response).then(|| std::str::from_utf8(&response.body).ok()).flatten().and_then(|text| {
+        let (_, id) = text.split_once("<UploadId>")?;
+        let (id, _) = id.split_once("</UploadId>")?;
+        // An id with an entity in it would need an XML parser; no store is known to have one.
+        (is_field_value(id) && !id.contains(['&', '<', ' '])).then(|| UploadId(id.to_owned()))
+    });
+    id.ok_or_else(|| Refusal::of(response))
+}
+
+/// Stores one part; the same part again replaces it.
+pub fn upload_part(bucket: &Bucket, key: &Key, upload: &UploadId, number: u64, body: Body) -> Request {
+    let path = format!("{}?partNumber={number}&{}", path(bucket, key), upload.query());
+    Request { method: Method::Put, path, headers: vec![("content-length", body.len().to_string())], body }
+}
+
+/// The stored part's entity tag, by which the upload is completed.
+pub fn read_upload_part(response: &Response) -> Result<String, Refusal> {
+    let etag = response.headers.text("etag").filter(|_| ok(response));
+    etag.map(str::to_owned).ok_or_else(|| Refusal::of(response))
+}
+
+/// Makes the object of its parts unless one is there. `x-amz-mp-object-size` has the store compare the length.
+pub fn complete_upload(bucket: &Bucket, key: &Key, upload: &UploadId, etags: &[String], total: u64) -> Request {
+    let mut document = String::from("<CompleteMultipartUpload>");
+    for (number, etag) in (1_u32..).zip(etags) {
+        let etag = xml::escape(etag);
+        document.push_str(&format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"));
+    }
+    document.push_str("</CompleteMultipartUpload>");
+    let mut headers: Vec<_> = condition(bucket).into_iter().collect();
+    headers.extend([
+        ("content-type", "application/xml".to_owned()),
+        ("content-length", document.len().to_string()),
+        ("x-amz-mp-object-size", total.to_string()),
+    ]);
+    let path = format!("{}?{}", path(bucket, key), upload.query());
+    Request { method: Method::Post, path, headers, body: Rc::new(document.into_bytes()) }
+}
+
+/// Reads the answer to [`complete_upload`]. A 200 says nothing without the result: AWS sends its status before it is done
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>).
+pub fn read_complete_upload(response: &Response) -> Complete {
+    const RESULT: &str = "<CompleteMultipartUploadResult";
+    let code = xml::error_code(&response.body);
+    let done = std::str::from_utf8(&response.body).is_ok_and(|document| document.contains(RESULT));
+    match (response.status, code) {
+        (200..=299, None) if done => Complete::Stored,
+        (304 | 412, _) | (200..=299, Some("PreconditionFailed")) => Complete::Exists,
+        (409, _) if is_forbidden_overwrite(response) => Complete::Exists,
+        (404, _) | (200..=299, Some("NoSuchUpload")) => Complete::NoSuchUpload,
+        (200..=299, _) => Complete::Retry(response.status),
+        (status, _) if is_passing(status) => Complete::Retry(status),
+        (status, _) => Complete::Rejected(status),
+    }
+}
+
+/// Gives an upload up, with its parts.
+pub fn abort_upload(bucket: &Bucket, key: &Key, upload: &UploadId) -> Request {
+    let path = format!("{}?{}", path(bucket, key), upload.query());
+    Request { method: Method::Delete, path, headers: Vec::new(), body: Rc::default() }
+}
+
+/// Whether an answer to [`abort_upload`] says that the upload is gone.
+pub fn read_abort_upload(response: &Response) -> bool {
+    ok(response) || response.status == 404
+}
+
+/// A store's name for an upload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadId(String);
+
+impl UploadId {
+    fn query(&self) -> String {
+        let id = self.0.bytes().fold(String::new(), |mut query, byte| {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => query.push(char::from(byte)),
+                _ => query.push_str(&format!("%{byte:02X}")),
+            }
+            query
+        });
+        format!("uploadId={id}")
+    }
+}
+
+/// A store that did not do what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Its status.
+    pub status: u16,
+    /// Whether it may do it the next time.
+    pub passing: bool,
+    /// Whether it certainly has not done it. A 500 or 504 may hide that it has.
+    pub undone: bool,
+}
+
+impl Refusal {
+    fn of(response: &Response) -> Self {
+        let status = response.status;
+        Self { status, passing: is_passing(status), undone: matches!(status, 409 | 429 | 503) }
+    }
+}
+
+/// What completing an upload led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Complete {
+    /// Somebody else's object is there.
+    Exists,
+    /// The upload is gone: completed by an earlier attempt, or aborted by somebody.
+    NoSuchUpload,
+    /// It was not done and will not be.
+    Rejected(u16),
+    /// It may be done or not; asking again is safe.
+    Retry(u16),
+    /// The object is there.
+    Stored,
+}
+
+fn ok(response: &Response) -> bool {
+    (200..=299).contains(&response.status)
+}
+
+/// Statuses of a store that may answer otherwise the next time. 409 ConditionalRequestConflict: another conditional
+/// write of this key is under way. 503 SlowDown.
+fn is_passing(status: u16) -> bool {
+    matches!(status, 408 | 409 | 425 | 429 | 500..=599)
+}
+
+/// What has a store refuse to overwrite.
+fn condition(bucket: &Bucket) -> Option<(&'static str, String)> {
+    match bucket.overwrite {
+        Overwrite::Conditional => Some(("if-none-match", "*".to_owned())),
+        Overwrite::Forbidden(header) => Some((header, "true".to_owned())),
+        Overwrite::HeadFirst => None,
+    }
+}
+
+/// How stores answer a header that forbids to overwrite.
+fn is_forbidden_overwrite(response: &Response) -> bool {
+    xml::error_code(&response.body) == Some("FileAlreadyExists")
+}
+
+/// The headers that describe an object to its store.
+fn described(bucket: &Bucket, metadata: &Metadata) -> Vec<(&'static str, String)> {
+    let class = bucket.storage_class.as_ref().map(|class| ("x-amz-storage-class", class.clone()));
+    metadata.stored().map(|(name, value)| (name, value.to_owned())).chain(class).collect()
+}
+
+fn path(bucket: &Bucket, key: &Key) -> String {
+    format!("{}/{}", bucket.path_prefix, key.encoded())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Headers;
+
+    fn response(status: u16, body: &str) -> Response {
+        Response { status, headers: Headers::default(), body: body.into() }
+    }
+
+    #[test]
+    fn an_upload_id_is_read_and_sent_again_in_the_canonical_encoding() {
+        let read = |body| read_create_upload(&response(200, body));
+        let upload =
+            read("<InitiateMultipartUploadResult><UploadId>aZ9-._~+/=</UploadId></InitiateMultipartUploadResult>")
+                .unwrap();
+        let (bucket, key) = (Bucket { path_prefix: "/b".into(), ..Bucket::default() }, Key::from_path(b"a b").unwrap());
+        assert_eq!(
+            upload_part(&bucket, &key, &upload, 7, Body::default()).path,
+            "/b/a%20b?partNumber=7&uploadId=aZ9-._~%2B%2F%3D"
+        );
+        assert_eq!(abort_upload(&bucket, &key, &upload).path, "/b/a%20b?uploadId=aZ9-._~%2B%2F%3D");
+        for wrong in
+            ["", "<UploadId></UploadId>", "<UploadId>a&amp;b</UploadId>", "<UploadId>a", "<UploadId>\r\n</UploadId>"]
+        {
+            assert_eq!(read(wrong), Err(Refusal { status: 200, passing: false, undone: false }), "{wrong}");
+        }
+        let refused = read_create_upload(&response(503, "<UploadId>a</UploadId>"));
+        assert_eq!(refused, Err(Refusal { status: 503, passing: true, undone: true }));
+    }
+
+    #[test]
+    fn a_200_with_an_error_in_it_completes_nothing() {
+        let error = |code| format!("\n\n<?xml version=\"1.0\"?><Error><Code>{code}</Code></Error>");
+        for (status, body, expected) in [
+            (200, "<CompleteMultipartUploadResult/>".to_owned(), Complete::Stored),
+            (200, String::new(), Complete::Retry(200)),
+            (200, "<html>".to_owned(), Complete::Retry(200)),
+            (200, error("InternalError"), Complete::Retry(200)),
+            (200, error("PreconditionFailed"), Complete::Exists),
+            (412, error("PreconditionFailed"), Complete::Exists),
+            (404, error("NoSuchUpload"), Complete::NoSuchUpload),
+            (409, error("ConditionalRequestConflict"), Complete::Retry(409)),
+            (503, error("SlowDown"), Complete::Retry(503)),
+            (400, error("InvalidPart"), Complete::Rejected(400)),
+        ] {
+            assert_eq!(read_complete_upload(&response(status, &body)), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn the_answer_to_a_put_says_stored_exists_retry_or_rejected() {
+        let read = |status| read_put(&Response { status, headers: Headers::default(), body: Vec::new() });
+        assert_eq!([200, 204].map(read), [Put::Stored; 2]);
+        assert_eq!([304, 412].map(read), [Put::Exists; 2]);
+        assert_eq!([409, 500, 503, 504].map(read), [409, 500, 503, 504].map(Put::Retry));
+        assert_eq!([0, 302, 400, 403, 404, 411].map(read), [0, 302, 400, 403, 404, 411].map(Put::Rejected));
+    }
+}

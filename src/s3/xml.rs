@@ -1,0 +1,82 @@
+//! S3's error documents: reading their code, and writing them.
+
+use crate::object::key::Key;
+
+/// The `<Code>` of an S3 error document, if this is one.
+///
+/// A search instead of an XML parser: codes are plain letters, and a document that hides one from this search is one
+/// whose code nobody knows.
+pub fn error_code(body: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(body).ok()?;
+    let (_, error) = text.split_once("<Error")?;
+    let (_, code) = error.split_once("<Code>")?;
+    let (code, _) = code.split_once("</Code>")?;
+    let code = code.trim();
+    (!code.is_empty() && code.bytes().all(|b| b.is_ascii_alphanumeric())).then_some(code)
+}
+
+/// An error document in S3's form.
+pub fn error_document(code: &str, message: &str, resource: &str) -> Vec<u8> {
+    let resource = escape(resource);
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <Error><Code>{code}</Code><Message>{message}</Message><Resource>{resource}</Resource></Error>"
+    )
+    .into_bytes()
+}
+
+/// S3's own answer to a GET of a key that is not there.
+pub fn no_such_key(key: &Key) -> Vec<u8> {
+    let key = escape(key.as_str());
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message><Key>{key}</Key></Error>"
+    )
+    .into_bytes()
+}
+
+/// A text as the content of an element.
+pub fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            // XML 1.0 cannot hold these two in any form.
+            '\u{FFFE}' | '\u{FFFF}' => escaped.push('\u{FFFD}'),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_of_an_error_document_is_found_however_it_is_written() {
+        for (body, code) in [
+            (&b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>NoSuchKey</Code><Message>x</Message></Error>"[..], Some("NoSuchKey")),
+            (b"<Error xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\n  <Code> AccessDenied </Code></Error>", Some("AccessDenied")),
+            (b"<html><code>NoSuchKey</code></html>", None),
+            (b"<Code>NoSuchKey</Code>", None),
+            (b"<Error><Code></Code></Error>", None),
+            (b"<Error><Code>No<b>SuchKey</Code></Error>", None),
+            (b"<Error><Code>NoSuchKey", None),
+            (b"\xff<Error><Code>NoSuchKey</Code></Error>", None),
+            (b"", None),
+        ] {
+            assert_eq!(error_code(body), code, "{}", body.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_document_of_ours_is_one_that_we_can_read_and_nothing_breaks_out_of_it() {
+        let document = error_document("OriginTimeout", "x", "/</Resource><Code>Evil</Code>&");
+        assert_eq!(error_code(&document), Some("OriginTimeout"));
+        assert!(!String::from_utf8(document).unwrap().contains("Evil</Code>"));
+        assert_eq!(error_code(&no_such_key(&Key::from_path(b"a<b").unwrap())), Some("NoSuchKey"));
+    }
+}

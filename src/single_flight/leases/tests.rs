@@ -1,0 +1,204 @@
+//! The table, and a board in memory that tests of other modules use too.
+
+use super::*;
+use crate::object::key::Key;
+use crate::request::forwarded::Carried;
+use crate::single_flight::messages::Message;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+/// A board as Envoy's shared data and queues are one, with a clock that the test sets.
+#[derive(Debug, Default)]
+pub(crate) struct FakeBoard {
+    pub(crate) nanos: Cell<u64>,
+    sets: RefCell<BTreeMap<u32, (Vec<u8>, u32)>>,
+    pub(crate) posted: RefCell<Vec<(u32, Vec<u8>)>>,
+    /// Writes that fail from now on, as if somebody else had been faster.
+    pub(crate) lost_races: Cell<u32>,
+}
+
+impl FakeBoard {
+    pub(crate) fn new() -> Self {
+        let board = Self { nanos: Cell::new(1_000_000_000), ..Self::default() };
+        board.sets.replace((0..SETS).map(|set| (set, (Vec::new(), 1))).collect());
+        board
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        self.nanos.set(self.nanos.get() + nanos(time));
+    }
+
+    /// Takes the messages for one queue.
+    pub(crate) fn messages(&self, queue: u32) -> Vec<Message> {
+        let (mine, others) = self.posted.take().into_iter().partition::<Vec<_>, _>(|(to, _)| *to == queue);
+        self.posted.replace(others);
+        mine.iter().map(|(_, message)| Message::decode(message).unwrap()).collect()
+    }
+}
+
+impl Board for FakeBoard {
+    fn nanos(&self) -> u64 {
+        self.nanos.get()
+    }
+
+    fn read(&self, set: u32) -> Option<(Vec<u8>, u32)> {
+        self.sets.borrow().get(&set).cloned()
+    }
+
+    fn write(&self, set: u32, content: &[u8], version: u32) -> bool {
+        if self.lost_races.get() > 0 {
+            self.lost_races.set(self.lost_races.get() - 1);
+            return false;
+        }
+        let mut sets = self.sets.borrow_mut();
+        let Some(place) = sets.get_mut(&set).filter(|(_, current)| *current == version) else { return false };
+        *place = (content.to_vec(), version + 1);
+        true
+    }
+
+    fn post(&self, queue: u32, message: &[u8]) {
+        self.posted.borrow_mut().push((queue, message.to_vec()));
+    }
+}
+
+fn worker(me: u32, salt: u64) -> Slots {
+    Slots { me, salt, negative_ttl: Duration::from_secs(10), loop_window: Duration::from_secs(5) }
+}
+
+fn mark(slots: &Slots, key: &str) -> Mark {
+    let key = Key::from_path(key.as_bytes()).unwrap();
+    slots.mark(&Goal { key, head: false, carried: Carried::default() })
+}
+
+#[test]
+fn the_second_worker_follows_the_first_until_its_lease_is_over() {
+    let (board, one, two) = (FakeBoard::new(), worker(1, 0), worker(2, 0));
+    let key = mark(&one, "a");
+    assert_eq!(one.claim(&board, key, 0), Claim::Lead);
+    assert_eq!(two.claim(&board, key, 0), Claim::Follow { owner: 1, lasts: LEASE });
+    board.pass(LEASE / 2);
+    one.renew(&board, key);
+    board.pass(LEASE - Duration::from_nanos(1));
+    assert_eq!(two.claim(&board, key, 0), Claim::Follow { owner: 1, lasts: Duration::from_nanos(1) });
+    board.pass(Duration::from_nanos(1));
+    assert_eq!(two.claim(&board, key, 0), Claim::Lead, "the owner is dead");
+    one.renew(&board, key);
+    assert_eq!(one.claim(&board, key, 0), Claim::Follow { owner: 2, lasts: LEASE }, "and comes too late");
+}
+
+#[test]
+fn who_asked_before_the_object_was_stored_is_redirected_and_who_asked_after_is_in_a_loop() {
+    let (board, one, two) = (FakeBoard::new(), worker(1, 0), worker(2, 0));
+    let key = mark(&one, "a");
+    one.claim(&board, key, 0);
+    let before = board.nanos();
+    board.pass(Duration::from_secs(1));
+    one.settle(&board, key, &Outcome::Stored);
+    for worker in [&one, &two] {
+        assert_eq!(worker.claim(&board, key, before), Claim::Stored);
+        assert_eq!(worker.claim(&board, key, board.nanos()), Claim::Stored, "in the same moment");
+        assert_eq!(worker.claim(&board, key, board.nanos() + 1), Claim::Loop);
+    }
+    board.pass(Duration::from_secs(5));
+    assert_eq!(two.claim(&board, key, board.nanos()), Claim::Lead, "the window is over");
+}
+
+#[test]
+fn a_negative_answer_is_shared_and_forgotten_in_time() {
+    let (board, one, two) = (FakeBoard::new(), worker(1, 0), worker(2, 0));
+    let key = mark(&one, "a");
+    one.claim(&board, key, 0);
+    one.settle(&board, key, &Outcome::NotFound);
+    assert_eq!(two.claim(&board, key, 0), Claim::Missing);
+    board.pass(Duration::from_secs(10));
+    assert_eq!(two.claim(&board, key, 0), Claim::Lead);
+}
+
+#[test]
+fn any_other_end_frees_the_slot() {
+    let (board, one, two) = (FakeBoard::new(), worker(1, 0), worker(2, 0));
+    let key = mark(&one, "a");
+    one.claim(&board, key, 0);
+    one.settle(&board, key, &Outcome::OriginTimeout);
+    assert_eq!(two.claim(&board, key, 0), Claim::Lead);
+    assert_eq!(one.claim(&board, key, 0), Claim::Follow { owner: 2, lasts: LEASE });
+}
+
+/// Keys that may stand in the same set as `a`, beginning with that.
+fn sharing(slots: &Slots, count: usize) -> Vec<Mark> {
+    let first = mark(slots, "a");
+    let others = (0..).map(|n| mark(slots, &format!("k{n}"))).filter(|other| other.set() == first.set());
+    [first].into_iter().chain(others).take(count).collect()
+}
+
+#[test]
+fn fills_of_keys_that_share_their_set_do_not_disturb_each_other() {
+    let (board, one, two) = (FakeBoard::new(), worker(1, 0), worker(2, 0));
+    let keys = sharing(&one, 5);
+    for key in &keys {
+        assert_eq!(one.claim(&board, *key, 0), Claim::Lead, "the last one without a lease");
+    }
+    one.renew(&board, keys[4]);
+    one.settle(&board, keys[4], &Outcome::Stored);
+    for key in &keys[..4] {
+        assert_eq!(two.claim(&board, *key, 0), Claim::Follow { owner: 1, lasts: LEASE }, "the leases stand");
+    }
+    assert_eq!(two.claim(&board, keys[4], 0), Claim::Lead);
+}
+
+#[test]
+fn a_fact_that_is_no_fill_makes_room_for_a_newer_one() {
+    let (board, one) = (FakeBoard::new(), worker(1, 0));
+    let keys = sharing(&one, 5);
+    for key in &keys {
+        assert_eq!(one.claim(&board, *key, 0), Claim::Lead);
+        one.settle(&board, *key, &Outcome::NotFound);
+    }
+    assert_eq!(one.claim(&board, keys[4], 0), Claim::Missing);
+    let forgotten = keys.iter().filter(|key| one.claim(&board, **key, 0) == Claim::Lead).count();
+    assert!((1..=2).contains(&forgotten), "{forgotten}");
+}
+
+#[test]
+fn configurations_do_not_share_facts() {
+    let (board, one, two) = (FakeBoard::new(), worker(1, 0), worker(2, 7));
+    assert_ne!(mark(&one, "a"), mark(&two, "a"));
+    one.claim(&board, mark(&one, "a"), 0);
+    assert_eq!(two.claim(&board, mark(&two, "a"), 0), Claim::Lead);
+}
+
+#[test]
+fn the_end_of_a_fill_is_told_though_others_of_its_set_were_faster() {
+    let (board, one, two) = (FakeBoard::new(), worker(1, 0), worker(2, 0));
+    for (outcome, claim) in [(Outcome::Stored, Claim::Stored), (Outcome::OriginTimeout, Claim::Lead)] {
+        let key = mark(&one, outcome.label());
+        one.claim(&board, key, 0);
+        board.lost_races.set(TRIES - 1);
+        one.settle(&board, key, &outcome);
+        assert_eq!(two.claim(&board, key, 0), claim, "{outcome:?}");
+    }
+}
+
+#[test]
+fn without_a_table_or_after_lost_races_everybody_leads() {
+    let (board, one) = (FakeBoard::new(), worker(1, 0));
+    board.lost_races.set(TRIES);
+    assert_eq!(one.claim(&board, mark(&one, "a"), 0), Claim::Lead);
+    let none = FakeBoard::default();
+    assert_eq!(one.claim(&none, mark(&one, "a"), 0), Claim::Lead);
+    one.renew(&none, mark(&one, "a"));
+    one.settle(&none, mark(&one, "a"), &Outcome::Stored);
+}
+
+#[test]
+fn a_slot_that_cannot_be_read_is_taken_for_an_empty_one() {
+    let (board, one) = (FakeBoard::new(), worker(1, 0));
+    let key = mark(&one, "a");
+    for length in [0, 1, SLOT - 1, SLOT, SLOT + 1, SLOT * WAYS, SLOT * WAYS + 1] {
+        for byte in [0, 4, 255] {
+            let bytes = vec![byte; length];
+            board.sets.borrow_mut().insert(key.set(), (bytes.clone(), 1));
+            assert_eq!(one.claim(&board, key, 0), Claim::Lead, "{bytes:?}");
+        }
+    }
+}

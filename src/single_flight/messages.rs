@@ -1,0 +1,134 @@
+//! What workers say to each other, through the shared queue that each of them has.
+
+use super::leases::Mark;
+use crate::fill::Outcome;
+
+/// What one worker says to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// Tell me how the fill of this key ends.
+    Ask {
+        /// The key.
+        mark: Mark,
+        /// Where to.
+        reply_to: u32,
+    },
+    /// It ended so; or I do not fill it, or cannot say.
+    Told {
+        /// The key.
+        mark: Mark,
+        /// How it ended.
+        outcome: Option<Outcome>,
+    },
+}
+
+impl Message {
+    /// `kind mark value status`, in 1, 16, 4 and 2 bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let (kind, mark, value, status) = match self {
+            Self::Ask { mark, reply_to } => (1_u8, mark, *reply_to, 0),
+            Self::Told { mark, outcome } => {
+                let (value, status) = outcome.as_ref().map(told).unwrap_or_default();
+                (2, mark, value, status)
+            }
+        };
+        [&[kind][..], &mark.0, &value.to_le_bytes(), &status.to_le_bytes()].concat()
+    }
+
+    /// `None` for what is no message.
+    pub fn decode(message: &[u8]) -> Option<Self> {
+        let (kind, rest) = message.split_first()?;
+        let (mark, rest) = rest.split_first_chunk()?;
+        let (value, status) = rest.split_first_chunk()?;
+        let (mark, value) = (Mark(*mark), u32::from_le_bytes(*value));
+        let status = u16::from_le_bytes(status.try_into().ok()?);
+        match kind {
+            1 => Some(Self::Ask { mark, reply_to: value }),
+            2 => Some(Self::Told { mark, outcome: heard(value, status) }),
+            _ => None,
+        }
+    }
+}
+
+/// An outcome in numbers. 0 for those that another worker cannot act on: an object is not told, only that it is there.
+fn told(outcome: &Outcome) -> (u32, u16) {
+    match outcome {
+        Outcome::Stored => (1, 0),
+        Outcome::Exists => (2, 0),
+        Outcome::NotFound => (3, 0),
+        Outcome::Forbidden => (4, 0),
+        Outcome::BucketUnavailable => (5, 0),
+        Outcome::OriginRefused { status } => (6, *status),
+        Outcome::OriginTimeout => (7, 0),
+        Outcome::OriginUnavailable(_) => (8, 0),
+        Outcome::TooLarge => (9, 0),
+        Outcome::NotStored { object: None, status } => (10, *status),
+        Outcome::WrongType => (11, 0),
+        Outcome::Corrupt(_) => (12, 0),
+        Outcome::NotStored { object: Some(_), .. }
+        | Outcome::Broken(_)
+        | Outcome::Busy(_)
+        | Outcome::Filling
+        | Outcome::Head { .. }
+        | Outcome::Loop
+        | Outcome::Origin
+        | Outcome::Served(_) => (0, 0),
+    }
+}
+
+fn heard(value: u32, status: u16) -> Option<Outcome> {
+    Some(match value {
+        1 => Outcome::Stored,
+        2 => Outcome::Exists,
+        3 => Outcome::NotFound,
+        4 => Outcome::Forbidden,
+        5 => Outcome::BucketUnavailable,
+        6 => Outcome::OriginRefused { status },
+        7 => Outcome::OriginTimeout,
+        8 => Outcome::OriginUnavailable("told by another worker"),
+        9 => Outcome::TooLarge,
+        10 => Outcome::NotStored { object: None, status },
+        11 => Outcome::WrongType,
+        12 => Outcome::Corrupt("what it announced to another worker"),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_are_no_message_are_taken_for_none() {
+        for length in [0, 1, 22, 23, 24] {
+            for byte in [0, 4, 9, 255] {
+                assert_eq!(Message::decode(&vec![byte; length]), None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_says_all_that_another_worker_can_act_on() {
+        let mark = Mark([7; 16]);
+        for outcome in [
+            Outcome::Stored,
+            Outcome::Exists,
+            Outcome::NotFound,
+            Outcome::Forbidden,
+            Outcome::BucketUnavailable,
+            Outcome::OriginRefused { status: 403 },
+            Outcome::OriginTimeout,
+            Outcome::Corrupt("what it announced to another worker"),
+            Outcome::TooLarge,
+            Outcome::NotStored { object: None, status: 503 },
+        ] {
+            let message = Message::Told { mark, outcome: Some(outcome) };
+            assert_eq!(Message::decode(&message.encode()), Some(message));
+        }
+        for message in [Message::Ask { mark, reply_to: 7 }, Message::Told { mark, outcome: None }] {
+            assert_eq!(Message::decode(&message.encode()), Some(message));
+        }
+        let broken = Message::Told { mark, outcome: Some(Outcome::Broken("x")) };
+        assert_eq!(Message::decode(&broken.encode()), Some(Message::Told { mark, outcome: None }));
+    }
+}

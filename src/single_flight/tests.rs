@@ -1,0 +1,620 @@
+use super::*;
+use crate::http::Headers;
+use crate::request::forwarded::Carried;
+use crate::single_flight::leases::tests::FakeBoard;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn goal(key: &str) -> Rc<Goal> {
+    Rc::new(Goal { key: Key::from_path(key.as_bytes()).unwrap(), head: false, carried: Carried::default() })
+}
+
+/// Flights in virtual time, with every effect kept until it is looked for.
+struct World {
+    flights: Flights,
+    mirror: Rc<Mirror>,
+    start: Instant,
+    now: Instant,
+    board: Rc<FakeBoard>,
+    effects: VecDeque<Effect>,
+}
+
+impl World {
+    fn new(fills: usize, queue: usize) -> Self {
+        Self::with_memory(fills, queue, "128MiB")
+    }
+
+    fn with_memory(fills: usize, queue: usize, memory: &str) -> Self {
+        let config = serde_json::json!({
+            "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
+            "origin": {"cluster": "origin", "authority": "files.example.com"},
+            "wait": "25s",
+            "limits": {"fills": fills, "queue": queue, "memory": memory}});
+        Self::worker(1, Rc::new(FakeBoard::new()), &config)
+    }
+
+    /// The worker with this queue.
+    fn worker(me: u32, board: Rc<FakeBoard>, config: &serde_json::Value) -> Self {
+        Self::configured(me, board, Config::parse(config.to_string().as_bytes(), &|_| None).unwrap(), 0)
+    }
+
+    /// Its streams are served by this rule.
+    fn configured(me: u32, board: Rc<FakeBoard>, config: Config, rule: usize) -> Self {
+        let config = Rc::new(config);
+        let mirror = config.rules[rule].mirror.clone().unwrap();
+        let start = Instant::now();
+        let slots = Slots::new(&config, 0, me);
+        let flights = Flights::new(config, slots, me.into());
+        Self { flights, mirror, start, now: start, board, effects: VecDeque::new() }
+    }
+
+    fn join(&mut self, stream: u32, key: &str) {
+        let order = Order { goal: goal(key), mirror: self.mirror.clone(), then: Vec::new(), check: false };
+        let trace = Trace::default();
+        let want = Want { stream: StreamId(stream), asked: self.board.nanos(), order: &order, trace: &trace };
+        let effects = self.flights.join(want, self.now, &*self.board);
+        self.keep(effects);
+    }
+
+    fn keep(&mut self, effects: Vec<Effect>) {
+        self.effects.extend(effects.into_iter().filter(|effect| !matches!(effect, Effect::Progress(_))));
+    }
+
+    fn leave(&mut self, stream: u32, key: &str) {
+        self.flights.leave(StreamId(stream), &goal(key));
+    }
+
+    /// The oldest call that was asked for, as `METHOD path`.
+    fn call(&mut self) -> (Ticket, String) {
+        match self.effects.pop_front() {
+            Some(Effect::Call { ticket, call }) => {
+                (ticket, format!("{} {}", call.request.method.as_str(), call.request.path))
+            }
+            other => panic!("expected a call, got {other:?}"),
+        }
+    }
+
+    fn finish(&mut self, ticket: Ticket, status: u16) {
+        let headers = Headers::new(vec![("content-length".into(), b"5".to_vec())]);
+        let response = Response { status, headers, body: b"hello".to_vec() };
+        let effects = self.flights.finished(ticket, Some(response), self.now, &*self.board);
+        self.keep(effects);
+    }
+
+    fn fail(&mut self, ticket: Ticket) {
+        let effects = self.flights.finished(ticket, None, self.now, &*self.board);
+        self.keep(effects);
+    }
+
+    /// Lets time pass to the next deadline.
+    fn tick(&mut self) {
+        let next = self.flights.next_deadline().expect("a deadline");
+        self.board.pass(next.saturating_duration_since(self.now));
+        self.now = next;
+        let effects = self.flights.tick(self.now, &*self.board);
+        self.keep(effects);
+    }
+
+    /// Lets time pass until something happens, and says how far that is from the start.
+    fn pass_to_deadline(&mut self) -> Duration {
+        while self.effects.is_empty() {
+            self.tick();
+        }
+        self.now - self.start
+    }
+
+    fn ended(&mut self) -> (&'static str, usize) {
+        match self.effects.pop_front() {
+            Some(Effect::Ended(ended)) => (ended.outcome, ended.waiters),
+            other => panic!("expected an end, got {other:?}"),
+        }
+    }
+
+    fn answered(&mut self) -> (Vec<u32>, &'static str) {
+        match self.effects.pop_front() {
+            Some(Effect::Answer { streams, outcome, .. }) => {
+                let why = if let Outcome::Busy(shortage) = outcome { shortage.label() } else { outcome.label() };
+                (streams.iter().map(|s| s.0).collect(), why)
+            }
+            other => panic!("expected an answer, got {other:?}"),
+        }
+    }
+
+    fn assert_empty(&self) {
+        assert!(self.effects.is_empty(), "{:?}", self.effects);
+        assert!(self.flights.flights.values().next().is_none() && self.flights.queue.is_empty());
+        assert_eq!(self.flights.next_deadline(), None);
+    }
+}
+
+#[test]
+fn many_streams_wait_for_one_fill() {
+    let mut world = World::new(4, 4);
+    for stream in 1..=50 {
+        world.join(stream, "a");
+    }
+    let (get, request) = world.call();
+    assert_eq!(request, "GET /a");
+    assert!(world.effects.is_empty(), "the others only wait");
+    world.finish(get, 200);
+    let (put, request) = world.call();
+    assert_eq!(request, "PUT /b/a");
+    world.finish(put, 200);
+    assert_eq!(world.ended(), ("stored", 50));
+    assert_eq!(world.answered(), ((1..=50).collect(), "stored"));
+    world.assert_empty();
+}
+
+#[test]
+fn different_keys_fill_at_once_and_a_key_can_be_filled_again() {
+    let mut world = World::new(4, 4);
+    world.join(1, "a");
+    world.join(2, "b");
+    let ((a, _), (b, _)) = (world.call(), world.call());
+    world.finish(b, 404);
+    assert_eq!((world.ended(), world.answered()), (("not_found", 1), (vec![2], "not_found")));
+    world.fail(a);
+    let (head, _) = world.call();
+    world.fail(head);
+    assert_eq!((world.ended(), world.answered()), (("origin_unavailable", 1), (vec![1], "origin_unavailable")));
+    world.join(3, "a");
+    let (a, _) = world.call();
+    world.finish(a, 404);
+    assert_eq!((world.ended(), world.answered()), (("not_found", 1), (vec![3], "not_found")));
+    world.assert_empty();
+}
+
+#[test]
+fn client_gone_fill_still_completes() {
+    let mut world = World::new(4, 4);
+    world.join(1, "a");
+    let (get, _) = world.call();
+    world.leave(1, "a");
+    world.finish(get, 200);
+    let (put, _) = world.call();
+    world.finish(put, 200);
+    assert_eq!(world.ended(), ("stored", 0));
+    world.assert_empty();
+}
+
+#[test]
+fn who_waited_long_enough_is_answered_and_the_fill_goes_on() {
+    let mut world = World::new(4, 4);
+    world.join(1, "a");
+    let (get, _) = world.call();
+    world.now += SECOND;
+    world.join(2, "a");
+    assert_eq!(world.pass_to_deadline(), 25 * SECOND);
+    assert_eq!(world.answered(), (vec![1], "filling"));
+    world.finish(get, 200);
+    let (put, _) = world.call();
+    assert_eq!(world.pass_to_deadline(), 26 * SECOND);
+    assert_eq!(world.answered(), (vec![2], "filling"));
+    world.finish(put, 200);
+    assert_eq!(world.ended(), ("stored", 0));
+    world.assert_empty();
+}
+
+#[test]
+fn a_failed_put_is_sent_again_when_its_time_has_come() {
+    let mut world = World::new(4, 4);
+    world.join(1, "a");
+    let (get, _) = world.call();
+    world.finish(get, 200);
+    let (put, _) = world.call();
+    world.finish(put, 503);
+    assert!(world.effects.is_empty());
+    let waited = world.pass_to_deadline();
+    assert!((Duration::from_millis(50)..=Duration::from_millis(100)).contains(&waited), "{waited:?}");
+    let (put, request) = world.call();
+    assert_eq!(request, "PUT /b/a");
+    world.finish(put, 200);
+    assert_eq!((world.ended(), world.answered()), (("stored", 1), (vec![1], "stored")));
+    world.assert_empty();
+}
+
+#[test]
+fn fills_beyond_the_limit_wait_in_order_and_beyond_the_queue_are_refused() {
+    let mut world = World::new(1, 2);
+    for (stream, key) in [(1, "a"), (2, "b"), (3, "c"), (4, "d"), (5, "b")] {
+        world.join(stream, key);
+    }
+    let (a, _) = world.call();
+    assert_eq!(world.answered(), (vec![4], "fills"));
+    assert!(world.effects.is_empty(), "b waits for a, with two streams");
+    world.finish(a, 404);
+    assert_eq!((world.ended(), world.answered()), (("not_found", 1), (vec![1], "not_found")));
+    let (b, request) = world.call();
+    assert_eq!(request, "GET /b");
+    world.finish(b, 404);
+    assert_eq!((world.ended(), world.answered()), (("not_found", 2), (vec![2, 5], "not_found")));
+    let (c, _) = world.call();
+    world.finish(c, 404);
+    assert_eq!((world.ended(), world.answered()), (("not_found", 1), (vec![3], "not_found")));
+    world.assert_empty();
+}
+
+#[test]
+fn a_fill_that_nobody_waits_for_any_more_never_begins() {
+    let mut world = World::new(1, 8);
+    world.join(1, "a");
+    world.join(2, "b");
+    world.join(3, "c");
+    world.leave(2, "b");
+    let (a, _) = world.call();
+    world.finish(a, 404);
+    assert_eq!((world.ended(), world.answered()), (("not_found", 1), (vec![1], "not_found")));
+    let (c, request) = world.call();
+    assert_eq!(request, "GET /c");
+    world.finish(c, 404);
+    assert_eq!((world.ended(), world.answered()), (("not_found", 1), (vec![3], "not_found")));
+    world.assert_empty();
+}
+
+#[test]
+fn an_answer_that_is_cut_when_its_time_is_over_timed_out() {
+    for (waited, outcome) in [(17, "HEAD"), (18, "origin_timeout")] {
+        let mut world = World::new(4, 4);
+        world.join(1, "a");
+        let (get, _) = world.call();
+        world.now += waited * SECOND;
+        world.fail(get);
+        let got = match world.effects.pop_front() {
+            Some(Effect::Call { call, .. }) => call.request.method.as_str(),
+            Some(Effect::Ended(ended)) => ended.outcome,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(got, outcome, "{waited}");
+    }
+}
+
+#[test]
+fn a_call_that_comes_back_twice_changes_nothing() {
+    let mut world = World::new(4, 4);
+    world.join(1, "a");
+    let (get, _) = world.call();
+    world.finish(get.clone(), 404);
+    assert_eq!((world.ended(), world.answered()), (("not_found", 1), (vec![1], "not_found")));
+    world.finish(get.clone(), 200);
+    world.fail(get);
+    world.assert_empty();
+}
+
+#[test]
+fn fills_that_would_hold_more_than_the_memory_wait_although_more_might_run() {
+    let mut world = World::with_memory(64, 1, "12MiB");
+    for (stream, key) in [(1, "a"), (2, "b"), (3, "c"), (4, "d")] {
+        world.join(stream, key);
+    }
+    let ((a, _), (b, _)) = (world.call(), world.call());
+    assert_eq!(world.answered(), (vec![4], "memory"));
+    assert!(world.effects.is_empty(), "c waits for the memory that a and b may need");
+    world.finish(a, 200);
+    let (put, request) = world.call();
+    assert_eq!(request, "PUT /b/a");
+    assert!(world.effects.is_empty(), "a holds 5 bytes now, which is too much beside two parts");
+    world.finish(put, 200);
+    assert_eq!((world.ended(), world.answered()), (("stored", 1), (vec![1], "stored")));
+    let (c, request) = world.call();
+    assert_eq!(request, "GET /c");
+    for (fill, stream) in [(b, 2), (c, 3)] {
+        world.finish(fill, 404);
+        assert_eq!((world.ended(), world.answered()), (("not_found", 1), (vec![stream], "not_found")));
+    }
+    world.assert_empty();
+}
+
+/// Two workers of one Envoy. What one posts reaches the other when the test says so.
+fn two_workers() -> (World, World) {
+    let config = serde_json::json!({
+        "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
+        "origin": {"cluster": "origin", "authority": "files.example.com"},
+        "limits": {"fills": 1, "queue": 1}});
+    let board = Rc::new(FakeBoard::new());
+    (World::worker(1, board.clone(), &config), World::worker(2, board, &config))
+}
+
+impl World {
+    fn hear(&mut self) {
+        for message in self.board.messages(self.flights.slots.queue()) {
+            let effects = self.flights.heard(message, self.now, &*self.board);
+            self.keep(effects);
+        }
+    }
+
+    /// Fetches and stores for the one waiter, and has it answered.
+    fn fill(&mut self, waiters: usize) {
+        let (get, _) = self.call();
+        self.finish(get, 200);
+        let (put, _) = self.call();
+        self.finish(put, 200);
+        assert_eq!(self.ended(), ("stored", waiters));
+    }
+}
+
+#[test]
+fn streams_of_two_workers_wait_for_one_fill() {
+    let (mut one, mut two) = two_workers();
+    one.join(1, "a");
+    two.join(7, "a");
+    two.join(8, "a");
+    assert!(two.effects.is_empty(), "it follows");
+    one.hear();
+    one.fill(1);
+    assert_eq!(one.answered(), (vec![1], "stored"));
+    two.hear();
+    assert_eq!(two.answered(), (vec![7, 8], "stored"));
+    one.assert_empty();
+    two.assert_empty();
+}
+
+#[test]
+fn a_question_that_comes_too_late_is_answered_by_the_table() {
+    let (mut one, mut two) = two_workers();
+    one.join(1, "a");
+    two.join(7, "a");
+    one.fill(1);
+    assert_eq!(one.answered(), (vec![1], "stored"));
+    one.hear();
+    two.hear();
+    assert_eq!(two.answered(), (vec![7], "stored"));
+    two.assert_empty();
+}
+
+#[test]
+fn a_follower_fills_itself_when_the_object_cannot_be_told() {
+    let (mut one, mut two) = two_workers();
+    one.join(1, "a");
+    two.join(7, "a");
+    one.hear();
+    let (get, _) = one.call();
+    one.finish(get, 200);
+    let (put, _) = one.call();
+    one.finish(put, 403);
+    assert_eq!((one.ended(), one.answered()), (("not_stored", 1), (vec![1], "not_stored")));
+    two.hear();
+    two.fill(1);
+    assert_eq!(two.answered(), (vec![7], "stored"));
+    two.assert_empty();
+}
+
+#[test]
+fn failures_of_the_origin_are_told_and_not_repeated() {
+    let (mut one, mut two) = two_workers();
+    one.join(1, "a");
+    two.join(7, "a");
+    one.hear();
+    let (get, _) = one.call();
+    one.finish(get, 401);
+    assert_eq!((one.ended(), one.answered()), (("origin_refused", 1), (vec![1], "origin_refused")));
+    two.hear();
+    assert_eq!(two.answered(), (vec![7], "origin_refused"));
+    two.assert_empty();
+}
+
+#[test]
+fn a_dead_owner_is_waited_for_until_its_lease_is_over() {
+    let (mut one, mut two) = two_workers();
+    one.join(1, "a");
+    one.call();
+    two.join(7, "a");
+    drop(one);
+    assert_eq!(two.pass_to_deadline(), LEASE);
+    two.fill(1);
+    assert_eq!(two.answered(), (vec![7], "stored"));
+    two.assert_empty();
+}
+
+#[test]
+fn a_living_owner_is_followed_for_as_long_as_it_renews_its_lease() {
+    let (mut one, mut two) = two_workers();
+    one.join(1, "a");
+    let (get, _) = one.call();
+    two.join(7, "a");
+    one.hear();
+    one.now += RENEW_AFTER;
+    one.board.pass(RENEW_AFTER);
+    let effects = one.flights.tick(one.now, &*one.board);
+    assert!(effects.is_empty());
+    two.now += LEASE;
+    two.board.pass(LEASE - RENEW_AFTER);
+    let effects = two.flights.tick(two.now, &*two.board);
+    assert!(effects.is_empty(), "the lease was renewed");
+    one.hear();
+    one.finish(get, 404);
+    assert_eq!((one.ended(), one.answered()), (("not_found", 1), (vec![1], "not_found")));
+    two.hear();
+    assert_eq!(two.answered(), (vec![7], "not_found"));
+    two.assert_empty();
+}
+
+#[test]
+fn a_queue_full_of_another_workers_streams_still_fills() {
+    let (mut one, mut two) = two_workers();
+    one.join(1, "a");
+    one.join(2, "b");
+    two.join(7, "b");
+    one.hear();
+    one.leave(2, "b");
+    one.fill(1);
+    assert_eq!(one.answered(), (vec![1], "stored"));
+    one.fill(0);
+    two.hear();
+    assert_eq!(two.answered(), (vec![7], "stored"));
+    one.assert_empty();
+    two.assert_empty();
+}
+
+#[test]
+fn a_miss_that_finds_no_room_leaves_the_key_to_others() {
+    let (mut one, mut two) = two_workers();
+    one.join(1, "a");
+    one.join(2, "b");
+    one.join(3, "c");
+    one.call();
+    assert_eq!(one.answered(), (vec![3], "fills"));
+    two.join(7, "c");
+    assert_eq!(two.call().1, "GET /c");
+}
+
+#[test]
+fn a_key_that_was_stored_or_missing_a_moment_ago_is_not_filled_again() {
+    let (mut one, mut two) = two_workers();
+    one.join(1, "a");
+    one.fill(1);
+    assert_eq!(one.answered(), (vec![1], "stored"));
+    one.board.pass(SECOND);
+    for world in [&mut one, &mut two] {
+        world.join(5, "a");
+        assert_eq!(world.answered(), (vec![5], "loop"));
+        world.assert_empty();
+    }
+    one.join(1, "b");
+    let (get, _) = one.call();
+    one.finish(get, 404);
+    assert_eq!((one.ended(), one.answered()), (("not_found", 1), (vec![1], "not_found")));
+    two.join(7, "b");
+    assert_eq!(two.answered(), (vec![7], "not_found"));
+    two.assert_empty();
+}
+
+#[test]
+fn more_streams_than_may_wait_are_refused() {
+    let config = serde_json::json!({
+        "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
+        "origin": {"cluster": "origin", "authority": "files.example.com"},
+        "limits": {"waiters": 2}});
+    let mut world = World::worker(1, Rc::new(FakeBoard::new()), &config);
+    for stream in 1..=3 {
+        world.join(stream, "a");
+    }
+    let (get, _) = world.call();
+    assert_eq!(world.answered(), (vec![3], "waiters"));
+    world.leave(2, "a");
+    world.join(4, "a");
+    world.finish(get, 404);
+    assert_eq!((world.ended(), world.answered()), (("not_found", 2), (vec![1, 4], "not_found")));
+    world.assert_empty();
+    assert_eq!(world.flights.waiters, 0);
+}
+
+#[test]
+fn an_origin_that_ignores_ranges_gets_room_for_whole_objects_from_the_second_one_on() {
+    let mut world = World::with_memory(64, 8, "64MiB");
+    world.join(1, "a");
+    let (get, _) = world.call();
+    let headers = Headers::new(vec![("content-length".into(), b"7340032".to_vec())]);
+    let response = Response { status: 200, headers, body: vec![0; 7_340_032] };
+    let effects = world.flights.finished(get, Some(response), world.now, &*world.board);
+    world.keep(effects);
+    let (put, _) = world.call();
+    world.finish(put, 200);
+    assert_eq!((world.ended(), world.answered()), (("stored", 1), (vec![1], "stored")));
+    for (stream, key) in [(2, "b"), (3, "c"), (4, "d")] {
+        world.join(stream, key);
+    }
+    world.call();
+    world.call();
+    assert!(world.effects.is_empty(), "two of 32 MiB are all that 64 MiB hold");
+}
+
+/// A worker whose only rule answers so.
+fn responding(response: &str, fills: usize, queue: usize) -> World {
+    let config = serde_json::json!({
+        "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
+        "origin": {"cluster": "origin", "authority": "files.example.com", "public_url": "https://files.example.com"},
+        "rules": [{"response": response, "on_head": "origin"}],
+        "limits": {"fills": fills, "queue": queue}});
+    World::worker(1, Rc::new(FakeBoard::new()), &config)
+}
+
+#[test]
+fn who_is_sent_to_the_origin_waits_for_nothing_and_the_fill_goes_on_without_anybody() {
+    let mut world = responding("origin", 1, 1);
+    world.join(1, "a");
+    assert_eq!(world.answered(), (vec![1], "origin"));
+    let (get, path) = world.call();
+    assert_eq!(path, "GET /a");
+    world.join(2, "a");
+    assert_eq!(world.answered(), (vec![2], "origin"));
+    world.join(3, "b");
+    assert_eq!(world.answered(), (vec![3], "origin"), "queued");
+    world.join(4, "c");
+    assert_eq!(world.answered(), (vec![4], "origin"), "there is no room, and nothing to wait for");
+    world.finish(get, 404);
+    assert_eq!(world.ended(), ("not_found", 0));
+    assert_eq!(world.call().1, "GET /b", "the queued one begins without a waiter");
+    world.join(5, "a");
+    assert_eq!(world.answered(), (vec![5], "not_found"));
+}
+
+#[test]
+fn who_comes_while_an_object_is_being_stored_is_served_too() {
+    let mut world = responding("serve", 1, 1);
+    world.join(1, "a");
+    world.join(2, "a");
+    let (get, _) = world.call();
+    world.finish(get, 200);
+    let (put, path) = world.call();
+    assert_eq!(path, "PUT /b/a");
+    assert_eq!(world.answered(), (vec![1, 2], "served"));
+    world.join(3, "a");
+    assert_eq!(world.answered(), (vec![3], "served"));
+    world.finish(put, 200);
+    assert_eq!(world.ended(), ("stored", 0));
+    world.assert_empty();
+}
+
+#[test]
+fn a_head_that_only_asks_the_origin_is_no_fill_of_its_key() {
+    let mut world = responding("redirect", 2, 2);
+    world.join(1, "a");
+    assert_eq!(world.call().1, "GET /a");
+    let order = Order {
+        goal: Rc::new(Goal { head: true, ..(*goal("a")).clone() }),
+        mirror: world.mirror.clone(),
+        then: Vec::new(),
+        check: false,
+    };
+    let trace = Trace::default();
+    let want = Want { stream: StreamId(2), asked: world.board.nanos(), order: &order, trace: &trace };
+    let effects = world.flights.join(want, world.now, &*world.board);
+    world.keep(effects);
+    let (head, path) = world.call();
+    assert_eq!(path, "HEAD /a");
+    world.finish(head, 200);
+    assert_eq!(world.ended(), ("head", 1));
+    assert_eq!(world.answered(), (vec![2], "head"));
+    assert_eq!(world.flights.running(), 1);
+}
+
+#[test]
+fn no_more_copies_of_an_object_are_handed_out_than_fit_into_memory_and_the_others_wait() {
+    let config = serde_json::json!({
+        "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
+        "origin": {"cluster": "origin", "authority": "files.example.com"},
+        "rules": [{"prefix": "/served", "response": "serve"}, {}]});
+    let mut config = Config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
+    config.limits.memory = 14;
+    for (rule, key, copied) in [(0, "served", "served"), (1, "a", "not_stored")] {
+        let mut world = World::configured(1, Rc::new(FakeBoard::new()), config.clone(), rule);
+        for stream in 1..=5 {
+            world.join(stream, key);
+        }
+        let (get, _) = world.call();
+        world.finish(get, 200);
+        let (put, _) = world.call();
+        if copied == "served" {
+            assert_eq!(world.answered(), (vec![1, 2], "served"));
+            world.join(6, key);
+        }
+        world.finish(put, 403);
+        world.ended();
+        let (rest, outcome) = world.answered();
+        assert_eq!((rest, outcome), (if rule == 0 { vec![3, 4, 5, 6] } else { vec![3, 4, 5] }, "not_stored"));
+        if copied == "not_stored" {
+            assert_eq!(world.answered(), (vec![1, 2], "not_stored"));
+        }
+        world.assert_empty();
+    }
+}

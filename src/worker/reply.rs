@@ -1,0 +1,164 @@
+//! From an outcome to what the client gets: the one table.
+
+use crate::config::rule::{Mirror, TooLarge};
+use crate::fill::Outcome;
+use crate::http::{Body, Method};
+use crate::object::metadata::Metadata;
+use crate::request::denial::Denial;
+use crate::request::target::Target;
+use crate::s3::xml;
+use std::rc::Rc;
+
+/// Names the outcome on every answer that the filter made or knows more about.
+pub const OUTCOME_HEADER: &str = "x-mirror-on-miss";
+
+/// Seconds after which a failed origin, or a fill that goes on, may be asked for again.
+const RETRY_AFTER_FAILURE: &str = "5";
+/// Seconds after which there may be room for another fill.
+const RETRY_AFTER_BUSY: &str = "1";
+
+/// Everything about a request that its answer depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The object.
+    pub target: &'a Target,
+    /// How the bucket denied it.
+    pub denial: Denial,
+    /// The bucket's own body, if it sent one, can still be passed on.
+    pub body_kept: bool,
+}
+
+/// What the client gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// An answer of ours.
+    Made(Made),
+    /// The bucket's answer, with [`OUTCOME_HEADER`].
+    Tagged(&'static str),
+    /// The bucket's answer.
+    Untouched,
+}
+
+/// An answer of ours. It has no header of the bucket's or the origin's that is not named here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Status code.
+    pub status: u16,
+    /// Lower-case names.
+    pub headers: Vec<(&'static str, String)>,
+    /// `None` for HEAD, which has no content, and whose length is not said to be 0 either: pyarrow would believe it.
+    pub body: Option<Body>,
+}
+
+/// The table. `location_base` is what `Location` begins with, if it is not a path.
+pub fn reply(outcome: &Outcome, asked: Asked<'_>, mirror: &Mirror, location_base: Option<&str>) -> Reply {
+    let target = asked.target;
+    let error = |status, code, message, retry_after: Option<&str>| {
+        error_reply(outcome, target, status, code, message, retry_after)
+    };
+    match outcome {
+        Outcome::Stored => redirect(outcome, target, target.location(location_base)),
+        // Stored by somebody else. To whom it was denied it still is.
+        Outcome::Exists if asked.denial == Denial::NotFound => {
+            redirect(outcome, target, target.location(location_base))
+        }
+        Outcome::Broken(_) | Outcome::BucketUnavailable | Outcome::Exists | Outcome::Forbidden | Outcome::Loop => {
+            untouched(outcome, asked)
+        }
+        Outcome::NotFound if asked.denial == Denial::NotFound && asked.body_kept => Reply::Tagged(outcome.label()),
+        Outcome::NotFound => made(outcome, target, 404, xml_headers(), xml::no_such_key(&target.key)),
+        Outcome::Served(object) | Outcome::NotStored { object: Some(object), .. } => {
+            let length = object.body.len().to_string();
+            serve(outcome, target, &object.metadata, Some(length), &object.body)
+        }
+        Outcome::Head { metadata, length } => {
+            serve(outcome, target, metadata, length.map(|length| length.to_string()), &Rc::default())
+        }
+        Outcome::NotStored { object: None, .. } => match mirror.public_location(&target.key, target.query()) {
+            Some(location) => redirect(outcome, target, location),
+            None => error(502, "ServiceUnavailable", "The object cannot be stored.", Some(RETRY_AFTER_FAILURE)),
+        },
+        Outcome::OriginRefused { .. } => error(502, "OriginRefused", "The origin refused to give the object.", None),
+        Outcome::Corrupt(_) => {
+            error(502, "OriginCorrupt", "The origin gave another object than it announced.", Some(RETRY_AFTER_FAILURE))
+        }
+        Outcome::OriginUnavailable(_) => {
+            error(502, "OriginUnavailable", "The origin failed to give the object.", Some(RETRY_AFTER_FAILURE))
+        }
+        Outcome::OriginTimeout => {
+            error(504, "OriginTimeout", "The origin did not answer in time.", Some(RETRY_AFTER_FAILURE))
+        }
+        Outcome::TooLarge => match mirror.public_location(&target.key, target.query()) {
+            Some(location) if mirror.too_large == TooLarge::Origin => redirect(outcome, target, location),
+            _ => error(502, "EntityTooLarge", "The object cannot be mirrored.", None),
+        },
+        Outcome::WrongType => {
+            error(502, "OriginWrongType", "The origin gave something of a type that is not mirrored.", None)
+        }
+        Outcome::Filling | Outcome::Origin => match mirror.public_location(&target.key, target.query()) {
+            Some(location) => redirect(outcome, target, location),
+            None => error(503, "ServiceUnavailable", "The object is still being stored.", Some(RETRY_AFTER_FAILURE)),
+        },
+        Outcome::Busy(_) => error(503, "SlowDown", "Please reduce your request rate.", Some(RETRY_AFTER_BUSY)),
+    }
+}
+
+fn redirect(outcome: &Outcome, target: &Target, location: String) -> Reply {
+    let headers = vec![("location", location), ("cache-control", "no-store".to_owned())];
+    made(outcome, target, 302, headers, Vec::new())
+}
+
+fn error_reply(
+    outcome: &Outcome,
+    target: &Target,
+    status: u16,
+    code: &str,
+    message: &str,
+    retry_after: Option<&str>,
+) -> Reply {
+    let mut headers = xml_headers();
+    headers.extend(retry_after.map(|seconds| ("retry-after", seconds.to_owned())));
+    made(outcome, target, status, headers, xml::error_document(code, message, target.path()))
+}
+
+fn xml_headers() -> Vec<(&'static str, String)> {
+    vec![("content-type", "application/xml".to_owned()), ("cache-control", "no-store".to_owned())]
+}
+
+/// The bucket's answer; where its body is lost, the same in S3's words.
+fn untouched(outcome: &Outcome, asked: Asked<'_>) -> Reply {
+    if asked.body_kept {
+        return Reply::Untouched;
+    }
+    match asked.denial {
+        Denial::Forbidden => error_reply(outcome, asked.target, 403, "AccessDenied", "Access Denied", None),
+        Denial::NotFound => made(outcome, asked.target, 404, xml_headers(), xml::no_such_key(&asked.target.key)),
+    }
+}
+
+/// The object itself, with the headers that are stored with it.
+fn serve(outcome: &Outcome, target: &Target, metadata: &Metadata, length: Option<String>, body: &Body) -> Reply {
+    let mut headers: Vec<_> = metadata.served().map(|(name, value)| (name, value.to_owned())).collect();
+    headers.push((OUTCOME_HEADER, outcome.label().to_owned()));
+    headers.extend(length.map(|length| ("content-length", length)));
+    let body = (target.method != Method::Head).then(|| body.clone());
+    Reply::Made(Made { status: 200, headers, body })
+}
+
+fn made(
+    outcome: &Outcome,
+    target: &Target,
+    status: u16,
+    mut headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+) -> Reply {
+    headers.push((OUTCOME_HEADER, outcome.label().to_owned()));
+    if target.method == Method::Head {
+        return Reply::Made(Made { status, headers, body: None });
+    }
+    headers.push(("content-length", body.len().to_string()));
+    Reply::Made(Made { status, headers, body: Some(Rc::new(body)) })
+}
+
+#[cfg(test)]
+mod tests;

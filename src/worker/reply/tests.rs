@@ -1,0 +1,202 @@
+use super::*;
+use crate::config::{Bucket, Config};
+use crate::fill::Shortage;
+use crate::http::{Headers, Response};
+use crate::object::Object;
+use crate::origin::{First, Span, read};
+use crate::{origin::endpoint::Place, request::forwarded::Carried};
+
+const PUBLIC: &str = "https://files.example.com/v1";
+
+fn mirror(public: bool, too_large: TooLarge) -> Mirror {
+    let mut config = serde_json::json!({
+        "bucket": {"cluster": "signer", "authority": "s3.example.com"},
+        "origin": {"cluster": "origin", "authority": "files.example.com"}});
+    if public {
+        config["origin"]["public_url"] = PUBLIC.into();
+    }
+    let config = Config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
+    Mirror { too_large, ..(**config.rules[0].mirror.as_ref().unwrap()).clone() }
+}
+
+fn target(method: &str, path: &str) -> Target {
+    Target::parse(method.as_bytes(), path.as_bytes(), &Bucket::default()).unwrap()
+}
+
+/// An object as an origin with more to say than is to be passed on gives it.
+fn object() -> Object {
+    let headers = [
+        ("content-length", "5"),
+        ("content-type", "text/css"),
+        ("etag", "\"e\""),
+        ("set-cookie", "a=b"),
+        ("cache-control", "max-age=9"),
+    ];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec();
+    let response = Response { status: 200, headers: Headers::new(headers), body: b"hello".to_vec() };
+    let mirror = mirror(false, TooLarge::Origin);
+    let key = target("GET", "/a").key;
+    match read(response, &Place::at(&mirror.origins[0], &mirror, &key, &Carried::default()), &key, Span::Whole) {
+        crate::origin::Answer::First(First { object, .. }) => object,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn ask(outcome: &Outcome, target: &Target, denial: Denial, mirror: &Mirror) -> Reply {
+    reply(outcome, Asked { target, denial, body_kept: true }, mirror, None)
+}
+
+/// Status and headers but the outcome's, as one reads them; the body.
+fn shown(reply: Reply) -> (u16, Vec<String>, Option<String>) {
+    let Reply::Made(made) = reply else { panic!("not made: {reply:?}") };
+    let headers = made.headers.iter().filter(|(name, _)| *name != OUTCOME_HEADER);
+    let headers = headers.map(|(name, value)| format!("{name}: {value}")).collect();
+    (made.status, headers, made.body.map(|body| String::from_utf8(body.to_vec()).unwrap()))
+}
+
+fn not_stored() -> Outcome {
+    Outcome::NotStored { object: Some(object()), status: 503 }
+}
+
+fn every_outcome() -> Vec<Outcome> {
+    vec![
+        Outcome::Broken("x"),
+        Outcome::BucketUnavailable,
+        Outcome::Busy(Shortage::Fills),
+        Outcome::Corrupt("x"),
+        Outcome::Exists,
+        Outcome::Filling,
+        Outcome::Forbidden,
+        Outcome::Loop,
+        Outcome::NotFound,
+        not_stored(),
+        Outcome::NotStored { object: None, status: 0 },
+        Outcome::OriginRefused { status: 403 },
+        Outcome::OriginTimeout,
+        Outcome::OriginUnavailable("x"),
+        Outcome::Stored,
+        Outcome::TooLarge,
+    ]
+}
+
+#[test]
+fn stored_is_a_redirect_to_the_same_path_and_query_that_nobody_may_keep() {
+    let target = target("GET", "/a%20b@?v=1");
+    let (status, headers, body) =
+        shown(ask(&Outcome::Stored, &target, Denial::NotFound, &mirror(false, TooLarge::Origin)));
+    assert_eq!(status, 302);
+    assert_eq!(headers, ["location: /a%20b%40?v=1", "cache-control: no-store", "content-length: 0"]);
+    assert_eq!(body.as_deref(), Some(""));
+}
+
+#[test]
+fn an_object_that_exists_is_passed_on_to_whom_it_was_forbidden() {
+    let (target, mirror) = (target("GET", "/a"), mirror(false, TooLarge::Origin));
+    assert_eq!(shown(ask(&Outcome::Exists, &target, Denial::NotFound, &mirror)).0, 302);
+    assert_eq!(ask(&Outcome::Exists, &target, Denial::Forbidden, &mirror), Reply::Untouched);
+    for outcome in [Outcome::Forbidden, Outcome::BucketUnavailable, Outcome::Broken("x")] {
+        assert_eq!(ask(&outcome, &target, Denial::Forbidden, &mirror), Reply::Untouched);
+    }
+}
+
+#[test]
+fn not_found_is_the_buckets_own_404_or_s3s_where_it_was_a_403() {
+    let (target, mirror) = (target("GET", "/a&b"), mirror(false, TooLarge::Origin));
+    assert_eq!(ask(&Outcome::NotFound, &target, Denial::NotFound, &mirror), Reply::Tagged("not_found"));
+    let (status, headers, body) = shown(ask(&Outcome::NotFound, &target, Denial::Forbidden, &mirror));
+    let body = body.unwrap();
+    assert_eq!((status, headers[0].as_str()), (404, "content-type: application/xml"));
+    assert!(body.contains("<Code>NoSuchKey</Code>") && body.contains("<Key>a&amp;b</Key>"), "{body}");
+}
+
+#[test]
+fn failures_of_the_origin_say_whether_to_come_back() {
+    let (target, mirror) = (target("GET", "/a"), mirror(false, TooLarge::Origin));
+    for (outcome, status, code, retry) in [
+        (Outcome::OriginRefused { status: 401 }, 502, "OriginRefused", false),
+        (Outcome::OriginUnavailable("x"), 502, "OriginUnavailable", true),
+        (Outcome::OriginTimeout, 504, "OriginTimeout", true),
+        (Outcome::Corrupt("content-md5"), 502, "OriginCorrupt", true),
+        (Outcome::Filling, 503, "ServiceUnavailable", true),
+        (Outcome::Busy(Shortage::Fills), 503, "SlowDown", true),
+        (Outcome::TooLarge, 502, "EntityTooLarge", false),
+        (Outcome::NotStored { object: None, status: 503 }, 502, "ServiceUnavailable", true),
+    ] {
+        let (got, headers, body) = shown(ask(&outcome, &target, Denial::NotFound, &mirror));
+        assert_eq!((got, headers.iter().any(|h| h.starts_with("retry-after: "))), (status, retry), "{outcome:?}");
+        assert!(headers.contains(&"cache-control: no-store".to_owned()), "{outcome:?}");
+        let body = body.unwrap();
+        assert_eq!(xml::error_code(body.as_bytes()), Some(code));
+        assert!(headers.contains(&format!("content-length: {}", body.len())));
+    }
+}
+
+#[test]
+fn a_public_url_takes_what_cannot_be_served_from_the_bucket() {
+    let target = target("GET", "/a%20b?v=1");
+    for (outcome, too_large, status) in [
+        (Outcome::TooLarge, TooLarge::Origin, 302),
+        (Outcome::TooLarge, TooLarge::Error, 502),
+        (Outcome::Filling, TooLarge::Origin, 302),
+        (Outcome::Filling, TooLarge::Error, 302),
+        (Outcome::NotStored { object: None, status: 503 }, TooLarge::Error, 302),
+    ] {
+        let (got, headers, _) = shown(ask(&outcome, &target, Denial::NotFound, &mirror(true, too_large)));
+        assert_eq!(got, status, "{outcome:?} {too_large:?}");
+        assert_eq!(headers[0] == format!("location: {PUBLIC}/a%20b"), status == 302);
+    }
+}
+
+#[test]
+fn an_object_that_could_not_be_stored_is_served_with_its_own_headers_only() {
+    let mirror = mirror(false, TooLarge::Origin);
+    let (status, headers, body) = shown(ask(&not_stored(), &target("GET", "/a"), Denial::NotFound, &mirror));
+    assert_eq!((status, body.as_deref()), (200, Some("hello")));
+    assert_eq!(headers, ["content-type: text/css", "cache-control: max-age=9", "content-length: 5"]);
+    let (status, headers, body) = shown(ask(&not_stored(), &target("HEAD", "/a"), Denial::NotFound, &mirror));
+    assert_eq!((status, body), (200, None));
+    assert!(headers.contains(&"content-length: 5".to_owned()));
+}
+
+#[test]
+fn every_answer_of_ours_names_its_outcome_and_head_has_neither_body_nor_a_length_of_0() {
+    for outcome in every_outcome() {
+        for denial in [Denial::Forbidden, Denial::NotFound] {
+            for method in ["GET", "HEAD"] {
+                match ask(&outcome, &target(method, "/a"), denial, &mirror(false, TooLarge::Origin)) {
+                    Reply::Made(made) => {
+                        assert!(made.headers.contains(&(OUTCOME_HEADER, outcome.label().to_owned())), "{outcome:?}");
+                        assert_eq!(made.body.is_some(), method == "GET", "{outcome:?}");
+                        assert!(!made.headers.contains(&("content-length", "0".to_owned())) || method == "GET");
+                    }
+                    Reply::Tagged(label) => assert_eq!(label, outcome.label()),
+                    Reply::Untouched => assert!(!matches!(outcome, Outcome::Stored | Outcome::NotFound)),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_answer_whose_body_is_lost_is_never_passed_on_without_it() {
+    let (target, mirror) = (target("GET", "/a"), mirror(false, TooLarge::Origin));
+    for outcome in every_outcome() {
+        for (denial, status) in [(Denial::Forbidden, 403), (Denial::NotFound, 404)] {
+            let asked = Asked { target: &target, denial, body_kept: false };
+            let kept = ask(&outcome, &target, denial, &mirror);
+            let (got, _, body) = shown(reply(&outcome, asked, &mirror, None));
+            if kept == Reply::Untouched {
+                assert_eq!(got, status, "{outcome:?}");
+                assert!(xml::error_code(body.unwrap().as_bytes()).is_some());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_location_base_is_the_recipes_service_endpoint() {
+    let target = target("GET", "/a?v=1");
+    let asked = Asked { target: &target, denial: Denial::NotFound, body_kept: true };
+    let reply = reply(&Outcome::Stored, asked, &mirror(false, TooLarge::Origin), Some("https://cdn.example.com"));
+    assert_eq!(shown(reply).1[0], "location: https://cdn.example.com/a?v=1");
+}
