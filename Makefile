@@ -17,6 +17,9 @@ EMPTY := target/bench/empty_filter.wasm
 BENCH_BUILD := --quiet --locked --release --manifest-path tools/bench/Cargo.toml --target-dir target/bench
 SBOM := $(VENV)/bin/cargo-cyclonedx
 SBOM_VERSION := 0.5.9
+DENY_VERSION := 0.20.2
+DENY := target/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 ifdef ENVOY_VERSION
 ENVOY := $(VENV)/envoy-$(ENVOY_VERSION)
 endif
@@ -141,7 +144,19 @@ lint: $(TOOLS) ## what CI demands of the sources
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/yamllint --strict --config-data '{extends: relaxed, rules: {line-length: {max: 130}, truthy: {check-keys: false}}}' envoy .github
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
-	$(VENV)/bin/zizmor --offline --no-progress .github/workflows
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(VENV)/bin/zizmor --offline --no-progress .github
+
+.PHONY: msrv
+msrv: rust ## checks module and command with the oldest Rust of Cargo.toml, which rustup installs
+	rustup toolchain install $(MSRV) --profile minimal --target $(TARGET) --no-self-update
+	RUSTUP_TOOLCHAIN=$(MSRV) cargo check --locked --lib --target $(TARGET) --target-dir $(TARGET_DIR)/msrv
+	RUSTUP_TOOLCHAIN=$(MSRV) cargo check --locked --bin mirror-on-miss --target-dir $(TARGET_DIR)/msrv
+
+.PHONY: deny
+deny: $(DENY) ## asks RustSec about all crates, and judges their licences and sources; see deny.toml
+	$(DENY) --locked check
+	$(DENY) --locked --config deny.toml --manifest-path tools/bench/Cargo.toml check --allow unmatched-skip
 
 .PHONY: fmt
 fmt: $(TOOLS) ## formats the sources
@@ -205,6 +220,12 @@ $(SBOM): $(STACK)
 	@cargo install --quiet --debug --locked --root $(VENV) --target-dir $(VENV)/cargo-cyclonedx cargo-cyclonedx@$(SBOM_VERSION)
 	@rm -r $(VENV)/cargo-cyclonedx
 	@touch $@
+
+$(DENY): | rust
+	@echo "installing cargo-deny..."
+	@cargo install --quiet --debug --locked --root target/cargo-deny-$(DENY_VERSION) --target-dir target/cargo-deny \
+	  cargo-deny@$(DENY_VERSION)
+	@rm -r target/cargo-deny
 
 $(VENV)/envoy-%: $(STACK)
 	@echo "installing Envoy $*..."
