@@ -1,12 +1,13 @@
 //! What a request leads to, without any of it being done: which rule serves it, what is asked of whom, what the client gets.
 
-use crate::config::rule::{Mirror, OnHead, Response, Rule, chain};
+use crate::config::rule::{Mirror, OnHead, ResponseMode, Rule, chain};
 use crate::config::{Config, Location, Origin};
 use crate::http::Method;
 use crate::object::key::Key;
-use crate::request::target::{NoTarget, Target};
+use crate::origin::endpoint::Endpoint;
+use crate::request::forwarded::Forwarded;
+use crate::request::target::{Target, TargetError};
 use crate::s3;
-use crate::{origin::endpoint::Place, request::forwarded::Carried};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ pub enum Why {
     /// No rule is for it.
     NoRule,
     /// It is not for an object.
-    NoTarget(NoTarget),
+    TargetError(TargetError),
     /// This rule says `observe: true`: the miss is counted.
     Observed(usize),
     /// This rule says `on_head: off`.
@@ -52,7 +53,7 @@ pub struct Mirrored {
     pub fetches: Vec<Fetch>,
     /// Where it is stored; `None` if it is not.
     pub store: Option<Store>,
-    /// Where the client is sent, with [`Response::Serve`] only if the object does not fit one part. `None` if it gets the
+    /// Where the client is sent, with [`ResponseMode::Serve`] only if the object does not fit one part. `None` if it gets the
     /// origin's headers.
     pub location: Option<String>,
     /// Where the client may fetch the object itself.
@@ -103,7 +104,7 @@ pub struct Store {
 pub fn explain(config: &Config, method: &str, path_and_query: &str, own_base: Option<&str>) -> Explanation {
     let target = match Target::read(method.as_bytes(), path_and_query.as_bytes(), &config.bucket) {
         Ok(target) => target,
-        Err(why) => return Explanation::Untouched { target: None, why: Why::NoTarget(why) },
+        Err(why) => return Explanation::Untouched { target: None, why: Why::TargetError(why) },
     };
     match deciding(&config.rules, &target) {
         Ok((rule, mirror)) => Explanation::Mirrored(Box::new(mirrored(config, target, rule, mirror, own_base))),
@@ -132,8 +133,8 @@ fn mirrored(config: &Config, target: Target, rule: usize, mirror: &Rc<Mirror>, o
     };
     let location = match mirror.response {
         _ if only_headers => None,
-        Response::Origin => public_location.clone(),
-        Response::Redirect | Response::Serve => Some(target.location(base)),
+        ResponseMode::Origin => public_location.clone(),
+        ResponseMode::Redirect | ResponseMode::Serve => Some(target.location(base)),
     };
     Mirrored {
         rule,
@@ -148,17 +149,17 @@ fn mirrored(config: &Config, target: Target, rule: usize, mirror: &Rc<Mirror>, o
 
 fn fetches(rules: &[Rule], target: &Target) -> Vec<Fetch> {
     let chain = chain(rules, target.method, &target.key);
-    let carried = Carried::of(target.query(), &[], &chain);
+    let forwarded = Forwarded::of(target.query(), &[], &chain);
     let number_of = |mirror: &Rc<Mirror>| {
         let is_its = |rule: &Rule| rule.mirror.as_ref().is_some_and(|own| Rc::ptr_eq(own, mirror));
         rules.iter().position(is_its).unwrap_or_default()
     };
     let pairs = chain.iter().flat_map(|mirror| mirror.origins.iter().map(move |origin| (mirror, origin)));
-    pairs.map(|(mirror, origin)| fetch(number_of(mirror), mirror, origin, &target.key, &carried)).collect()
+    pairs.map(|(mirror, origin)| fetch(number_of(mirror), mirror, origin, &target.key, &forwarded)).collect()
 }
 
-fn fetch(rule: usize, mirror: &Mirror, origin: &Origin, key: &Key, carried: &Carried) -> Fetch {
-    let Place { upstream, path, timeout, .. } = Place::at(origin, mirror, key, carried);
+fn fetch(rule: usize, mirror: &Mirror, origin: &Origin, key: &Key, forwarded: &Forwarded) -> Fetch {
+    let Endpoint { upstream, path, timeout, .. } = Endpoint::at(origin, mirror, key, forwarded);
     let (follow, hosts) = match &origin.redirects {
         Some(redirects) => (redirects.follow, redirects.hosts.clone()),
         None => (0, Vec::new()),
@@ -180,6 +181,6 @@ fn fetch(rule: usize, mirror: &Mirror, origin: &Origin, key: &Key, carried: &Car
 }
 
 fn store(config: &Config, key: &Key) -> Store {
-    let path = s3::head(&config.bucket, key).path;
+    let path = s3::head_object(&config.bucket, key).path;
     Store { cluster: config.bucket.cluster.clone(), authority: config.bucket.authority.clone(), path }
 }

@@ -60,7 +60,7 @@ pub const NEVER: [&str; 6] = [
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Called {
+pub struct CallRecord {
     /// Who was asked: `origin` or `store`.
     pub to: &'static str,
     /// The class of the status; `timeout`, or `failed` where there was no answer.
@@ -71,7 +71,7 @@ pub struct Called {
     pub fetched: u64,
 }
 
-impl Called {
+impl CallRecord {
     /// Calls of fills that ended.
     pub fn count(&self) -> String {
         format!("mirror_on_miss_calls_total.to.{}.result.{}", self.to, self.result)
@@ -83,7 +83,7 @@ impl Called {
     }
 }
 
-/// What [`Called::result`] says of a response.
+/// What [`CallRecord::result`] says of a response.
 pub fn result(response: Option<&Response>) -> &'static str {
     match response.map(|response| (response.status, response.status / 100)) {
         // Envoy answers in the place of one who does not in time.

@@ -1,5 +1,7 @@
-//! The line between the core and the adapters: `src/plugin` alone knows proxy-wasm, `src/bin` alone files and the
-//! environment, and the core is a function of its arguments. Without that, its scenarios could not run in virtual time.
+//! The lines in the house: which folder may import which, and what the core may not name.
+//!
+//! Only `src/plugin` knows proxy-wasm, and only `src/bin` knows files and the environment. The core is a function of its
+//! arguments. Without that, its scenarios could not run in virtual time.
 
 #![allow(clippy::panic, clippy::expect_used, reason = "a test that meets the unexpected has failed")]
 
@@ -17,7 +19,6 @@ const FOR_THE_COMMAND: [&str; 2] = ["std::env", "std::fs"];
 
 /// Nowhere but in the adapter.
 const IN_THE_CORE: &[Ban] = &[
-    ("crate::plugin", "the adapter knows the core, not the other way round"),
     ("getrandom", "random numbers are arguments"),
     ("HashMap", "its order is random; use BTreeMap"),
     ("HashSet", "its order is random; use BTreeSet"),
@@ -35,6 +36,83 @@ const IN_THE_CORE: &[Ban] = &[
     ("SystemTime", "time is an argument"),
     ("thread_local", "there are no globals: workers come and go"),
 ];
+
+/// The folders and files of `src`, from the top floor down. Each may import only what stands below it.
+///
+/// `origin` and `s3` share a floor, so neither knows the other. The same holds for `http`, `metrics` and `sorted_map`, but
+/// that `metrics` reads responses. docs/architecture.md has the same list.
+const FLOORS: [&[&str]; 12] = [
+    &["lib", "bin"],
+    &["plugin", "explain"],
+    &["worker"],
+    &["single_flight"],
+    &["fill"],
+    &["origin", "s3"],
+    &["request"],
+    &["config"],
+    &["object"],
+    &["metrics"],
+    &["http"],
+    &["sorted_map"],
+];
+
+#[test]
+fn no_folder_imports_one_that_stands_above_it_or_beside_it() {
+    let mut found = Vec::new();
+    for path in sources() {
+        let own = floor_name(&path);
+        let own_floor = floor(&own).unwrap_or_else(|| panic!("{} has no floor", path.display()));
+        let text = fs::read_to_string(root().join(&path)).expect("a source file");
+        for (line, number) in text.lines().zip(1..) {
+            for import in imports(code(line)) {
+                let below = floor(&import).is_some_and(|floor| floor > own_floor);
+                if import != own && !below {
+                    found.push(format!("{}:{number}: {own} imports {import}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn imports_are_found_however_they_are_written() {
+    assert_eq!(imports("use crate::fill::Outcome; let x = crate::http::digits(y);"), ["fill", "http"]);
+    assert_eq!(imports("use mirror_on_miss::explain::explain;"), ["explain"]);
+    assert_eq!(imports("use crate::{origin::Version, request::target};"), ["origin", "request"]);
+    assert!(imports("use super::leases; mycrate::fill::x()").is_empty());
+}
+
+/// The folder or file below `src` that a source belongs to, without its extension.
+fn floor_name(path: &Path) -> String {
+    let first = path.components().nth(1).expect("a path below src");
+    Path::new(first.as_os_str()).with_extension("").display().to_string()
+}
+
+fn floor(name: &str) -> Option<usize> {
+    FLOORS.iter().position(|floor| floor.contains(&name))
+}
+
+/// The names of this crate's folders that a line of code imports.
+fn imports(code: &str) -> Vec<String> {
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    let mut found = Vec::new();
+    for root in ["crate::", "mirror_on_miss::"] {
+        for (at, _) in code.match_indices(root) {
+            if code.get(..at).unwrap_or_default().ends_with(is_name) {
+                continue;
+            }
+            let rest = code.get(at..).and_then(|rest| rest.strip_prefix(root)).unwrap_or_default();
+            let first = |text: &str| text.trim().split(|c| !is_name(c)).next().unwrap_or_default().to_owned();
+            match rest.strip_prefix('{') {
+                Some(list) => found.extend(list.split(',').map(first)),
+                None => found.push(first(rest)),
+            }
+        }
+    }
+    found.retain(|name| !name.is_empty());
+    found
+}
 
 #[test]
 fn only_the_adapter_knows_its_host() {

@@ -14,10 +14,10 @@ use std::process::{Command, Stdio};
 const SECRET: &str = "s3cr3t";
 
 /// Exit code, standard output and standard error.
-type Ended = (i32, String, String);
+type FillEnded = (i32, String, String);
 
 /// Runs the command with a text on its standard input, and one secret in its environment.
-fn run(arguments: &[&str], input: &str) -> Ended {
+fn run(arguments: &[&str], input: &str) -> FillEnded {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mirror-on-miss"));
     command.args(arguments).env("GIVEN", format!("Bearer {SECRET}")).env_remove("MISSING");
     command.current_dir(env!("CARGO_MANIFEST_DIR"));

@@ -61,7 +61,7 @@ pub struct Mirror {
     /// Stored in the place of the origin's `Cache-Control`.
     pub cache_control: Option<String>,
     /// What a client gets whose object can be had.
-    pub response: Response,
+    pub response: ResponseMode,
     /// What a 403 means.
     pub on_403: On403,
     /// What a HEAD leads to.
@@ -114,7 +114,7 @@ impl Mirror {
 
 /// What a client gets whose object can be had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Response {
+pub enum ResponseMode {
     /// A 302 to the origin's `public_url` at once; the bucket is filled meanwhile.
     Origin,
     /// A 302 to the same URL, when the object is stored.
@@ -159,6 +159,3 @@ pub enum TooLarge {
     #[default]
     Origin,
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::model::{DEFAULT_TIMEOUT, GIB, MIB};
-use crate::config::rule::{Mirror, On403, OnHead, Response, TooLarge};
+use crate::config::rule::{Mirror, On403, OnHead, ResponseMode, TooLarge};
 use crate::http::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -121,7 +121,7 @@ fn every_field_of_a_rule_a_bucket_and_an_origin_is_read() {
         request_headers: vec!["accept-language".to_owned()],
         content_types: vec!["image/*".to_owned(), "text/css".to_owned()],
         cache_control: Some("no-cache".to_owned()),
-        response: Response::Origin,
+        response: ResponseMode::Origin,
         on_403: On403::Ignore,
         on_head: OnHead::Origin,
         too_large: TooLarge::Error,

@@ -4,32 +4,35 @@
 //! [`Action::Done`] there is no fill, and an upload that was created has been completed or aborted.**
 //!
 //! ```text
-//! Start ─► Existence ─► Beginning ─► Put ─► Done                       one part
+//! Start ─► Existence ─► FirstFetch ─► Put ─► Done                       one part
 //!          (a 403 that   (one origin
-//!           may be a      after the     └─► Creation ─► Transfer ─► Completion ─► Done      several
-//!           miss)         other)                          └────────────┴─► Abortion ─► Done, or once again
+//!           may be a      after the     └─► CreateUpload ─► Transfer ─► CompleteUpload ─► Done      several
+//!           miss)         other)                          └────────────┴─► AbortUpload ─► Done, or once again
 //!                                   └─► Done                            the headers alone
 //! ```
 //!
 //! A state is one struct, named for what it awaits, and holds only what that needs. A state that was refused by a
-//! busy store waits in [`State::Later`](states::State) for its time.
+//! busy store waits in [`State::Later`](state::State) for its time.
 
+mod fetch;
+mod head;
 mod multipart;
 mod outcome;
 pub mod plan;
-mod states;
+mod put;
+mod state;
 mod transfer;
 
 pub use outcome::{Outcome, Shortage};
 
-use crate::config::rule::{self, Mirror, OnHead, Response as Mode, Rule};
+use crate::config::rule::{self, Mirror, OnHead, ResponseMode, Rule};
 use crate::config::{Bucket, Config, Limits, MAX_PART_SIZE};
 use crate::http::{Method, Request, Response, Upstream};
 use crate::object::key::Key;
-use crate::request::forwarded::Carried;
+use crate::request::forwarded::Forwarded;
 use crate::request::target::Target;
 use crate::request::trace::Trace;
-use states::State;
+use state::State;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -105,20 +108,20 @@ pub struct Call {
 
 /// What is wanted. Requests that want the same share a fill.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Goal {
+pub struct FillKey {
     /// The object.
     pub key: Key,
     /// It was asked for with HEAD, which the rules treat otherwise than GET.
     pub head: bool,
     /// What of the client's request the origins get.
-    pub carried: Carried,
+    pub forwarded: Forwarded,
 }
 
 /// What is to be filled, and from where.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct FillRequest {
     /// What is wanted.
-    pub goal: Rc<Goal>,
+    pub fill_key: Rc<FillKey>,
     /// How.
     pub mirror: Rc<Mirror>,
     /// How else, in order, when the origins say that they do not have it.
@@ -127,7 +130,7 @@ pub struct Order {
     pub check: bool,
 }
 
-impl Order {
+impl FillRequest {
     /// What a request leads to that a rule mirrors in this way; `headers` are those of it that some rule lists.
     pub fn new(
         rules: &[Rule],
@@ -138,22 +141,22 @@ impl Order {
     ) -> Self {
         let chain = rule::chain(rules, target.method, &target.key);
         let apart = mirror.on_head == OnHead::Origin || rules.iter().any(|rule| !rule.methods.is_empty());
-        let goal = Goal {
+        let fill_key = FillKey {
             key: target.key.clone(),
             head: target.method == Method::Head && apart,
-            carried: Carried::of(target.query(), headers, &chain),
+            forwarded: Forwarded::of(target.query(), headers, &chain),
         };
-        Self { goal: Rc::new(goal), mirror: mirror.clone(), then: chain.into_iter().skip(1).collect(), check }
+        Self { fill_key: Rc::new(fill_key), mirror: mirror.clone(), then: chain.into_iter().skip(1).collect(), check }
     }
 
     /// Only the origin's headers are wanted, and nothing is stored.
     pub fn is_head(&self) -> bool {
-        self.goal.head && self.mirror.on_head == OnHead::Origin
+        self.fill_key.head && self.mirror.on_head == OnHead::Origin
     }
 
     /// The client is sent to the origin itself, whatever becomes of the fill, and of the bucket nothing is asked before.
     pub fn is_background(&self) -> bool {
-        self.mirror.response == Mode::Origin && !self.check && !self.is_head()
+        self.mirror.response == ResponseMode::Origin && !self.check && !self.is_head()
     }
 }
 
@@ -162,7 +165,7 @@ impl Order {
 struct Job {
     bucket: Bucket,
     limits: Limits,
-    order: Order,
+    request: FillRequest,
     /// How it is tried now.
     mirror: Rc<Mirror>,
     /// How many of the order's other mirrors were tried before.
@@ -187,12 +190,12 @@ struct Job {
 
 impl Fill {
     /// A fill that has not begun. `seed` is where its jitter comes from.
-    pub fn new(config: &Config, order: Order, seed: u64) -> Self {
+    pub fn new(config: &Config, request: FillRequest, seed: u64) -> Self {
         let job = Job {
             bucket: config.bucket.clone(),
             limits: config.limits.clone(),
-            mirror: order.mirror.clone(),
-            order,
+            mirror: request.mirror.clone(),
+            request,
             tried: 0,
             doubt: None,
             random: Random(seed),
@@ -266,8 +269,8 @@ impl Job {
     }
 
     /// Whether clients are answered this way.
-    fn responds(&self, mode: Mode) -> bool {
-        !self.order.is_head() && self.order.mirror.response == mode
+    fn responds(&self, mode: ResponseMode) -> bool {
+        !self.request.is_head() && self.request.mirror.response == mode
     }
 
     fn store(&self) -> Upstream {

@@ -3,7 +3,7 @@
 use crate::config::{Limits, MAX_PART_SIZE};
 use crate::http::ContentRange;
 use crate::object::Object;
-use crate::origin::First;
+use crate::origin::FirstRange;
 
 /// S3's most parts: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>.
 const MAX_PARTS: u64 = 10_000;
@@ -60,7 +60,7 @@ impl Parts {
 /// An origin that knows ranges sends one part at most; one that does not sends the whole object, which Envoy takes
 /// up to 32 MiB. An object that is whole is stored with one PUT. Parts grow with the object, up to what Envoy takes as
 /// the answer to a call and to what the worker may hold: proxy-wasm cannot stream a part into a store.
-pub fn plan(first: First, limits: &Limits) -> Plan {
+pub fn plan(first: FirstRange, limits: &Limits) -> Plan {
     let total = first.version.total;
     let at_hand = first.object.length();
     if total > limits.max_object_size {
@@ -81,7 +81,7 @@ pub fn plan(first: First, limits: &Limits) -> Plan {
 mod tests {
     use super::*;
     use crate::http::Headers;
-    use crate::object::integrity::Announced;
+    use crate::object::integrity::ExpectedDigests;
     use crate::object::metadata::Metadata;
     use crate::origin::Version;
     use std::rc::Rc;
@@ -92,7 +92,7 @@ mod tests {
     fn planned(at_hand: usize, total: u64, limits: &Limits) -> Plan {
         let object = Object { metadata: Metadata::default(), body: Rc::new(vec![0; at_hand]) };
         let version = Version::of(&Headers::default(), total);
-        plan(First { announced: Announced::default(), object, version }, limits)
+        plan(FirstRange { announced: ExpectedDigests::default(), object, version }, limits)
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl World {
         config.limits.part_size = PART;
         config.bucket.overwrite = overwrite;
         let mirror = config.rules[0].mirror.clone().unwrap();
-        let fill = Fill::new(&config, super::tests::order("k", mirror, false), seed);
+        let fill = Fill::new(&config, super::tests::request("k", mirror, false), seed);
         Self {
             fill: Some(fill),
             random: Random(seed),

@@ -3,12 +3,12 @@
 //! Where the origin announced what the whole object comes to, parts are compared with that in the object's order. One
 //! that is stored before its turn stays in the window until then, so that memory stays bounded.
 
-use super::multipart::{Abortion, Completion, Ending, Upload};
-use super::states::{ATTEMPTS, STORE_TIMEOUT, State, Step};
+use super::multipart::{AbortUpload, CompleteUpload, Ending, Upload};
+use super::state::{ATTEMPTS, STORE_TIMEOUT, State, Transition};
 use super::{Action, CallId, Input, Job, Outcome};
 use crate::http::{Body, Response};
 use crate::object::integrity::Hasher;
-use crate::origin::{self, PartAnswer};
+use crate::origin::{self, PartResult};
 use crate::s3;
 use std::rc::Rc;
 
@@ -35,11 +35,11 @@ struct Part {
     number: u64,
     /// Of what the stage is about.
     attempts: u32,
-    stage: Stage,
+    stage: PartState,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum PartState {
     Fetch,
     Fetching(CallId),
     Store(Body),
@@ -51,33 +51,33 @@ enum Stage {
 impl Part {
     fn call(&self) -> Option<CallId> {
         match self.stage {
-            Stage::Fetching(call) | Stage::Storing(call, _) => Some(call),
-            Stage::Fetch | Stage::Store(_) | Stage::Stored(_) => None,
+            PartState::Fetching(call) | PartState::Storing(call, _) => Some(call),
+            PartState::Fetch | PartState::Store(_) | PartState::Stored(_) => None,
         }
     }
 
     fn body(&self) -> Option<&Body> {
         match &self.stage {
-            Stage::Store(body) | Stage::Storing(_, body) | Stage::Stored(body) => Some(body),
-            Stage::Fetch | Stage::Fetching(_) => None,
+            PartState::Store(body) | PartState::Storing(_, body) | PartState::Stored(body) => Some(body),
+            PartState::Fetch | PartState::Fetching(_) => None,
         }
     }
 
     /// Whether it waits for its time to be asked for again.
     fn waits(&self) -> bool {
-        matches!(self.stage, Stage::Fetch | Stage::Store(_))
+        matches!(self.stage, PartState::Fetch | PartState::Store(_))
     }
 
     fn is_stored(&self) -> bool {
-        matches!(self.stage, Stage::Stored(_))
+        matches!(self.stage, PartState::Stored(_))
     }
 }
 
 impl Transfer {
     /// Begins with the first part, if that is at hand.
-    pub fn begin(job: &mut Job, mut upload: Upload, first: Option<Body>) -> Step {
-        let count = usize::try_from(upload.large.parts.count()).unwrap_or(usize::MAX);
-        let hasher = std::mem::take(&mut upload.large.announced).hasher();
+    pub fn begin(job: &mut Job, mut upload: Upload, first: Option<Body>) -> Transition {
+        let count = usize::try_from(upload.object.parts.count()).unwrap_or(usize::MAX);
+        let hasher = std::mem::take(&mut upload.object.announced).hasher();
         let mut transfer = Self {
             upload,
             next: 1,
@@ -90,7 +90,7 @@ impl Transfer {
         };
         if let Some(body) = first {
             transfer.next = 2;
-            let part = Part { number: 1, attempts: 0, stage: Stage::Store(body) };
+            let part = Part { number: 1, attempts: 0, stage: PartState::Store(body) };
             transfer.send(job, part);
         }
         Box::new(transfer).proceed(job)
@@ -101,7 +101,7 @@ impl Transfer {
         self.held_by(self.window.len())
     }
 
-    pub fn handle(mut self: Box<Self>, job: &mut Job, input: Input) -> Step {
+    pub fn handle(mut self: Box<Self>, job: &mut Job, input: Input) -> Transition {
         match input {
             Input::Response { call, response } => self.answered(job, call, Some(response)),
             Input::Failed { call } => self.answered(job, call, None),
@@ -125,8 +125,8 @@ impl Transfer {
         };
         let part = self.window.swap_remove(at);
         match part.stage {
-            Stage::Fetch | Stage::Fetching(_) => self.fetched(job, part.number, part.attempts, response),
-            Stage::Store(body) | Stage::Storing(_, body) | Stage::Stored(body) => {
+            PartState::Fetch | PartState::Fetching(_) => self.fetched(job, part.number, part.attempts, response),
+            PartState::Store(body) | PartState::Storing(_, body) | PartState::Stored(body) => {
                 self.stored(job, part.number, part.attempts, body, response.as_ref());
             }
         }
@@ -136,30 +136,30 @@ impl Transfer {
         if self.ending.is_some() {
             return;
         }
-        let range = self.upload.large.parts.range(number);
+        let range = self.upload.object.parts.range(number);
         let answer = match response {
-            Some(response) => origin::read_part(response, &self.upload.large.version, range),
-            None => PartAnswer::Unavailable("reset or cut short"),
+            Some(response) => origin::read_part(response, &self.upload.object.version, range),
+            None => PartResult::Unavailable("reset or cut short"),
         };
         let last = match answer {
-            PartAnswer::Bytes(bytes) => {
-                let part = Part { number, attempts: 0, stage: Stage::Store(Rc::new(bytes)) };
+            PartResult::Bytes(bytes) => {
+                let part = Part { number, attempts: 0, stage: PartState::Store(Rc::new(bytes)) };
                 return self.send(job, part);
             }
-            PartAnswer::Changed if job.restarted => {
+            PartResult::Changed if job.restarted => {
                 let changed = Outcome::OriginUnavailable("the object changed twice while it was fetched");
                 return self.fail(Ending::Done(changed));
             }
-            PartAnswer::Changed => {
+            PartResult::Changed => {
                 job.restarted = true;
                 return self.fail(Ending::Restart);
             }
-            PartAnswer::Refused(status) => return self.fail(Ending::Done(Outcome::OriginRefused { status })),
-            PartAnswer::TimedOut => Outcome::OriginTimeout,
-            PartAnswer::Unavailable(why) => Outcome::OriginUnavailable(why),
+            PartResult::Refused(status) => return self.fail(Ending::Done(Outcome::OriginRefused { status })),
+            PartResult::TimedOut => Outcome::OriginTimeout,
+            PartResult::Unavailable(why) => Outcome::OriginUnavailable(why),
         };
         if attempts < ATTEMPTS {
-            self.wait(job, Part { number, attempts, stage: Stage::Fetch });
+            self.wait(job, Part { number, attempts, stage: PartState::Fetch });
         } else {
             self.fail(Ending::NextOrigin(last));
         }
@@ -169,13 +169,13 @@ impl Transfer {
         let refusal = match response.map(s3::read_upload_part) {
             Some(Ok(etag)) => {
                 let at = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
-                if let Some(place) = self.etags.get_mut(at) {
-                    *place = etag;
+                if let Some(entry) = self.etags.get_mut(at) {
+                    *entry = etag;
                 }
                 let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
-                self.actions.push(Action::Progress { bytes, total: self.upload.large.parts.total() });
+                self.actions.push(Action::Progress { bytes, total: self.upload.object.parts.total() });
                 if self.hasher.is_some() && self.ending.is_none() {
-                    self.window.push(Part { number, attempts, stage: Stage::Stored(body) });
+                    self.window.push(Part { number, attempts, stage: PartState::Stored(body) });
                 }
                 return;
             }
@@ -184,7 +184,7 @@ impl Transfer {
         };
         let passing = refusal.is_none_or(|refusal| refusal.passing);
         if passing && attempts < ATTEMPTS {
-            self.wait(job, Part { number, attempts, stage: Stage::Store(body) });
+            self.wait(job, Part { number, attempts, stage: PartState::Store(body) });
         } else {
             let status = refusal.map(|refusal| refusal.status).unwrap_or(0);
             self.fail(Ending::Done(Outcome::NotStored { object: None, status }));
@@ -194,18 +194,19 @@ impl Transfer {
     /// Sends the request that a part's stage is about.
     fn send(&mut self, job: &mut Job, part: Part) {
         let Part { number, attempts, stage } = part;
-        let large = &self.upload.large;
+        let object = &self.upload.object;
         let (stage, action) = match stage {
-            Stage::Fetch | Stage::Fetching(_) => {
-                let place = &large.source.place;
-                let request = origin::get_part(place, &large.version, large.parts.range(number));
-                let (call, action) = job.call(place.upstream.clone(), request, place.timeout);
-                (Stage::Fetching(call), action)
+            PartState::Fetch | PartState::Fetching(_) => {
+                let endpoint = &object.source.endpoint;
+                let request = origin::get_part(endpoint, &object.version, object.parts.range(number));
+                let (call, action) = job.call(endpoint.upstream.clone(), request, endpoint.timeout);
+                (PartState::Fetching(call), action)
             }
-            Stage::Store(body) | Stage::Storing(_, body) | Stage::Stored(body) => {
-                let request = s3::upload_part(&job.bucket, &job.order.goal.key, &self.upload.id, number, body.clone());
+            PartState::Store(body) | PartState::Storing(_, body) | PartState::Stored(body) => {
+                let request =
+                    s3::upload_part(&job.bucket, &job.request.fill_key.key, &self.upload.id, number, body.clone());
                 let (call, action) = job.call(job.store(), request, STORE_TIMEOUT);
-                (Stage::Storing(call, body), action)
+                (PartState::Storing(call, body), action)
             }
         };
         self.actions.push(action);
@@ -235,7 +236,7 @@ impl Transfer {
             next = next.saturating_add(1);
         }
         self.window.retain(|part| part.number >= next || !part.is_stored());
-        if next <= self.upload.large.parts.count() {
+        if next <= self.upload.object.parts.count() {
             self.hasher = Some((hasher, next));
         } else if let Err(header) = hasher.verify() {
             self.fail(Ending::NextOrigin(Outcome::Corrupt(header)));
@@ -249,11 +250,11 @@ impl Transfer {
     }
 
     /// Fetches on as far as the window and the memory allow, or takes the transfer to its end.
-    fn proceed(mut self: Box<Self>, job: &mut Job) -> Step {
+    fn proceed(mut self: Box<Self>, job: &mut Job) -> Transition {
         self.compare();
         if self.ending.is_none() {
             while self.has_room(job) {
-                let part = Part { number: self.next, attempts: 0, stage: Stage::Fetch };
+                let part = Part { number: self.next, attempts: 0, stage: PartState::Fetch };
                 self.next = self.next.saturating_add(1);
                 self.send(job, part);
             }
@@ -265,8 +266,8 @@ impl Transfer {
         }
         let Self { upload, etags, ending, .. } = *self;
         let (state, more) = match ending {
-            Some(ending) => Abortion::begin(job, upload, ending),
-            None => Completion::begin(job, upload, etags),
+            Some(ending) => AbortUpload::begin(job, upload, ending),
+            None => CompleteUpload::begin(job, upload, etags),
         };
         actions.extend(more);
         (state, actions)
@@ -276,11 +277,11 @@ impl Transfer {
     fn has_room(&self, job: &Job) -> bool {
         let held = self.window.len();
         let more = held.saturating_add(1);
-        self.next <= self.upload.large.parts.count()
+        self.next <= self.upload.object.parts.count()
             && (held == 0 || (held < job.limits.parts_in_flight && self.held_by(more) <= job.budget))
     }
 
     fn held_by(&self, parts: usize) -> u64 {
-        u64::try_from(parts).unwrap_or(u64::MAX).saturating_mul(self.upload.large.parts.size())
+        u64::try_from(parts).unwrap_or(u64::MAX).saturating_mul(self.upload.object.parts.size())
     }
 }

@@ -25,7 +25,7 @@ pub struct Key {
 
 /// Why a path is no [`Key`]. Requests for such paths are passed through untouched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotAKey {
+pub enum KeyError {
     /// A control character, or DEL: no two servers agree on these.
     Control,
     /// A `.` or `..` segment, split at `/` or `\`: whoever normalises the path reads another key.
@@ -42,27 +42,27 @@ pub enum NotAKey {
 
 impl Key {
     /// Decodes a path without its leading slash. `+` is a plus, not a space: the path is not a form.
-    pub fn from_path(path: &[u8]) -> Result<Self, NotAKey> {
+    pub fn from_path(path: &[u8]) -> Result<Self, KeyError> {
         if has_broken_escape(path) {
-            return Err(NotAKey::Escape);
+            return Err(KeyError::Escape);
         }
-        let decoded = percent_decode(path).decode_utf8().map_err(|_| NotAKey::Utf8)?;
+        let decoded = percent_decode(path).decode_utf8().map_err(|_| KeyError::Utf8)?;
         Self::from_decoded(decoded.into_owned())
     }
 
     /// The key that is written so, without any encoding.
-    pub fn from_decoded(decoded: String) -> Result<Self, NotAKey> {
+    pub fn from_decoded(decoded: String) -> Result<Self, KeyError> {
         if decoded.is_empty() {
-            return Err(NotAKey::Empty);
+            return Err(KeyError::Empty);
         }
         if decoded.len() > MAX_KEY_BYTES {
-            return Err(NotAKey::TooLong);
+            return Err(KeyError::TooLong);
         }
         if decoded.chars().any(|c| c.is_ascii_control()) {
-            return Err(NotAKey::Control);
+            return Err(KeyError::Control);
         }
         if decoded.split(['/', '\\']).any(|segment| segment == "." || segment == "..") {
-            return Err(NotAKey::DotSegment);
+            return Err(KeyError::DotSegment);
         }
         Ok(Self { decoded })
     }
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn encoded(path: &[u8]) -> Result<String, NotAKey> {
+    fn encoded(path: &[u8]) -> Result<String, KeyError> {
         Key::from_path(path).map(|key| key.encoded().to_string())
     }
 
@@ -146,22 +146,22 @@ mod tests {
     #[test]
     fn paths_that_two_parties_could_read_differently_are_no_keys() {
         for (path, why) in [
-            (&b""[..], NotAKey::Empty),
-            (b".", NotAKey::DotSegment),
-            (b"a/../b", NotAKey::DotSegment),
-            (b"a/%2e%2e/b", NotAKey::DotSegment),
-            (b"a%2f..%2fb", NotAKey::DotSegment),
-            (b"..\\b", NotAKey::DotSegment),
-            (b"a/.", NotAKey::DotSegment),
-            (b"a%00b", NotAKey::Control),
-            (b"a%0d%0aLocation:x", NotAKey::Control),
-            (b"a\x7f", NotAKey::Control),
-            (b"100%", NotAKey::Escape),
-            (b"a%2", NotAKey::Escape),
-            (b"a%zz", NotAKey::Escape),
-            (b"a%+1", NotAKey::Escape),
-            (b"a%E4", NotAKey::Utf8),
-            (b"a\xff", NotAKey::Utf8),
+            (&b""[..], KeyError::Empty),
+            (b".", KeyError::DotSegment),
+            (b"a/../b", KeyError::DotSegment),
+            (b"a/%2e%2e/b", KeyError::DotSegment),
+            (b"a%2f..%2fb", KeyError::DotSegment),
+            (b"..\\b", KeyError::DotSegment),
+            (b"a/.", KeyError::DotSegment),
+            (b"a%00b", KeyError::Control),
+            (b"a%0d%0aLocation:x", KeyError::Control),
+            (b"a\x7f", KeyError::Control),
+            (b"100%", KeyError::Escape),
+            (b"a%2", KeyError::Escape),
+            (b"a%zz", KeyError::Escape),
+            (b"a%+1", KeyError::Escape),
+            (b"a%E4", KeyError::Utf8),
+            (b"a\xff", KeyError::Utf8),
         ] {
             assert_eq!(encoded(path), Err(why), "{}", path.escape_ascii());
         }
@@ -171,7 +171,7 @@ mod tests {
     fn the_limit_of_1024_bytes_counts_decoded_bytes() {
         let longest = "%C3%A4".repeat(MAX_KEY_BYTES / 2);
         assert_eq!(encoded(longest.as_bytes()), Ok(longest.clone()));
-        assert_eq!(encoded(format!("{longest}a").as_bytes()), Err(NotAKey::TooLong));
+        assert_eq!(encoded(format!("{longest}a").as_bytes()), Err(KeyError::TooLong));
     }
 
     #[test]

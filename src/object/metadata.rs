@@ -63,12 +63,12 @@ impl Metadata {
 
 /// The origin's type, unless it is none or one that says nothing; then that of the extension.
 fn content_type<'a>(headers: &'a Headers, key: &Key) -> &'a str {
-    let told = headers.text("content-type").unwrap_or(content_type::UNKNOWN);
-    let essence = told.split(';').next().unwrap_or_default().trim();
+    let stated = headers.text("content-type").unwrap_or(content_type::UNKNOWN);
+    let essence = stated.split(';').next().unwrap_or_default().trim();
     if content_type::says_nothing(essence) {
-        return content_type::guess(key.as_str()).unwrap_or(told);
+        return content_type::guess(key.as_str()).unwrap_or(stated);
     }
-    told
+    stated
 }
 
 /// What a header of the representation says. Several that are lists are one (RFC 9110, 5.3).

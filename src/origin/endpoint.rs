@@ -4,13 +4,13 @@ use crate::config::rule::Mirror;
 use crate::config::{Origin, Redirects};
 use crate::http::{Headers, Upstream};
 use crate::object::key::Key;
-use crate::request::forwarded::Carried;
+use crate::request::forwarded::Forwarded;
 use std::time::Duration;
 use url::Url;
 
 /// Where an object is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Endpoint {
     /// Who is asked.
     pub upstream: Upstream,
     /// The path, with the query if there is one.
@@ -22,11 +22,11 @@ pub struct Place {
     redirects: Option<Redirects>,
 }
 
-impl Place {
+impl Endpoint {
     /// At an origin of a rule. What the client carries goes there only as far as the rule lists it.
-    pub fn at(origin: &Origin, mirror: &Mirror, key: &Key, carried: &Carried) -> Self {
+    pub fn at(origin: &Origin, mirror: &Mirror, key: &Key, forwarded: &Forwarded) -> Self {
         let mut headers = origin.headers.clone();
-        for (name, value) in &carried.headers {
+        for (name, value) in &forwarded.headers {
             let own = headers.iter().any(|(own, _)| own == name);
             if !own && mirror.request_headers.contains(name) {
                 headers.push((name.clone(), value.clone()));
@@ -36,7 +36,7 @@ impl Place {
         let url = format!("//{authority}{}", mirror.path(origin, key, &[]));
         Self {
             upstream: Upstream { cluster, authority, headers },
-            path: mirror.path(origin, key, &carried.query),
+            path: mirror.path(origin, key, &forwarded.query),
             timeout: origin.timeout,
             url,
             redirects: origin.redirects.clone(),

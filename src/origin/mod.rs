@@ -5,10 +5,10 @@ pub mod endpoint;
 use crate::config::MAX_PART_SIZE;
 use crate::http::{ContentRange, Headers, Method, Request, Response, digits};
 use crate::object::Object;
-use crate::object::integrity::Announced;
+use crate::object::integrity::ExpectedDigests;
 use crate::object::key::Key;
 use crate::object::metadata::Metadata;
-use endpoint::Place;
+use endpoint::Endpoint;
 use std::rc::Rc;
 
 /// What a request asks for.
@@ -27,9 +27,9 @@ pub enum Span {
 
 /// What an origin's answer comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum FetchResult {
     /// The beginning of the object, or all of it.
-    First(First),
+    First(FirstRange),
     /// What is said about an object that was asked for with HEAD.
     Headers(Metadata, Option<u64>),
     /// 404 or 410: there is no such object.
@@ -48,9 +48,9 @@ pub enum Answer {
 
 /// The beginning of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct First {
+pub struct FirstRange {
     /// What the origin says about all bytes of the object.
-    pub announced: Announced,
+    pub announced: ExpectedDigests,
     /// What came.
     pub object: Object,
     /// Which version of the object it is the beginning of.
@@ -70,7 +70,7 @@ pub struct Version {
 
 /// What an answer to [`get_part`] comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PartAnswer {
+pub enum PartResult {
     /// Exactly the bytes asked for, of the version asked for.
     Bytes(Vec<u8>),
     /// The origin has another version now, or none.
@@ -84,21 +84,21 @@ pub enum PartAnswer {
 }
 
 /// Asks an origin for an object.
-pub fn get(place: &Place, span: Span) -> Request {
+pub fn get(endpoint: &Endpoint, span: Span) -> Request {
     let mut headers = vec![("accept-encoding", "identity".to_owned())];
     if let Span::First { length } = span {
         headers.push(("range", format!("bytes=0-{}", length.saturating_sub(1))));
     }
     let method = if span == Span::Headers { Method::Head } else { Method::Get };
-    Request { method, path: place.path.clone(), headers, body: Rc::default() }
+    Request { method, path: endpoint.path.clone(), headers, body: Rc::default() }
 }
 
 /// Asks the origin for a later part of the version whose beginning it gave.
-pub fn get_part(place: &Place, version: &Version, range: ContentRange) -> Request {
+pub fn get_part(endpoint: &Endpoint, version: &Version, range: ContentRange) -> Request {
     let mut headers =
         vec![("accept-encoding", "identity".to_owned()), ("range", format!("bytes={}-{}", range.first, range.last))];
     headers.extend(version.precondition());
-    Request { method: Method::Get, path: place.path.clone(), headers, body: Rc::default() }
+    Request { method: Method::Get, path: endpoint.path.clone(), headers, body: Rc::default() }
 }
 
 /// Whether an origin's answer to a HEAD says that the object is longer than Envoy takes in one answer.
@@ -108,78 +108,78 @@ pub fn read_head_too_large(response: &Response) -> bool {
 }
 
 /// Reads the answer to [`get_part`].
-pub fn read_part(response: Response, version: &Version, range: ContentRange) -> PartAnswer {
+pub fn read_part(response: Response, version: &Version, range: ContentRange) -> PartResult {
     match response.status {
         206 => {}
         // 200: the range did not apply to what is there now.
-        200 | 404 | 410 | 412 | 416 => return PartAnswer::Changed,
-        504 => return PartAnswer::TimedOut,
-        0 => return PartAnswer::Unavailable("no status"),
-        500..=599 => return PartAnswer::Unavailable("5xx"),
-        status => return PartAnswer::Refused(status),
+        200 | 404 | 410 | 412 | 416 => return PartResult::Changed,
+        504 => return PartResult::TimedOut,
+        0 => return PartResult::Unavailable("no status"),
+        500..=599 => return PartResult::Unavailable("5xx"),
+        status => return PartResult::Refused(status),
     }
     let Some(got) = response.headers.text("content-range").and_then(ContentRange::parse) else {
-        return PartAnswer::Unavailable("206 without a usable content-range");
+        return PartResult::Unavailable("206 without a usable content-range");
     };
     if Version::of(&response.headers, got.total) != *version {
-        return PartAnswer::Changed;
+        return PartResult::Changed;
     }
     let came = length(&response.body);
     if got != range {
-        return PartAnswer::Unavailable("206 with another range than asked");
+        return PartResult::Unavailable("206 with another range than asked");
     }
     if came != range.length() || contradicts(&response.headers, came) {
-        return PartAnswer::Unavailable("length mismatch");
+        return PartResult::Unavailable("length mismatch");
     }
-    PartAnswer::Bytes(response.body)
+    PartResult::Bytes(response.body)
 }
 
 /// Reads the answer to [`get`].
-pub fn read(response: Response, place: &Place, key: &Key, span: Span) -> Answer {
+pub fn read(response: Response, endpoint: &Endpoint, key: &Key, span: Span) -> FetchResult {
     match (response.status, span) {
         (200, Span::Headers) => {
             let length = response.headers.text("content-length").and_then(digits);
-            Answer::Headers(Metadata::new(&response.headers, &place.url, key), length)
+            FetchResult::Headers(Metadata::new(&response.headers, &endpoint.url, key), length)
         }
-        (200, _) => whole(response, place, key),
-        (206, Span::First { length }) => first(response, place, key, length),
-        (206, _) => Answer::Unavailable("206 to a request without a range"),
-        (404 | 410, _) => Answer::Missing,
-        (416, Span::First { .. }) => Answer::Unsatisfiable,
+        (200, _) => whole(response, endpoint, key),
+        (206, Span::First { length }) => first(response, endpoint, key, length),
+        (206, _) => FetchResult::Unavailable("206 to a request without a range"),
+        (404 | 410, _) => FetchResult::Missing,
+        (416, Span::First { .. }) => FetchResult::Unsatisfiable,
         // Envoy answers in the origin's place when the time of a call is over.
-        (504, _) => Answer::TimedOut,
-        (0, _) => Answer::Unavailable("no status"),
-        (500..=599, _) => Answer::Unavailable("5xx"),
-        (status, _) => Answer::Refused(status),
+        (504, _) => FetchResult::TimedOut,
+        (0, _) => FetchResult::Unavailable("no status"),
+        (500..=599, _) => FetchResult::Unavailable("5xx"),
+        (status, _) => FetchResult::Refused(status),
     }
 }
 
-fn whole(response: Response, place: &Place, key: &Key) -> Answer {
+fn whole(response: Response, endpoint: &Endpoint, key: &Key) -> FetchResult {
     let headers = &response.headers;
     let framed = headers.contains("content-length") || headers.contains("transfer-encoding");
     if !framed {
-        return Answer::Unframed;
+        return FetchResult::Unframed;
     }
     let total = length(&response.body);
     if contradicts(headers, total) {
-        return Answer::Unavailable("length mismatch");
+        return FetchResult::Unavailable("length mismatch");
     }
-    Answer::First(First::new(response, place, key, total))
+    FetchResult::First(FirstRange::new(response, endpoint, key, total))
 }
 
-fn first(response: Response, place: &Place, key: &Key, asked: u64) -> Answer {
+fn first(response: Response, endpoint: &Endpoint, key: &Key, asked: u64) -> FetchResult {
     let Some(range) = response.headers.text("content-range").and_then(ContentRange::parse) else {
-        return Answer::Unavailable("206 without a usable content-range");
+        return FetchResult::Unavailable("206 without a usable content-range");
     };
     let expected = range.total.min(asked);
     if range.first != 0 || range.length() != expected {
-        return Answer::Unavailable("206 with another range than asked");
+        return FetchResult::Unavailable("206 with another range than asked");
     }
     let got = length(&response.body);
     if got != expected || contradicts(&response.headers, got) {
-        return Answer::Unavailable("length mismatch");
+        return FetchResult::Unavailable("length mismatch");
     }
-    Answer::First(First::new(response, place, key, range.total))
+    FetchResult::First(FirstRange::new(response, endpoint, key, range.total))
 }
 
 /// Whether the announced length is another than that of what came.
@@ -191,11 +191,11 @@ fn length(body: &[u8]) -> u64 {
     u64::try_from(body.len()).unwrap_or(u64::MAX)
 }
 
-impl First {
-    fn new(response: Response, place: &Place, key: &Key, total: u64) -> Self {
+impl FirstRange {
+    fn new(response: Response, endpoint: &Endpoint, key: &Key, total: u64) -> Self {
         let version = Version::of(&response.headers, total);
-        let metadata = Metadata::new(&response.headers, &place.url, key);
-        let announced = Announced::read(&response, total);
+        let metadata = Metadata::new(&response.headers, &endpoint.url, key);
+        let announced = ExpectedDigests::read(&response, total);
         Self { announced, object: Object { metadata, body: Rc::new(response.body) }, version }
     }
 }

@@ -6,7 +6,7 @@
 use crate::fill::Call;
 use crate::http::{Headers, Response};
 use crate::request::trace::{self, Trace};
-use crate::single_flight::leases::{Board, SETS};
+use crate::single_flight::leases::{SETS, SharedHost};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType};
 use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
@@ -113,9 +113,9 @@ pub fn trace() -> Trace {
 }
 
 /// The table in Envoy's shared data, and the workers' queues.
-pub struct SharedBoard;
+pub struct EnvoySharedHost;
 
-impl SharedBoard {
+impl EnvoySharedHost {
     /// Creates the sets that nobody has created yet. Envoy has no such call, so of two workers that come at the same
     /// time one may empty what the other has written, which costs a fetch.
     pub fn create() {
@@ -135,7 +135,7 @@ impl SharedBoard {
 /// What a set begins with: Envoy takes an empty value for none.
 const EMPTY: u8 = 0;
 
-impl Board for SharedBoard {
+impl SharedHost for EnvoySharedHost {
     fn nanos(&self) -> u64 {
         let now = hostcalls::get_current_time().ok().and_then(|now| now.duration_since(UNIX_EPOCH).ok());
         now.and_then(|now| u64::try_from(now.as_nanos()).ok()).unwrap_or(0)

@@ -1,8 +1,8 @@
 //! What is counted, given to Envoy, whose counters, gauges and histograms are those of all workers.
 
 use super::host;
-use crate::metrics::{self, Called};
-use crate::single_flight::Ended;
+use crate::metrics::{self, CallRecord};
+use crate::single_flight::FillEnded;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{LogLevel, MetricType};
 use std::panic;
@@ -49,14 +49,14 @@ impl Metrics {
     }
 
     /// A call ended.
-    pub fn called(&mut self, called: &Called) {
+    pub fn called(&mut self, called: &CallRecord) {
         self.count(&called.count());
         self.record(&called.time(), called.took);
         self.add(metrics::FETCHED_BYTES, called.fetched);
     }
 
     /// A fill ended.
-    pub fn ended(&mut self, ended: &Ended) {
+    pub fn ended(&mut self, ended: &FillEnded) {
         self.count(&metrics::fills(ended.outcome));
         self.record(metrics::FILL_TIME, ended.took);
         for reason in &ended.failures {

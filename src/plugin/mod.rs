@@ -21,7 +21,7 @@ pub fn root_context(context_id: u32) -> Box<dyn RootContext> {
 }
 
 /// What the contexts of one worker share. Callbacks never nest, and no borrow outlives one call of the core.
-struct Shared {
+struct WorkerHandle {
     worker: RefCell<Worker>,
     wake_up: WakeUp,
 }

@@ -1,18 +1,18 @@
 //! The root context: owns the worker's fills, makes their calls, answers the streams.
 
-use super::host::{self, SharedBoard};
+use super::host::{self, EnvoySharedHost};
 use super::metrics::Metrics;
 use super::stream::Stream;
-use super::{Shared, WakeUp};
+use super::{WakeUp, WorkerHandle};
 use crate::config::Config;
 use crate::config::rule::Mirror;
 use crate::fill::Outcome;
 use crate::metrics;
 use crate::request::trace::Trace;
-use crate::single_flight::leases::{Board, Slots};
+use crate::single_flight::leases::{Leases, SharedHost};
 use crate::single_flight::{Effect, Progress, StreamId, Ticket};
-use crate::worker::reply::{Made, OUTCOME_HEADER};
-use crate::worker::{Delivery, Denied, MAX_BUFFERED, Step, Worker};
+use crate::worker::reply::{LocalReply, OUTCOME_HEADER};
+use crate::worker::{Delivery, DeniedResponse, MAX_BUFFERED, Worker, WorkerEffect};
 use log::{error, info, warn};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -30,7 +30,7 @@ use std::time::Instant;
 const ANSWERS_AT_ONCE: usize = 32;
 
 /// How a stream is answered.
-enum Answer {
+enum PendingAnswer {
     /// As its fill ended, or because it goes on.
     Filled { stream: StreamId, mirror: Rc<Mirror>, outcome: Rc<Outcome> },
     /// By the bucket, for this reason.
@@ -41,9 +41,9 @@ enum Answer {
 pub struct Root {
     id: u32,
     /// `None` until it is configured.
-    shared: Option<Rc<Shared>>,
+    handle: Option<Rc<WorkerHandle>>,
     /// Streams to be answered, and how; by no more than [`ANSWERS_AT_ONCE`] in one callback.
-    answers: VecDeque<Answer>,
+    answers: VecDeque<PendingAnswer>,
     /// The calls that are under way, and since when, by Envoy's tokens: as many as fills run.
     calls: Vec<(u32, Ticket, Instant)>,
     metrics: Metrics,
@@ -52,56 +52,56 @@ pub struct Root {
 impl Root {
     /// A root context that is not configured yet.
     pub fn new(id: u32) -> Self {
-        Self { id, shared: None, answers: VecDeque::new(), calls: Vec::new(), metrics: Metrics::default() }
+        Self { id, handle: None, answers: VecDeque::new(), calls: Vec::new(), metrics: Metrics::default() }
     }
 
     /// Judges every stream whose error document can be read, then does what is due, and asks to be called again.
-    fn catch_up(&mut self, shared: &Shared) {
+    fn catch_up(&mut self, handle: &WorkerHandle) {
         let now = Instant::now();
-        let readable = shared.worker.borrow_mut().readable(now);
+        let readable = handle.worker.borrow_mut().readable(now);
         for (stream, has_document) in readable {
             let denied = self.denied(stream, has_document);
-            let steps = shared.worker.borrow_mut().judge(stream, &denied, now, &SharedBoard);
-            self.perform(shared, steps);
+            let steps = handle.worker.borrow_mut().judge(stream, &denied, now, &EnvoySharedHost);
+            self.perform(handle, steps);
         }
-        let steps = shared.worker.borrow_mut().tick(now, &SharedBoard);
-        self.perform(shared, steps);
-        self.finish(shared);
+        let steps = handle.worker.borrow_mut().tick(now, &EnvoySharedHost);
+        self.perform(handle, steps);
+        self.finish(handle);
     }
 
     /// Answers some of those who can be answered, and asks to be called again when it is time.
-    fn finish(&mut self, shared: &Shared) {
+    fn finish(&mut self, handle: &WorkerHandle) {
         for answer in self.answers.drain(..ANSWERS_AT_ONCE.min(self.answers.len())) {
             match answer {
-                Answer::Filled { stream, mirror, outcome } => {
+                PendingAnswer::Filled { stream, mirror, outcome } => {
                     if let Outcome::Busy(shortage) = *outcome {
                         self.metrics.count(&metrics::refusals(shortage.label()));
                     }
                     self.metrics.count(&metrics::requests(outcome.label()));
-                    let delivery = shared.worker.borrow_mut().deliver(stream, &mirror, &outcome);
+                    let delivery = handle.worker.borrow_mut().deliver(stream, &mirror, &outcome);
                     deliver(self.id, stream, delivery);
                 }
-                Answer::Released { stream, reason } => {
+                PendingAnswer::Released { stream, reason } => {
                     self.metrics.count(&metrics::requests(reason));
-                    let delivery = shared.worker.borrow_mut().release(stream);
+                    let delivery = handle.worker.borrow_mut().release(stream);
                     deliver(self.id, stream, delivery);
                 }
             }
         }
         if !self.answers.is_empty() {
-            shared.wake_up.call(Instant::now());
+            handle.wake_up.call(Instant::now());
         }
-        let worker = shared.worker.borrow();
+        let worker = handle.worker.borrow();
         self.metrics.show([worker.fills(), worker.waiters()]);
         let next = worker.next_deadline();
         host::tick_after(next.map(|next| next.saturating_duration_since(Instant::now())));
     }
 
     /// What a stream was denied with.
-    fn denied(&self, stream: StreamId, has_document: bool) -> Denied {
+    fn denied(&self, stream: StreamId, has_document: bool) -> DeniedResponse {
         // Without a time, now: an object that was stored meanwhile then looks like one that cannot be read.
         let mut denied =
-            Denied { asked: SharedBoard.nanos(), by_bucket: true, document: None, trace: Trace::default() };
+            DeniedResponse { asked: EnvoySharedHost.nanos(), by_bucket: true, document: None, trace: Trace::default() };
         host::as_stream(stream.0, self.id, || {
             denied.asked = host::request_time().unwrap_or(denied.asked);
             denied.by_bucket = host::is_upstreams();
@@ -112,41 +112,44 @@ impl Root {
     }
 
     /// Does what the core wants done. A call that cannot be sent is a call that came back, so this may lead to more.
-    fn perform(&mut self, shared: &Shared, steps: Vec<Step>) {
+    fn perform(&mut self, handle: &WorkerHandle, steps: Vec<WorkerEffect>) {
         let mut steps = VecDeque::from(steps);
         while let Some(step) = steps.pop_front() {
             match step {
-                Step::Flight(Effect::Call { ticket, call }) => match host::send(&call) {
+                WorkerEffect::Flight(Effect::Call { ticket, call }) => match host::send(&call) {
                     Some(token) => self.calls.push((token, ticket, Instant::now())),
                     None => {
                         warn!("no request can be sent to the cluster {}", call.to.cluster);
                         let now = Instant::now();
                         self.metrics.called(&ticket.called(None, now, now));
-                        steps.extend(shared.worker.borrow_mut().finished(ticket, None, now, &SharedBoard));
+                        steps.extend(handle.worker.borrow_mut().finish_call(ticket, None, now, &EnvoySharedHost));
                     }
                 },
-                Step::Flight(Effect::Answer { streams, mirror, outcome }) => {
+                WorkerEffect::Flight(Effect::Answer { streams, mirror, outcome }) => {
                     let outcome = Rc::new(outcome);
-                    let answer = |stream| Answer::Filled { stream, mirror: mirror.clone(), outcome: outcome.clone() };
+                    let answer =
+                        |stream| PendingAnswer::Filled { stream, mirror: mirror.clone(), outcome: outcome.clone() };
                     self.answers.extend(streams.into_iter().map(answer));
                 }
-                Step::Flight(Effect::Ended(ended)) => {
+                WorkerEffect::Flight(Effect::Ended(ended)) => {
                     self.metrics.ended(&ended);
                     info!("{ended}");
                 }
-                Step::Flight(Effect::Progress(progress)) => {
+                WorkerEffect::Flight(Effect::Progress(progress)) => {
                     self.metrics.add(metrics::STORED_BYTES, progress.bytes);
-                    if progress.tell {
+                    if progress.log {
                         let Progress { key, stored, total, .. } = progress;
                         info!("fill key=/{} stored={stored} of={total}", key.encoded());
                     }
                 }
-                Step::Flight(Effect::Warn { key, what }) => {
+                WorkerEffect::Flight(Effect::Warn { key, what }) => {
                     self.metrics.count(metrics::WARNINGS);
                     warn!("fill key=/{}: {what}", key.encoded());
                 }
-                Step::Release(stream, reason) => self.answers.push_back(Answer::Released { stream, reason }),
-                Step::Warn(what) => warn!("{what}"),
+                WorkerEffect::Release(stream, reason) => {
+                    self.answers.push_back(PendingAnswer::Released { stream, reason })
+                }
+                WorkerEffect::Warn(what) => warn!("{what}"),
             }
         }
     }
@@ -174,14 +177,14 @@ fn deliver(root_id: u32, stream: StreamId, delivery: Delivery) {
     });
 }
 
-fn replace_headers(made: &Made) {
+fn replace_headers(made: &LocalReply) {
     let status = made.status.to_string();
     let mut headers = vec![(":status", status.as_str())];
     headers.extend(made.headers.iter().map(|(name, value)| (*name, value.as_str())));
     let _ = hostcalls::set_map(MapType::HttpResponseHeaders, headers);
 }
 
-fn reply_directly(made: &Made) {
+fn reply_directly(made: &LocalReply) {
     let headers = made.headers.iter().filter(|(name, _)| *name != "content-length");
     let headers = headers.map(|(name, value)| (*name, value.as_str())).collect();
     let body = made.body.as_ref().map(|body| body.as_slice());
@@ -190,15 +193,15 @@ fn reply_directly(made: &Made) {
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token_id: u32, num_headers: usize, body_size: usize, _num_trailers: usize) {
-        let Some(shared) = self.shared.clone() else { return };
+        let Some(handle) = self.handle.clone() else { return };
         let Some(at) = self.calls.iter().position(|(token, ..)| *token == token_id) else { return };
         let (_, ticket, sent) = self.calls.swap_remove(at);
         let now = Instant::now();
         let response = host::response(num_headers, body_size);
         self.metrics.called(&ticket.called(response.as_ref(), sent, now));
-        let steps = shared.worker.borrow_mut().finished(ticket, response, now, &SharedBoard);
-        self.perform(&shared, steps);
-        self.finish(&shared);
+        let steps = handle.worker.borrow_mut().finish_call(ticket, response, now, &EnvoySharedHost);
+        self.perform(&handle, steps);
+        self.finish(&handle);
     }
 }
 
@@ -209,11 +212,11 @@ impl RootContext for Root {
             Ok(config) => {
                 let seed = host::random();
                 let queue = self.register_shared_queue(&format!("mirror-on-miss {seed:016x}"));
-                SharedBoard::create();
-                let slots = Slots::new(&config, host::fingerprint(&json), queue);
-                let worker = RefCell::new(Worker::new(Rc::new(config), slots, seed));
+                EnvoySharedHost::create();
+                let leases = Leases::new(&config, host::fingerprint(&json), queue);
+                let worker = RefCell::new(Worker::new(Rc::new(config), leases, seed));
                 self.metrics.define();
-                self.shared = Some(Rc::new(Shared { worker, wake_up: WakeUp::new(queue) }));
+                self.handle = Some(Rc::new(WorkerHandle { worker, wake_up: WakeUp::new(queue) }));
                 true
             }
             Err(problems) => {
@@ -226,23 +229,23 @@ impl RootContext for Root {
     }
 
     fn on_queue_ready(&mut self, queue_id: u32) {
-        let Some(shared) = self.shared.clone() else { return };
-        shared.wake_up.came();
+        let Some(handle) = self.handle.clone() else { return };
+        handle.wake_up.came();
         while let Ok(Some(message)) = self.dequeue_shared_queue(queue_id) {
-            let steps = shared.worker.borrow_mut().heard(&message, Instant::now(), &SharedBoard);
-            self.perform(&shared, steps);
+            let steps = handle.worker.borrow_mut().receive(&message, Instant::now(), &EnvoySharedHost);
+            self.perform(&handle, steps);
         }
-        self.catch_up(&shared);
+        self.catch_up(&handle);
     }
 
     fn on_tick(&mut self) {
-        if let Some(shared) = self.shared.clone() {
-            self.catch_up(&shared);
+        if let Some(handle) = self.handle.clone() {
+            self.catch_up(&handle);
         }
     }
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream::new(StreamId(context_id), self.shared.clone())))
+        Some(Box::new(Stream::new(StreamId(context_id), self.handle.clone())))
     }
 
     fn get_type(&self) -> Option<ContextType> {

@@ -1,9 +1,9 @@
 //! A stream's context: captures what was asked for, recognises the denial, and holds the response for the root.
 
-use super::{Shared, host};
+use super::{WorkerHandle, host};
 use crate::request::denial::Denial;
 use crate::single_flight::StreamId;
-use crate::worker::{BodyStep, Captured};
+use crate::worker::{BodyStep, ClientRequest};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
@@ -13,17 +13,17 @@ use std::time::Instant;
 /// One request and its response.
 pub struct Stream {
     id: StreamId,
-    shared: Option<Rc<Shared>>,
+    handle: Option<Rc<WorkerHandle>>,
     /// What a miss needs of the request, whose headers are gone in the response phase.
-    captured: Option<Captured>,
+    client_request: Option<ClientRequest>,
     /// The worker knows of this stream.
     held: bool,
 }
 
 impl Stream {
     /// A stream of a worker; one that passes everything if the worker is not configured.
-    pub fn new(id: StreamId, shared: Option<Rc<Shared>>) -> Self {
-        Self { id, shared, captured: None, held: false }
+    pub fn new(id: StreamId, handle: Option<Rc<WorkerHandle>>) -> Self {
+        Self { id, handle, client_request: None, held: false }
     }
 
     fn header(map: MapType, name: &str) -> Option<Vec<u8>> {
@@ -37,8 +37,8 @@ impl Context for Stream {}
 /// exported, and costs nothing.
 impl Drop for Stream {
     fn drop(&mut self) {
-        if let Some(shared) = self.shared.as_ref().filter(|_| self.held) {
-            shared.worker.borrow_mut().gone(self.id);
+        if let Some(handle) = self.handle.as_ref().filter(|_| self.held) {
+            handle.worker.borrow_mut().forget(self.id);
         }
     }
 }
@@ -47,10 +47,13 @@ impl HttpContext for Stream {
     /// The path is rewritten to the canonical encoding of its key: what the bucket is asked and what is signed is
     /// then what will be stored, however the client spelled it.
     fn on_http_request_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
-        let Some(shared) = &self.shared else { return Action::Continue };
+        let Some(handle) = &self.handle else { return Action::Continue };
         let header = |name: &str| Self::header(MapType::HttpRequestHeaders, name);
-        self.captured = shared.worker.borrow().capture(&header);
-        let canonical = self.captured.as_ref().and_then(|captured| shared.worker.borrow().rewritten(captured));
+        self.client_request = handle.worker.borrow().capture(&header);
+        let canonical = self
+            .client_request
+            .as_ref()
+            .and_then(|client_request| handle.worker.borrow().canonical_path(client_request));
         if let Some(canonical) = canonical {
             let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, ":path", Some(&canonical));
         }
@@ -58,15 +61,17 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
-        let (Some(shared), Some(captured)) = (&self.shared, self.captured.take()) else { return Action::Continue };
+        let (Some(handle), Some(client_request)) = (&self.handle, self.client_request.take()) else {
+            return Action::Continue;
+        };
         let status = Self::header(MapType::HttpResponseHeaders, ":status");
         let Some(denial) = status.and_then(|status| Denial::from_status(&status)) else { return Action::Continue };
-        let Some(wanted) = shared.worker.borrow().wanted(captured) else { return Action::Continue };
+        let Some(mirrored) = handle.worker.borrow().mirrored_request(client_request) else { return Action::Continue };
         let now = Instant::now();
-        if !shared.wake_up.call(now) {
+        if !handle.wake_up.call(now) {
             return Action::Continue;
         }
-        shared.worker.borrow_mut().hold(self.id, wanted, denial, end_of_stream, now);
+        handle.worker.borrow_mut().hold(self.id, mirrored, denial, end_of_stream, now);
         self.held = true;
         Action::Pause
     }
@@ -74,8 +79,8 @@ impl HttpContext for Stream {
     /// The document is read by the root once all of it is there: what it says may begin a fill, and only the root's
     /// calls outlive the stream.
     fn on_http_response_body(&mut self, body_size: usize, end_of_stream: bool) -> Action {
-        let Some(shared) = self.shared.as_ref().filter(|_| self.held) else { return Action::Continue };
-        let step = shared.worker.borrow_mut().body(self.id, body_size, end_of_stream);
+        let Some(handle) = self.handle.as_ref().filter(|_| self.held) else { return Action::Continue };
+        let step = handle.worker.borrow_mut().body(self.id, body_size, end_of_stream);
         match step {
             BodyStep::Drop => host::replace_response_body(&[]),
             BodyStep::Keep => {}
@@ -86,17 +91,17 @@ impl HttpContext for Stream {
             }
         }
         if end_of_stream {
-            shared.wake_up.call(Instant::now());
+            handle.wake_up.call(Instant::now());
         }
         Action::Pause
     }
 
     fn on_http_response_trailers(&mut self, _num_trailers: usize) -> Action {
-        let Some(shared) = self.shared.as_ref().filter(|_| self.held) else { return Action::Continue };
-        if !shared.worker.borrow_mut().trailers(self.id) {
+        let Some(handle) = self.handle.as_ref().filter(|_| self.held) else { return Action::Continue };
+        if !handle.worker.borrow_mut().trailers(self.id) {
             return Action::Continue;
         }
-        shared.wake_up.call(Instant::now());
+        handle.wake_up.call(Instant::now());
         Action::Pause
     }
 }

@@ -5,14 +5,14 @@ use std::rc::Rc;
 
 /// What of a client's request the origins get, because a rule lists it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Carried {
+pub struct Forwarded {
     /// Parameters of the query, `name=value`; visible ASCII.
     pub query: Vec<String>,
     /// Headers, lower-case names.
     pub headers: Vec<(String, String)>,
 }
 
-impl Carried {
+impl Forwarded {
     /// What one of these rules lists, of a request's query and headers.
     pub fn of(query: Option<&str>, headers: &[(String, String)], mirrors: &[Rc<Mirror>]) -> Self {
         let pairs = query.into_iter().flat_map(|query| query.split('&'));

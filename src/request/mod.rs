@@ -4,3 +4,6 @@ pub mod denial;
 pub mod forwarded;
 pub mod target;
 pub mod trace;
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use crate::config::{Bucket, Exposed};
 use crate::http::{Method, is_authority};
-use crate::object::key::{Key, NotAKey, is_bare};
+use crate::object::key::{Key, KeyError, is_bare};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 /// A GET or HEAD of one object of the bucket.
@@ -20,11 +20,11 @@ pub struct Target {
 
 /// Why a request is for no object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoTarget {
+pub enum TargetError {
     /// A `#`, which does not belong into a request.
     Fragment,
     /// The path is no key.
-    Key(NotAKey),
+    Key(KeyError),
     /// Neither GET nor HEAD.
     Method,
     /// The path does not begin as those of the bucket's objects do.
@@ -89,24 +89,24 @@ impl Target {
     }
 
     /// The same, with the reason if there is none.
-    pub fn read(method: &[u8], path_and_query: &[u8], bucket: &Bucket) -> Result<Self, NoTarget> {
-        let method = readable(method).ok_or(NoTarget::Method)?;
+    pub fn read(method: &[u8], path_and_query: &[u8], bucket: &Bucket) -> Result<Self, TargetError> {
+        let method = readable(method).ok_or(TargetError::Method)?;
         if path_and_query.contains(&b'#') {
-            return Err(NoTarget::Fragment);
+            return Err(TargetError::Fragment);
         }
         let (path, query) = match path_and_query.iter().position(|&b| b == b'?') {
             Some(at) => (path_and_query.get(..at).unwrap_or_default(), path_and_query.get(at.saturating_add(1)..)),
             None => (path_and_query, None),
         };
         if query.is_some_and(names_sub_resource) {
-            return Err(NoTarget::SubResource);
+            return Err(TargetError::SubResource);
         }
         let root = match bucket.exposed {
             Exposed::Path => bucket.path_prefix.as_str(),
             Exposed::Root => "",
         };
         let path = path.strip_prefix(root.as_bytes()).and_then(|path| path.strip_prefix(b"/"));
-        let key = Key::from_path(path.ok_or(NoTarget::Outside)?).map_err(NoTarget::Key)?;
+        let key = Key::from_path(path.ok_or(TargetError::Outside)?).map_err(TargetError::Key)?;
         let path = format!("{root}/{}", key.encoded());
         Ok(Self { method, key, path, query: query.map(visible) })
     }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 /// What a HEAD with the writer's credential says about an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Existence {
+pub enum HeadResult {
     /// It is there.
     Exists,
     /// It is not there, or S3 would not say: without the right to list, a missing key is a 403 here too. The
@@ -23,7 +23,7 @@ pub enum Existence {
 
 /// What a conditional PUT led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Put {
+pub enum PutResult {
     /// Somebody else's object is there.
     Exists,
     /// It was not stored and will not be: wrong credentials, no such bucket.
@@ -35,16 +35,16 @@ pub enum Put {
 }
 
 /// Asks whether the object is there.
-pub fn head(bucket: &Bucket, key: &Key) -> Request {
+pub fn head_object(bucket: &Bucket, key: &Key) -> Request {
     Request { method: Method::Head, path: path(bucket, key), headers: Vec::new(), body: Rc::default() }
 }
 
-/// Reads the answer to [`head`].
-pub fn read_head(response: &Response) -> Existence {
+/// Reads the answer to [`head_object`].
+pub fn read_head_object(response: &Response) -> HeadResult {
     match response.status {
-        200..=299 => Existence::Exists,
-        403 | 404 => Existence::Unknown,
-        _ => Existence::Unavailable,
+        200..=299 => HeadResult::Exists,
+        403 | 404 => HeadResult::Unknown,
+        _ => HeadResult::Unavailable,
     }
 }
 
@@ -53,27 +53,27 @@ pub fn read_head(response: &Response) -> Existence {
 /// `If-None-Match: *` makes it idempotent and keeps it from ever overwriting:
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>. `Content-Length` is given because
 /// Envoy sets it on a call only where there is content, and S3 demands it of an empty object too.
-pub fn put(bucket: &Bucket, key: &Key, metadata: &Metadata, body: Body) -> Request {
+pub fn put_object(bucket: &Bucket, key: &Key, metadata: &Metadata, body: Body) -> Request {
     let mut headers: Vec<_> = condition(bucket).into_iter().collect();
     headers.push(("content-length", body.len().to_string()));
     headers.extend(described(bucket, metadata));
     Request { method: Method::Put, path: path(bucket, key), headers, body }
 }
 
-/// Reads the answer to [`put`].
-pub fn read_put(response: &Response) -> Put {
+/// Reads the answer to [`put_object`].
+pub fn read_put_object(response: &Response) -> PutResult {
     match response.status {
-        200..=299 => Put::Stored,
+        200..=299 => PutResult::Stored,
         // R2 answers a failed If-None-Match with 304, everyone else with 412.
-        304 | 412 => Put::Exists,
-        409 if is_forbidden_overwrite(response) => Put::Exists,
-        status if is_passing(status) => Put::Retry(status),
-        status => Put::Rejected(status),
+        304 | 412 => PutResult::Exists,
+        409 if is_forbidden_overwrite(response) => PutResult::Exists,
+        status if is_passing(status) => PutResult::Retry(status),
+        status => PutResult::Rejected(status),
     }
 }
 
 /// Begins an upload of parts. Not idempotent: each success begins another one.
-pub fn create_upload(bucket: &Bucket, key: &Key, metadata: &Metadata) -> Request {
+pub fn create_multipart_upload(bucket: &Bucket, key: &Key, metadata: &Metadata) -> Request {
     let mut headers = vec![("content-length", "0".to_owned())];
     headers.extend(described(bucket, metadata));
     let path = format!("{}?uploads=", path(bucket, key));
@@ -81,7 +81,7 @@ pub fn create_upload(bucket: &Bucket, key: &Key, metadata: &Metadata) -> Request
 }
 
 /// The id of the upload that was begun, or the status of an answer that has none.
-pub fn read_create_upload(response: &Response) -> Result<UploadId, Refusal> {
+pub fn read_create_multipart_upload(response: &Response) -> Result<UploadId, Refusal> {
     let id = ok(response).then(|| std::str::from_utf8(&response.body).ok()).flatten().and_then(|text| {
         let (_, id) = text.split_once("<UploadId>")?;
         let (id, _) = id.split_once("</UploadId>")?;
@@ -104,7 +104,13 @@ pub fn read_upload_part(response: &Response) -> Result<String, Refusal> {
 }
 
 /// Makes the object of its parts unless one is there. `x-amz-mp-object-size` has the store compare the length.
-pub fn complete_upload(bucket: &Bucket, key: &Key, upload: &UploadId, etags: &[String], total: u64) -> Request {
+pub fn complete_multipart_upload(
+    bucket: &Bucket,
+    key: &Key,
+    upload: &UploadId,
+    etags: &[String],
+    total: u64,
+) -> Request {
     let mut document = String::from("<CompleteMultipartUpload>");
     for (number, etag) in (1_u32..).zip(etags) {
         let etag = xml::escape(etag);
@@ -121,31 +127,31 @@ pub fn complete_upload(bucket: &Bucket, key: &Key, upload: &UploadId, etags: &[S
     Request { method: Method::Post, path, headers, body: Rc::new(document.into_bytes()) }
 }
 
-/// Reads the answer to [`complete_upload`]. A 200 says nothing without the result: AWS sends its status before it is done
+/// Reads the answer to [`complete_multipart_upload`]. A 200 says nothing without the result: AWS sends its status before it is done
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>).
-pub fn read_complete_upload(response: &Response) -> Complete {
+pub fn read_complete_multipart_upload(response: &Response) -> CompleteResult {
     const RESULT: &str = "<CompleteMultipartUploadResult";
     let code = xml::error_code(&response.body);
     let done = std::str::from_utf8(&response.body).is_ok_and(|document| document.contains(RESULT));
     match (response.status, code) {
-        (200..=299, None) if done => Complete::Stored,
-        (304 | 412, _) | (200..=299, Some("PreconditionFailed")) => Complete::Exists,
-        (409, _) if is_forbidden_overwrite(response) => Complete::Exists,
-        (404, _) | (200..=299, Some("NoSuchUpload")) => Complete::NoSuchUpload,
-        (200..=299, _) => Complete::Retry(response.status),
-        (status, _) if is_passing(status) => Complete::Retry(status),
-        (status, _) => Complete::Rejected(status),
+        (200..=299, None) if done => CompleteResult::Stored,
+        (304 | 412, _) | (200..=299, Some("PreconditionFailed")) => CompleteResult::Exists,
+        (409, _) if is_forbidden_overwrite(response) => CompleteResult::Exists,
+        (404, _) | (200..=299, Some("NoSuchUpload")) => CompleteResult::NoSuchUpload,
+        (200..=299, _) => CompleteResult::Retry(response.status),
+        (status, _) if is_passing(status) => CompleteResult::Retry(status),
+        (status, _) => CompleteResult::Rejected(status),
     }
 }
 
 /// Gives an upload up, with its parts.
-pub fn abort_upload(bucket: &Bucket, key: &Key, upload: &UploadId) -> Request {
+pub fn abort_multipart_upload(bucket: &Bucket, key: &Key, upload: &UploadId) -> Request {
     let path = format!("{}?{}", path(bucket, key), upload.query());
     Request { method: Method::Delete, path, headers: Vec::new(), body: Rc::default() }
 }
 
-/// Whether an answer to [`abort_upload`] says that the upload is gone.
-pub fn read_abort_upload(response: &Response) -> bool {
+/// Whether an answer to [`abort_multipart_upload`] says that the upload is gone.
+pub fn read_abort_multipart_upload(response: &Response) -> bool {
     ok(response) || response.status == 404
 }
 
@@ -179,7 +185,7 @@ impl Refusal {
 
 /// What completing an upload led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Complete {
+pub enum CompleteResult {
     /// Somebody else's object is there.
     Exists,
     /// The upload is gone: completed by an earlier attempt, or aborted by somebody.
@@ -237,7 +243,7 @@ mod tests {
 
     #[test]
     fn an_upload_id_is_read_and_sent_again_in_the_canonical_encoding() {
-        let read = |body| read_create_upload(&response(200, body));
+        let read = |body| read_create_multipart_upload(&response(200, body));
         let upload =
             read("<InitiateMultipartUploadResult><UploadId>aZ9-._~+/=</UploadId></InitiateMultipartUploadResult>")
                 .unwrap();
@@ -246,13 +252,13 @@ mod tests {
             upload_part(&bucket, &key, &upload, 7, Body::default()).path,
             "/b/a%20b?partNumber=7&uploadId=aZ9-._~%2B%2F%3D"
         );
-        assert_eq!(abort_upload(&bucket, &key, &upload).path, "/b/a%20b?uploadId=aZ9-._~%2B%2F%3D");
+        assert_eq!(abort_multipart_upload(&bucket, &key, &upload).path, "/b/a%20b?uploadId=aZ9-._~%2B%2F%3D");
         for wrong in
             ["", "<UploadId></UploadId>", "<UploadId>a&amp;b</UploadId>", "<UploadId>a", "<UploadId>\r\n</UploadId>"]
         {
             assert_eq!(read(wrong), Err(Refusal { status: 200, passing: false, undone: false }), "{wrong}");
         }
-        let refused = read_create_upload(&response(503, "<UploadId>a</UploadId>"));
+        let refused = read_create_multipart_upload(&response(503, "<UploadId>a</UploadId>"));
         assert_eq!(refused, Err(Refusal { status: 503, passing: true, undone: true }));
     }
 
@@ -260,27 +266,27 @@ mod tests {
     fn a_200_with_an_error_in_it_completes_nothing() {
         let error = |code| format!("\n\n<?xml version=\"1.0\"?><Error><Code>{code}</Code></Error>");
         for (status, body, expected) in [
-            (200, "<CompleteMultipartUploadResult/>".to_owned(), Complete::Stored),
-            (200, String::new(), Complete::Retry(200)),
-            (200, "<html>".to_owned(), Complete::Retry(200)),
-            (200, error("InternalError"), Complete::Retry(200)),
-            (200, error("PreconditionFailed"), Complete::Exists),
-            (412, error("PreconditionFailed"), Complete::Exists),
-            (404, error("NoSuchUpload"), Complete::NoSuchUpload),
-            (409, error("ConditionalRequestConflict"), Complete::Retry(409)),
-            (503, error("SlowDown"), Complete::Retry(503)),
-            (400, error("InvalidPart"), Complete::Rejected(400)),
+            (200, "<CompleteMultipartUploadResult/>".to_owned(), CompleteResult::Stored),
+            (200, String::new(), CompleteResult::Retry(200)),
+            (200, "<html>".to_owned(), CompleteResult::Retry(200)),
+            (200, error("InternalError"), CompleteResult::Retry(200)),
+            (200, error("PreconditionFailed"), CompleteResult::Exists),
+            (412, error("PreconditionFailed"), CompleteResult::Exists),
+            (404, error("NoSuchUpload"), CompleteResult::NoSuchUpload),
+            (409, error("ConditionalRequestConflict"), CompleteResult::Retry(409)),
+            (503, error("SlowDown"), CompleteResult::Retry(503)),
+            (400, error("InvalidPart"), CompleteResult::Rejected(400)),
         ] {
-            assert_eq!(read_complete_upload(&response(status, &body)), expected, "{status} {body}");
+            assert_eq!(read_complete_multipart_upload(&response(status, &body)), expected, "{status} {body}");
         }
     }
 
     #[test]
     fn the_answer_to_a_put_says_stored_exists_retry_or_rejected() {
-        let read = |status| read_put(&Response { status, headers: Headers::default(), body: Vec::new() });
-        assert_eq!([200, 204].map(read), [Put::Stored; 2]);
-        assert_eq!([304, 412].map(read), [Put::Exists; 2]);
-        assert_eq!([409, 500, 503, 504].map(read), [409, 500, 503, 504].map(Put::Retry));
-        assert_eq!([0, 302, 400, 403, 404, 411].map(read), [0, 302, 400, 403, 404, 411].map(Put::Rejected));
+        let read = |status| read_put_object(&Response { status, headers: Headers::default(), body: Vec::new() });
+        assert_eq!([200, 204].map(read), [PutResult::Stored; 2]);
+        assert_eq!([304, 412].map(read), [PutResult::Exists; 2]);
+        assert_eq!([409, 500, 503, 504].map(read), [409, 500, 503, 504].map(PutResult::Retry));
+        assert_eq!([0, 302, 400, 403, 404, 411].map(read), [0, 302, 400, 403, 404, 411].map(PutResult::Rejected));
     }
 }

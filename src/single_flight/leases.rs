@@ -6,7 +6,7 @@
 //! keeps the bucket right.
 
 use crate::config::Config;
-use crate::fill::{Goal, Outcome};
+use crate::fill::{FillKey, Outcome};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -17,19 +17,19 @@ pub const SETS: u32 = 1024;
 const WAYS: usize = 4;
 
 /// Bytes of a slot: `kind mark until value`, in 1, 16, 8 and 8 bytes. Kind 0 is an empty one.
-const SLOT: usize = 33;
+const SLOT_BYTES: usize = 33;
 
 /// How often a set is read and written again that somebody else writes in between.
 const TRIES: u32 = 4;
 
 /// A set is one entry of the shared data, so that it takes one call to read and one to write.
-type Set = [[u8; SLOT]; WAYS];
+type Set = [[u8; SLOT_BYTES]; WAYS];
 
 /// How long a fill counts as under way after its worker last said so. A worker that died is waited for so long.
 pub const LEASE: Duration = Duration::from_secs(10);
 
 /// What all workers of an Envoy share.
-pub trait Board {
+pub trait SharedHost {
     /// Nanoseconds on a clock that all workers see, and that request times are given in.
     fn nanos(&self) -> u64;
     /// A set's content and its version; of a set that nothing was written to yet, anything. `None` if there is no table.
@@ -42,11 +42,11 @@ pub trait Board {
 
 /// A key under a configuration: two never have the same one (128 bits of SipHash).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark(pub [u8; 16]);
+pub struct KeyHash(pub [u8; 16]);
 
 /// One worker's view of the table.
 #[derive(Debug)]
-pub struct Slots {
+pub struct Leases {
     /// This worker's queue.
     me: u32,
     /// Tells configurations apart, whose facts do not concern each other.
@@ -77,7 +77,7 @@ pub enum Claim {
 
 /// What a slot says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fact {
+enum KeyState {
     /// A worker, known by its queue, fills the key.
     Lease { owner: u32 },
     /// The origins do not have the key.
@@ -86,39 +86,39 @@ enum Fact {
     Stored { at: u64 },
 }
 
-impl Slots {
+impl Leases {
     /// The view of the worker with this queue.
     pub fn new(config: &Config, salt: u64, me: u32) -> Self {
         Self { me, salt, negative_ttl: config.negative_ttl, loop_window: config.loop_window }
     }
 
     /// What stands in the table for what is wanted.
-    pub fn mark(&self, goal: &Goal) -> Mark {
+    pub fn hash(&self, fill_key: &FillKey) -> KeyHash {
         let half = |which: u8| {
             let mut hasher = DefaultHasher::new();
-            (which, self.salt, goal).hash(&mut hasher);
+            (which, self.salt, fill_key).hash(&mut hasher);
             hasher.finish()
         };
-        Mark(((u128::from(half(0)) << 64) | u128::from(half(1))).to_le_bytes())
+        KeyHash(((u128::from(half(0)) << 64) | u128::from(half(1))).to_le_bytes())
     }
 
     /// Finds out what to do about a key, and takes the lease where that is to fill it. `asked` is when the client
     /// asked, which tells an object that was stored meanwhile from one that is stored and cannot be read.
-    pub fn claim(&self, board: &dyn Board, mark: Mark, asked: u64) -> Claim {
+    pub fn claim(&self, shared: &dyn SharedHost, hash: KeyHash, asked: u64) -> Claim {
         for _ in 0..TRIES {
-            let now = board.nanos();
-            let Some(place) = Place::of(board, mark, now) else { return Claim::Lead };
-            match place.known {
-                Some((Fact::Lease { owner }, lasts)) if owner != self.me => {
+            let now = shared.nanos();
+            let Some(slot) = Slot::of(shared, hash, now) else { return Claim::Lead };
+            match slot.known {
+                Some((KeyState::Lease { owner }, lasts)) if owner != self.me => {
                     // Never longer than a lease, should the clock have been set back.
                     return Claim::Follow { owner, lasts: lasts.min(LEASE) };
                 }
-                Some((Fact::Missing, _)) => return Claim::Missing,
-                Some((Fact::Stored { at }, _)) if asked > at => return Claim::Loop,
-                Some((Fact::Stored { .. }, _)) => return Claim::Stored,
-                Some((Fact::Lease { .. }, _)) | None => {}
+                Some((KeyState::Missing, _)) => return Claim::Missing,
+                Some((KeyState::Stored { at }, _)) if asked > at => return Claim::Loop,
+                Some((KeyState::Stored { .. }, _)) => return Claim::Stored,
+                Some((KeyState::Lease { .. }, _)) | None => {}
             }
-            if place.write(board, encode(mark, Fact::Lease { owner: self.me }, LEASE, now)) {
+            if slot.write(shared, encode(hash, KeyState::Lease { owner: self.me }, LEASE, now)) {
                 return Claim::Lead;
             }
         }
@@ -126,32 +126,35 @@ impl Slots {
     }
 
     /// Says that a fill is still under way.
-    pub fn renew(&self, board: &dyn Board, mark: Mark) {
-        let renewed = |now| encode(mark, Fact::Lease { owner: self.me }, LEASE, now);
-        change(board, mark, |place, now| self.owns(place).then(|| renewed(now)));
+    pub fn renew(&self, shared: &dyn SharedHost, hash: KeyHash) {
+        let renewed = |now| encode(hash, KeyState::Lease { owner: self.me }, LEASE, now);
+        change(shared, hash, |slot, now| self.owns(slot).then(|| renewed(now)));
     }
 
     /// Says how a fill ended, as far as that helps those who come later.
-    pub fn settle(&self, board: &dyn Board, mark: Mark, outcome: &Outcome) {
+    pub fn settle(&self, shared: &dyn SharedHost, hash: KeyHash, outcome: &Outcome) {
         let stored = matches!(outcome, Outcome::Stored | Outcome::Exists);
         if !stored && *outcome != Outcome::NotFound {
-            return self.release(board, mark);
+            return self.release(shared, hash);
         }
-        change(board, mark, |place, now| {
-            let others = matches!(place.known, Some((Fact::Lease { .. }, _))) && !self.owns(place);
-            let (fact, lasts) =
-                if stored { (Fact::Stored { at: now }, self.loop_window) } else { (Fact::Missing, self.negative_ttl) };
-            (!others).then(|| encode(mark, fact, lasts, now))
+        change(shared, hash, |slot, now| {
+            let others = matches!(slot.known, Some((KeyState::Lease { .. }, _))) && !self.owns(slot);
+            let (fact, lasts) = if stored {
+                (KeyState::Stored { at: now }, self.loop_window)
+            } else {
+                (KeyState::Missing, self.negative_ttl)
+            };
+            (!others).then(|| encode(hash, fact, lasts, now))
         });
     }
 
     /// Gives up a lease that nothing came of.
-    pub fn release(&self, board: &dyn Board, mark: Mark) {
-        change(board, mark, |place, _| self.owns(place).then_some(EMPTY));
+    pub fn release(&self, shared: &dyn SharedHost, hash: KeyHash) {
+        change(shared, hash, |slot, _| self.owns(slot).then_some(EMPTY));
     }
 
-    fn owns(&self, place: &Place) -> bool {
-        matches!(place.known, Some((Fact::Lease { owner }, _)) if owner == self.me)
+    fn owns(&self, slot: &Slot) -> bool {
+        matches!(slot.known, Some((KeyState::Lease { owner }, _)) if owner == self.me)
     }
 
     /// This worker's queue.
@@ -162,30 +165,30 @@ impl Slots {
 
 /// Where a key's fact stands, or can be put.
 #[derive(Debug)]
-struct Place {
+struct Slot {
     at: u32,
     version: u32,
     set: Set,
     way: usize,
     /// What is known of the key, and for how long.
-    known: Option<(Fact, Duration)>,
+    known: Option<(KeyState, Duration)>,
 }
 
-impl Place {
+impl Slot {
     /// The slot that speaks of the key; else an empty one of its set; else one that speaks of another key, but not of
     /// its fill. `None` if there is no table, or no such slot.
-    fn of(board: &dyn Board, mark: Mark, now: u64) -> Option<Self> {
-        let at = mark.set();
-        let (content, version) = board.read(at)?;
-        let (slots, _) = content.as_chunks::<SLOT>();
-        let set: Set = std::array::from_fn(|way| slots.get(way).copied().unwrap_or(EMPTY));
+    fn of(shared: &dyn SharedHost, hash: KeyHash, now: u64) -> Option<Self> {
+        let at = hash.set();
+        let (content, version) = shared.read(at)?;
+        let (leases, _) = content.as_chunks::<SLOT_BYTES>();
+        let set: Set = std::array::from_fn(|way| leases.get(way).copied().unwrap_or(EMPTY));
         let mut best: Option<(bool, usize)> = None;
         for (way, slot) in set.iter().enumerate() {
             match decode(slot, now) {
-                Some((of, fact, lasts)) if of == mark => {
+                Some((of, fact, lasts)) if of == hash => {
                     return Some(Self { at, version, set, way, known: Some((fact, lasts)) });
                 }
-                Some((_, Fact::Lease { .. }, _)) => {}
+                Some((_, KeyState::Lease { .. }, _)) => {}
                 other => {
                     let taken = other.is_some();
                     if best.is_none_or(|(best_taken, _)| best_taken && !taken) {
@@ -198,27 +201,27 @@ impl Place {
     }
 
     /// Replaces the slot's content, unless somebody was faster with one of the set.
-    fn write(mut self, board: &dyn Board, slot: [u8; SLOT]) -> bool {
-        if let Some(place) = self.set.get_mut(self.way) {
-            *place = slot;
+    fn write(mut self, shared: &dyn SharedHost, content: [u8; SLOT_BYTES]) -> bool {
+        if let Some(slot) = self.set.get_mut(self.way) {
+            *slot = content;
         }
-        board.write(self.at, self.set.as_flattened(), self.version)
+        shared.write(self.at, self.set.as_flattened(), self.version)
     }
 }
 
 /// Writes what `to` makes of a key's place, if it makes anything of it.
-fn change(board: &dyn Board, mark: Mark, to: impl Fn(&Place, u64) -> Option<[u8; SLOT]>) {
+fn change(shared: &dyn SharedHost, hash: KeyHash, to: impl Fn(&Slot, u64) -> Option<[u8; SLOT_BYTES]>) {
     for _ in 0..TRIES {
-        let now = board.nanos();
-        let Some(place) = Place::of(board, mark, now) else { return };
-        let Some(slot) = to(&place, now) else { return };
-        if place.write(board, slot) {
+        let now = shared.nanos();
+        let Some(slot) = Slot::of(shared, hash, now) else { return };
+        let Some(content) = to(&slot, now) else { return };
+        if slot.write(shared, content) {
             return;
         }
     }
 }
 
-impl Mark {
+impl KeyHash {
     /// The set in which a key's fact may stand.
     fn set(self) -> u32 {
         let Self([a, b, c, d, ..]) = self;
@@ -226,33 +229,33 @@ impl Mark {
     }
 }
 
-const EMPTY: [u8; SLOT] = [0; SLOT];
+const EMPTY: [u8; SLOT_BYTES] = [0; SLOT_BYTES];
 
-fn encode(mark: Mark, fact: Fact, lasts: Duration, now: u64) -> [u8; SLOT] {
+fn encode(hash: KeyHash, fact: KeyState, lasts: Duration, now: u64) -> [u8; SLOT_BYTES] {
     let until = now.saturating_add(nanos(lasts));
     let (kind, value) = match fact {
-        Fact::Lease { owner } => (1, u64::from(owner)),
-        Fact::Missing => (2, 0),
-        Fact::Stored { at } => (3, at),
+        KeyState::Lease { owner } => (1, u64::from(owner)),
+        KeyState::Missing => (2, 0),
+        KeyState::Stored { at } => (3, at),
     };
-    let content = [&[kind][..], &mark.0, &until.to_le_bytes(), &value.to_le_bytes()].concat();
+    let content = [&[kind][..], &hash.0, &until.to_le_bytes(), &value.to_le_bytes()].concat();
     content.try_into().unwrap_or(EMPTY)
 }
 
 /// A slot's fact, and how long it holds; none if that time is over, or if the slot is empty.
-fn decode(slot: &[u8; SLOT], now: u64) -> Option<(Mark, Fact, Duration)> {
+fn decode(slot: &[u8; SLOT_BYTES], now: u64) -> Option<(KeyHash, KeyState, Duration)> {
     let (kind, rest) = slot.split_first()?;
-    let (mark, rest) = rest.split_first_chunk()?;
+    let (hash, rest) = rest.split_first_chunk()?;
     let (until, value) = rest.split_first_chunk()?;
     let value = u64::from_le_bytes(value.try_into().ok()?);
     let lasts = Duration::from_nanos(u64::from_le_bytes(*until).checked_sub(now).filter(|left| *left > 0)?);
     let fact = match kind {
-        1 => Fact::Lease { owner: u32::try_from(value).ok()? },
-        2 => Fact::Missing,
-        3 => Fact::Stored { at: value },
+        1 => KeyState::Lease { owner: u32::try_from(value).ok()? },
+        2 => KeyState::Missing,
+        3 => KeyState::Stored { at: value },
         _ => return None,
     };
-    Some((Mark(*mark), fact, lasts))
+    Some((KeyHash(*hash), fact, lasts))
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -1,22 +1,22 @@
 //! What workers say to each other, through the shared queue that each of them has.
 
-use super::leases::Mark;
+use super::leases::KeyHash;
 use crate::fill::Outcome;
 
 /// What one worker says to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// Tell me how the fill of this key ends.
-    Ask {
+    Subscribe {
         /// The key.
-        mark: Mark,
+        hash: KeyHash,
         /// Where to.
         reply_to: u32,
     },
     /// It ended so; or I do not fill it, or cannot say.
-    Told {
+    Ended {
         /// The key.
-        mark: Mark,
+        hash: KeyHash,
         /// How it ended.
         outcome: Option<Outcome>,
     },
@@ -25,33 +25,33 @@ pub enum Message {
 impl Message {
     /// `kind mark value status`, in 1, 16, 4 and 2 bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let (kind, mark, value, status) = match self {
-            Self::Ask { mark, reply_to } => (1_u8, mark, *reply_to, 0),
-            Self::Told { mark, outcome } => {
-                let (value, status) = outcome.as_ref().map(told).unwrap_or_default();
-                (2, mark, value, status)
+        let (kind, hash, value, status) = match self {
+            Self::Subscribe { hash, reply_to } => (1_u8, hash, *reply_to, 0),
+            Self::Ended { hash, outcome } => {
+                let (value, status) = outcome.as_ref().map(encode_outcome).unwrap_or_default();
+                (2, hash, value, status)
             }
         };
-        [&[kind][..], &mark.0, &value.to_le_bytes(), &status.to_le_bytes()].concat()
+        [&[kind][..], &hash.0, &value.to_le_bytes(), &status.to_le_bytes()].concat()
     }
 
     /// `None` for what is no message.
     pub fn decode(message: &[u8]) -> Option<Self> {
         let (kind, rest) = message.split_first()?;
-        let (mark, rest) = rest.split_first_chunk()?;
+        let (hash, rest) = rest.split_first_chunk()?;
         let (value, status) = rest.split_first_chunk()?;
-        let (mark, value) = (Mark(*mark), u32::from_le_bytes(*value));
+        let (hash, value) = (KeyHash(*hash), u32::from_le_bytes(*value));
         let status = u16::from_le_bytes(status.try_into().ok()?);
         match kind {
-            1 => Some(Self::Ask { mark, reply_to: value }),
-            2 => Some(Self::Told { mark, outcome: heard(value, status) }),
+            1 => Some(Self::Subscribe { hash, reply_to: value }),
+            2 => Some(Self::Ended { hash, outcome: decode_outcome(value, status) }),
             _ => None,
         }
     }
 }
 
 /// An outcome in numbers. 0 for those that another worker cannot act on: an object is not told, only that it is there.
-fn told(outcome: &Outcome) -> (u32, u16) {
+fn encode_outcome(outcome: &Outcome) -> (u32, u16) {
     match outcome {
         Outcome::Stored => (1, 0),
         Outcome::Exists => (2, 0),
@@ -76,7 +76,7 @@ fn told(outcome: &Outcome) -> (u32, u16) {
     }
 }
 
-fn heard(value: u32, status: u16) -> Option<Outcome> {
+fn decode_outcome(value: u32, status: u16) -> Option<Outcome> {
     Some(match value {
         1 => Outcome::Stored,
         2 => Outcome::Exists,
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_message_says_all_that_another_worker_can_act_on() {
-        let mark = Mark([7; 16]);
+        let hash = KeyHash([7; 16]);
         for outcome in [
             Outcome::Stored,
             Outcome::Exists,
@@ -122,13 +122,13 @@ mod tests {
             Outcome::TooLarge,
             Outcome::NotStored { object: None, status: 503 },
         ] {
-            let message = Message::Told { mark, outcome: Some(outcome) };
+            let message = Message::Ended { hash, outcome: Some(outcome) };
             assert_eq!(Message::decode(&message.encode()), Some(message));
         }
-        for message in [Message::Ask { mark, reply_to: 7 }, Message::Told { mark, outcome: None }] {
+        for message in [Message::Subscribe { hash, reply_to: 7 }, Message::Ended { hash, outcome: None }] {
             assert_eq!(Message::decode(&message.encode()), Some(message));
         }
-        let broken = Message::Told { mark, outcome: Some(Outcome::Broken("x")) };
-        assert_eq!(Message::decode(&broken.encode()), Some(Message::Told { mark, outcome: None }));
+        let broken = Message::Ended { hash, outcome: Some(Outcome::Broken("x")) };
+        assert_eq!(Message::decode(&broken.encode()), Some(Message::Ended { hash, outcome: None }));
     }
 }

@@ -8,13 +8,13 @@ pub mod messages;
 
 use crate::config::rule::Mirror;
 use crate::config::{Config, Limits};
-use crate::fill::{Action, Call, CallId, Fill, Goal, Input, Order, Outcome, Shortage};
+use crate::fill::{Action, Call, CallId, Fill, FillKey, FillRequest, Input, Outcome, Shortage};
 use crate::http::{Response, Upstream};
-use crate::metrics::{self, Called};
+use crate::metrics::{self, CallRecord};
 use crate::object::key::Key;
 use crate::request::trace::Trace;
 use crate::sorted_map::SortedMap;
-use leases::{Board, Claim, LEASE, Mark, Slots};
+use leases::{Claim, KeyHash, LEASE, Leases, SharedHost};
 use messages::Message;
 use std::collections::VecDeque;
 use std::fmt;
@@ -28,7 +28,7 @@ pub struct StreamId(pub u32);
 /// Names a call within a worker. What comes back is reported with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
-    goal: Rc<Goal>,
+    fill_key: Rc<FillKey>,
     /// Which fill of that goal, in the order in which they were asked for.
     fill: u64,
     call: CallId,
@@ -41,13 +41,13 @@ pub struct Ticket {
 
 impl Ticket {
     /// How the call ended that was sent then, for the metrics: with a response, or with none.
-    pub fn called(&self, response: Option<&Response>, sent: Instant, now: Instant) -> Called {
+    pub fn called(&self, response: Option<&Response>, sent: Instant, now: Instant) -> CallRecord {
         let late = response.is_none() && now >= self.due;
         let result = if late { "timeout" } else { metrics::result(response) };
         let bytes = response.filter(|_| !self.to_store).map(|response| response.body.len());
         let fetched = bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0);
         let to = if self.to_store { "store" } else { "origin" };
-        Called { to, result, took: now.saturating_duration_since(sent), fetched }
+        CallRecord { to, result, took: now.saturating_duration_since(sent), fetched }
     }
 }
 
@@ -63,7 +63,7 @@ pub enum Effect {
         /// How it ended, or that it goes on.
         outcome: Outcome,
     },
-    /// Make a call, and report its end with [`Flights::finished`].
+    /// Make a call, and report its end with [`Flights::finish_call`].
     Call {
         /// What to report it with.
         ticket: Ticket,
@@ -71,7 +71,7 @@ pub enum Effect {
         call: Call,
     },
     /// A fill ended; for the log.
-    Ended(Ended),
+    Ended(FillEnded),
     /// A part of an object is in the store.
     Progress(Progress),
     /// Something that an operator must see.
@@ -85,7 +85,7 @@ pub enum Effect {
 
 /// The end of a fill.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Ended {
+pub struct FillEnded {
     /// What was filled.
     pub key: Key,
     /// [`Outcome::label`].
@@ -109,7 +109,7 @@ pub struct Ended {
 }
 
 /// The line in the log, in logfmt: what is not quoted has neither space nor quote in it, whatever the key.
-impl fmt::Display for Ended {
+impl fmt::Display for FillEnded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, outcome, detail, origin, request_id, stored, parts, waiters, took, .. } = self;
         let (key, ms) = (key.encoded(), took.as_millis());
@@ -132,24 +132,24 @@ pub struct Progress {
     pub stored: u64,
     /// Bytes of the object.
     pub total: u64,
-    /// Worth a line in the log: none was written for [`TELL_EVERY`].
-    pub tell: bool,
+    /// Worth a line in the log: none was written for [`LOG_EVERY`].
+    pub log: bool,
 }
 
 /// How often a fill that goes on is worth a line in the log.
-pub const TELL_EVERY: Duration = Duration::from_secs(10);
+pub const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// A worker's fills, and who waits for them.
 #[derive(Debug)]
 pub struct Flights {
     config: Rc<Config>,
-    slots: Slots,
+    leases: Leases,
     /// Where each fill's random numbers start.
     seed: u64,
     next: u64,
-    flights: SortedMap<Rc<Goal>, Flight>,
+    flights: SortedMap<Rc<FillKey>, Flight>,
     /// Whose fill has not begun, first come first.
-    queue: VecDeque<Rc<Goal>>,
+    queue: VecDeque<Rc<FillKey>>,
     /// Streams that wait, in all flights.
     waiters: usize,
     /// Clusters of origins that give whole objects where parts are asked for.
@@ -159,15 +159,15 @@ pub struct Flights {
 #[derive(Debug)]
 struct Flight {
     id: u64,
-    mark: Mark,
+    hash: KeyHash,
     fill: Fill,
-    stage: Stage,
+    phase: Phase,
     /// When this worker's lease is to be renewed, or another's is over.
     lease: Instant,
     /// Bytes that are stored, in how many parts, and when that was last told.
     stored: u64,
     parts: u64,
-    told: Instant,
+    logged: Instant,
     /// When the fill wants [`Input::Deadline`].
     timer: Option<Instant>,
     /// What those who come are answered with, while the fill goes on.
@@ -183,7 +183,7 @@ struct Flight {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum Phase {
     /// Another worker fills the key.
     Following,
     /// It waits for room.
@@ -200,23 +200,23 @@ struct Waiter {
 
 /// A stream that wants an object which the bucket denied it.
 #[derive(Clone, Copy, Debug)]
-pub struct Want<'a> {
+pub struct Join<'a> {
     /// Itself.
     pub stream: StreamId,
-    /// When its client asked, on the [`Board`]'s clock.
+    /// When its client asked, on the [`SharedHost`]'s clock.
     pub asked: u64,
     /// What it wants. How, counts for the stream that comes first.
-    pub order: &'a Order,
+    pub request: &'a FillRequest,
     /// What the calls of the fill carry. Likewise.
     pub trace: &'a Trace,
 }
 
 impl Flights {
     /// No fills yet. `seed` differs between workers.
-    pub fn new(config: Rc<Config>, slots: Slots, seed: u64) -> Self {
+    pub fn new(config: Rc<Config>, leases: Leases, seed: u64) -> Self {
         Self {
             config,
-            slots,
+            leases,
             seed,
             next: 0,
             flights: SortedMap::default(),
@@ -228,11 +228,11 @@ impl Flights {
 
     /// Has a stream wait for the fill of what it wants, which begins unless it is under way, or known to be of no use.
     /// Where the client is sent to the origin at once, only the fill begins.
-    pub fn join(&mut self, want: Want<'_>, now: Instant, board: &dyn Board) -> Vec<Effect> {
-        let mirror = &want.order.mirror;
-        let answer = |outcome| vec![Effect::Answer { streams: vec![want.stream], mirror: mirror.clone(), outcome }];
-        let waits = !want.order.is_background();
-        if let Some(flight) = self.flights.get_mut(&want.order.goal) {
+    pub fn join(&mut self, join: Join<'_>, now: Instant, shared: &dyn SharedHost) -> Vec<Effect> {
+        let mirror = &join.request.mirror;
+        let answer = |outcome| vec![Effect::Answer { streams: vec![join.stream], mirror: mirror.clone(), outcome }];
+        let waits = !join.request.is_background();
+        if let Some(flight) = self.flights.get_mut(&join.request.fill_key) {
             let meanwhile = if waits { flight.meanwhile.clone() } else { Some(Outcome::Origin) };
             if let Some(outcome) = meanwhile.filter(|outcome| flight.share(outcome, 1, &self.config.limits) > 0) {
                 return answer(outcome);
@@ -242,24 +242,24 @@ impl Flights {
             return answer(Outcome::Busy(Shortage::Waiters));
         }
         let deadline = now.checked_add(self.config.wait).unwrap_or(now);
-        let waiter = waits.then_some(Waiter { stream: want.stream, deadline });
-        if let Some(flight) = self.flights.get_mut(&want.order.goal) {
+        let waiter = waits.then_some(Waiter { stream: join.stream, deadline });
+        if let Some(flight) = self.flights.get_mut(&join.request.fill_key) {
             flight.waiters.extend(waiter);
             self.waiters = self.waiters.saturating_add(1);
             return Vec::new();
         }
-        let mark = self.slots.mark(&want.order.goal);
-        let stage = match self.slots.claim(board, mark, want.asked) {
+        let hash = self.leases.hash(&join.request.fill_key);
+        let phase = match self.leases.claim(shared, hash, join.asked) {
             Claim::Follow { .. } if !waits => return answer(Outcome::Origin),
             Claim::Follow { owner, lasts } => {
-                board.post(owner, &self.ask(mark));
-                (Stage::Following, lasts)
+                shared.post(owner, &self.subscription(hash));
+                (Phase::Following, lasts)
             }
             Claim::Lead if self.is_full() => {
-                self.slots.release(board, mark);
+                self.leases.release(shared, hash);
                 return answer(if waits { Outcome::Busy(self.shortage()) } else { Outcome::Origin });
             }
-            Claim::Lead => (Stage::Queued, RENEW_AFTER),
+            Claim::Lead => (Phase::Queued, RENEW_AFTER),
             Claim::Loop => return answer(Outcome::Loop),
             Claim::Missing => return answer(Outcome::NotFound),
             Claim::Stored => return answer(Outcome::Stored),
@@ -267,15 +267,15 @@ impl Flights {
         if waits {
             self.waiters = self.waiters.saturating_add(1);
         }
-        self.insert(want, mark, stage, waiter, now);
+        self.insert(join, hash, phase, waiter, now);
         let mut effects = if waits { Vec::new() } else { answer(Outcome::Origin) };
-        self.begin_queued(now, board, &mut effects);
+        self.begin_queued(now, shared, &mut effects);
         effects
     }
 
     /// A stream that waited is gone; nobody is to be answered.
-    pub fn leave(&mut self, stream: StreamId, goal: &Goal) {
-        if let Some(flight) = self.flights.get_mut(goal) {
+    pub fn leave(&mut self, stream: StreamId, fill_key: &FillKey) {
+        if let Some(flight) = self.flights.get_mut(fill_key) {
             let before = flight.waiters.len();
             flight.waiters.retain(|waiter| waiter.stream != stream);
             self.waiters = self.waiters.saturating_sub(before.saturating_sub(flight.waiters.len()));
@@ -283,69 +283,70 @@ impl Flights {
     }
 
     /// A call came back: with a response, or with none. A ticket of a fill that has ended changes nothing.
-    pub fn finished(
+    pub fn finish_call(
         &mut self,
         ticket: Ticket,
         response: Option<Response>,
         now: Instant,
-        board: &dyn Board,
+        shared: &dyn SharedHost,
     ) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let Ticket { goal, fill, call, due, .. } = ticket;
-        if self.flights.get(&goal).is_some_and(|flight| flight.id == fill) {
+        let Ticket { fill_key, fill, call, due, .. } = ticket;
+        if self.flights.get(&fill_key).is_some_and(|flight| flight.id == fill) {
             let input = match response {
                 Some(response) => Input::Response { call, response },
                 // Envoy answers 504 in the place of one who does not, but gives nothing where the answer had begun.
                 None if now >= due => Input::Response { call, response: Response::timed_out() },
                 None => Input::Failed { call },
             };
-            self.advance(&goal, input, now, board, &mut effects);
+            self.advance(&fill_key, input, now, shared, &mut effects);
             // The fill may have ended, or hold less than before.
-            self.begin_queued(now, board, &mut effects);
+            self.begin_queued(now, shared, &mut effects);
         }
         effects
     }
 
     /// Another worker said something.
-    pub fn heard(&mut self, message: Message, now: Instant, board: &dyn Board) -> Vec<Effect> {
+    pub fn receive(&mut self, message: Message, now: Instant, shared: &dyn SharedHost) -> Vec<Effect> {
         let mut effects = Vec::new();
         match message {
-            Message::Ask { mark, reply_to } => self.asked(mark, reply_to, board),
-            Message::Told { mark, outcome } => {
-                let following = |flight: &Flight| flight.mark == mark && flight.stage == Stage::Following;
-                let goal = self.flights.iter().find(|(_, flight)| following(flight)).map(|(goal, _)| goal.clone());
-                if let Some(goal) = goal {
+            Message::Subscribe { hash, reply_to } => self.subscribe(hash, reply_to, shared),
+            Message::Ended { hash, outcome } => {
+                let following = |flight: &Flight| flight.hash == hash && flight.phase == Phase::Following;
+                let fill_key =
+                    self.flights.iter().find(|(_, flight)| following(flight)).map(|(fill_key, _)| fill_key.clone());
+                if let Some(fill_key) = fill_key {
                     match outcome {
-                        Some(outcome) => self.end(&goal, outcome, now, board, &mut effects),
-                        None => self.claim_again(&goal, now, board, &mut effects),
+                        Some(outcome) => self.end(&fill_key, outcome, now, shared, &mut effects),
+                        None => self.claim_again(&fill_key, now, shared, &mut effects),
                     }
                 }
             }
         }
-        self.begin_queued(now, board, &mut effects);
+        self.begin_queued(now, shared, &mut effects);
         effects
     }
 
     /// Does what is due at `now`. To be called when [`next_deadline`](Self::next_deadline) has come.
-    pub fn tick(&mut self, now: Instant, board: &dyn Board) -> Vec<Effect> {
+    pub fn tick(&mut self, now: Instant, shared: &dyn SharedHost) -> Vec<Effect> {
         let mut effects = Vec::new();
-        for goal in self.goals(|flight| flight.timer.is_some_and(|timer| timer <= now)) {
-            if let Some(flight) = self.flights.get_mut(&goal) {
+        for fill_key in self.fill_keys(|flight| flight.timer.is_some_and(|timer| timer <= now)) {
+            if let Some(flight) = self.flights.get_mut(&fill_key) {
                 flight.timer = None;
             }
-            self.advance(&goal, Input::Deadline, now, board, &mut effects);
+            self.advance(&fill_key, Input::Deadline, now, shared, &mut effects);
         }
-        for goal in self.goals(|flight| flight.lease <= now) {
-            match self.flights.get_mut(&goal) {
-                Some(flight) if flight.stage != Stage::Following => {
-                    self.slots.renew(board, flight.mark);
+        for fill_key in self.fill_keys(|flight| flight.lease <= now) {
+            match self.flights.get_mut(&fill_key) {
+                Some(flight) if flight.phase != Phase::Following => {
+                    self.leases.renew(shared, flight.hash);
                     flight.lease = after(now, RENEW_AFTER);
                 }
-                _ => self.claim_again(&goal, now, board, &mut effects),
+                _ => self.claim_again(&fill_key, now, shared, &mut effects),
             }
         }
-        self.begin_queued(now, board, &mut effects);
-        self.answer_the_patient(now, &mut effects);
+        self.begin_queued(now, shared, &mut effects);
+        self.answer_overdue(now, &mut effects);
         effects
     }
 
@@ -373,55 +374,61 @@ impl Flights {
         (&upstream.cluster, &upstream.authority) == (&bucket.cluster, &bucket.authority)
     }
 
-    fn goals(&self, chosen: impl Fn(&Flight) -> bool) -> Vec<Rc<Goal>> {
-        self.flights.iter().filter(|(_, flight)| chosen(flight)).map(|(goal, _)| goal.clone()).collect()
+    fn fill_keys(&self, chosen: impl Fn(&Flight) -> bool) -> Vec<Rc<FillKey>> {
+        self.flights.iter().filter(|(_, flight)| chosen(flight)).map(|(fill_key, _)| fill_key.clone()).collect()
     }
 
-    fn ask(&self, mark: Mark) -> Vec<u8> {
-        Message::Ask { mark, reply_to: self.slots.queue() }.encode()
+    fn subscription(&self, hash: KeyHash) -> Vec<u8> {
+        Message::Subscribe { hash, reply_to: self.leases.queue() }.encode()
     }
 
     /// Another worker wants to be told how a fill ends. If there is none, it has ended: the table knows how, if
     /// anybody does.
-    fn asked(&mut self, mark: Mark, reply_to: u32, board: &dyn Board) {
-        match self.flights.values_mut().find(|flight| flight.mark == mark && flight.stage != Stage::Following) {
+    fn subscribe(&mut self, hash: KeyHash, reply_to: u32, shared: &dyn SharedHost) {
+        match self.flights.values_mut().find(|flight| flight.hash == hash && flight.phase != Phase::Following) {
             Some(flight) if flight.followers.contains(&reply_to) => {}
             Some(flight) => flight.followers.push(reply_to),
-            None => board.post(reply_to, &Message::Told { mark, outcome: None }.encode()),
+            None => shared.post(reply_to, &Message::Ended { hash, outcome: None }.encode()),
         }
     }
 
     /// The worker that was followed has no more to say, or lives no more. Who waits asked before whatever was stored.
-    fn claim_again(&mut self, goal: &Rc<Goal>, now: Instant, board: &dyn Board, effects: &mut Vec<Effect>) {
-        let Some(mark) = self.flights.get(goal).map(|flight| flight.mark) else { return };
-        let outcome = match self.slots.claim(board, mark, 0) {
+    fn claim_again(
+        &mut self,
+        fill_key: &Rc<FillKey>,
+        now: Instant,
+        shared: &dyn SharedHost,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(hash) = self.flights.get(fill_key).map(|flight| flight.hash) else { return };
+        let outcome = match self.leases.claim(shared, hash, 0) {
             Claim::Follow { owner, lasts } => {
-                board.post(owner, &self.ask(mark));
-                if let Some(flight) = self.flights.get_mut(goal) {
+                shared.post(owner, &self.subscription(hash));
+                if let Some(flight) = self.flights.get_mut(fill_key) {
                     flight.lease = after(now, lasts);
                 }
                 return;
             }
             Claim::Lead if self.is_full() => {
-                self.slots.release(board, mark);
+                self.leases.release(shared, hash);
                 Outcome::Busy(self.shortage())
             }
             Claim::Lead => {
-                if let Some(flight) = self.flights.get_mut(goal) {
-                    flight.stage = Stage::Queued;
+                if let Some(flight) = self.flights.get_mut(fill_key) {
+                    flight.phase = Phase::Queued;
                     flight.lease = after(now, RENEW_AFTER);
-                    self.queue.push_back(goal.clone());
+                    self.queue.push_back(fill_key.clone());
                 }
                 return;
             }
             Claim::Missing => Outcome::NotFound,
             Claim::Loop | Claim::Stored => Outcome::Stored,
         };
-        self.end(goal, outcome, now, board, effects);
+        self.end(fill_key, outcome, now, shared, effects);
     }
 
     /// Answers who waited for as long as it may.
-    fn answer_the_patient(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+    fn answer_overdue(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         for flight in self.flights.values_mut() {
             let due = flight.waiters.partition_point(|waiter| waiter.deadline <= now);
             let streams: Vec<StreamId> = flight.waiters.drain(..due).map(|waiter| waiter.stream).collect();
@@ -439,7 +446,7 @@ impl Flights {
     fn has_room(&self) -> bool {
         let limits = &self.config.limits;
         let running = self.running();
-        let next = self.queue.front().and_then(|goal| self.flights.get(goal));
+        let next = self.queue.front().and_then(|fill_key| self.flights.get(fill_key));
         let needed = next.map(|flight| flight.fill.memory()).unwrap_or(limits.part_size);
         running == 0 || (running < limits.fills && self.memory().saturating_add(needed) <= limits.memory)
     }
@@ -453,30 +460,30 @@ impl Flights {
         !self.has_room() && self.queue.len() >= self.config.limits.queue
     }
 
-    fn insert(&mut self, want: Want<'_>, mark: Mark, stage: (Stage, Duration), first: Option<Waiter>, now: Instant) {
+    fn insert(&mut self, join: Join<'_>, hash: KeyHash, phase: (Phase, Duration), first: Option<Waiter>, now: Instant) {
         let id = self.next;
         self.next = id.wrapping_add(1);
         let seed = self.seed ^ id.rotate_left(32);
-        let mut fill = Fill::new(&self.config, want.order.clone(), seed);
-        fill.carry(want.trace.clone());
-        let order = want.order;
-        let mut origins = [&order.mirror].into_iter().chain(&order.then).flat_map(|mirror| &mirror.origins);
+        let mut fill = Fill::new(&self.config, join.request.clone(), seed);
+        fill.carry(join.trace.clone());
+        let request = join.request;
+        let mut origins = [&request.mirror].into_iter().chain(&request.then).flat_map(|mirror| &mirror.origins);
         if origins.any(|origin| self.unranged.contains(&origin.cluster)) {
             fill.expect_unranged();
         }
-        let goal = order.goal.clone();
-        if stage.0 == Stage::Queued {
-            self.queue.push_back(goal.clone());
+        let fill_key = request.fill_key.clone();
+        if phase.0 == Phase::Queued {
+            self.queue.push_back(fill_key.clone());
         }
         let flight = Flight {
             id,
-            mark,
+            hash,
             fill,
-            stage: stage.0,
-            lease: after(now, stage.1),
+            phase: phase.0,
+            lease: after(now, phase.1),
             stored: 0,
             parts: 0,
-            told: now,
+            logged: now,
             timer: None,
             meanwhile: None,
             copies: None,
@@ -484,32 +491,39 @@ impl Flights {
             waiters: first.into_iter().collect(),
             followers: Vec::new(),
         };
-        self.flights.insert(goal, flight);
+        self.flights.insert(fill_key, flight);
     }
 
     /// Begins as many fills as may run. A fill that lost all its waiters in the queue is not begun, unless another
     /// worker's streams wait for it.
-    fn begin_queued(&mut self, now: Instant, board: &dyn Board, effects: &mut Vec<Effect>) {
+    fn begin_queued(&mut self, now: Instant, shared: &dyn SharedHost, effects: &mut Vec<Effect>) {
         while self.has_room() {
-            let Some(goal) = self.queue.pop_front() else { return };
-            match self.flights.get_mut(&goal) {
+            let Some(fill_key) = self.queue.pop_front() else { return };
+            match self.flights.get_mut(&fill_key) {
                 Some(flight) if flight.is_wanted() => {
-                    flight.stage = Stage::Running(now);
-                    flight.told = now;
-                    self.advance(&goal, Input::Start, now, board, effects);
+                    flight.phase = Phase::Running(now);
+                    flight.logged = now;
+                    self.advance(&fill_key, Input::Start, now, shared, effects);
                 }
                 Some(flight) => {
-                    self.slots.release(board, flight.mark);
-                    self.flights.remove(&goal);
+                    self.leases.release(shared, flight.hash);
+                    self.flights.remove(&fill_key);
                 }
                 None => {}
             }
         }
     }
 
-    fn advance(&mut self, goal: &Rc<Goal>, input: Input, now: Instant, board: &dyn Board, effects: &mut Vec<Effect>) {
+    fn advance(
+        &mut self,
+        fill_key: &Rc<FillKey>,
+        input: Input,
+        now: Instant,
+        shared: &dyn SharedHost,
+        effects: &mut Vec<Effect>,
+    ) {
         let spare = self.config.limits.memory.saturating_sub(self.memory());
-        let Some(mut flight) = self.flights.remove(goal) else { return };
+        let Some(mut flight) = self.flights.remove(fill_key) else { return };
         let (fill, actions) = flight.fill.handle(input, spare);
         flight.fill = fill;
         let mut ended = None;
@@ -517,7 +531,7 @@ impl Flights {
             match action {
                 Action::Call(call) => {
                     let ticket = Ticket {
-                        goal: goal.clone(),
+                        fill_key: fill_key.clone(),
                         fill: flight.id,
                         call: call.id,
                         to_store: self.is_store(&call.to),
@@ -536,32 +550,39 @@ impl Flights {
                 Action::Progress { bytes, total } => {
                     flight.stored = flight.stored.saturating_add(bytes);
                     flight.parts = flight.parts.saturating_add(1);
-                    let tell = now.saturating_duration_since(flight.told) >= TELL_EVERY;
-                    flight.told = if tell { now } else { flight.told };
-                    let (key, stored) = (goal.key.clone(), flight.stored);
-                    effects.push(Effect::Progress(Progress { key, bytes, stored, total, tell }));
+                    let log = now.saturating_duration_since(flight.logged) >= LOG_EVERY;
+                    flight.logged = if log { now } else { flight.logged };
+                    let (key, stored) = (fill_key.key.clone(), flight.stored);
+                    effects.push(Effect::Progress(Progress { key, bytes, stored, total, log }));
                 }
                 Action::Unranged(cluster) if self.unranged.contains(&cluster) => {}
                 Action::Unranged(cluster) => self.unranged.push(cluster),
-                Action::Warn(what) => effects.push(Effect::Warn { key: goal.key.clone(), what }),
+                Action::Warn(what) => effects.push(Effect::Warn { key: fill_key.key.clone(), what }),
                 Action::Wait(wait) => flight.timer = Some(after(now, wait)),
             }
         }
-        self.flights.insert(goal.clone(), flight);
+        self.flights.insert(fill_key.clone(), flight);
         if let Some(outcome) = ended {
-            self.end(goal, outcome, now, board, effects);
+            self.end(fill_key, outcome, now, shared, effects);
         }
     }
 
     /// Answers everybody who waits, here and in other workers, and leaves word in the table for those who come later.
-    fn end(&mut self, goal: &Goal, outcome: Outcome, now: Instant, board: &dyn Board, effects: &mut Vec<Effect>) {
-        let Some(mut flight) = self.flights.remove(goal) else { return };
+    fn end(
+        &mut self,
+        fill_key: &FillKey,
+        outcome: Outcome,
+        now: Instant,
+        shared: &dyn SharedHost,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(mut flight) = self.flights.remove(fill_key) else { return };
         let mut streams: Vec<StreamId> = flight.waiters.iter().map(|waiter| waiter.stream).collect();
         self.waiters = self.waiters.saturating_sub(streams.len());
         if let Some(began) = flight.began() {
-            self.slots.settle(board, flight.mark, &outcome);
-            effects.push(Effect::Ended(Ended {
-                key: goal.key.clone(),
+            self.leases.settle(shared, flight.hash, &outcome);
+            effects.push(Effect::Ended(FillEnded {
+                key: fill_key.key.clone(),
                 outcome: outcome.label(),
                 detail: outcome.detail(),
                 origin: flight.fill.origin().to_owned(),
@@ -574,8 +595,8 @@ impl Flights {
             }));
         }
         for follower in std::mem::take(&mut flight.followers) {
-            let message = Message::Told { mark: flight.mark, outcome: Some(outcome.clone()) };
-            board.post(follower, &message.encode());
+            let message = Message::Ended { hash: flight.hash, outcome: Some(outcome.clone()) };
+            shared.post(follower, &message.encode());
         }
         let rest = streams.split_off(flight.share(&outcome, streams.len(), &self.config.limits));
         answer(effects, rest, flight.fill.mirror(), outcome.without_object());
@@ -608,9 +629,9 @@ impl Flight {
 
     /// Since when it runs.
     fn began(&self) -> Option<Instant> {
-        match self.stage {
-            Stage::Running(began) => Some(began),
-            Stage::Following | Stage::Queued => None,
+        match self.phase {
+            Phase::Running(began) => Some(began),
+            Phase::Following | Phase::Queued => None,
         }
     }
 }

@@ -1,12 +1,12 @@
 use super::*;
 use crate::http::Headers;
-use crate::request::forwarded::Carried;
-use crate::single_flight::leases::tests::FakeBoard;
+use crate::request::forwarded::Forwarded;
+use crate::single_flight::leases::tests::FakeSharedHost;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn goal(key: &str) -> Rc<Goal> {
-    Rc::new(Goal { key: Key::from_path(key.as_bytes()).unwrap(), head: false, carried: Carried::default() })
+fn fill_key(key: &str) -> Rc<FillKey> {
+    Rc::new(FillKey { key: Key::from_path(key.as_bytes()).unwrap(), head: false, forwarded: Forwarded::default() })
 }
 
 /// Flights in virtual time, with every effect kept until it is looked for.
@@ -15,7 +15,7 @@ struct World {
     mirror: Rc<Mirror>,
     start: Instant,
     now: Instant,
-    board: Rc<FakeBoard>,
+    shared: Rc<FakeSharedHost>,
     effects: VecDeque<Effect>,
 }
 
@@ -30,29 +30,30 @@ impl World {
             "origin": {"cluster": "origin", "authority": "files.example.com"},
             "wait": "25s",
             "limits": {"fills": fills, "queue": queue, "memory": memory}});
-        Self::worker(1, Rc::new(FakeBoard::new()), &config)
+        Self::worker(1, Rc::new(FakeSharedHost::new()), &config)
     }
 
     /// The worker with this queue.
-    fn worker(me: u32, board: Rc<FakeBoard>, config: &serde_json::Value) -> Self {
-        Self::configured(me, board, Config::parse(config.to_string().as_bytes(), &|_| None).unwrap(), 0)
+    fn worker(me: u32, shared: Rc<FakeSharedHost>, config: &serde_json::Value) -> Self {
+        Self::configured(me, shared, Config::parse(config.to_string().as_bytes(), &|_| None).unwrap(), 0)
     }
 
     /// Its streams are served by this rule.
-    fn configured(me: u32, board: Rc<FakeBoard>, config: Config, rule: usize) -> Self {
+    fn configured(me: u32, shared: Rc<FakeSharedHost>, config: Config, rule: usize) -> Self {
         let config = Rc::new(config);
         let mirror = config.rules[rule].mirror.clone().unwrap();
         let start = Instant::now();
-        let slots = Slots::new(&config, 0, me);
-        let flights = Flights::new(config, slots, me.into());
-        Self { flights, mirror, start, now: start, board, effects: VecDeque::new() }
+        let leases = Leases::new(&config, 0, me);
+        let flights = Flights::new(config, leases, me.into());
+        Self { flights, mirror, start, now: start, shared, effects: VecDeque::new() }
     }
 
     fn join(&mut self, stream: u32, key: &str) {
-        let order = Order { goal: goal(key), mirror: self.mirror.clone(), then: Vec::new(), check: false };
+        let request =
+            FillRequest { fill_key: fill_key(key), mirror: self.mirror.clone(), then: Vec::new(), check: false };
         let trace = Trace::default();
-        let want = Want { stream: StreamId(stream), asked: self.board.nanos(), order: &order, trace: &trace };
-        let effects = self.flights.join(want, self.now, &*self.board);
+        let want = Join { stream: StreamId(stream), asked: self.shared.nanos(), request: &request, trace: &trace };
+        let effects = self.flights.join(want, self.now, &*self.shared);
         self.keep(effects);
     }
 
@@ -61,7 +62,7 @@ impl World {
     }
 
     fn leave(&mut self, stream: u32, key: &str) {
-        self.flights.leave(StreamId(stream), &goal(key));
+        self.flights.leave(StreamId(stream), &fill_key(key));
     }
 
     /// The oldest call that was asked for, as `METHOD path`.
@@ -77,21 +78,21 @@ impl World {
     fn finish(&mut self, ticket: Ticket, status: u16) {
         let headers = Headers::new(vec![("content-length".into(), b"5".to_vec())]);
         let response = Response { status, headers, body: b"hello".to_vec() };
-        let effects = self.flights.finished(ticket, Some(response), self.now, &*self.board);
+        let effects = self.flights.finish_call(ticket, Some(response), self.now, &*self.shared);
         self.keep(effects);
     }
 
     fn fail(&mut self, ticket: Ticket) {
-        let effects = self.flights.finished(ticket, None, self.now, &*self.board);
+        let effects = self.flights.finish_call(ticket, None, self.now, &*self.shared);
         self.keep(effects);
     }
 
     /// Lets time pass to the next deadline.
     fn tick(&mut self) {
         let next = self.flights.next_deadline().expect("a deadline");
-        self.board.pass(next.saturating_duration_since(self.now));
+        self.shared.pass(next.saturating_duration_since(self.now));
         self.now = next;
-        let effects = self.flights.tick(self.now, &*self.board);
+        let effects = self.flights.tick(self.now, &*self.shared);
         self.keep(effects);
     }
 
@@ -310,14 +311,14 @@ fn two_workers() -> (World, World) {
         "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
         "origin": {"cluster": "origin", "authority": "files.example.com"},
         "limits": {"fills": 1, "queue": 1}});
-    let board = Rc::new(FakeBoard::new());
-    (World::worker(1, board.clone(), &config), World::worker(2, board, &config))
+    let shared = Rc::new(FakeSharedHost::new());
+    (World::worker(1, shared.clone(), &config), World::worker(2, shared, &config))
 }
 
 impl World {
     fn hear(&mut self) {
-        for message in self.board.messages(self.flights.slots.queue()) {
-            let effects = self.flights.heard(message, self.now, &*self.board);
+        for message in self.shared.messages(self.flights.leases.queue()) {
+            let effects = self.flights.receive(message, self.now, &*self.shared);
             self.keep(effects);
         }
     }
@@ -413,12 +414,12 @@ fn a_living_owner_is_followed_for_as_long_as_it_renews_its_lease() {
     two.join(7, "a");
     one.hear();
     one.now += RENEW_AFTER;
-    one.board.pass(RENEW_AFTER);
-    let effects = one.flights.tick(one.now, &*one.board);
+    one.shared.pass(RENEW_AFTER);
+    let effects = one.flights.tick(one.now, &*one.shared);
     assert!(effects.is_empty());
     two.now += LEASE;
-    two.board.pass(LEASE - RENEW_AFTER);
-    let effects = two.flights.tick(two.now, &*two.board);
+    two.shared.pass(LEASE - RENEW_AFTER);
+    let effects = two.flights.tick(two.now, &*two.shared);
     assert!(effects.is_empty(), "the lease was renewed");
     one.hear();
     one.finish(get, 404);
@@ -463,7 +464,7 @@ fn a_key_that_was_stored_or_missing_a_moment_ago_is_not_filled_again() {
     one.join(1, "a");
     one.fill(1);
     assert_eq!(one.answered(), (vec![1], "stored"));
-    one.board.pass(SECOND);
+    one.shared.pass(SECOND);
     for world in [&mut one, &mut two] {
         world.join(5, "a");
         assert_eq!(world.answered(), (vec![5], "loop"));
@@ -484,7 +485,7 @@ fn more_streams_than_may_wait_are_refused() {
         "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
         "origin": {"cluster": "origin", "authority": "files.example.com"},
         "limits": {"waiters": 2}});
-    let mut world = World::worker(1, Rc::new(FakeBoard::new()), &config);
+    let mut world = World::worker(1, Rc::new(FakeSharedHost::new()), &config);
     for stream in 1..=3 {
         world.join(stream, "a");
     }
@@ -505,7 +506,7 @@ fn an_origin_that_ignores_ranges_gets_room_for_whole_objects_from_the_second_one
     let (get, _) = world.call();
     let headers = Headers::new(vec![("content-length".into(), b"7340032".to_vec())]);
     let response = Response { status: 200, headers, body: vec![0; 7_340_032] };
-    let effects = world.flights.finished(get, Some(response), world.now, &*world.board);
+    let effects = world.flights.finish_call(get, Some(response), world.now, &*world.shared);
     world.keep(effects);
     let (put, _) = world.call();
     world.finish(put, 200);
@@ -525,7 +526,7 @@ fn responding(response: &str, fills: usize, queue: usize) -> World {
         "origin": {"cluster": "origin", "authority": "files.example.com", "public_url": "https://files.example.com"},
         "rules": [{"response": response, "on_head": "origin"}],
         "limits": {"fills": fills, "queue": queue}});
-    World::worker(1, Rc::new(FakeBoard::new()), &config)
+    World::worker(1, Rc::new(FakeSharedHost::new()), &config)
 }
 
 #[test]
@@ -570,15 +571,15 @@ fn a_head_that_only_asks_the_origin_is_no_fill_of_its_key() {
     let mut world = responding("redirect", 2, 2);
     world.join(1, "a");
     assert_eq!(world.call().1, "GET /a");
-    let order = Order {
-        goal: Rc::new(Goal { head: true, ..(*goal("a")).clone() }),
+    let request = FillRequest {
+        fill_key: Rc::new(FillKey { head: true, ..(*fill_key("a")).clone() }),
         mirror: world.mirror.clone(),
         then: Vec::new(),
         check: false,
     };
     let trace = Trace::default();
-    let want = Want { stream: StreamId(2), asked: world.board.nanos(), order: &order, trace: &trace };
-    let effects = world.flights.join(want, world.now, &*world.board);
+    let want = Join { stream: StreamId(2), asked: world.shared.nanos(), request: &request, trace: &trace };
+    let effects = world.flights.join(want, world.now, &*world.shared);
     world.keep(effects);
     let (head, path) = world.call();
     assert_eq!(path, "HEAD /a");
@@ -597,7 +598,7 @@ fn no_more_copies_of_an_object_are_handed_out_than_fit_into_memory_and_the_other
     let mut config = Config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
     config.limits.memory = 14;
     for (rule, key, copied) in [(0, "served", "served"), (1, "a", "not_stored")] {
-        let mut world = World::configured(1, Rc::new(FakeBoard::new()), config.clone(), rule);
+        let mut world = World::configured(1, Rc::new(FakeSharedHost::new()), config.clone(), rule);
         for stream in 1..=5 {
             world.join(stream, key);
         }

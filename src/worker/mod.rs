@@ -8,17 +8,17 @@ pub mod reply;
 
 use crate::config::rule::{Mirror, mirror_for};
 use crate::config::{Config, Location};
-use crate::fill::{Goal, Order, Outcome};
+use crate::fill::{FillKey, FillRequest, Outcome};
 use crate::http::{Body, Method, Response, is_field_value};
 use crate::request::denial::{Denial, Verdict, judge};
 use crate::request::target::{Target, is_plain, own_base, readable};
 use crate::request::trace::Trace;
 use crate::s3::xml;
-use crate::single_flight::leases::{Board, Slots};
+use crate::single_flight::leases::{Leases, SharedHost};
 use crate::single_flight::messages::Message;
-use crate::single_flight::{Effect, Flights, StreamId, Ticket, Want};
+use crate::single_flight::{Effect, Flights, Join, StreamId, Ticket};
 use crate::sorted_map::SortedMap;
-use reply::{Asked, Made, Reply, reply};
+use reply::{LocalReply, Reply, ReplyContext, reply};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -38,7 +38,7 @@ pub const MAX_BUFFERED: usize = 16 * 1024;
 /// What a miss needs of a client's request. Taken from every GET and HEAD, so nothing is read out of it before the
 /// bucket has said no.
 #[derive(Clone, Debug)]
-pub struct Captured {
+pub struct ClientRequest {
     method: Method,
     path_and_query: Vec<u8>,
     /// Those of its headers that some rule lists.
@@ -49,7 +49,7 @@ pub struct Captured {
 
 /// An object that a client asked for, and how it is mirrored.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct MirroredRequest {
     /// The object.
     pub target: Target,
     /// Those of the client's headers that some rule lists.
@@ -61,7 +61,7 @@ pub struct Wanted {
 
 /// What a stream was denied with.
 #[derive(Debug)]
-pub struct Denied {
+pub struct DeniedResponse {
     /// When its client asked, on the board's clock.
     pub asked: u64,
     /// By the bucket, and not by a filter behind this one or by Envoy itself.
@@ -90,9 +90,9 @@ pub enum BodyStep {
 pub enum Delivery {
     /// As a reply of its own, because there is no body that could be replaced, because the bucket's does not come to
     /// its end, or because it is too large for Envoy's buffer. Filters of the chain do not see it.
-    Direct(Made),
+    Direct(LocalReply),
     /// In the place of the bucket's headers and, if a body is given, of what is buffered of its body.
-    InPlace(Made, Option<Body>),
+    InPlace(LocalReply, Option<Body>),
     /// The bucket's answer with one more header: the outcome's name.
     Tagged(&'static str),
     /// The bucket's answer.
@@ -101,7 +101,7 @@ pub enum Delivery {
 
 /// What is to be done now.
 #[derive(Debug)]
-pub enum Step {
+pub enum WorkerEffect {
     /// An effect of a fill.
     Flight(Effect),
     /// Let a stream's answer pass, for this reason (a metric's label).
@@ -117,7 +117,7 @@ pub struct Worker {
     /// Names of request headers that some rule lists.
     listed: Vec<String>,
     flights: Flights,
-    streams: SortedMap<StreamId, Stage>,
+    streams: SortedMap<StreamId, StreamState>,
     /// Streams whose error document is being read, and until when: in the order of that, because all may take equally
     /// long. Some of them are judged already, or gone.
     reading: VecDeque<(Instant, StreamId)>,
@@ -128,7 +128,7 @@ pub struct Worker {
 }
 
 #[derive(Debug)]
-enum Stage {
+enum StreamState {
     /// Its response is held.
     Held(Held),
     /// It was answered before all of the bucket's body had come: what takes the next piece's place.
@@ -137,7 +137,7 @@ enum Stage {
 
 #[derive(Debug)]
 struct Held {
-    wanted: Wanted,
+    wanted: MirroredRequest,
     denial: Denial,
     content: Content,
     /// The error document is being read.
@@ -145,7 +145,7 @@ struct Held {
     /// What was buffered had to be dropped.
     dropped: bool,
     /// What it waits for, once that is known.
-    goal: Option<Rc<Goal>>,
+    fill_key: Option<Rc<FillKey>>,
 }
 
 /// How much of the bucket's body has come.
@@ -165,8 +165,8 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 
 impl Worker {
     /// A worker without streams. `seed` differs between workers.
-    pub fn new(config: Rc<Config>, slots: Slots, seed: u64) -> Self {
-        let flights = Flights::new(config.clone(), slots, seed);
+    pub fn new(config: Rc<Config>, leases: Leases, seed: u64) -> Self {
+        let flights = Flights::new(config.clone(), leases, seed);
         let mirrors = config.rules.iter().filter_map(|rule| rule.mirror.as_ref());
         let mut listed: Vec<String> = Vec::new();
         for name in mirrors.flat_map(|mirror| &mirror.request_headers) {
@@ -187,7 +187,7 @@ impl Worker {
 
     /// Takes from a request what a miss would need. `None` if its answer is to be left alone, whatever it is. `header`
     /// looks up a header of the request.
-    pub fn capture(&self, header: &dyn Fn(&str) -> Option<Vec<u8>>) -> Option<Captured> {
+    pub fn capture(&self, header: &dyn Fn(&str) -> Option<Vec<u8>>) -> Option<ClientRequest> {
         let method = readable(&header(":method")?)?;
         let path_and_query = header(":path")?;
         let own = match self.config.location {
@@ -199,30 +199,30 @@ impl Worker {
             let value = String::from_utf8(header(name)?).ok()?;
             is_field_value(&value).then(|| (name.clone(), value))
         });
-        Some(Captured { method, path_and_query, headers: listed.collect(), own_base })
+        Some(ClientRequest { method, path_and_query, headers: listed.collect(), own_base })
     }
 
     /// The path and query that the bucket is to be asked, if they are not those that came.
-    pub fn rewritten(&self, captured: &Captured) -> Option<String> {
+    pub fn canonical_path(&self, captured: &ClientRequest) -> Option<String> {
         if is_plain(&captured.path_and_query) {
             return None;
         }
-        let (target, _) = self.mirrored(captured)?;
+        let (target, _) = self.target_and_mirror(captured)?;
         Some(target.path_and_query()).filter(|canonical| canonical.as_bytes() != captured.path_and_query)
     }
 
     /// The object that a request was for, if it is mirrored.
-    pub fn wanted(&self, captured: Captured) -> Option<Wanted> {
-        let (target, mirror) = self.mirrored(&captured)?;
-        let Captured { headers, own_base, .. } = captured;
-        Some(Wanted { target, headers, mirror: mirror.clone(), own_base })
+    pub fn mirrored_request(&self, captured: ClientRequest) -> Option<MirroredRequest> {
+        let (target, mirror) = self.target_and_mirror(&captured)?;
+        let ClientRequest { headers, own_base, .. } = captured;
+        Some(MirroredRequest { target, headers, mirror: mirror.clone(), own_base })
     }
 
     /// Holds a stream that was denied its object. `end` says that the response has no body.
-    pub fn hold(&mut self, stream: StreamId, wanted: Wanted, denial: Denial, end: bool, now: Instant) {
+    pub fn hold(&mut self, stream: StreamId, wanted: MirroredRequest, denial: Denial, end: bool, now: Instant) {
         let content = if end { Content::None } else { Content::Pending };
-        let held = Held { wanted, denial, content, reading: true, dropped: false, goal: None };
-        self.streams.insert(stream, Stage::Held(held));
+        let held = Held { wanted, denial, content, reading: true, dropped: false, fill_key: None };
+        self.streams.insert(stream, StreamState::Held(held));
         self.reading.push_back((now.checked_add(READ_TIMEOUT).unwrap_or(now), stream));
         self.complete.extend(end.then_some(stream));
     }
@@ -230,30 +230,30 @@ impl Worker {
     /// A piece of a response's body came. `size` is all that is buffered of it.
     pub fn body(&mut self, stream: StreamId, size: usize, end: bool) -> BodyStep {
         match self.streams.get_mut(&stream) {
-            Some(Stage::Held(held)) => {
+            Some(StreamState::Held(held)) => {
                 held.content = if end { Content::Complete } else { Content::Started };
                 self.complete.extend(end.then_some(stream));
                 held.dropped |= size > MAX_BUFFERED;
                 if held.dropped { BodyStep::Drop } else { BodyStep::Keep }
             }
             // The next piece is replaced by everything, each further one by nothing.
-            Some(Stage::Replacing(body)) => BodyStep::Replace(std::mem::take(body)),
+            Some(StreamState::Replacing(body)) => BodyStep::Replace(std::mem::take(body)),
             None => BodyStep::Pass,
         }
     }
 
     /// The response's trailers came, and with them the end of its body. Says whether they are to be held.
     pub fn trailers(&mut self, stream: StreamId) -> bool {
-        let Some(Stage::Held(held)) = self.streams.get_mut(&stream) else { return false };
+        let Some(StreamState::Held(held)) = self.streams.get_mut(&stream) else { return false };
         held.content = if held.content == Content::Pending { Content::None } else { Content::Complete };
         self.complete.push(stream);
         true
     }
 
     /// A stream is gone; its fill is not.
-    pub fn gone(&mut self, stream: StreamId) {
-        if let Some(Stage::Held(Held { goal: Some(goal), .. })) = self.streams.remove(&stream) {
-            self.flights.leave(stream, &goal);
+    pub fn forget(&mut self, stream: StreamId) {
+        if let Some(StreamState::Held(Held { fill_key: Some(fill_key), .. })) = self.streams.remove(&stream) {
+            self.flights.leave(stream, &fill_key);
         }
     }
 
@@ -264,7 +264,7 @@ impl Worker {
         let late = self.reading.iter().take_while(|(until, _)| *until <= now).count();
         ended.extend(self.reading.drain(..late).map(|(_, stream)| stream));
         let read = |stream| match self.streams.get_mut(&stream) {
-            Some(Stage::Held(held)) => {
+            Some(StreamState::Held(held)) => {
                 let document = held.content == Content::Complete && !held.dropped;
                 std::mem::take(&mut held.reading).then_some((stream, document))
             }
@@ -274,55 +274,61 @@ impl Worker {
     }
 
     /// Decides what a stream's denial is.
-    pub fn judge(&mut self, stream: StreamId, denied: &Denied, now: Instant, board: &dyn Board) -> Vec<Step> {
-        let Some(Stage::Held(held)) = self.streams.get_mut(&stream) else { return Vec::new() };
+    pub fn judge(
+        &mut self,
+        stream: StreamId,
+        denied: &DeniedResponse,
+        now: Instant,
+        shared: &dyn SharedHost,
+    ) -> Vec<WorkerEffect> {
+        let Some(StreamState::Held(held)) = self.streams.get_mut(&stream) else { return Vec::new() };
         held.reading = false;
-        let Wanted { target, headers, mirror, .. } = &held.wanted;
+        let MirroredRequest { target, headers, mirror, .. } = &held.wanted;
         if !denied.by_bucket {
-            return vec![Step::Release(stream, "not_the_bucket")];
+            return vec![WorkerEffect::Release(stream, "not_the_bucket")];
         }
         let code = denied.document.as_deref().and_then(xml::error_code);
         let check = match judge(held.denial, code, mirror.on_403) {
             Verdict::Miss => false,
             Verdict::Check => true,
-            Verdict::Untouched => return vec![Step::Release(stream, "forbidden")],
+            Verdict::Untouched => return vec![WorkerEffect::Release(stream, "forbidden")],
             Verdict::BucketError => {
-                let mut steps = vec![Step::Release(stream, "bucket_error")];
+                let mut steps = vec![WorkerEffect::Release(stream, "bucket_error")];
                 steps.extend(self.warn_of_bucket(code.unwrap_or_default(), now));
                 return steps;
             }
         };
         if mirror.observe {
-            return vec![Step::Release(stream, "observed")];
+            return vec![WorkerEffect::Release(stream, "observed")];
         }
-        let order = Order::new(&self.config.rules, mirror, target, headers, check);
-        held.goal = Some(order.goal.clone());
-        let want = Want { stream, asked: denied.asked, order: &order, trace: &denied.trace };
-        flown(self.flights.join(want, now, board))
+        let request = FillRequest::new(&self.config.rules, mirror, target, headers, check);
+        held.fill_key = Some(request.fill_key.clone());
+        let join = Join { stream, asked: denied.asked, request: &request, trace: &denied.trace };
+        flown(self.flights.join(join, now, shared))
     }
 
     /// A call of a fill came back: with a response, or with none.
-    pub fn finished(
+    pub fn finish_call(
         &mut self,
         ticket: Ticket,
         response: Option<Response>,
         now: Instant,
-        board: &dyn Board,
-    ) -> Vec<Step> {
-        flown(self.flights.finished(ticket, response, now, board))
+        shared: &dyn SharedHost,
+    ) -> Vec<WorkerEffect> {
+        flown(self.flights.finish_call(ticket, response, now, shared))
     }
 
     /// A message came on the worker's queue: another worker's, or none at all, which only wakes it up.
-    pub fn heard(&mut self, message: &[u8], now: Instant, board: &dyn Board) -> Vec<Step> {
+    pub fn receive(&mut self, message: &[u8], now: Instant, shared: &dyn SharedHost) -> Vec<WorkerEffect> {
         let message = Message::decode(message);
-        flown(message.map(|message| self.flights.heard(message, now, board)).unwrap_or_default())
+        flown(message.map(|message| self.flights.receive(message, now, shared)).unwrap_or_default())
     }
 
     /// Does what is due at `now`. [`readable`](Self::readable) streams are the caller's to read.
-    pub fn tick(&mut self, now: Instant, board: &dyn Board) -> Vec<Step> {
+    pub fn tick(&mut self, now: Instant, shared: &dyn SharedHost) -> Vec<WorkerEffect> {
         let over = self.reading.iter().take_while(|(_, stream)| !self.is_read(*stream)).count();
         self.reading.drain(..over);
-        flown(self.flights.tick(now, board))
+        flown(self.flights.tick(now, shared))
     }
 
     /// When there is something to do again, if nothing happens before.
@@ -343,25 +349,25 @@ impl Worker {
 
     /// Lets a stream go without an answer of ours, as far as its own can still be passed on.
     pub fn release(&mut self, stream: StreamId) -> Delivery {
-        let Some(Stage::Held(held)) = self.streams.get(&stream) else { return Delivery::Untouched };
+        let Some(StreamState::Held(held)) = self.streams.get(&stream) else { return Delivery::Untouched };
         let mirror = held.wanted.mirror.clone();
         self.deliver(stream, &mirror, &Outcome::Forbidden)
     }
 
     /// The answer to a held stream, which is not held any more.
     pub fn deliver(&mut self, stream: StreamId, mirror: &Mirror, outcome: &Outcome) -> Delivery {
-        let Some(Stage::Held(held)) = self.streams.remove(&stream) else { return Delivery::Untouched };
+        let Some(StreamState::Held(held)) = self.streams.remove(&stream) else { return Delivery::Untouched };
         // A body that has begun and was not waited for may never end, and its client would wait for that.
         let stalled = held.content == Content::Started;
         let body_kept = !held.dropped && !stalled;
-        let asked = Asked { target: &held.wanted.target, denial: held.denial, body_kept };
+        let asked = ReplyContext { target: &held.wanted.target, denial: held.denial, body_kept };
         let location_base = match &self.config.location {
             Some(Location::Absolute) => held.wanted.own_base.as_deref(),
             Some(Location::Base(base)) => Some(base.as_str()),
             None => None,
         };
         let made = match reply(outcome, asked, mirror, location_base) {
-            Reply::Made(made) => made,
+            Reply::Local(made) => made,
             Reply::Tagged(outcome) => return Delivery::Tagged(outcome),
             Reply::Untouched => return Delivery::Untouched,
         };
@@ -374,34 +380,36 @@ impl Worker {
             Content::None => Delivery::Direct(made),
             Content::Complete | Content::Started => Delivery::InPlace(made, Some(body)),
             Content::Pending => {
-                self.streams.insert(stream, Stage::Replacing(body));
+                self.streams.insert(stream, StreamState::Replacing(body));
                 Delivery::InPlace(made, None)
             }
         }
     }
 
     fn is_read(&self, stream: StreamId) -> bool {
-        matches!(self.streams.get(&stream), Some(Stage::Held(Held { reading: true, .. })))
+        matches!(self.streams.get(&stream), Some(StreamState::Held(Held { reading: true, .. })))
     }
 
-    fn mirrored(&self, captured: &Captured) -> Option<(Target, &Rc<Mirror>)> {
+    fn target_and_mirror(&self, captured: &ClientRequest) -> Option<(Target, &Rc<Mirror>)> {
         let target = Target::parse(captured.method.as_str().as_bytes(), &captured.path_and_query, &self.config.bucket)?;
         let mirror = mirror_for(&self.config.rules, target.method, &target.key)?;
         Some((target, mirror))
     }
 
-    fn warn_of_bucket(&mut self, code: &str, now: Instant) -> Option<Step> {
+    fn warn_of_bucket(&mut self, code: &str, now: Instant) -> Option<WorkerEffect> {
         let quiet = self.warned.is_some_and(|at| now.saturating_duration_since(at) < WARN_EVERY);
         if quiet {
             return None;
         }
         self.warned = Some(now);
-        Some(Step::Warn(format!("the bucket answers {code}: its answers are passed on and nothing is mirrored")))
+        Some(WorkerEffect::Warn(format!(
+            "the bucket answers {code}: its answers are passed on and nothing is mirrored"
+        )))
     }
 }
 
-fn flown(effects: Vec<Effect>) -> Vec<Step> {
-    effects.into_iter().map(Step::Flight).collect()
+fn flown(effects: Vec<Effect>) -> Vec<WorkerEffect> {
+    effects.into_iter().map(WorkerEffect::Flight).collect()
 }
 
 #[cfg(test)]

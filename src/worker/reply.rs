@@ -19,7 +19,7 @@ const RETRY_AFTER_BUSY: &str = "1";
 
 /// Everything about a request that its answer depends on.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct ReplyContext<'a> {
     /// The object.
     pub target: &'a Target,
     /// How the bucket denied it.
@@ -32,7 +32,7 @@ pub struct Asked<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// An answer of ours.
-    Made(Made),
+    Local(LocalReply),
     /// The bucket's answer, with [`OUTCOME_HEADER`].
     Tagged(&'static str),
     /// The bucket's answer.
@@ -41,7 +41,7 @@ pub enum Reply {
 
 /// An answer of ours. It has no header of the bucket's or the origin's that is not named here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Made {
+pub struct LocalReply {
     /// Status code.
     pub status: u16,
     /// Lower-case names.
@@ -51,7 +51,7 @@ pub struct Made {
 }
 
 /// The table. `location_base` is what `Location` begins with, if it is not a path.
-pub fn reply(outcome: &Outcome, asked: Asked<'_>, mirror: &Mirror, location_base: Option<&str>) -> Reply {
+pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location_base: Option<&str>) -> Reply {
     let target = asked.target;
     let error = |status, code, message, retry_after: Option<&str>| {
         error_reply(outcome, target, status, code, message, retry_after)
@@ -126,7 +126,7 @@ fn xml_headers() -> Vec<(&'static str, String)> {
 }
 
 /// The bucket's answer; where its body is lost, the same in S3's words.
-fn untouched(outcome: &Outcome, asked: Asked<'_>) -> Reply {
+fn untouched(outcome: &Outcome, asked: ReplyContext<'_>) -> Reply {
     if asked.body_kept {
         return Reply::Untouched;
     }
@@ -142,7 +142,7 @@ fn serve(outcome: &Outcome, target: &Target, metadata: &Metadata, length: Option
     headers.push((OUTCOME_HEADER, outcome.label().to_owned()));
     headers.extend(length.map(|length| ("content-length", length)));
     let body = (target.method != Method::Head).then(|| body.clone());
-    Reply::Made(Made { status: 200, headers, body })
+    Reply::Local(LocalReply { status: 200, headers, body })
 }
 
 fn made(
@@ -154,10 +154,10 @@ fn made(
 ) -> Reply {
     headers.push((OUTCOME_HEADER, outcome.label().to_owned()));
     if target.method == Method::Head {
-        return Reply::Made(Made { status, headers, body: None });
+        return Reply::Local(LocalReply { status, headers, body: None });
     }
     headers.push(("content-length", body.len().to_string()));
-    Reply::Made(Made { status, headers, body: Some(Rc::new(body)) })
+    Reply::Local(LocalReply { status, headers, body: Some(Rc::new(body)) })
 }
 
 #[cfg(test)]

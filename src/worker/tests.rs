@@ -1,7 +1,7 @@
 use super::*;
 use crate::fill::Shortage;
 use crate::http::{Headers, Method};
-use crate::single_flight::leases::tests::FakeBoard;
+use crate::single_flight::leases::tests::FakeSharedHost;
 
 const DOCUMENT: &[u8] = b"<Error><Code>NoSuchKey</Code></Error>";
 
@@ -9,7 +9,7 @@ const DOCUMENT: &[u8] = b"<Error><Code>NoSuchKey</Code></Error>";
 struct World {
     worker: Worker,
     now: Instant,
-    board: FakeBoard,
+    shared: FakeSharedHost,
 }
 
 impl World {
@@ -19,8 +19,8 @@ impl World {
             "origins": {"one": {"cluster": "origin", "authority": "files.example.com"}},
             "rules": [{"prefix": "/private/", "mirror": false}, {"prefix": "/open/", "on_403": "ignore"}, {"prefix": "/"}]});
         let config = Config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
-        let slots = Slots::new(&config, 0, 1);
-        Self { worker: Worker::new(Rc::new(config), slots, 1), now: Instant::now(), board: FakeBoard::new() }
+        let leases = Leases::new(&config, 0, 1);
+        Self { worker: Worker::new(Rc::new(config), leases, 1), now: Instant::now(), shared: FakeSharedHost::new() }
     }
 
     fn hold(&mut self, stream: u32, path: &str, denial: Denial, end: bool) {
@@ -29,9 +29,13 @@ impl World {
     }
 
     fn judge(&mut self, stream: u32, document: Option<&[u8]>) -> Vec<String> {
-        let denied =
-            Denied { asked: 0, by_bucket: true, document: document.map(<[u8]>::to_vec), trace: Trace::default() };
-        let steps = self.worker.judge(StreamId(stream), &denied, self.now, &self.board);
+        let denied = DeniedResponse {
+            asked: 0,
+            by_bucket: true,
+            document: document.map(<[u8]>::to_vec),
+            trace: Trace::default(),
+        };
+        let steps = self.worker.judge(StreamId(stream), &denied, self.now, &self.shared);
         steps.iter().map(shown).collect()
     }
 
@@ -49,7 +53,7 @@ impl World {
     }
 }
 
-fn captured(worker: &Worker, method: &str, path: &str) -> Option<Captured> {
+fn captured(worker: &Worker, method: &str, path: &str) -> Option<ClientRequest> {
     worker.capture(&|name| match name {
         ":method" => Some(method.into()),
         ":path" => Some(path.into()),
@@ -57,18 +61,18 @@ fn captured(worker: &Worker, method: &str, path: &str) -> Option<Captured> {
     })
 }
 
-fn wanted(worker: &Worker, method: &str, path: &str) -> Option<Wanted> {
-    worker.wanted(captured(worker, method, path)?)
+fn wanted(worker: &Worker, method: &str, path: &str) -> Option<MirroredRequest> {
+    worker.mirrored_request(captured(worker, method, path)?)
 }
 
-fn shown(step: &Step) -> String {
+fn shown(step: &WorkerEffect) -> String {
     match step {
-        Step::Flight(Effect::Call { call, .. }) => {
+        WorkerEffect::Flight(Effect::Call { call, .. }) => {
             format!("{} {} {}", call.request.method.as_str(), call.to.cluster, call.request.path)
         }
-        Step::Flight(other) => format!("{other:?}"),
-        Step::Release(stream, reason) => format!("release {} {reason}", stream.0),
-        Step::Warn(what) => format!("warn {what}"),
+        WorkerEffect::Flight(other) => format!("{other:?}"),
+        WorkerEffect::Release(stream, reason) => format!("release {} {reason}", stream.0),
+        WorkerEffect::Warn(what) => format!("warn {what}"),
     }
 }
 
@@ -198,7 +202,7 @@ fn a_stream_that_is_gone_leaves_nothing_behind() {
     let mut world = World::new();
     world.hold(1, "/a", Denial::NotFound, true);
     world.judge(1, None);
-    world.worker.gone(StreamId(1));
+    world.worker.forget(StreamId(1));
     assert_eq!(world.deliver(1, &Outcome::Stored), Delivery::Untouched);
     assert_eq!(world.worker.next_deadline(), Some(world.now + Duration::from_secs(5)), "only its lease is kept");
     assert_eq!(world.worker.fills(), 1, "its fill goes on");
@@ -217,19 +221,23 @@ fn a_body_too_large_for_envoys_buffer_is_a_reply_of_its_own() {
             }
             let steps = world.worker.judge(
                 StreamId(1),
-                &Denied { asked: 0, by_bucket: true, document: None, trace: Trace::default() },
+                &DeniedResponse { asked: 0, by_bucket: true, document: None, trace: Trace::default() },
                 world.now,
-                &world.board,
+                &world.shared,
             );
-            let Some(Step::Flight(Effect::Call { ticket, .. })) = steps.into_iter().next() else { panic!("a call") };
+            let Some(WorkerEffect::Flight(Effect::Call { ticket, .. })) = steps.into_iter().next() else {
+                panic!("a call")
+            };
             let headers = Headers::new(vec![("content-length".into(), length.to_string().into_bytes())]);
             let object = Response { status: 200, headers, body: vec![b'x'; length] };
-            let put = world.worker.finished(ticket, Some(object), world.now, &world.board);
-            let Some(Step::Flight(Effect::Call { ticket, .. })) = put.into_iter().next() else { panic!("a call") };
+            let put = world.worker.finish_call(ticket, Some(object), world.now, &world.shared);
+            let Some(WorkerEffect::Flight(Effect::Call { ticket, .. })) = put.into_iter().next() else {
+                panic!("a call")
+            };
             let rejected = Response { status: 403, headers: Headers::default(), body: Vec::new() };
-            let end = world.worker.finished(ticket, Some(rejected), world.now, &world.board);
+            let end = world.worker.finish_call(ticket, Some(rejected), world.now, &world.shared);
             let outcome = end.into_iter().find_map(|step| match step {
-                Step::Flight(Effect::Answer { outcome, .. }) => Some(outcome),
+                WorkerEffect::Flight(Effect::Answer { outcome, .. }) => Some(outcome),
                 _ => None,
             });
             let delivery = world.deliver(1, &outcome.unwrap());
@@ -254,8 +262,8 @@ fn a_denial_that_stalls_is_never_passed_on_unfinished() {
 fn a_denial_that_is_not_the_buckets_is_let_go() {
     let mut world = World::new();
     world.hold(1, "/a", Denial::Forbidden, true);
-    let denied = Denied { asked: 0, by_bucket: false, document: None, trace: Trace::default() };
-    let steps = world.worker.judge(StreamId(1), &denied, world.now, &world.board);
+    let denied = DeniedResponse { asked: 0, by_bucket: false, document: None, trace: Trace::default() };
+    let steps = world.worker.judge(StreamId(1), &denied, world.now, &world.shared);
     assert_eq!(steps.iter().map(shown).collect::<Vec<_>>(), ["release 1 not_the_bucket"]);
 }
 

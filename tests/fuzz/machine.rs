@@ -14,9 +14,9 @@ use mirror_on_miss::fill::{Call, Outcome};
 use mirror_on_miss::http::{ContentRange, Headers, Method, Response};
 use mirror_on_miss::request::denial::Denial;
 use mirror_on_miss::request::trace::Trace;
-use mirror_on_miss::single_flight::leases::{Board, Slots};
+use mirror_on_miss::single_flight::leases::{Leases, SharedHost};
 use mirror_on_miss::single_flight::{Effect, StreamId, Ticket};
-use mirror_on_miss::worker::{Delivery, Denied, READ_TIMEOUT, Step, Worker};
+use mirror_on_miss::worker::{Delivery, DeniedResponse, READ_TIMEOUT, Worker, WorkerEffect};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -101,7 +101,7 @@ struct Side {
     /// Streams that are held, with the time by which they have been answered.
     held: BTreeMap<StreamId, Instant>,
     /// What those were denied with that were not judged yet.
-    denied: BTreeMap<StreamId, Denied>,
+    denied: BTreeMap<StreamId, DeniedResponse>,
 }
 
 /// A multipart upload, as far as the store has told.
@@ -128,7 +128,7 @@ impl World {
         (config.limits.part_size, config.limits.memory) = (PART, MEMORY);
         let config = Rc::new(config);
         let side = |queue: u32| Side {
-            worker: Worker::new(config.clone(), Slots::new(&config, 0, queue), queue.into()),
+            worker: Worker::new(config.clone(), Leases::new(&config, 0, queue), queue.into()),
             queue,
             calls: Vec::new(),
             held: BTreeMap::new(),
@@ -182,13 +182,17 @@ impl World {
             ":path" => Some(path.to_vec()),
             _ => None,
         };
-        let wanted = side.worker.capture(&header).and_then(|captured| side.worker.wanted(captured)).unwrap();
+        let wanted = side.worker.capture(&header).and_then(|captured| side.worker.mirrored_request(captured)).unwrap();
         let denial = bytes.of(&[Denial::NotFound, Denial::NotFound, Denial::Forbidden]);
         let end = method == b"HEAD" || bytes.one_in(8);
         side.worker.hold(stream, wanted, denial, end, self.now);
         side.held.insert(stream, self.now + READ_TIMEOUT + self.wait);
-        let mut denied =
-            Denied { asked: self.table.nanos(), by_bucket: !bytes.one_in(16), document: None, trace: Trace::default() };
+        let mut denied = DeniedResponse {
+            asked: self.table.nanos(),
+            by_bucket: !bytes.one_in(16),
+            document: None,
+            trace: Trace::default(),
+        };
         if !end && !bytes.one_in(4) {
             let document = bytes.of(&DOCUMENTS);
             side.worker.body(stream, document.len(), true);
@@ -214,7 +218,7 @@ impl World {
     fn leaves(&mut self, at: usize, bytes: &mut Bytes) {
         let Some(stream) = self.some_stream(at, bytes) else { return };
         self.sides[at].held.remove(&stream);
-        self.sides[at].worker.gone(stream);
+        self.sides[at].worker.forget(stream);
     }
 
     fn some_stream(&self, at: usize, bytes: &mut Bytes) -> Option<StreamId> {
@@ -241,7 +245,7 @@ impl World {
         let path = &call.request.path;
         let done = (200..=299).contains(&response.status);
         if call.request.method == Method::Post && path.ends_with("?uploads=") {
-            if let Ok(upload) = mirror_on_miss::s3::read_create_upload(response) {
+            if let Ok(upload) = mirror_on_miss::s3::read_create_multipart_upload(response) {
                 self.uploads.insert(format!("{upload:?}"), Upload::default());
             }
             return;
@@ -253,10 +257,10 @@ impl World {
             Method::Delete => upload.is_over |= done || response.status == 404,
             // An error inside a success is told by the machine itself: it goes on to ask.
             Method::Post => {
-                let complete = mirror_on_miss::s3::read_complete_upload(response);
+                let complete = mirror_on_miss::s3::read_complete_multipart_upload(response);
                 upload.is_over |= matches!(
                     complete,
-                    mirror_on_miss::s3::Complete::Stored | mirror_on_miss::s3::Complete::NoSuchUpload
+                    mirror_on_miss::s3::CompleteResult::Stored | mirror_on_miss::s3::CompleteResult::NoSuchUpload
                 );
             }
             _ => {}
@@ -264,7 +268,7 @@ impl World {
     }
 
     fn finish(&mut self, at: usize, ticket: Ticket, response: Option<Response>) {
-        let steps = self.sides[at].worker.finished(ticket, response, self.now, &self.table);
+        let steps = self.sides[at].worker.finish_call(ticket, response, self.now, &self.table);
         self.perform(at, steps);
         self.checks(at);
     }
@@ -277,7 +281,7 @@ impl World {
     }
 
     fn perform_heard(&mut self, at: usize, message: &[u8]) {
-        let steps = self.sides[at].worker.heard(message, self.now, &self.table);
+        let steps = self.sides[at].worker.receive(message, self.now, &self.table);
         self.perform(at, steps);
         self.catch_up(at);
     }
@@ -295,25 +299,25 @@ impl World {
         self.checks(at);
     }
 
-    fn perform(&mut self, at: usize, steps: Vec<Step>) {
+    fn perform(&mut self, at: usize, steps: Vec<WorkerEffect>) {
         for step in steps {
             match step {
-                Step::Flight(Effect::Call { ticket, call }) => self.calls(at, ticket, call),
-                Step::Flight(Effect::Answer { streams, mirror, outcome }) => {
+                WorkerEffect::Flight(Effect::Call { ticket, call }) => self.calls(at, ticket, call),
+                WorkerEffect::Flight(Effect::Answer { streams, mirror, outcome }) => {
                     for stream in streams {
                         self.answered(at, stream, |worker| worker.deliver(stream, &mirror, &outcome));
                     }
                     self.saw(&mirror, &outcome);
                 }
-                Step::Flight(Effect::Ended(ended)) => assert_ne!(ended.outcome, "broken", "{ended:?}"),
-                Step::Flight(Effect::Progress(progress)) => {
+                WorkerEffect::Flight(Effect::Ended(ended)) => assert_ne!(ended.outcome, "broken", "{ended:?}"),
+                WorkerEffect::Flight(Effect::Progress(progress)) => {
                     assert!(progress.bytes <= progress.total && progress.stored > 0, "{progress:?}");
                 }
-                Step::Release(stream, why) => {
+                WorkerEffect::Release(stream, why) => {
                     self.answered(at, stream, |worker| worker.release(stream));
                     self.seen.insert(why.to_owned());
                 }
-                Step::Flight(Effect::Warn { .. }) | Step::Warn(_) => {}
+                WorkerEffect::Flight(Effect::Warn { .. }) | WorkerEffect::Warn(_) => {}
             }
         }
     }

@@ -2,13 +2,13 @@
 
 use mirror_on_miss::config::{Bucket, Config, Exposed};
 use mirror_on_miss::http::{ContentRange, Headers, Response, is_field_value};
-use mirror_on_miss::object::integrity::Announced;
+use mirror_on_miss::object::integrity::ExpectedDigests;
 use mirror_on_miss::object::key::{Key, MAX_KEY_BYTES};
-use mirror_on_miss::origin::{self, Answer, Span};
+use mirror_on_miss::origin::{self, FetchResult, Span};
 use mirror_on_miss::request::target::{self, Target};
 use mirror_on_miss::s3;
 use mirror_on_miss::single_flight::messages::Message;
-use mirror_on_miss::{origin::endpoint::Place, request::forwarded::Carried};
+use mirror_on_miss::{origin::endpoint::Endpoint, request::forwarded::Forwarded};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use url::Url;
@@ -32,7 +32,7 @@ pub fn trace(what: impl Hash) -> u64 {
 pub fn announced(input: &[u8]) -> u64 {
     let answer = response(input);
     let total = u64::try_from(answer.body.len()).unwrap();
-    let (whole, part) = (Announced::read(&answer, total), Announced::read(&answer, total + 1));
+    let (whole, part) = (ExpectedDigests::read(&answer, total), ExpectedDigests::read(&answer, total + 1));
     let verdict = whole.clone().verify(&answer.body);
     if let Some(mut hasher) = whole.clone().hasher() {
         answer.body.chunks(7).for_each(|piece| hasher.update(piece));
@@ -40,7 +40,7 @@ pub fn announced(input: &[u8]) -> u64 {
     }
     if let Err(header) = verdict {
         assert!(answer.headers.contains(header), "{header}");
-        assert_ne!(whole, Announced::default());
+        assert_ne!(whole, ExpectedDigests::default());
     }
     trace((format!("{whole:?}").len() / 16, format!("{part:?}").len() / 16, verdict))
 }
@@ -114,18 +114,18 @@ pub fn message(input: &[u8]) -> u64 {
         assert_eq!(Message::decode(&message.encode()).as_ref(), Some(message));
     }
     trace(message.map(|message| match message {
-        Message::Ask { reply_to, .. } => format!("{}", reply_to.leading_zeros()),
-        Message::Told { outcome, .. } => format!("{outcome:?}"),
+        Message::Subscribe { reply_to, .. } => format!("{}", reply_to.leading_zeros()),
+        Message::Ended { outcome, .. } => format!("{outcome:?}"),
     }))
 }
 
 /// A response's head and body, as they are on the wire.
 pub fn origin_answer(input: &[u8]) -> u64 {
     let key = Key::from_path(b"a.jpg").unwrap();
-    let place = place(&key);
+    let endpoint = endpoint(&key);
     [Span::First { length: ASKED }, Span::Whole].into_iter().fold(0, |all, span| {
-        let answer = origin::read(response(input), &place, &key, span);
-        if let Answer::First(first) = &answer {
+        let answer = origin::read(response(input), &endpoint, &key, span);
+        if let FetchResult::First(first) = &answer {
             let (came, total) = (u64::try_from(first.object.body.len()).unwrap(), first.version.total);
             let expected = if came == total { total } else { ASKED };
             assert_eq!(came, expected, "all of it, or the part that was asked for");
@@ -134,7 +134,7 @@ pub fn origin_answer(input: &[u8]) -> u64 {
             assert!(metadata.stored().chain(metadata.served()).all(|(_, value)| is_field_value(value)), "{metadata:?}");
         }
         let shown = match answer {
-            Answer::First(first) => {
+            FetchResult::First(first) => {
                 format!("{:?}", first.object.metadata.stored().map(|(name, _)| name).collect::<Vec<_>>())
             }
             other => format!("{other:?}"),
@@ -146,21 +146,21 @@ pub fn origin_answer(input: &[u8]) -> u64 {
 /// Likewise, and what an upload's id does to later requests.
 pub fn store_answer(input: &[u8]) -> u64 {
     let (bucket, key, response) = (bucket(), Key::from_path(b"a.jpg").unwrap(), response(input));
-    let created = s3::read_create_upload(&response);
+    let created = s3::read_create_multipart_upload(&response);
     if let Ok(upload) = &created {
         let etags = [s3::read_upload_part(&response).unwrap_or_default()];
         let requests = [
-            s3::abort_upload(&bucket, &key, upload),
+            s3::abort_multipart_upload(&bucket, &key, upload),
             s3::upload_part(&bucket, &key, upload, 1, Rc::default()),
-            s3::complete_upload(&bucket, &key, upload, &etags, 1),
+            s3::complete_multipart_upload(&bucket, &key, upload, &etags, 1),
         ];
         for request in requests {
             assert!(request.path.bytes().all(|byte| byte.is_ascii_graphic()), "{}", request.path);
             assert!(request.path.starts_with("/b/a.jpg?") && request.path.matches('?').count() == 1);
         }
     }
-    let (put, head) = (s3::read_put(&response), s3::read_head(&response));
-    let (complete, gone) = (s3::read_complete_upload(&response), s3::read_abort_upload(&response));
+    let (put, head) = (s3::read_put_object(&response), s3::read_head_object(&response));
+    let (complete, gone) = (s3::read_complete_multipart_upload(&response), s3::read_abort_multipart_upload(&response));
     trace(format!("{} {put:?} {head:?} {complete:?} {gone}", created.is_ok()))
 }
 
@@ -205,10 +205,10 @@ fn bucket() -> Bucket {
     parsed().bucket
 }
 
-fn place(key: &Key) -> Place {
+fn endpoint(key: &Key) -> Endpoint {
     let config = parsed();
     let mirror = config.rules[0].mirror.as_ref().unwrap();
-    Place::at(&mirror.origins[0], mirror, key, &Carried::default())
+    Endpoint::at(&mirror.origins[0], mirror, key, &Forwarded::default())
 }
 
 /// `STATUS\nname: value\n...\n\nbody`; a status that is no number is none.

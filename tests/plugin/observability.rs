@@ -210,8 +210,8 @@ fn every_call_of_a_fill_carries_what_was_kept_of_the_request_that_began_it() {
     missed(&mut envoy, PATH);
     for described in ["HEAD signer /assets/img/a.jpg", GET, "PUT signer /assets/img/a.jpg"] {
         let call = expect_call(&mut envoy, described);
-        let carried = ["x-request-id", "traceparent"].map(|name| call.header(name));
-        assert_eq!(carried, [Some(REQUEST_ID), Some(TRACE_PARENT)], "{described}");
+        let forwarded = ["x-request-id", "traceparent"].map(|name| call.header(name));
+        assert_eq!(forwarded, [Some(REQUEST_ID), Some(TRACE_PARENT)], "{described}");
         match described {
             GET => origin_gives_bytes(&mut envoy, call, OBJECT),
             _ => envoy.respond(call, 404, &[], ""),

@@ -1,10 +1,10 @@
 //! An explanation as text for people and as JSON for programs.
 
-use mirror_on_miss::config::rule::{On403, Response, TooLarge};
+use mirror_on_miss::config::rule::{On403, ResponseMode, TooLarge};
 use mirror_on_miss::config::{Config, Location};
 use mirror_on_miss::explain::{Explanation, Fetch, Mirrored, Store, Why};
-use mirror_on_miss::object::key::NotAKey;
-use mirror_on_miss::request::target::{NoTarget, Target};
+use mirror_on_miss::object::key::KeyError;
+use mirror_on_miss::request::target::{Target, TargetError};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -94,9 +94,11 @@ fn answers(mirrored: &Mirrored, config: &Config) -> Vec<String> {
         return vec!["200 with the origin's headers".to_owned()];
     };
     let found = match mirrored.mirror.response {
-        Response::Origin => format!("302 to {location} at once"),
-        Response::Redirect => format!("302 to {}, once it is stored", own(location, config)),
-        Response::Serve => format!("200 with the object, or 302 to {} if it has several parts", own(location, config)),
+        ResponseMode::Origin => format!("302 to {location} at once"),
+        ResponseMode::Redirect => format!("302 to {}, once it is stored", own(location, config)),
+        ResponseMode::Serve => {
+            format!("200 with the object, or 302 to {} if it has several parts", own(location, config))
+        }
     };
     let too_large = match (&mirrored.public_location, mirrored.mirror.too_large) {
         (Some(location), TooLarge::Origin) => format!("302 to {location} if it cannot be stored"),
@@ -134,9 +136,9 @@ pub fn json(explanation: &Explanation, config: &Config) -> Value {
             }),
             "response": match (mirrored.mirror.response, mirrored.store.is_some()) {
                 (_, false) => "head",
-                (Response::Origin, _) => "origin",
-                (Response::Redirect, _) => "redirect",
-                (Response::Serve, _) => "serve",
+                (ResponseMode::Origin, _) => "origin",
+                (ResponseMode::Redirect, _) => "redirect",
+                (ResponseMode::Serve, _) => "serve",
             },
             "location": mirrored.location,
             "public_location": mirrored.public_location,
@@ -164,7 +166,7 @@ fn fetch(fetch: &Fetch) -> Value {
 fn rule_of(why: Why) -> Option<usize> {
     match why {
         Why::MirrorsNothing(rule) | Why::Observed(rule) | Why::OnHeadOff(rule) => Some(rule),
-        Why::NoRule | Why::NoTarget(_) => None,
+        Why::NoRule | Why::TargetError(_) => None,
     }
 }
 
@@ -174,18 +176,18 @@ fn because(why: Why) -> &'static str {
         Why::NoRule => "no rule is for it",
         Why::Observed(_) => "the rule says observe: true; it is counted",
         Why::OnHeadOff(_) => "it is a HEAD, and the rule says on_head: off",
-        Why::NoTarget(no_target) => match no_target {
-            NoTarget::Fragment => "a # does not belong into a request",
-            NoTarget::Method => "only GET and HEAD are mirrored",
-            NoTarget::Outside => "the path does not begin as those of the bucket's objects do",
-            NoTarget::SubResource => "the query names a sub-resource of S3, so it is not for the object itself",
-            NoTarget::Key(not_a_key) => match not_a_key {
-                NotAKey::Control => "the key has control characters",
-                NotAKey::DotSegment => "the key has a dot segment",
-                NotAKey::Empty => "the key is empty",
-                NotAKey::Escape => "the path has a % without two hexadecimal digits",
-                NotAKey::TooLong => "the key is longer than 1,024 bytes",
-                NotAKey::Utf8 => "the key is not UTF-8",
+        Why::TargetError(no_target) => match no_target {
+            TargetError::Fragment => "a # does not belong into a request",
+            TargetError::Method => "only GET and HEAD are mirrored",
+            TargetError::Outside => "the path does not begin as those of the bucket's objects do",
+            TargetError::SubResource => "the query names a sub-resource of S3, so it is not for the object itself",
+            TargetError::Key(not_a_key) => match not_a_key {
+                KeyError::Control => "the key has control characters",
+                KeyError::DotSegment => "the key has a dot segment",
+                KeyError::Empty => "the key is empty",
+                KeyError::Escape => "the path has a % without two hexadecimal digits",
+                KeyError::TooLong => "the key is longer than 1,024 bytes",
+                KeyError::Utf8 => "the key is not UTF-8",
             },
         },
     }

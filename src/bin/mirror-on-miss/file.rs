@@ -9,7 +9,7 @@ use yaml_rust2::{Yaml, YamlLoader};
 #[derive(Debug, PartialEq, Eq)]
 pub struct Found {
     /// The file, and the plugin in it if it is one of several things there.
-    pub place: String,
+    pub at: String,
     /// The plugin's name, if the file is not the configuration itself.
     pub plugin: Option<String>,
     /// The configuration.
@@ -33,7 +33,7 @@ pub fn read(file: &str) -> Result<Vec<Found>, String> {
 }
 
 fn found(name: &str, text: String) -> Result<Vec<Found>, String> {
-    let itself = |text| vec![Found { place: name.to_owned(), plugin: None, json: text }];
+    let itself = |text| vec![Found { at: name.to_owned(), plugin: None, json: text }];
     let is_json = serde_json::from_str::<Value>(&text).is_ok();
     let documents = match YamlLoader::load_from_str(&text) {
         Ok(documents) => documents,
@@ -54,7 +54,7 @@ fn found(name: &str, text: String) -> Result<Vec<Found>, String> {
         return if is_yaml { Err(format!("{name}: has no plugin in it")) } else { Ok(itself(text)) };
     }
     let found =
-        |Plugin { name: plugin, json }| Found { place: format!("{name}: plugin {plugin}"), plugin: Some(plugin), json };
+        |Plugin { name: plugin, json }| Found { at: format!("{name}: plugin {plugin}"), plugin: Some(plugin), json };
     Ok(plugins.into_iter().map(found).collect())
 }
 

@@ -60,7 +60,7 @@ fn run() -> Result<(u8, String), String> {
 fn parse(found: &Found, arguments: &Arguments) -> Result<Config, Vec<String>> {
     let env = |name: &str| std::env::var(name).ok().or(arguments.without_env.then(|| "unknown".to_owned()));
     Config::parse(found.json.as_bytes(), &env)
-        .map_err(|problems| problems.iter().map(|problem| format!("{}: {problem}\n", found.place)).collect())
+        .map_err(|problems| problems.iter().map(|problem| format!("{}: {problem}\n", found.at)).collect())
 }
 
 fn explained(found: &Found, config: &Config, request: &Request, arguments: &Arguments) -> String {

@@ -14,7 +14,7 @@ pub struct RequestHeader;
 pub struct HeaderValue;
 
 /// Where a header's value comes from.
-pub enum Source {
+pub enum ValueSource {
     /// The VM's environment variable of this name.
     Env(String),
     /// The configuration.
@@ -59,14 +59,14 @@ impl Kind for RequestHeader {
 }
 
 impl Kind for HeaderValue {
-    type Read = Source;
+    type Read = ValueSource;
 
-    fn read(&self, value: &Value) -> Option<Source> {
+    fn read(&self, value: &Value) -> Option<ValueSource> {
         if value.is_string() {
-            return FieldValue.read(value).map(Source::Text);
+            return FieldValue.read(value).map(ValueSource::Text);
         }
         let only = value.as_object().filter(|fields| fields.len() == 1)?;
-        only.get("env").and_then(Value::as_str).map(|name| Source::Env(name.to_owned()))
+        only.get("env").and_then(Value::as_str).map(|name| ValueSource::Env(name.to_owned()))
     }
 
     fn allowed(&self) -> &str {

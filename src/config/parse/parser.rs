@@ -1,7 +1,7 @@
 //! From JSON to a [`Config`], field by field.
 
 use super::addresses::{Authority, BaseUrl, LocationBase, PathPrefix};
-use super::headers::{HeaderName, HeaderValue, Source};
+use super::headers::{HeaderName, HeaderValue, ValueSource};
 use super::reader::{Fields, Kind, Problems};
 use super::values::{Choice, Count, FieldValue, Size, Text, Time};
 use crate::config::model::{
@@ -141,8 +141,8 @@ impl<'a> Parser<'a> {
         let mut headers = Vec::new();
         for (name, path, value) in fields.entries(&HeaderName) {
             let value = match self.problems.read(&path, &value, &HeaderValue) {
-                Some(Source::Env(variable)) => self.secret(&path, &variable),
-                Some(Source::Text(text)) => Some(text),
+                Some(ValueSource::Env(variable)) => self.secret(&path, &variable),
+                Some(ValueSource::Text(text)) => Some(text),
                 None => None,
             };
             headers.extend(value.map(|value| (name, value)));

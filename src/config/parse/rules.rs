@@ -6,7 +6,7 @@ use super::parser::Parser;
 use super::reader::{Fields, Kind};
 use super::values::{Boolean, Choice, FieldValue, MediaRange, Text};
 use crate::config::origin::Origin;
-use crate::config::rule::{Mirror, On403, OnHead, Response, Rule, TooLarge};
+use crate::config::rule::{Mirror, On403, OnHead, ResponseMode, Rule, TooLarge};
 use crate::http::Method;
 use serde_json::Value;
 use std::rc::Rc;
@@ -58,7 +58,7 @@ impl<'a> Parser<'a> {
             too_large: fields.optional("too_large", TOO_LARGE).unwrap_or_default(),
             observe: fields.optional("observe", Boolean).unwrap_or_default(),
         };
-        if mirror.response == Response::Origin && mirror.origins.iter().all(|origin| origin.public_url.is_none()) {
+        if mirror.response == ResponseMode::Origin && mirror.origins.iter().all(|origin| origin.public_url.is_none()) {
             let path = fields.path_of("response");
             self.problems.add(&path, "\"origin\" needs a public_url at one of the rule's origins");
         }
@@ -120,8 +120,8 @@ impl Kind for OriginName<'_> {
 const METHOD: Choice<Method> =
     Choice { of: &[("GET", Method::Get), ("HEAD", Method::Head)], allowed: "\"GET\" or \"HEAD\"" };
 
-const RESPONSE: Choice<Response> = Choice {
-    of: &[("redirect", Response::Redirect), ("serve", Response::Serve), ("origin", Response::Origin)],
+const RESPONSE: Choice<ResponseMode> = Choice {
+    of: &[("redirect", ResponseMode::Redirect), ("serve", ResponseMode::Serve), ("origin", ResponseMode::Origin)],
     allowed: "\"redirect\", \"serve\" or \"origin\"",
 };
 

@@ -1,6 +1,6 @@
 //! The golden table: headers of an origin's answer, and the headers with which its object is stored.
 
-use super::tests::{key, place};
+use super::tests::{key, endpoint};
 use super::*;
 use crate::s3;
 
@@ -244,8 +244,8 @@ fn object(row: &Row, total: usize) -> Object {
     let framing = [("content-length", &b"4"[..]), ("content-range", range.as_bytes())];
     let headers = framing.iter().chain(row.origin).map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
     let response = Response { status: 206, headers: Headers::new(headers), body: b"abcd".to_vec() };
-    match read(response, &place(&key(row.key)), &key(row.key), Span::First { length: 4 }) {
-        Answer::First(first) => first.object,
+    match read(response, &endpoint(&key(row.key)), &key(row.key), Span::First { length: 4 }) {
+        FetchResult::First(first) => first.object,
         other => panic!("{}: {other:?}", row.what),
     }
 }
@@ -258,8 +258,8 @@ fn an_object_is_stored_with_what_describes_it_and_nothing_else() {
     );
     let (bucket, key) = (bucket.unwrap().bucket, key("k"));
     for row in TABLE {
-        let single = s3::put(&bucket, &key, &object(row, 4).metadata, Rc::default());
-        let multipart = s3::create_upload(&bucket, &key, &object(row, 9).metadata);
+        let single = s3::put_object(&bucket, &key, &object(row, 4).metadata, Rc::default());
+        let multipart = s3::create_multipart_upload(&bucket, &key, &object(row, 9).metadata);
         for request in [single, multipart] {
             let ours = ["if-none-match", "content-length"];
             let described = request.headers.iter().filter(|(name, _)| !ours.contains(name));

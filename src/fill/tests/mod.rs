@@ -14,9 +14,10 @@ const CONFIG: &str = r#"{
 }"#;
 
 /// The order of a plain GET.
-pub fn order(key: &str, mirror: Rc<Mirror>, check: bool) -> Order {
-    let goal = Goal { key: Key::from_path(key.as_bytes()).unwrap(), head: false, carried: Carried::default() };
-    Order { goal: Rc::new(goal), mirror, then: Vec::new(), check }
+pub fn request(key: &str, mirror: Rc<Mirror>, check: bool) -> FillRequest {
+    let fill_key =
+        FillKey { key: Key::from_path(key.as_bytes()).unwrap(), head: false, forwarded: Forwarded::default() };
+    FillRequest { fill_key: Rc::new(fill_key), mirror, then: Vec::new(), check }
 }
 
 /// A fill and the world that answers it.
@@ -34,11 +35,11 @@ impl World {
         let config = Config::parse(CONFIG.as_bytes(), &|_| None).unwrap();
         let rule = config.rules.iter().find(|rule| key.starts_with(&rule.prefix)).unwrap();
         let mirror = rule.mirror.clone().unwrap();
-        Self::of(&config, order(key, mirror, check))
+        Self::of(&config, request(key, mirror, check))
     }
 
-    fn of(config: &Config, order: Order) -> Self {
-        let fill = Fill::new(config, order, 7);
+    fn of(config: &Config, request: FillRequest) -> Self {
+        let fill = Fill::new(config, request, 7);
         let mut world = Self { fill: Some(fill), pending: VecDeque::new() };
         world.input(Input::Start);
         world

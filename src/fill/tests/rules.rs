@@ -28,7 +28,7 @@ fn configured(bucket: Value, origin: Value, rules: Value) -> Config {
 fn world_of(config: &Config, method: &str, check: bool) -> World {
     let target = Target::parse(method.as_bytes(), b"/a.jpg?v=1&w=2", &Bucket::default()).unwrap();
     let mirror = config.rules[0].mirror.as_ref().unwrap();
-    World::of(config, Order::new(&config.rules, mirror, &target, &[], check))
+    World::of(config, FillRequest::new(&config.rules, mirror, &target, &[], check))
 }
 
 fn world(rules: Value) -> World {

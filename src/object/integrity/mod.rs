@@ -11,10 +11,10 @@ use digest::{Algorithm, Running, is_written};
 
 /// What an origin says about all bytes of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Announced(Vec<Expected>);
+pub struct ExpectedDigests(Vec<ExpectedDigest>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Expected {
+struct ExpectedDigest {
     /// Who says so.
     header: &'static str,
     algorithm: Algorithm,
@@ -25,7 +25,7 @@ struct Expected {
 /// What is computed of an object while its bytes come by.
 #[derive(Debug)]
 pub struct Hasher {
-    announced: Announced,
+    announced: ExpectedDigests,
     running: Vec<(Algorithm, Running)>,
 }
 
@@ -59,7 +59,7 @@ enum About {
     S3Object,
 }
 
-impl Announced {
+impl ExpectedDigests {
     /// Reads the headers of an answer that succeeded. `total` is the length of the object, of which the answer may have
     /// a part.
     pub fn read(response: &Response, total: u64) -> Self {
@@ -90,7 +90,7 @@ impl Announced {
                 // Structured fields (RFC 9651) put parameters behind a digest, and colons around it.
                 let digest = digest.split(';').next().unwrap_or_default().trim_matches([' ', '"', ':']);
                 if let Some(algorithm) = algorithm.filter(|algorithm| algorithm.can_read(digest)) {
-                    announced.push(Expected { header, algorithm, digest: digest.to_owned() });
+                    announced.push(ExpectedDigest { header, algorithm, digest: digest.to_owned() });
                 }
             }
         }
@@ -100,7 +100,7 @@ impl Announced {
     /// What computes it, if there is anything to compute.
     pub fn hasher(self) -> Option<Hasher> {
         let mut running: Vec<(Algorithm, Running)> = Vec::new();
-        for Expected { algorithm, .. } in &self.0 {
+        for ExpectedDigest { algorithm, .. } in &self.0 {
             if running.iter().all(|(known, _)| known != algorithm) {
                 running.push((*algorithm, Running::new(*algorithm)));
             }

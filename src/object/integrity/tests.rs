@@ -21,17 +21,17 @@ fn response(status: u16, headers: &[(&str, &str)], length: usize) -> Response {
 
 /// The headers that count in an answer with all of the object.
 fn counting(status: u16, headers: &[(&str, &str)]) -> Vec<&'static str> {
-    let announced = Announced::read(&response(status, headers, BODY.len()), 9);
+    let announced = ExpectedDigests::read(&response(status, headers, BODY.len()), 9);
     announced.0.iter().map(|expected| expected.header).collect()
 }
 
 /// The headers that count in a 206 with a part of the object.
 fn counting_in_a_part(headers: &[(&str, &str)]) -> Vec<&'static str> {
-    Announced::read(&response(206, headers, 4), 9).0.iter().map(|expected| expected.header).collect()
+    ExpectedDigests::read(&response(206, headers, 4), 9).0.iter().map(|expected| expected.header).collect()
 }
 
 fn verified(headers: &[(&str, &str)]) -> Result<(), &'static str> {
-    Announced::read(&response(200, headers, BODY.len()), 9).verify(BODY)
+    ExpectedDigests::read(&response(200, headers, BODY.len()), 9).verify(BODY)
 }
 
 /// One announcement at a time, in all headers and algorithms.
@@ -175,13 +175,13 @@ fn what_google_decompressed_on_the_way_is_not_compared_with_what_it_stores() {
 
 #[test]
 fn nothing_announced_is_nothing_to_compute() {
-    assert!(Announced::read(&response(200, &[("etag", "\"e\"")], BODY.len()), 9).hasher().is_none());
+    assert!(ExpectedDigests::read(&response(200, &[("etag", "\"e\"")], BODY.len()), 9).hasher().is_none());
 }
 
 #[test]
 fn each_algorithm_runs_once_however_often_it_is_announced() {
     let announced = [("content-md5", MD5), ("digest", &format!("md5={MD5}, sha-256={SHA256}"))];
-    let hasher = Announced::read(&response(200, &announced, BODY.len()), 9).hasher().unwrap();
+    let hasher = ExpectedDigests::read(&response(200, &announced, BODY.len()), 9).hasher().unwrap();
     assert_eq!((hasher.announced.0.len(), hasher.running.len()), (3, 2));
 }
 

@@ -3,7 +3,7 @@ use crate::config::Config;
 use crate::http::Headers;
 use serde_json::json;
 
-fn place(path: &str, redirects: serde_json::Value) -> Place {
+fn endpoint(path: &str, redirects: serde_json::Value) -> Endpoint {
     let mut config = json!({
         "bucket": {"cluster": "signer", "authority": "s3.test"},
         "origin": {"cluster": "origin", "authority": "files.test", "path_prefix": "/v1", "headers": {"authorization": "secret"}}});
@@ -12,17 +12,17 @@ fn place(path: &str, redirects: serde_json::Value) -> Place {
     }
     let config = Config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
     let mirror = config.rules[0].mirror.clone().unwrap();
-    Place::at(&mirror.origins[0], &mirror, &Key::from_path(path.as_bytes()).unwrap(), &Carried::default())
+    Endpoint::at(&mirror.origins[0], &mirror, &Key::from_path(path.as_bytes()).unwrap(), &Forwarded::default())
 }
 
-fn redirected(place: &Place, status: u16, location: &str) -> Option<Place> {
-    place.redirected(status, &Headers::new(vec![("location".into(), location.into())]))
+fn redirected(endpoint: &Endpoint, status: u16, location: &str) -> Option<Endpoint> {
+    endpoint.redirected(status, &Headers::new(vec![("location".into(), location.into())]))
 }
 
 /// `CLUSTER AUTHORITY PATH`, and `!` if the origin's own headers go there.
-fn shown(place: Place) -> String {
-    let Upstream { cluster, authority, headers } = place.upstream;
-    format!("{cluster} {authority} {}{}", place.path, if headers.is_empty() { "" } else { " !" })
+fn shown(endpoint: Endpoint) -> String {
+    let Upstream { cluster, authority, headers } = endpoint.upstream;
+    format!("{cluster} {authority} {}{}", endpoint.path, if headers.is_empty() { "" } else { " !" })
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_redirect_leads_to_the_origin_itself_or_to_a_listed_host_and_only_the_origin
         ("https://", None),
         ("http://[::1", None),
     ] {
-        let followed = redirected(&place("a/x", redirects.clone()), 302, location).map(shown);
+        let followed = redirected(&endpoint("a/x", redirects.clone()), 302, location).map(shown);
         assert_eq!(followed.as_deref(), expected, "{location}");
     }
 }
@@ -58,19 +58,19 @@ fn a_redirect_leads_to_the_origin_itself_or_to_a_listed_host_and_only_the_origin
 #[test]
 fn only_redirects_are_followed_and_none_unless_so_configured() {
     for status in [301, 302, 303, 307, 308] {
-        assert!(redirected(&place("a", json!({})), status, "/b").is_some(), "{status}");
-        assert_eq!(redirected(&place("a", json!(null)), status, "/b"), None, "{status}");
-        assert_eq!(redirected(&place("a", json!({"follow": 0})), status, "/b"), None, "{status}");
+        assert!(redirected(&endpoint("a", json!({})), status, "/b").is_some(), "{status}");
+        assert_eq!(redirected(&endpoint("a", json!(null)), status, "/b"), None, "{status}");
+        assert_eq!(redirected(&endpoint("a", json!({"follow": 0})), status, "/b"), None, "{status}");
     }
     for status in [200, 206, 300, 304, 305, 306, 404, 500] {
-        assert_eq!(redirected(&place("a", json!({})), status, "/b"), None, "{status}");
+        assert_eq!(redirected(&endpoint("a", json!({})), status, "/b"), None, "{status}");
     }
-    assert_eq!(place("a", json!({})).redirected(302, &Headers::default()), None);
+    assert_eq!(endpoint("a", json!({})).redirected(302, &Headers::default()), None);
 }
 
 #[test]
 fn a_circle_ends_after_as_many_redirects_as_may_be_followed() {
-    let mut at = place("a", json!({"follow": 2}));
+    let mut at = endpoint("a", json!({"follow": 2}));
     for _ in 0..2 {
         at = redirected(&at, 302, "/v1/a").unwrap();
     }
@@ -80,7 +80,7 @@ fn a_circle_ends_after_as_many_redirects_as_may_be_followed() {
 #[test]
 fn the_url_that_is_kept_with_the_object_is_the_origins_and_holds_no_query() {
     let at =
-        redirected(&place("a b", json!({"hosts": {"cdn.test": "cdn"}})), 302, "https://cdn.test/x?token=s").unwrap();
+        redirected(&endpoint("a b", json!({"hosts": {"cdn.test": "cdn"}})), 302, "https://cdn.test/x?token=s").unwrap();
     assert_eq!(at.url, "//files.test/v1/a%20b");
 }
 
@@ -94,12 +94,12 @@ fn what_a_client_carries_reaches_an_origin_only_as_far_as_its_rule_lists_it() {
     let config = Config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
     let mirrors: Vec<_> = config.rules.iter().map(|rule| rule.mirror.clone().unwrap()).collect();
     let sent = ["accept-language", "cookie", "x-static"].map(|name| (name.to_owned(), format!("{name}'s")));
-    let carried = Carried::of(Some("u=0&v=1&w=2"), &sent, &mirrors);
-    assert_eq!(carried.query, ["v=1", "w=2"]);
-    assert_eq!(carried.headers.len(), 2, "{carried:?}");
+    let forwarded = Forwarded::of(Some("u=0&v=1&w=2"), &sent, &mirrors);
+    assert_eq!(forwarded.query, ["v=1", "w=2"]);
+    assert_eq!(forwarded.headers.len(), 2, "{forwarded:?}");
 
     let key = Key::from_path(b"a").unwrap();
-    let at = |rule: usize| Place::at(&mirrors[rule].origins[0], &mirrors[rule], &key, &carried);
+    let at = |rule: usize| Endpoint::at(&mirrors[rule].origins[0], &mirrors[rule], &key, &forwarded);
     assert_eq!((at(0).path.as_str(), at(1).path.as_str()), ("/a?v=1", "/a?w=2"));
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     assert_eq!(at(0).upstream.headers, [pair("x-static", "ours"), pair("accept-language", "accept-language's")]);

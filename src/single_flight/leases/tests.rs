@@ -2,14 +2,14 @@
 
 use super::*;
 use crate::object::key::Key;
-use crate::request::forwarded::Carried;
+use crate::request::forwarded::Forwarded;
 use crate::single_flight::messages::Message;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 /// A board as Envoy's shared data and queues are one, with a clock that the test sets.
 #[derive(Debug, Default)]
-pub(crate) struct FakeBoard {
+pub(crate) struct FakeSharedHost {
     pub(crate) nanos: Cell<u64>,
     sets: RefCell<BTreeMap<u32, (Vec<u8>, u32)>>,
     pub(crate) posted: RefCell<Vec<(u32, Vec<u8>)>>,
@@ -17,11 +17,11 @@ pub(crate) struct FakeBoard {
     pub(crate) lost_races: Cell<u32>,
 }
 
-impl FakeBoard {
+impl FakeSharedHost {
     pub(crate) fn new() -> Self {
-        let board = Self { nanos: Cell::new(1_000_000_000), ..Self::default() };
-        board.sets.replace((0..SETS).map(|set| (set, (Vec::new(), 1))).collect());
-        board
+        let shared = Self { nanos: Cell::new(1_000_000_000), ..Self::default() };
+        shared.sets.replace((0..SETS).map(|set| (set, (Vec::new(), 1))).collect());
+        shared
     }
 
     pub(crate) fn pass(&self, time: Duration) {
@@ -36,7 +36,7 @@ impl FakeBoard {
     }
 }
 
-impl Board for FakeBoard {
+impl SharedHost for FakeSharedHost {
     fn nanos(&self) -> u64 {
         self.nanos.get()
     }
@@ -51,8 +51,8 @@ impl Board for FakeBoard {
             return false;
         }
         let mut sets = self.sets.borrow_mut();
-        let Some(place) = sets.get_mut(&set).filter(|(_, current)| *current == version) else { return false };
-        *place = (content.to_vec(), version + 1);
+        let Some(slot) = sets.get_mut(&set).filter(|(_, current)| *current == version) else { return false };
+        *slot = (content.to_vec(), version + 1);
         true
     }
 
@@ -61,144 +61,144 @@ impl Board for FakeBoard {
     }
 }
 
-fn worker(me: u32, salt: u64) -> Slots {
-    Slots { me, salt, negative_ttl: Duration::from_secs(10), loop_window: Duration::from_secs(5) }
+fn worker(me: u32, salt: u64) -> Leases {
+    Leases { me, salt, negative_ttl: Duration::from_secs(10), loop_window: Duration::from_secs(5) }
 }
 
-fn mark(slots: &Slots, key: &str) -> Mark {
+fn hash(leases: &Leases, key: &str) -> KeyHash {
     let key = Key::from_path(key.as_bytes()).unwrap();
-    slots.mark(&Goal { key, head: false, carried: Carried::default() })
+    leases.hash(&FillKey { key, head: false, forwarded: Forwarded::default() })
 }
 
 #[test]
 fn the_second_worker_follows_the_first_until_its_lease_is_over() {
-    let (board, one, two) = (FakeBoard::new(), worker(1, 0), worker(2, 0));
-    let key = mark(&one, "a");
-    assert_eq!(one.claim(&board, key, 0), Claim::Lead);
-    assert_eq!(two.claim(&board, key, 0), Claim::Follow { owner: 1, lasts: LEASE });
-    board.pass(LEASE / 2);
-    one.renew(&board, key);
-    board.pass(LEASE - Duration::from_nanos(1));
-    assert_eq!(two.claim(&board, key, 0), Claim::Follow { owner: 1, lasts: Duration::from_nanos(1) });
-    board.pass(Duration::from_nanos(1));
-    assert_eq!(two.claim(&board, key, 0), Claim::Lead, "the owner is dead");
-    one.renew(&board, key);
-    assert_eq!(one.claim(&board, key, 0), Claim::Follow { owner: 2, lasts: LEASE }, "and comes too late");
+    let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 0));
+    let key = hash(&one, "a");
+    assert_eq!(one.claim(&shared, key, 0), Claim::Lead);
+    assert_eq!(two.claim(&shared, key, 0), Claim::Follow { owner: 1, lasts: LEASE });
+    shared.pass(LEASE / 2);
+    one.renew(&shared, key);
+    shared.pass(LEASE - Duration::from_nanos(1));
+    assert_eq!(two.claim(&shared, key, 0), Claim::Follow { owner: 1, lasts: Duration::from_nanos(1) });
+    shared.pass(Duration::from_nanos(1));
+    assert_eq!(two.claim(&shared, key, 0), Claim::Lead, "the owner is dead");
+    one.renew(&shared, key);
+    assert_eq!(one.claim(&shared, key, 0), Claim::Follow { owner: 2, lasts: LEASE }, "and comes too late");
 }
 
 #[test]
 fn who_asked_before_the_object_was_stored_is_redirected_and_who_asked_after_is_in_a_loop() {
-    let (board, one, two) = (FakeBoard::new(), worker(1, 0), worker(2, 0));
-    let key = mark(&one, "a");
-    one.claim(&board, key, 0);
-    let before = board.nanos();
-    board.pass(Duration::from_secs(1));
-    one.settle(&board, key, &Outcome::Stored);
+    let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 0));
+    let key = hash(&one, "a");
+    one.claim(&shared, key, 0);
+    let before = shared.nanos();
+    shared.pass(Duration::from_secs(1));
+    one.settle(&shared, key, &Outcome::Stored);
     for worker in [&one, &two] {
-        assert_eq!(worker.claim(&board, key, before), Claim::Stored);
-        assert_eq!(worker.claim(&board, key, board.nanos()), Claim::Stored, "in the same moment");
-        assert_eq!(worker.claim(&board, key, board.nanos() + 1), Claim::Loop);
+        assert_eq!(worker.claim(&shared, key, before), Claim::Stored);
+        assert_eq!(worker.claim(&shared, key, shared.nanos()), Claim::Stored, "in the same moment");
+        assert_eq!(worker.claim(&shared, key, shared.nanos() + 1), Claim::Loop);
     }
-    board.pass(Duration::from_secs(5));
-    assert_eq!(two.claim(&board, key, board.nanos()), Claim::Lead, "the window is over");
+    shared.pass(Duration::from_secs(5));
+    assert_eq!(two.claim(&shared, key, shared.nanos()), Claim::Lead, "the window is over");
 }
 
 #[test]
 fn a_negative_answer_is_shared_and_forgotten_in_time() {
-    let (board, one, two) = (FakeBoard::new(), worker(1, 0), worker(2, 0));
-    let key = mark(&one, "a");
-    one.claim(&board, key, 0);
-    one.settle(&board, key, &Outcome::NotFound);
-    assert_eq!(two.claim(&board, key, 0), Claim::Missing);
-    board.pass(Duration::from_secs(10));
-    assert_eq!(two.claim(&board, key, 0), Claim::Lead);
+    let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 0));
+    let key = hash(&one, "a");
+    one.claim(&shared, key, 0);
+    one.settle(&shared, key, &Outcome::NotFound);
+    assert_eq!(two.claim(&shared, key, 0), Claim::Missing);
+    shared.pass(Duration::from_secs(10));
+    assert_eq!(two.claim(&shared, key, 0), Claim::Lead);
 }
 
 #[test]
 fn any_other_end_frees_the_slot() {
-    let (board, one, two) = (FakeBoard::new(), worker(1, 0), worker(2, 0));
-    let key = mark(&one, "a");
-    one.claim(&board, key, 0);
-    one.settle(&board, key, &Outcome::OriginTimeout);
-    assert_eq!(two.claim(&board, key, 0), Claim::Lead);
-    assert_eq!(one.claim(&board, key, 0), Claim::Follow { owner: 2, lasts: LEASE });
+    let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 0));
+    let key = hash(&one, "a");
+    one.claim(&shared, key, 0);
+    one.settle(&shared, key, &Outcome::OriginTimeout);
+    assert_eq!(two.claim(&shared, key, 0), Claim::Lead);
+    assert_eq!(one.claim(&shared, key, 0), Claim::Follow { owner: 2, lasts: LEASE });
 }
 
 /// Keys that may stand in the same set as `a`, beginning with that.
-fn sharing(slots: &Slots, count: usize) -> Vec<Mark> {
-    let first = mark(slots, "a");
-    let others = (0..).map(|n| mark(slots, &format!("k{n}"))).filter(|other| other.set() == first.set());
+fn sharing(leases: &Leases, count: usize) -> Vec<KeyHash> {
+    let first = hash(leases, "a");
+    let others = (0..).map(|n| hash(leases, &format!("k{n}"))).filter(|other| other.set() == first.set());
     [first].into_iter().chain(others).take(count).collect()
 }
 
 #[test]
 fn fills_of_keys_that_share_their_set_do_not_disturb_each_other() {
-    let (board, one, two) = (FakeBoard::new(), worker(1, 0), worker(2, 0));
+    let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 0));
     let keys = sharing(&one, 5);
     for key in &keys {
-        assert_eq!(one.claim(&board, *key, 0), Claim::Lead, "the last one without a lease");
+        assert_eq!(one.claim(&shared, *key, 0), Claim::Lead, "the last one without a lease");
     }
-    one.renew(&board, keys[4]);
-    one.settle(&board, keys[4], &Outcome::Stored);
+    one.renew(&shared, keys[4]);
+    one.settle(&shared, keys[4], &Outcome::Stored);
     for key in &keys[..4] {
-        assert_eq!(two.claim(&board, *key, 0), Claim::Follow { owner: 1, lasts: LEASE }, "the leases stand");
+        assert_eq!(two.claim(&shared, *key, 0), Claim::Follow { owner: 1, lasts: LEASE }, "the leases stand");
     }
-    assert_eq!(two.claim(&board, keys[4], 0), Claim::Lead);
+    assert_eq!(two.claim(&shared, keys[4], 0), Claim::Lead);
 }
 
 #[test]
 fn a_fact_that_is_no_fill_makes_room_for_a_newer_one() {
-    let (board, one) = (FakeBoard::new(), worker(1, 0));
+    let (shared, one) = (FakeSharedHost::new(), worker(1, 0));
     let keys = sharing(&one, 5);
     for key in &keys {
-        assert_eq!(one.claim(&board, *key, 0), Claim::Lead);
-        one.settle(&board, *key, &Outcome::NotFound);
+        assert_eq!(one.claim(&shared, *key, 0), Claim::Lead);
+        one.settle(&shared, *key, &Outcome::NotFound);
     }
-    assert_eq!(one.claim(&board, keys[4], 0), Claim::Missing);
-    let forgotten = keys.iter().filter(|key| one.claim(&board, **key, 0) == Claim::Lead).count();
+    assert_eq!(one.claim(&shared, keys[4], 0), Claim::Missing);
+    let forgotten = keys.iter().filter(|key| one.claim(&shared, **key, 0) == Claim::Lead).count();
     assert!((1..=2).contains(&forgotten), "{forgotten}");
 }
 
 #[test]
 fn configurations_do_not_share_facts() {
-    let (board, one, two) = (FakeBoard::new(), worker(1, 0), worker(2, 7));
-    assert_ne!(mark(&one, "a"), mark(&two, "a"));
-    one.claim(&board, mark(&one, "a"), 0);
-    assert_eq!(two.claim(&board, mark(&two, "a"), 0), Claim::Lead);
+    let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 7));
+    assert_ne!(hash(&one, "a"), hash(&two, "a"));
+    one.claim(&shared, hash(&one, "a"), 0);
+    assert_eq!(two.claim(&shared, hash(&two, "a"), 0), Claim::Lead);
 }
 
 #[test]
 fn the_end_of_a_fill_is_told_though_others_of_its_set_were_faster() {
-    let (board, one, two) = (FakeBoard::new(), worker(1, 0), worker(2, 0));
+    let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 0));
     for (outcome, claim) in [(Outcome::Stored, Claim::Stored), (Outcome::OriginTimeout, Claim::Lead)] {
-        let key = mark(&one, outcome.label());
-        one.claim(&board, key, 0);
-        board.lost_races.set(TRIES - 1);
-        one.settle(&board, key, &outcome);
-        assert_eq!(two.claim(&board, key, 0), claim, "{outcome:?}");
+        let key = hash(&one, outcome.label());
+        one.claim(&shared, key, 0);
+        shared.lost_races.set(TRIES - 1);
+        one.settle(&shared, key, &outcome);
+        assert_eq!(two.claim(&shared, key, 0), claim, "{outcome:?}");
     }
 }
 
 #[test]
 fn without_a_table_or_after_lost_races_everybody_leads() {
-    let (board, one) = (FakeBoard::new(), worker(1, 0));
-    board.lost_races.set(TRIES);
-    assert_eq!(one.claim(&board, mark(&one, "a"), 0), Claim::Lead);
-    let none = FakeBoard::default();
-    assert_eq!(one.claim(&none, mark(&one, "a"), 0), Claim::Lead);
-    one.renew(&none, mark(&one, "a"));
-    one.settle(&none, mark(&one, "a"), &Outcome::Stored);
+    let (shared, one) = (FakeSharedHost::new(), worker(1, 0));
+    shared.lost_races.set(TRIES);
+    assert_eq!(one.claim(&shared, hash(&one, "a"), 0), Claim::Lead);
+    let none = FakeSharedHost::default();
+    assert_eq!(one.claim(&none, hash(&one, "a"), 0), Claim::Lead);
+    one.renew(&none, hash(&one, "a"));
+    one.settle(&none, hash(&one, "a"), &Outcome::Stored);
 }
 
 #[test]
 fn a_slot_that_cannot_be_read_is_taken_for_an_empty_one() {
-    let (board, one) = (FakeBoard::new(), worker(1, 0));
-    let key = mark(&one, "a");
-    for length in [0, 1, SLOT - 1, SLOT, SLOT + 1, SLOT * WAYS, SLOT * WAYS + 1] {
+    let (shared, one) = (FakeSharedHost::new(), worker(1, 0));
+    let key = hash(&one, "a");
+    for length in [0, 1, SLOT_BYTES - 1, SLOT_BYTES, SLOT_BYTES + 1, SLOT_BYTES * WAYS, SLOT_BYTES * WAYS + 1] {
         for byte in [0, 4, 255] {
             let bytes = vec![byte; length];
-            board.sets.borrow_mut().insert(key.set(), (bytes.clone(), 1));
-            assert_eq!(one.claim(&board, key, 0), Claim::Lead, "{bytes:?}");
+            shared.sets.borrow_mut().insert(key.set(), (bytes.clone(), 1));
+            assert_eq!(one.claim(&shared, key, 0), Claim::Lead, "{bytes:?}");
         }
     }
 }

@@ -3,8 +3,9 @@ use crate::config::{Bucket, Config};
 use crate::fill::Shortage;
 use crate::http::{Headers, Response};
 use crate::object::Object;
-use crate::origin::{First, Span, read};
-use crate::{origin::endpoint::Place, request::forwarded::Carried};
+use crate::origin::endpoint::Endpoint;
+use crate::origin::{FirstRange, Span, read};
+use crate::request::forwarded::Forwarded;
 
 const PUBLIC: &str = "https://files.example.com/v1";
 
@@ -36,19 +37,19 @@ fn object() -> Object {
     let response = Response { status: 200, headers: Headers::new(headers), body: b"hello".to_vec() };
     let mirror = mirror(false, TooLarge::Origin);
     let key = target("GET", "/a").key;
-    match read(response, &Place::at(&mirror.origins[0], &mirror, &key, &Carried::default()), &key, Span::Whole) {
-        crate::origin::Answer::First(First { object, .. }) => object,
+    match read(response, &Endpoint::at(&mirror.origins[0], &mirror, &key, &Forwarded::default()), &key, Span::Whole) {
+        crate::origin::FetchResult::First(FirstRange { object, .. }) => object,
         other => panic!("{other:?}"),
     }
 }
 
 fn ask(outcome: &Outcome, target: &Target, denial: Denial, mirror: &Mirror) -> Reply {
-    reply(outcome, Asked { target, denial, body_kept: true }, mirror, None)
+    reply(outcome, ReplyContext { target, denial, body_kept: true }, mirror, None)
 }
 
 /// Status and headers but the outcome's, as one reads them; the body.
 fn shown(reply: Reply) -> (u16, Vec<String>, Option<String>) {
-    let Reply::Made(made) = reply else { panic!("not made: {reply:?}") };
+    let Reply::Local(made) = reply else { panic!("not made: {reply:?}") };
     let headers = made.headers.iter().filter(|(name, _)| *name != OUTCOME_HEADER);
     let headers = headers.map(|(name, value)| format!("{name}: {value}")).collect();
     (made.status, headers, made.body.map(|body| String::from_utf8(body.to_vec()).unwrap()))
@@ -164,7 +165,7 @@ fn every_answer_of_ours_names_its_outcome_and_head_has_neither_body_nor_a_length
         for denial in [Denial::Forbidden, Denial::NotFound] {
             for method in ["GET", "HEAD"] {
                 match ask(&outcome, &target(method, "/a"), denial, &mirror(false, TooLarge::Origin)) {
-                    Reply::Made(made) => {
+                    Reply::Local(made) => {
                         assert!(made.headers.contains(&(OUTCOME_HEADER, outcome.label().to_owned())), "{outcome:?}");
                         assert_eq!(made.body.is_some(), method == "GET", "{outcome:?}");
                         assert!(!made.headers.contains(&("content-length", "0".to_owned())) || method == "GET");
@@ -182,7 +183,7 @@ fn an_answer_whose_body_is_lost_is_never_passed_on_without_it() {
     let (target, mirror) = (target("GET", "/a"), mirror(false, TooLarge::Origin));
     for outcome in every_outcome() {
         for (denial, status) in [(Denial::Forbidden, 403), (Denial::NotFound, 404)] {
-            let asked = Asked { target: &target, denial, body_kept: false };
+            let asked = ReplyContext { target: &target, denial, body_kept: false };
             let kept = ask(&outcome, &target, denial, &mirror);
             let (got, _, body) = shown(reply(&outcome, asked, &mirror, None));
             if kept == Reply::Untouched {
@@ -196,7 +197,7 @@ fn an_answer_whose_body_is_lost_is_never_passed_on_without_it() {
 #[test]
 fn a_location_base_is_the_recipes_service_endpoint() {
     let target = target("GET", "/a?v=1");
-    let asked = Asked { target: &target, denial: Denial::NotFound, body_kept: true };
+    let asked = ReplyContext { target: &target, denial: Denial::NotFound, body_kept: true };
     let reply = reply(&Outcome::Stored, asked, &mirror(false, TooLarge::Origin), Some("https://cdn.example.com"));
     assert_eq!(shown(reply).1[0], "location: https://cdn.example.com/a?v=1");
 }

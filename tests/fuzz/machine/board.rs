@@ -1,6 +1,6 @@
 //! The table and the queues, in memory.
 
-use mirror_on_miss::single_flight::leases::{Board, SETS};
+use mirror_on_miss::single_flight::leases::{SETS, SharedHost};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -46,7 +46,7 @@ impl Table {
     }
 }
 
-impl Board for Table {
+impl SharedHost for Table {
     fn nanos(&self) -> u64 {
         self.nanos.get()
     }

@@ -1,8 +1,11 @@
-use super::*;
+//! Rules as requests meet them.
+
+use super::target::Target;
+use crate::config::rule::{Mirror, chain, mirror_for};
 use crate::config::{Bucket, Config};
-use crate::request::target::Target;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::rc::Rc;
 
 fn config(rules: Value) -> Config {
     let config = json!({
