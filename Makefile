@@ -157,6 +157,7 @@ msrv: rust ## checks module and command with the oldest Rust of Cargo.toml, whic
 .PHONY: deny
 deny: $(DENY) ## asks RustSec about all crates, and judges their licences and sources; see deny.toml
 	$(DENY) --locked check
+	$(DENY) --locked --config deny.toml --manifest-path tests/fuzz/coverage/Cargo.toml check --allow unmatched-skip
 	$(DENY) --locked --config deny.toml --manifest-path tools/bench/Cargo.toml check --allow unmatched-skip
 
 .PHONY: fmt
