@@ -12,6 +12,9 @@
 #   MODULE       for target/mirror_on_miss.wasm
 #   CREDENTIALS  `aws`: not from the file but as AWS does it (web identity, Pod Identity, instance profile)
 #   LISTEN       for the signer's 127.0.0.1, where it is no sidecar
+#   IF_NONE_MATCH  `false` for a store without conditional writes, or the header that it has in their place:
+#                x-oss-forbid-overwrite, x-cos-forbid-overwrite, x-tos-forbid-overwrite. Edge and signer need the same
+#   ADDRESSING_STYLE  `virtual` for a store that has the bucket in the host (BUCKET.HOST) and not in the path; both need it
 #
 # It needs a shell and sed, as the image envoyproxy/envoy has them, and a directory to write to: TMPDIR or /tmp.
 set -eu
@@ -50,9 +53,26 @@ status() {
 render() {
   examples=
   values=
+  # Before the examples become names.
+  case "${IF_NONE_MATCH-}" in
+    '' | true) ;;
+    false) condition false '/^ *- {name: if-none-match, string_match: {exact: "\*"}}$/d' ;;
+    x-cos-forbid-overwrite | x-oss-forbid-overwrite | x-tos-forbid-overwrite)
+      condition "\"$IF_NONE_MATCH\"" "s/{name: if-none-match, string_match: {exact: \"\*\"}}/{name: $IF_NONE_MATCH, string_match: {exact: \"true\"}}/" ;;
+    *) fail "IF_NONE_MATCH=$IF_NONE_MATCH is not allowed: true, false or x-{cos,oss,tos}-forbid-overwrite" ;;
+  esac
+  case "${ADDRESSING_STYLE-}" in
+    '' | path) ;;
+    virtual) bucket_in_host "$1" ;;
+    *) fail "ADDRESSING_STYLE=$ADDRESSING_STYLE is not allowed: path or virtual" ;;
+  esac
   if [ -n "${STORE-}" ]; then
     url STORE "$STORE"
     [ -z "$path" ] || fail "STORE=$STORE is not allowed: no path; the bucket is named by BUCKET"
+    if [ "${ADDRESSING_STYLE-}" = virtual ]; then
+      hostname=${BUCKET:-my-bucket}.$hostname
+      authority=${BUCKET:-my-bucket}.$authority
+    fi
     host 's3\.eu-west-1\.amazonaws\.com' STORE
     [ "$scheme" = https ] || { without_tls bucket && without_tls store; }
   fi
@@ -76,6 +96,27 @@ render() {
     *) fail "CREDENTIALS=$CREDENTIALS is not allowed: aws, or nothing for the file" ;;
   esac
   sed -e "$examples" -e "$values" "$here/$1.yaml"
+}
+
+# What the module sends with a write, and what the signer demands of one.
+condition() {
+  examples="$examples$newline"'s|"path_prefix": "/my-bucket"|&, "if_none_match": '"$1|$newline$2"
+}
+
+# Where paths have the bucket in them, which is in the host now. Clients of the transparent edge go on to write it.
+bucket_in_host() {
+  : "${STORE:=https://s3.${AWS_REGION:-eu-west-1}.amazonaws.com}"
+  examples="$examples$newline"'s|"path_prefix": "/my-bucket"|"path_prefix": ""|'
+  case "$1" in
+    edge) examples="$examples$newline"'s|prefix_rewrite: /my-bucket/|prefix_rewrite: /|' ;;
+    signer) examples="$examples$newline"'/not_rule:/,/safe_regex:/ s|/my-bucket||' ;;
+    transparent)
+      examples="$examples$newline"'s|"exposed": "path"|"exposed": "root"|'
+      examples="$examples$newline"'/- name: object-again-with-query$/,/- name: object-with-query$/ s|/my-bucket/|/|'
+      examples="$examples$newline"'/^  - name: miss$/,$ s|prefix: /my-bucket/|prefix: /|'
+      examples="$examples$newline"'s|^\( *\)cluster: bucket-then-miss$|&\n\1prefix_rewrite: /|'
+      examples="$examples$newline"'/- name: listing$/,/host_rewrite_literal:/ s|^\( *\)host_rewrite_literal:|\1regex_rewrite: {pattern: {regex: "/my-bucket/?"}, substitution: /}\n&|' ;;
+  esac
 }
 
 # Where Envoy connects to, and everywhere else the name as clients write it.

@@ -46,19 +46,37 @@ class Place:
     store: S3Store
     bucket: str
     run_dir: Path
+    virtual_hosted: bool = False
+    """The bucket is a part of the host, and no part of the path."""
+
+    @property
+    def authority(self) -> str:
+        """The name of the bucket's host, as it is signed."""
+        host = authority(urlsplit(self.store.url))
+        return f"{self.bucket}.{host}" if self.virtual_hosted else host
 
     def replacements(self) -> dict[str, str]:
         # The host first: the region is a part of it.
         return {
-            EXAMPLE_STORE: authority(urlsplit(self.store.url)),
+            EXAMPLE_STORE: self.authority,
             EXAMPLE_REGION: self.store.region,
             EXAMPLE_BUCKET: self.bucket,
         }
 
 
-def signer(place: Place) -> dict[str, Any]:
+def virtual_hosted(plugin: Mapping[str, Any]) -> bool:
+    """Tells from the plugin's configuration: without a `path_prefix` the bucket is in the host."""
+    bucket = plugin.get("bucket")
+    return isinstance(bucket, Mapping) and "path_prefix" in bucket and not bucket["path_prefix"]
+
+
+def signer(place: Place, plugin: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Adapts the signer to what the plugin sends, by the plugin's own settings."""
     document = _load("signer.yaml", place.replacements())
-    _listen(document, 0)
+    manager = _listen(document, 0)
+    _demand(manager["route_config"]["virtual_hosts"][0]["routes"], plugin or {})
+    if place.virtual_hosted:
+        _allow_keys_of_the_host(manager, place.bucket)
     store = named(document["static_resources"]["clusters"], "store")
     _connect(store, urlsplit(place.store.url))
     _sign(store, place.store.writer, place.run_dir / "writer.credentials")
@@ -96,14 +114,23 @@ def edge(
         configuration["origin"]["path_prefix"] = from_url.path.rstrip("/")
     exposed = _exposed(configuration)
     configuration = merge(configuration, plugin)
+    routes = manager["route_config"]["virtual_hosts"][0]["routes"]
     if _exposed(configuration) != exposed:
-        routes = manager["route_config"]["virtual_hosts"][0]["routes"]
         if wiring == "redirect":
             _expose_path(routes, place.bucket)
         else:
             _expose_root(routes, place.bucket)
             # The listener `miss` is asked for the bucket's own paths.
             configuration["bucket"]["exposed"] = exposed
+    if place.virtual_hosted:
+        _ask_without_bucket(routes, wiring)
+        if wiring == "transparent":
+            configuration["bucket"]["exposed"] = "root"
+            (listener,) = (
+                each for each in document["static_resources"]["listeners"] if each["name"] == "miss"
+            )
+            inner = _manager(listener)["route_config"]["virtual_hosts"][0]["routes"]
+            named(inner, "object")["match"]["prefix"] = "/"
     module["configuration"]["value"] = json.dumps(configuration, indent=2)
     if wiring == "transparent":
         document = _replace(document, _passing_on(_request_headers(configuration)))
@@ -216,6 +243,43 @@ def _sign(cluster: dict[str, Any], credentials: Credentials, path: Path) -> None
     signing = named(_http_options(cluster)["http_filters"], "envoy.filters.http.aws_request_signing")
     provider = signing["typed_config"]["credential_provider"]["credentials_file_provider"]
     provider["credentials_data_source"]["filename"] = str(path.resolve())
+
+
+def _demand(routes: list[dict[str, Any]], plugin: Mapping[str, Any]) -> None:
+    """Has the signer demand of a write what the plugin's `if_none_match` has it carry."""
+    bucket = plugin.get("bucket")
+    condition = bucket.get("if_none_match") if isinstance(bucket, Mapping) else None
+    if condition in (None, True):
+        return
+    for route in routes:
+        matches = route["match"].get("headers", [])
+        for match in [match for match in matches if match["name"] == "if-none-match"]:
+            if condition is False:
+                matches.remove(match)
+            else:
+                match.update(name=condition, string_match={"exact": "true"})
+
+
+def _allow_keys_of_the_host(manager: dict[str, Any], bucket: str) -> None:
+    """Has the signer take each path for a key of the bucket, which is in the host."""
+    rbac = named(manager["http_filters"], "envoy.filters.http.rbac")["typed_config"]["rules"]["policies"]
+    rules = rbac["not-an-object-of-the-bucket"]
+    replaced = {f"/{bucket}/": "/", f"/{bucket}(/|%2[fF])*": "(/|%2[fF])*"}
+    rules["permissions"] = _replace(rules["permissions"], replaced)
+
+
+def _ask_without_bucket(routes: list[dict[str, Any]], wiring: Wiring) -> None:
+    """Has the bucket be asked for /KEY, whatever clients write."""
+    if wiring == "redirect":
+        named(routes, "object")["route"]["prefix_rewrite"] = "/"
+        return
+    listing = named(routes, "listing")
+    pattern = {"regex": listing["match"]["safe_regex"]["regex"]}
+    listing["route"]["regex_rewrite"] = {"pattern": pattern, "substitution": "/"}
+    for name in ("object", "object-again", "object-again-with-query", "object-with-query"):
+        named(routes, name)["route"]["prefix_rewrite"] = "/"
+    for name in ("object-again", "object-again-with-query"):
+        named(routes, name)["match"]["prefix"] = "/"
 
 
 def _request_headers(configuration: Mapping[str, Any]) -> set[str]:
