@@ -4,14 +4,13 @@ Envoy removes headers by name, by prefix or by expression, and cannot keep "thes
 negation either, so the expression spells out each way in which a name can differ from those on the list. Lua
 could keep a list as it stands, but costs each hit 10 microseconds more.
 
-    python -m stack.headers            writes the expressions into envoy/*.yaml
-    python -m stack.headers NAME...    likewise; the transparent edge keeps these for request_headers, too
+`make headers` writes the expressions into envoy/*.yaml. The names in `NAMES` pass the transparent edge, too, for
+rules with `request_headers`.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -87,13 +86,10 @@ def _differing(node: _Node) -> str:
 
 
 def main(more: list[str]) -> None:
+    """Writes the expressions into the shipped files."""
     for file in PASSES:
         path = CHECKOUT / "envoy" / file
         added = more if file == "transparent.yaml" else []
         lines = textwrap.wrap(expression(file, added), WIDTH, break_on_hyphens=False)
         written = '"' + f"\\\n{INDENT}".join(lines) + '"'
         path.write_text(EXPRESSION.sub(lambda found, to=written: found["before"] + to, path.read_text()))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
