@@ -80,6 +80,11 @@ impl Target {
         }
     }
 
+    /// Says if the request is for a part of an object that was stored in parts.
+    pub fn is_part(&self) -> bool {
+        self.query.as_ref().is_some_and(|query| is_part_number(query.as_bytes()))
+    }
+
     /// The query, without `?`; visible ASCII.
     pub fn query(&self) -> Option<&str> {
         self.query.as_deref()

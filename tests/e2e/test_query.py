@@ -10,7 +10,7 @@ from doubles import ScriptedOrigin, StrictBucket
 
 from .client import Answer
 from .conftest import Start, Unique
-from .site import Site, a_rule_for_everything, add_dead_cluster, error_code, running
+from .site import Site, a_rule_for_everything, add_dead_cluster, error_code, eventually, running
 
 BODY = b"an object\n"
 PARTS = [b"1" * (6 << 20), b"2" * (6 << 20), b"3" * (1 << 20)]
@@ -158,6 +158,16 @@ def test_a_part_is_read_cold_and_warm(site: Site, wiring: str, unique: Unique, m
         assert answer.header("content-range") == f"bytes {6 << 20}-{(12 << 20) - 1}/{len(whole)}"
         assert answer.body == (PARTS[1] if method == "GET" else b"")
     assert site.origin.count(path) == len(PARTS)
+
+
+def test_a_part_is_never_served_from_memory(start: Start, wiring: str, unique: Unique) -> None:
+    site = start(wiring=wiring, plugin={"rules": [{"response": "serve"}]})
+    path = unique()
+    site.origin.put(path, BODY)
+    assert read(site, wiring, f"{path}?partNumber=2").status in (416, 503)
+    eventually(lambda: site.stored(path), BODY)
+    assert read(site, wiring, f"{path}?partNumber=2").status == 416
+    assert read(site, wiring, f"{path}?partNumber=1").body == BODY
 
 
 def test_a_part_of_nothing_is_a_404(site: Site, wiring: str, unique: Unique) -> None:
