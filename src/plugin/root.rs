@@ -9,10 +9,11 @@ use crate::config::rule::Mirror;
 use crate::fill::Outcome;
 use crate::metrics;
 use crate::request::trace::Trace;
+use crate::single_flight::effect::{Effect, StreamId, Ticket};
+use crate::single_flight::events::Progress;
 use crate::single_flight::leases::{Leases, SharedHost};
-use crate::single_flight::{Effect, Progress, StreamId, Ticket};
 use crate::worker::reply::{LocalReply, OUTCOME_HEADER};
-use crate::worker::{Delivery, DeniedResponse, MAX_BUFFERED, Worker, WorkerEffect};
+use crate::worker::{Delivery, DeniedResponse, MAX_BUFFERED, Worker};
 use log::{error, info, warn};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -112,11 +113,11 @@ impl Root {
     }
 
     /// Does what the core wants done. A call that cannot be sent is a call that came back, so this may lead to more.
-    fn perform(&mut self, handle: &WorkerHandle, steps: Vec<WorkerEffect>) {
+    fn perform(&mut self, handle: &WorkerHandle, steps: Vec<Effect>) {
         let mut steps = VecDeque::from(steps);
         while let Some(step) = steps.pop_front() {
             match step {
-                WorkerEffect::Flight(Effect::Call { ticket, call }) => match host::send(&call) {
+                Effect::Call { ticket, call } => match host::send(&call) {
                     Some(token) => self.calls.push((token, ticket, Instant::now())),
                     None => {
                         warn!("no request can be sent to the cluster {}", call.to.cluster);
@@ -125,31 +126,29 @@ impl Root {
                         steps.extend(handle.worker.borrow_mut().finish_call(ticket, None, now, &EnvoySharedHost));
                     }
                 },
-                WorkerEffect::Flight(Effect::Answer { streams, mirror, outcome }) => {
+                Effect::Answer { streams, mirror, outcome } => {
                     let outcome = Rc::new(outcome);
                     let answer =
                         |stream| PendingAnswer::Filled { stream, mirror: mirror.clone(), outcome: outcome.clone() };
                     self.answers.extend(streams.into_iter().map(answer));
                 }
-                WorkerEffect::Flight(Effect::Ended(ended)) => {
+                Effect::Ended(ended) => {
                     self.metrics.ended(&ended);
                     info!("{ended}");
                 }
-                WorkerEffect::Flight(Effect::Progress(progress)) => {
+                Effect::Progress(progress) => {
                     self.metrics.add(metrics::STORED_BYTES, progress.bytes);
                     if progress.log {
                         let Progress { key, stored, total, .. } = progress;
                         info!("fill key=/{} stored={stored} of={total}", key.encoded());
                     }
                 }
-                WorkerEffect::Flight(Effect::Warn { key, what }) => {
+                Effect::Warn { key: Some(key), what } => {
                     self.metrics.count(metrics::WARNINGS);
                     warn!("fill key=/{}: {what}", key.encoded());
                 }
-                WorkerEffect::Release(stream, reason) => {
-                    self.answers.push_back(PendingAnswer::Released { stream, reason })
-                }
-                WorkerEffect::Warn(what) => warn!("{what}"),
+                Effect::Warn { key: None, what } => warn!("{what}"),
+                Effect::Release(stream, reason) => self.answers.push_back(PendingAnswer::Released { stream, reason }),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{WorkerHandle, host};
 use crate::request::denial::Denial;
-use crate::single_flight::StreamId;
+use crate::single_flight::effect::StreamId;
 use crate::worker::{BodyStep, ClientRequest};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};

@@ -3,141 +3,26 @@
 //! A client that goes away never stops a fill; a fill that nobody began and nobody waits for is forgotten. The worker
 //! that holds a key's lease fills it; another one's streams follow, and are answered when it tells how that ended.
 
+pub mod effect;
+pub mod events;
+mod flight;
 pub mod leases;
 pub mod messages;
 
+use crate::config::Config;
 use crate::config::rule::Mirror;
-use crate::config::{Config, Limits};
-use crate::fill::{Action, Call, CallId, Fill, FillKey, FillRequest, Input, Outcome, Shortage};
+use crate::fill::{Action, Fill, FillKey, FillRequest, Input, Outcome, Shortage};
 use crate::http::{Response, Upstream};
-use crate::metrics::{self, CallRecord};
-use crate::object::key::Key;
 use crate::request::trace::Trace;
 use crate::sorted_map::SortedMap;
+use effect::{Effect, StreamId, Ticket};
+use events::{FillEnded, LOG_EVERY, Progress};
+use flight::{Flight, Phase, Waiter};
 use leases::{Claim, KeyHash, LEASE, Leases, SharedHost};
 use messages::Message;
 use std::collections::VecDeque;
-use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-
-/// A stream as Envoy numbers them: unique within a worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct StreamId(pub u32);
-
-/// Names a call within a worker. What comes back is reported with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ticket {
-    fill_key: Rc<FillKey>,
-    /// Which fill of that goal, in the order in which they were asked for.
-    fill: u64,
-    call: CallId,
-    /// It asks the store, and not an origin.
-    to_store: bool,
-    /// When the call has taken nearly all the time that it may. Envoy's timers count from when its event loop last
-    /// looked at the clock, and so may fire early on a busy machine.
-    due: Instant,
-}
-
-impl Ticket {
-    /// How the call ended that was sent then, for the metrics: with a response, or with none.
-    pub fn called(&self, response: Option<&Response>, sent: Instant, now: Instant) -> CallRecord {
-        let late = response.is_none() && now >= self.due;
-        let result = if late { "timeout" } else { metrics::result(response) };
-        let bytes = response.filter(|_| !self.to_store).map(|response| response.body.len());
-        let fetched = bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0);
-        let to = if self.to_store { "store" } else { "origin" };
-        CallRecord { to, result, took: now.saturating_duration_since(sent), fetched }
-    }
-}
-
-/// What is to be done now.
-#[derive(Debug)]
-pub enum Effect {
-    /// These streams wait no longer.
-    Answer {
-        /// In the order in which they came.
-        streams: Vec<StreamId>,
-        /// How the fill was done that they waited for.
-        mirror: Rc<Mirror>,
-        /// How it ended, or that it goes on.
-        outcome: Outcome,
-    },
-    /// Make a call, and report its end with [`Flights::finish_call`].
-    Call {
-        /// What to report it with.
-        ticket: Ticket,
-        /// What to do.
-        call: Call,
-    },
-    /// A fill ended; for the log.
-    Ended(FillEnded),
-    /// A part of an object is in the store.
-    Progress(Progress),
-    /// Something that an operator must see.
-    Warn {
-        /// Whose fill it is about.
-        key: Key,
-        /// What it is.
-        what: &'static str,
-    },
-}
-
-/// The end of a fill.
-#[derive(Debug, PartialEq, Eq)]
-pub struct FillEnded {
-    /// What was filled.
-    pub key: Key,
-    /// [`Outcome::label`].
-    pub outcome: &'static str,
-    /// [`Outcome::detail`].
-    pub detail: String,
-    /// Name of the origin that was asked last; empty if none was.
-    pub origin: String,
-    /// [`Fill::failures`].
-    pub failures: Vec<&'static str>,
-    /// The name in logs of the request that began it; empty if it has none.
-    pub request_id: String,
-    /// Bytes that were stored, and in how many parts.
-    pub stored: u64,
-    /// 1 for an object that was stored as a whole.
-    pub parts: u64,
-    /// Streams that waited to the end.
-    pub waiters: usize,
-    /// From its first call to its end.
-    pub took: Duration,
-}
-
-/// The line in the log, in logfmt: what is not quoted has neither space nor quote in it, whatever the key.
-impl fmt::Display for FillEnded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, outcome, detail, origin, request_id, stored, parts, waiters, took, .. } = self;
-        let (key, ms) = (key.encoded(), took.as_millis());
-        write!(
-            f,
-            "fill key=/{key} outcome={outcome} detail={detail:?} origin={origin:?} bytes={stored} parts={parts} ms={ms} \
-             waiters={waiters} request_id={request_id:?}"
-        )
-    }
-}
-
-/// A fill that goes on.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// What is filled.
-    pub key: Key,
-    /// Bytes of the part that was stored last.
-    pub bytes: u64,
-    /// Bytes that are stored.
-    pub stored: u64,
-    /// Bytes of the object.
-    pub total: u64,
-    /// Worth a line in the log: none was written for [`LOG_EVERY`].
-    pub log: bool,
-}
-
-/// How often a fill that goes on is worth a line in the log.
-pub const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// A worker's fills, and who waits for them.
 #[derive(Debug)]
@@ -154,48 +39,6 @@ pub struct Flights {
     waiters: usize,
     /// Clusters of origins that give whole objects where parts are asked for.
     unranged: Vec<String>,
-}
-
-#[derive(Debug)]
-struct Flight {
-    id: u64,
-    hash: KeyHash,
-    fill: Fill,
-    phase: Phase,
-    /// When this worker's lease is to be renewed, or another's is over.
-    lease: Instant,
-    /// Bytes that are stored, in how many parts, and when that was last told.
-    stored: u64,
-    parts: u64,
-    logged: Instant,
-    /// When the fill wants [`Input::Deadline`].
-    timer: Option<Instant>,
-    /// What those who come are answered with, while the fill goes on.
-    meanwhile: Option<Outcome>,
-    /// How many more may be given the object itself; nothing until it is at hand.
-    copies: Option<usize>,
-    /// Filled although nobody waits for it.
-    background: bool,
-    /// In the order of their deadlines, because all wait equally long.
-    waiters: VecDeque<Waiter>,
-    /// Queues of workers that want to be told how it ends.
-    followers: Vec<u32>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Another worker fills the key.
-    Following,
-    /// It waits for room.
-    Queued,
-    /// It runs since then.
-    Running(Instant),
-}
-
-#[derive(Debug)]
-struct Waiter {
-    stream: StreamId,
-    deadline: Instant,
 }
 
 /// A stream that wants an object which the bucket denied it.
@@ -557,7 +400,7 @@ impl Flights {
                 }
                 Action::Unranged(cluster) if self.unranged.contains(&cluster) => {}
                 Action::Unranged(cluster) => self.unranged.push(cluster),
-                Action::Warn(what) => effects.push(Effect::Warn { key: fill_key.key.clone(), what }),
+                Action::Warn(what) => effects.push(Effect::Warn { key: Some(fill_key.key.clone()), what: what.into() }),
                 Action::Wait(wait) => flight.timer = Some(after(now, wait)),
             }
         }
@@ -607,32 +450,6 @@ impl Flights {
 fn answer(effects: &mut Vec<Effect>, streams: Vec<StreamId>, mirror: &Rc<Mirror>, outcome: Outcome) {
     if !streams.is_empty() {
         effects.push(Effect::Answer { streams, mirror: mirror.clone(), outcome });
-    }
-}
-
-impl Flight {
-    /// Whether it is worth to be begun.
-    fn is_wanted(&self) -> bool {
-        self.background || !self.waiters.is_empty() || !self.followers.is_empty()
-    }
-
-    /// How many of so many streams are answered so. Envoy holds a copy of the object for each that is given it, until its
-    /// client has read that, so they are not more than fit into the memory that fills may have; one always is.
-    fn share(&mut self, outcome: &Outcome, streams: usize, limits: &Limits) -> usize {
-        let Some(object) = outcome.object() else { return streams };
-        let fit = limits.memory.checked_div(object.length()).map(|copies| usize::try_from(copies.max(1)));
-        let copies = self.copies.get_or_insert(fit.and_then(Result::ok).unwrap_or(usize::MAX));
-        let share = streams.min(*copies);
-        *copies = copies.saturating_sub(share);
-        share
-    }
-
-    /// Since when it runs.
-    fn began(&self) -> Option<Instant> {
-        match self.phase {
-            Phase::Running(began) => Some(began),
-            Phase::Following | Phase::Queued => None,
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::http::Headers;
+use crate::object::key::Key;
 use crate::request::forwarded::Forwarded;
 use crate::single_flight::leases::tests::FakeSharedHost;
 

@@ -14,9 +14,10 @@ use crate::request::denial::{Denial, Verdict, judge};
 use crate::request::target::{Target, is_plain, own_base, readable};
 use crate::request::trace::Trace;
 use crate::s3::xml;
+use crate::single_flight::effect::{Effect, StreamId, Ticket};
 use crate::single_flight::leases::{Leases, SharedHost};
 use crate::single_flight::messages::Message;
-use crate::single_flight::{Effect, Flights, Join, StreamId, Ticket};
+use crate::single_flight::{Flights, Join};
 use crate::sorted_map::SortedMap;
 use reply::{LocalReply, Reply, ReplyContext, reply};
 use std::collections::VecDeque;
@@ -97,17 +98,6 @@ pub enum Delivery {
     Tagged(&'static str),
     /// The bucket's answer.
     Untouched,
-}
-
-/// What is to be done now.
-#[derive(Debug)]
-pub enum WorkerEffect {
-    /// An effect of a fill.
-    Flight(Effect),
-    /// Let a stream's answer pass, for this reason (a metric's label).
-    Release(StreamId, &'static str),
-    /// Something that an operator must see.
-    Warn(String),
 }
 
 /// A worker's state.
@@ -280,31 +270,31 @@ impl Worker {
         denied: &DeniedResponse,
         now: Instant,
         shared: &dyn SharedHost,
-    ) -> Vec<WorkerEffect> {
+    ) -> Vec<Effect> {
         let Some(StreamState::Held(held)) = self.streams.get_mut(&stream) else { return Vec::new() };
         held.reading = false;
         let MirroredRequest { target, headers, mirror, .. } = &held.wanted;
         if !denied.by_bucket {
-            return vec![WorkerEffect::Release(stream, "not_the_bucket")];
+            return vec![Effect::Release(stream, "not_the_bucket")];
         }
         let code = denied.document.as_deref().and_then(xml::error_code);
         let check = match judge(held.denial, code, mirror.on_403) {
             Verdict::Miss => false,
             Verdict::Check => true,
-            Verdict::Untouched => return vec![WorkerEffect::Release(stream, "forbidden")],
+            Verdict::Untouched => return vec![Effect::Release(stream, "forbidden")],
             Verdict::BucketError => {
-                let mut steps = vec![WorkerEffect::Release(stream, "bucket_error")];
+                let mut steps = vec![Effect::Release(stream, "bucket_error")];
                 steps.extend(self.warn_of_bucket(code.unwrap_or_default(), now));
                 return steps;
             }
         };
         if mirror.observe {
-            return vec![WorkerEffect::Release(stream, "observed")];
+            return vec![Effect::Release(stream, "observed")];
         }
         let request = FillRequest::new(&self.config.rules, mirror, target, headers, check);
         held.fill_key = Some(request.fill_key.clone());
         let join = Join { stream, asked: denied.asked, request: &request, trace: &denied.trace };
-        flown(self.flights.join(join, now, shared))
+        self.flights.join(join, now, shared)
     }
 
     /// A call of a fill came back: with a response, or with none.
@@ -314,21 +304,21 @@ impl Worker {
         response: Option<Response>,
         now: Instant,
         shared: &dyn SharedHost,
-    ) -> Vec<WorkerEffect> {
-        flown(self.flights.finish_call(ticket, response, now, shared))
+    ) -> Vec<Effect> {
+        self.flights.finish_call(ticket, response, now, shared)
     }
 
     /// A message came on the worker's queue: another worker's, or none at all, which only wakes it up.
-    pub fn receive(&mut self, message: &[u8], now: Instant, shared: &dyn SharedHost) -> Vec<WorkerEffect> {
+    pub fn receive(&mut self, message: &[u8], now: Instant, shared: &dyn SharedHost) -> Vec<Effect> {
         let message = Message::decode(message);
-        flown(message.map(|message| self.flights.receive(message, now, shared)).unwrap_or_default())
+        message.map(|message| self.flights.receive(message, now, shared)).unwrap_or_default()
     }
 
     /// Does what is due at `now`. [`readable`](Self::readable) streams are the caller's to read.
-    pub fn tick(&mut self, now: Instant, shared: &dyn SharedHost) -> Vec<WorkerEffect> {
+    pub fn tick(&mut self, now: Instant, shared: &dyn SharedHost) -> Vec<Effect> {
         let over = self.reading.iter().take_while(|(_, stream)| !self.is_read(*stream)).count();
         self.reading.drain(..over);
-        flown(self.flights.tick(now, shared))
+        self.flights.tick(now, shared)
     }
 
     /// When there is something to do again, if nothing happens before.
@@ -396,20 +386,15 @@ impl Worker {
         Some((target, mirror))
     }
 
-    fn warn_of_bucket(&mut self, code: &str, now: Instant) -> Option<WorkerEffect> {
+    fn warn_of_bucket(&mut self, code: &str, now: Instant) -> Option<Effect> {
         let quiet = self.warned.is_some_and(|at| now.saturating_duration_since(at) < WARN_EVERY);
         if quiet {
             return None;
         }
         self.warned = Some(now);
-        Some(WorkerEffect::Warn(format!(
-            "the bucket answers {code}: its answers are passed on and nothing is mirrored"
-        )))
+        let what = format!("the bucket answers {code}: its answers are passed on and nothing is mirrored");
+        Some(Effect::Warn { key: None, what: what.into() })
     }
-}
-
-fn flown(effects: Vec<Effect>) -> Vec<WorkerEffect> {
-    effects.into_iter().map(WorkerEffect::Flight).collect()
 }
 
 #[cfg(test)]

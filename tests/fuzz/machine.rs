@@ -14,9 +14,9 @@ use mirror_on_miss::fill::{Call, Outcome};
 use mirror_on_miss::http::{ContentRange, Headers, Method, Response};
 use mirror_on_miss::request::denial::Denial;
 use mirror_on_miss::request::trace::Trace;
+use mirror_on_miss::single_flight::effect::{Effect, StreamId, Ticket};
 use mirror_on_miss::single_flight::leases::{Leases, SharedHost};
-use mirror_on_miss::single_flight::{Effect, StreamId, Ticket};
-use mirror_on_miss::worker::{Delivery, DeniedResponse, READ_TIMEOUT, Worker, WorkerEffect};
+use mirror_on_miss::worker::{Delivery, DeniedResponse, READ_TIMEOUT, Worker};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -299,25 +299,25 @@ impl World {
         self.checks(at);
     }
 
-    fn perform(&mut self, at: usize, steps: Vec<WorkerEffect>) {
+    fn perform(&mut self, at: usize, steps: Vec<Effect>) {
         for step in steps {
             match step {
-                WorkerEffect::Flight(Effect::Call { ticket, call }) => self.calls(at, ticket, call),
-                WorkerEffect::Flight(Effect::Answer { streams, mirror, outcome }) => {
+                Effect::Call { ticket, call } => self.calls(at, ticket, call),
+                Effect::Answer { streams, mirror, outcome } => {
                     for stream in streams {
                         self.answered(at, stream, |worker| worker.deliver(stream, &mirror, &outcome));
                     }
                     self.saw(&mirror, &outcome);
                 }
-                WorkerEffect::Flight(Effect::Ended(ended)) => assert_ne!(ended.outcome, "broken", "{ended:?}"),
-                WorkerEffect::Flight(Effect::Progress(progress)) => {
+                Effect::Ended(ended) => assert_ne!(ended.outcome, "broken", "{ended:?}"),
+                Effect::Progress(progress) => {
                     assert!(progress.bytes <= progress.total && progress.stored > 0, "{progress:?}");
                 }
-                WorkerEffect::Release(stream, why) => {
+                Effect::Release(stream, why) => {
                     self.answered(at, stream, |worker| worker.release(stream));
                     self.seen.insert(why.to_owned());
                 }
-                WorkerEffect::Flight(Effect::Warn { .. }) | WorkerEffect::Warn(_) => {}
+                Effect::Warn { .. } => {}
             }
         }
     }

@@ -1,0 +1,75 @@
+//! What a worker wants done, and the names of what comes back.
+
+use super::events::{FillEnded, Progress};
+use crate::config::rule::Mirror;
+use crate::fill::{Call, CallId, FillKey, Outcome};
+use crate::http::Response;
+use crate::metrics::{self, CallRecord};
+use crate::object::key::Key;
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::time::Instant;
+
+/// What a worker wants done: by [`Flights`](super::Flights), or by the worker itself.
+#[derive(Debug)]
+pub enum Effect {
+    /// These streams are to be answered.
+    Answer {
+        /// In the order in which they came.
+        streams: Vec<StreamId>,
+        /// How the fill was done that they waited for.
+        mirror: Rc<Mirror>,
+        /// How it ended, or that it goes on.
+        outcome: Outcome,
+    },
+    /// A call is to be made, and its end reported with [`Flights::finish_call`](super::Flights::finish_call).
+    Call {
+        /// What to report it with.
+        ticket: Ticket,
+        /// What to do.
+        call: Call,
+    },
+    /// A fill ended; for the log.
+    Ended(FillEnded),
+    /// A part of an object is in the store.
+    Progress(Progress),
+    /// A stream's own answer may pass, for this reason (a metric's label).
+    Release(StreamId, &'static str),
+    /// Something that an operator must see.
+    Warn {
+        /// The object of the fill that it is about; none for the bucket as a whole.
+        key: Option<Key>,
+        /// The text of the log line.
+        what: Cow<'static, str>,
+    },
+}
+
+/// A stream as Envoy numbers them: unique within a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StreamId(pub u32);
+
+/// Names a call within a worker. What comes back is reported with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    pub(super) fill_key: Rc<FillKey>,
+    /// The number of that fill in this worker.
+    pub(super) fill: u64,
+    pub(super) call: CallId,
+    /// It asks the store, and not an origin.
+    pub(super) to_store: bool,
+    /// When the call has taken nearly all the time that it may. Envoy's timers count from when its event loop last
+    /// looked at the clock, and so may fire early on a busy machine.
+    pub(super) due: Instant,
+}
+
+impl Ticket {
+    /// How the call ended that was sent then, for the metrics: with a response, or with none.
+    pub fn called(&self, response: Option<&Response>, sent: Instant, now: Instant) -> CallRecord {
+        let late = response.is_none() && now >= self.due;
+        let result = if late { "timeout" } else { metrics::result(response) };
+        let bytes = response.filter(|_| !self.to_store).map(|response| response.body.len());
+        let fetched = bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0);
+        let to = if self.to_store { "store" } else { "origin" };
+        CallRecord { to, result, took: now.saturating_duration_since(sent), fetched }
+    }
+}
