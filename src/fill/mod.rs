@@ -235,6 +235,11 @@ impl Fill {
         self.state.memory(&self.job)
     }
 
+    /// Whether it is beyond the object's first part: an upload exists, or is asked for.
+    pub fn is_multipart(&self) -> bool {
+        self.state.is_multipart()
+    }
+
     /// What its calls carry.
     pub fn trace(&self) -> &Trace {
         &self.job.trace

@@ -87,6 +87,11 @@ impl CreateUpload {
         (State::CreateUpload(self), vec![action])
     }
 
+    /// Bytes of the first part, which are at hand or are asked for next.
+    pub fn memory(&self, job: &Job) -> u64 {
+        self.object.parts.size().max(job.limits.part_size)
+    }
+
     /// Without an answer there may be an upload that nobody knows the name of. Another try could leave another.
     pub fn answered(self, job: &mut Job, response: Option<&Response>) -> Transition {
         match response.map(s3::read_create_multipart_upload) {

@@ -79,10 +79,30 @@ impl State {
     pub fn memory(&self, job: &Job) -> u64 {
         match self {
             Self::Idle | Self::Existence(_) | Self::FirstFetch(_) | Self::OriginLength(_) => job.expected,
-            Self::CreateUpload(_) | Self::Later(Later::Create(_)) => job.limits.part_size,
+            Self::CreateUpload(create) | Self::Later(Later::Create(create)) => create.memory(job),
             Self::Put(put) | Self::Later(Later::Put(put)) | Self::Vacancy(Vacancy { put, .. }) => put.object.length(),
             Self::Transfer(transfer) => transfer.memory(),
             _ => 0,
+        }
+    }
+
+    /// Whether an upload exists, or is asked for.
+    pub fn is_multipart(&self) -> bool {
+        match self {
+            Self::AbortUpload(_)
+            | Self::CompleteUpload(_)
+            | Self::CreateUpload(_)
+            | Self::Proof(_)
+            | Self::Transfer(_)
+            | Self::VacancyOfUpload(_) => true,
+            Self::Later(later) => !matches!(later, Later::Put(_)),
+            Self::Existence(_)
+            | Self::FirstFetch(_)
+            | Self::Finished
+            | Self::Idle
+            | Self::OriginLength(_)
+            | Self::Put(_)
+            | Self::Vacancy(_) => false,
         }
     }
 

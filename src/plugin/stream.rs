@@ -37,8 +37,10 @@ impl Context for Stream {}
 /// exported, and costs nothing.
 impl Drop for Stream {
     fn drop(&mut self) {
-        if let Some(handle) = self.handle.as_ref().filter(|_| self.held) {
-            handle.worker.borrow_mut().forget(self.id);
+        let Some(handle) = self.handle.as_ref().filter(|_| self.held) else { return };
+        let has_work = handle.worker.borrow_mut().forget(self.id);
+        if has_work {
+            handle.wake_up.call(Instant::now());
         }
     }
 }

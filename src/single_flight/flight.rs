@@ -1,9 +1,9 @@
 //! One flight: a fill, or one that another worker makes, and the streams that wait for it.
 
+use super::admission::Hold;
 use super::effect::StreamId;
 use super::leases::KeyHash;
-use crate::config::Limits;
-use crate::fill::{Fill, Outcome};
+use crate::fill::{Action, Fill, FillRequest, Outcome};
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -12,20 +12,25 @@ use std::time::Instant;
 pub struct Flight {
     pub id: u64,
     pub hash: KeyHash,
+    pub request: FillRequest,
     pub fill: Fill,
     pub phase: Phase,
+    /// When it began.
+    pub began: Option<Instant>,
+    /// The least that it is to be given room for when it begins again, because it was found to need so much.
+    pub needs: Option<Needs>,
+    /// Calls to an origin that are made when there is room for their answers.
+    pub parked: Vec<Action>,
     /// When this worker's lease is to be renewed, or another's is over.
     pub lease: Instant,
     /// Bytes that are stored, in how many parts, and when that was last told.
     pub stored: u64,
     pub parts: u64,
     pub logged: Instant,
-    /// When the fill wants [`Input::Deadline`].
+    /// When the fill wants [`Input::Deadline`](crate::fill::Input::Deadline).
     pub timer: Option<Instant>,
     /// What those who come are answered with, while the fill goes on.
     pub meanwhile: Option<Outcome>,
-    /// How many more may be given the object itself; nothing until it is at hand.
-    pub copies: Option<usize>,
     /// Filled although nobody waits for it.
     pub background: bool,
     /// In the order of their deadlines, because all wait equally long.
@@ -37,12 +42,21 @@ pub struct Flight {
 /// How far a flight is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Another worker fills the key.
-    Following,
-    /// It waits for room.
-    Queued,
-    /// It runs since then.
-    Running(Instant),
+    /// The worker with this queue fills the key.
+    Following(u32),
+    /// It waits for room for so much.
+    Queued(Hold),
+    /// It runs, and holds so much.
+    Running(Hold),
+}
+
+/// What a fill was found to need, for which there was no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// A share of large objects, of so many bytes.
+    Large(u64),
+    /// All of an object in one answer.
+    Whole,
 }
 
 /// A stream that waits, and until when.
@@ -53,27 +67,31 @@ pub struct Waiter {
 }
 
 impl Flight {
-    /// Whether it is worth to be begun.
+    /// Whether anybody is there for whom it is to be begun.
     pub fn is_wanted(&self) -> bool {
         self.background || !self.waiters.is_empty() || !self.followers.is_empty()
     }
 
-    /// How many of so many streams are answered so. Envoy holds a copy of the object for each that is given it, until its
-    /// client has read that, so they are not more than fit into the memory that fills may have; one always is.
-    pub fn share(&mut self, outcome: &Outcome, streams: usize, limits: &Limits) -> usize {
-        let Some(object) = outcome.object() else { return streams };
-        let fit = limits.memory.checked_div(object.length()).map(|copies| usize::try_from(copies.max(1)));
-        let copies = self.copies.get_or_insert(fit.and_then(Result::ok).unwrap_or(usize::MAX));
-        let share = streams.min(*copies);
-        *copies = copies.saturating_sub(share);
-        share
+    /// Whether it waits, for room or for another worker, and for nobody.
+    pub fn is_abandoned(&self) -> bool {
+        !matches!(self.phase, Phase::Running(_)) && !self.is_wanted()
     }
 
-    /// Since when it runs.
-    pub fn began(&self) -> Option<Instant> {
+    /// What it holds.
+    pub fn hold(&self) -> Option<Hold> {
         match self.phase {
-            Phase::Running(began) => Some(began),
-            Phase::Following | Phase::Queued => None,
+            Phase::Running(hold) => Some(hold),
+            Phase::Following(_) | Phase::Queued(_) => None,
         }
+    }
+
+    /// The streams that wait, in the order in which they came.
+    pub fn streams(&self) -> Vec<StreamId> {
+        self.waiters.iter().map(|waiter| waiter.stream).collect()
+    }
+
+    /// Whether another worker fills the key.
+    pub fn follows(&self) -> bool {
+        matches!(self.phase, Phase::Following(_))
     }
 }

@@ -13,6 +13,13 @@ pub enum Message {
         /// Where to.
         reply_to: u32,
     },
+    /// I do not need to be told any more.
+    Unsubscribe {
+        /// The key.
+        hash: KeyHash,
+        /// Where the answer would have gone.
+        reply_to: u32,
+    },
     /// It ended so; or I do not fill it, or cannot say.
     Ended {
         /// The key.
@@ -27,6 +34,7 @@ impl Message {
     pub fn encode(&self) -> Vec<u8> {
         let (kind, hash, value, status) = match self {
             Self::Subscribe { hash, reply_to } => (1_u8, hash, *reply_to, 0),
+            Self::Unsubscribe { hash, reply_to } => (3, hash, *reply_to, 0),
             Self::Ended { hash, outcome } => {
                 let (value, status) = outcome.as_ref().map(encode_outcome).unwrap_or_default();
                 (2, hash, value, status)
@@ -45,6 +53,7 @@ impl Message {
         match kind {
             1 => Some(Self::Subscribe { hash, reply_to: value }),
             2 => Some(Self::Ended { hash, outcome: decode_outcome(value, status) }),
+            3 => Some(Self::Unsubscribe { hash, reply_to: value }),
             _ => None,
         }
     }
@@ -125,7 +134,11 @@ mod tests {
             let message = Message::Ended { hash, outcome: Some(outcome) };
             assert_eq!(Message::decode(&message.encode()), Some(message));
         }
-        for message in [Message::Subscribe { hash, reply_to: 7 }, Message::Ended { hash, outcome: None }] {
+        for message in [
+            Message::Subscribe { hash, reply_to: 7 },
+            Message::Unsubscribe { hash, reply_to: 7 },
+            Message::Ended { hash, outcome: None },
+        ] {
             assert_eq!(Message::decode(&message.encode()), Some(message));
         }
         let broken = Message::Ended { hash, outcome: Some(Outcome::Broken("x")) };

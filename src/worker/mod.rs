@@ -240,11 +240,13 @@ impl Worker {
         true
     }
 
-    /// A stream is gone; its fill is not.
-    pub fn forget(&mut self, stream: StreamId) {
-        if let Some(StreamState::Held(Held { fill_key: Some(fill_key), .. })) = self.streams.remove(&stream) {
-            self.flights.leave(stream, &fill_key);
-        }
+    /// A stream is gone; its fill is not. `true` says that [`tick`](Self::tick) has something to do.
+    pub fn forget(&mut self, stream: StreamId) -> bool {
+        let fill_key = match self.streams.remove(&stream) {
+            Some(StreamState::Held(held)) => held.fill_key,
+            Some(StreamState::Replacing(_)) | None => None,
+        };
+        self.flights.leave(stream, fill_key.as_deref())
     }
 
     /// Streams whose error document has come, or will not come in time, and whether there is one to be read. Each is

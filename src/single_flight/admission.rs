@@ -1,0 +1,337 @@
+//! Which fills run and which wait: the shares of a worker's `limits`.
+//!
+//! Calls cannot be cancelled, so what was given comes back only when a call ends, which for a silent origin is a long time.
+//! So nothing is lent beyond its share, and a share is measured by what it leaves free. A share that holds nothing may
+//! always begin with what is free.
+//!
+//! | share | may take more if, afterwards, |
+//! | --- | --- |
+//! | all fills, and all bytes that clients were handed | they are within `limits.fills` and `limits.memory` |
+//! | first parts, of one origin | they are at most what is free, if there are other origins, or a large object waits |
+//! | large objects: fills beyond their first part | they are at most what is free, so half of all |
+//! | large objects of one origin | they are at most half of what large ones may still take, if there are other origins |
+//! | bodies that clients were handed | they are at most what is free, and a part is free |
+//! | places in the queue, of one origin | they are at most what is free of `limits.queue`, if there are other origins |
+//! | streams that wait, for one origin | they are at most what is free of `limits.waiters`, if there are other origins |
+//!
+//! A fill belongs to the origin that it asks now. Of the fills that wait, the oldest one begins that may.
+
+use super::effect::StreamId;
+use crate::config::{Config, Limits, MAX_PART_SIZE};
+use crate::fill::{FillKey, Shortage};
+use crate::sorted_map::SortedMap;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// How long an origin that gave a whole object for a range is expected to do so again.
+const UNRANGED_FOR: Duration = Duration::from_secs(600);
+
+/// What is held, and by which origins' fills.
+#[derive(Debug)]
+pub struct Admission {
+    limits: Limits,
+    /// All that rules name.
+    origins: Vec<OriginShare>,
+    all: Amount,
+    large: Amount,
+    /// Bytes that clients were handed, until their streams are gone.
+    copies: SortedMap<StreamId, u64>,
+    copied: u64,
+    queued: usize,
+    large_queued: usize,
+}
+
+/// What the fills of one origin hold and wait for.
+#[derive(Debug)]
+struct OriginShare {
+    name: String,
+    first: Amount,
+    large: Amount,
+    /// Its fills that wait for room, oldest first: those that begin or begin again, and those of large objects.
+    lines: [VecDeque<Queued>; 2],
+    /// Until when it is expected to ignore ranges.
+    unranged: Option<Instant>,
+}
+
+/// A fill that waits for room.
+#[derive(Debug)]
+struct Queued {
+    /// Its number, so that the oldest is found.
+    id: u64,
+    fill_key: Rc<FillKey>,
+    wanted: Hold,
+}
+
+/// One of the origins that rules name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OriginId(usize);
+
+/// What a fill holds, or wants to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The origin that it asks.
+    pub origin: OriginId,
+    /// It is beyond its first part.
+    pub large: bool,
+    /// Bytes that it holds, or will when its calls come back.
+    pub bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Amount {
+    fills: usize,
+    bytes: u64,
+}
+
+impl Amount {
+    fn of(hold: Option<Hold>) -> Self {
+        hold.map(|hold| Self { fills: 1, bytes: hold.bytes }).unwrap_or_default()
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self { fills: self.fills.saturating_add(other.fills), bytes: self.bytes.saturating_add(other.bytes) }
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self { fills: self.fills.saturating_sub(other.fills), bytes: self.bytes.saturating_sub(other.bytes) }
+    }
+
+    fn is_within(self, other: Self) -> bool {
+        self.fills <= other.fills && self.bytes <= other.bytes
+    }
+}
+
+impl Admission {
+    /// Nothing held.
+    pub fn new(config: &Config) -> Self {
+        let mut origins: Vec<OriginShare> = Vec::new();
+        let mirrors = config.rules.iter().filter_map(|rule| rule.mirror.as_ref()).filter(|mirror| !mirror.observe);
+        for origin in mirrors.flat_map(|mirror| &mirror.origins) {
+            if !origins.iter().any(|share| share.name == origin.name) {
+                origins.push(OriginShare::new(&origin.name));
+            }
+        }
+        Self {
+            limits: config.limits.clone(),
+            origins,
+            all: Amount::default(),
+            large: Amount::default(),
+            copies: SortedMap::default(),
+            copied: 0,
+            queued: 0,
+            large_queued: 0,
+        }
+    }
+
+    /// The origin with this name.
+    pub fn origin(&self, name: &str) -> OriginId {
+        OriginId(self.origins.iter().position(|share| share.name == name).unwrap_or(0))
+    }
+
+    /// Fills that run.
+    pub fn running(&self) -> usize {
+        self.all.fills
+    }
+
+    /// Bytes that a fill may be promised at most, so that what clients were handed never keeps one from beginning.
+    pub fn most(&self) -> u64 {
+        self.limits.part_size.max(self.limits.memory / 2).min(MAX_PART_SIZE)
+    }
+
+    /// Whether a fill may hold this in the place of what it holds.
+    pub fn fits(&self, held: Option<Hold>, wanted: Hold) -> bool {
+        if !self.fits_at_all(held, wanted) {
+            return false;
+        }
+        let more = Amount::of(Some(wanted));
+        let free = self.free().plus(Amount::of(held)).minus(more);
+        let others_large = self.large.minus(Amount::of(held.filter(|held| held.large)));
+        let own = self.origins.get(wanted.origin.0).map(|share| share.of(wanted.large)).unwrap_or_default();
+        let own = own.minus(Amount::of(held.filter(|held| (held.origin, held.large) == (wanted.origin, wanted.large))));
+        let is_shared = self.is_shared();
+        if wanted.large {
+            let large = others_large.plus(more);
+            (others_large.fills == 0 || large.is_within(free))
+                && (!is_shared || own.fills == 0 || own.plus(more).is_within(free.minus(large)))
+        } else {
+            let bounded = is_shared || self.large_queued > 0;
+            !bounded || own.fills == 0 || own.plus(more).is_within(free)
+        }
+    }
+
+    /// The same as far as the limits go, whosever shares they are.
+    pub fn fits_at_all(&self, held: Option<Hold>, wanted: Hold) -> bool {
+        Amount::of(Some(wanted)).is_within(self.free().plus(Amount::of(held)))
+    }
+
+    /// How many bytes more a fill may hold.
+    pub fn spare(&self, held: Hold) -> u64 {
+        let free = self.free().bytes;
+        let own = self.origins.get(held.origin.0).map(|share| share.of(held.large).bytes).unwrap_or_default();
+        match (held.large, self.is_shared()) {
+            // What is free is for those that wait.
+            (true, _) if self.large_queued > 0 => 0,
+            (true, false) => free.saturating_sub(self.large.bytes) / 2,
+            (true, true) => free.saturating_sub(self.large.bytes).saturating_sub(own) / 3,
+            (false, false) if self.large_queued == 0 => free,
+            (false, _) => free.saturating_sub(own) / 2,
+        }
+    }
+
+    /// A fill holds this from now on in the place of what it held.
+    pub fn replace(&mut self, held: Option<Hold>, by: Option<Hold>) {
+        let (less, more) = (Amount::of(held), Amount::of(by));
+        self.all = self.all.minus(less).plus(more);
+        for (hold, taken) in [(held, false), (by, true)] {
+            let Some(hold) = hold else { continue };
+            let amount = Amount::of(Some(hold));
+            let change = |old: Amount| if taken { old.plus(amount) } else { old.minus(amount) };
+            if hold.large {
+                self.large = change(self.large);
+            }
+            if let Some(share) = self.origins.get_mut(hold.origin.0) {
+                let own = if hold.large { &mut share.large } else { &mut share.first };
+                *own = change(*own);
+            }
+        }
+    }
+
+    /// Puts a fill into the queue, behind those that are older, or says why it may neither begin nor wait.
+    pub fn enqueue(&mut self, id: u64, fill_key: &Rc<FillKey>, wanted: Hold) -> Option<Shortage> {
+        if !self.has_place(wanted.origin) && !self.fits(None, wanted) {
+            return Some(self.shortage(wanted));
+        }
+        if let Some(line) = self.line(wanted) {
+            let at = line.partition_point(|queued| queued.id < id);
+            line.insert(at, Queued { id, fill_key: fill_key.clone(), wanted });
+            self.queued = self.queued.saturating_add(1);
+            self.large_queued = self.large_queued.saturating_add(usize::from(wanted.large));
+        }
+        None
+    }
+
+    /// Takes a fill out of the queue, if it is there.
+    pub fn dequeue(&mut self, id: u64, wanted: Hold) {
+        let Some(line) = self.line(wanted) else { return };
+        let Ok(at) = line.binary_search_by(|queued| queued.id.cmp(&id)) else { return };
+        line.remove(at);
+        self.queued = self.queued.saturating_sub(1);
+        self.large_queued = self.large_queued.saturating_sub(usize::from(wanted.large));
+    }
+
+    /// The oldest of the fills that wait and may begin. It holds what it wanted from now on.
+    pub fn next(&mut self) -> Option<(Rc<FillKey>, Hold)> {
+        let fronts = self.origins.iter().flat_map(|share| &share.lines).filter_map(VecDeque::front);
+        let next = fronts.filter(|queued| self.fits(None, queued.wanted)).min_by_key(|queued| queued.id)?;
+        let (id, fill_key, wanted) = (next.id, next.fill_key.clone(), next.wanted);
+        self.dequeue(id, wanted);
+        self.replace(None, Some(wanted));
+        Some((fill_key, wanted))
+    }
+
+    /// Whether another stream may wait for an origin's fills, of so many that wait and so many that wait for these.
+    pub fn may_wait(&self, all: usize, own: impl FnOnce() -> usize) -> bool {
+        let free = self.limits.waiters.saturating_sub(all);
+        let after = free.saturating_sub(1);
+        free > 0
+            && (!self.is_shared() || after > all || own().checked_add(1).is_none_or(|own| own == 1 || own <= after))
+    }
+
+    /// Hands a body of this length to as many of the streams as may have it, and says how many those are.
+    pub fn hand_out(&mut self, streams: &[StreamId], length: u64) -> usize {
+        let free = self.free().bytes;
+        let room = free.saturating_sub(self.copied).checked_div(2).unwrap_or_default();
+        let room = room.min(free.saturating_sub(self.limits.part_size));
+        let fit = room.checked_div(length).map(|fit| usize::try_from(fit).unwrap_or(usize::MAX));
+        let count = fit.unwrap_or(usize::MAX).min(streams.len());
+        for stream in streams.iter().take(count) {
+            self.copies.insert(*stream, length);
+            self.copied = self.copied.saturating_add(length);
+        }
+        count
+    }
+
+    /// A stream is gone. Says whether others may begin that wait.
+    pub fn gone(&mut self, stream: StreamId) -> bool {
+        let Some(length) = self.copies.remove(&stream) else { return false };
+        self.copied = self.copied.saturating_sub(length);
+        self.queued > 0
+    }
+
+    /// An origin gave a whole object where a part was asked for.
+    pub fn learn_unranged(&mut self, origin: OriginId, now: Instant) {
+        if let Some(share) = self.origins.get_mut(origin.0) {
+            share.unranged = now.checked_add(UNRANGED_FOR);
+        }
+    }
+
+    /// Whether an origin is expected to do so.
+    pub fn is_unranged(&self, origin: OriginId, now: Instant) -> bool {
+        self.origins.get(origin.0).and_then(|share| share.unranged).is_some_and(|until| now < until)
+    }
+
+    /// What neither fills nor clients hold.
+    fn free(&self) -> Amount {
+        Amount { fills: self.limits.fills, bytes: self.limits.memory.saturating_sub(self.copied) }.minus(self.all)
+    }
+
+    /// Whether origins share the limits.
+    fn is_shared(&self) -> bool {
+        self.origins.len() > 1
+    }
+
+    /// Why a fill may not begin.
+    fn shortage(&self, wanted: Hold) -> Shortage {
+        if self.fits_at_all(None, wanted) {
+            Shortage::Share
+        } else if self.all.fills >= self.limits.fills {
+            Shortage::Fills
+        } else {
+            Shortage::Memory
+        }
+    }
+
+    fn has_place(&self, origin: OriginId) -> bool {
+        let free = self.limits.queue.saturating_sub(self.queued);
+        let own = self.origins.get(origin.0).map(OriginShare::queued).unwrap_or_default();
+        free > 0 && (!self.is_shared() || own == 0 || own.saturating_add(1) < free)
+    }
+
+    fn line(&mut self, wanted: Hold) -> Option<&mut VecDeque<Queued>> {
+        self.origins.get_mut(wanted.origin.0)?.lines.get_mut(usize::from(wanted.large))
+    }
+}
+
+impl OriginShare {
+    fn new(name: &str) -> Self {
+        let (first, large) = (Amount::default(), Amount::default());
+        Self { name: name.to_owned(), first, large, lines: Default::default(), unranged: None }
+    }
+
+    fn of(&self, large: bool) -> Amount {
+        if large { self.large } else { self.first }
+    }
+
+    fn queued(&self) -> usize {
+        self.lines.iter().map(VecDeque::len).sum()
+    }
+}
+
+#[cfg(test)]
+impl Admission {
+    /// Bytes that fills and clients hold.
+    pub fn held(&self) -> u64 {
+        self.all.bytes + self.copied
+    }
+
+    /// Whether a large object is filled.
+    pub fn is_large(&self) -> bool {
+        self.large.fills > 0
+    }
+
+    /// The most fills that one origin has of each kind.
+    pub fn most_of_an_origin(&self) -> usize {
+        self.origins.iter().map(|share| share.first.fills.max(share.large.fills)).max().unwrap_or_default()
+    }
+}

@@ -1,0 +1,93 @@
+//! What workers ask and tell each other of their fills.
+
+use super::effect::Effect;
+use super::flight::Phase;
+use super::leases::{Claim, KeyHash, SharedHost};
+use super::messages::Message;
+use super::{Flights, RENEW_AFTER, after};
+use crate::fill::{FillKey, Outcome};
+use std::rc::Rc;
+use std::time::Instant;
+
+impl Flights {
+    pub(super) fn subscription(&self, hash: KeyHash) -> Vec<u8> {
+        Message::Subscribe { hash, reply_to: self.leases.queue() }.encode()
+    }
+
+    pub(super) fn unsubscription(&self, hash: KeyHash) -> Vec<u8> {
+        Message::Unsubscribe { hash, reply_to: self.leases.queue() }.encode()
+    }
+
+    /// Another worker wants to be told how a fill ends. If there is none, it has ended: the table knows how, if
+    /// anybody does.
+    pub(super) fn subscribe(&mut self, hash: KeyHash, reply_to: u32, shared: &dyn SharedHost) {
+        match self.flights.values_mut().find(|flight| flight.hash == hash && !flight.follows()) {
+            Some(flight) if flight.followers.contains(&reply_to) => {}
+            Some(flight) => flight.followers.push(reply_to),
+            None => shared.post(reply_to, &Message::Ended { hash, outcome: None }.encode()),
+        }
+    }
+
+    /// Nobody waits there any more.
+    pub(super) fn unsubscribe(&mut self, hash: KeyHash, reply_to: u32) {
+        if let Some(flight) = self.flights.values_mut().find(|flight| flight.hash == hash && !flight.follows()) {
+            flight.followers.retain(|follower| *follower != reply_to);
+            self.abandoned.extend(flight.is_abandoned().then(|| flight.request.fill_key.clone()));
+        }
+    }
+
+    /// The worker that is followed tells how a fill ended, or that it does not know.
+    pub(super) fn told(
+        &mut self,
+        hash: KeyHash,
+        outcome: Option<Outcome>,
+        now: Instant,
+        shared: &dyn SharedHost,
+        effects: &mut Vec<Effect>,
+    ) {
+        let following = self.flights.values().find(|flight| flight.hash == hash && flight.follows());
+        let Some(fill_key) = following.map(|flight| flight.request.fill_key.clone()) else { return };
+        match outcome {
+            Some(outcome) => self.end(&fill_key, outcome, now, shared, effects),
+            None => self.claim_again(&fill_key, now, shared, effects),
+        }
+    }
+
+    /// The worker that was followed has no more to say, or lives no more. The streams that wait asked before whatever
+    /// was stored.
+    pub(super) fn claim_again(
+        &mut self,
+        fill_key: &Rc<FillKey>,
+        now: Instant,
+        shared: &dyn SharedHost,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(flight) = self.flights.get(fill_key) else { return };
+        let hash = flight.hash;
+        let outcome = match self.leases.claim(shared, hash, 0) {
+            Claim::Follow { owner, lasts } => {
+                shared.post(owner, &self.subscription(hash));
+                return self.proceed(fill_key, Phase::Following(owner), after(now, lasts));
+            }
+            Claim::Lead => {
+                let wanted = self.wanted(flight);
+                match self.admission.enqueue(flight.id, fill_key, wanted) {
+                    Some(shortage) => {
+                        self.leases.release(shared, hash);
+                        Outcome::Busy(shortage)
+                    }
+                    None => return self.proceed(fill_key, Phase::Queued(wanted), after(now, RENEW_AFTER)),
+                }
+            }
+            Claim::Missing => Outcome::NotFound,
+            Claim::Loop | Claim::Stored => Outcome::Stored,
+        };
+        self.end(fill_key, outcome, now, shared, effects);
+    }
+
+    fn proceed(&mut self, fill_key: &FillKey, phase: Phase, lease: Instant) {
+        if let Some(flight) = self.flights.get_mut(fill_key) {
+            (flight.phase, flight.lease) = (phase, lease);
+        }
+    }
+}
