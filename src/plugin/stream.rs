@@ -38,9 +38,9 @@ impl Context for Stream {}
 impl Drop for Stream {
     fn drop(&mut self) {
         let Some(handle) = self.handle.as_ref().filter(|_| self.held) else { return };
-        let has_work = handle.worker.borrow_mut().forget(self.id);
-        if has_work {
-            handle.wake_up.call(Instant::now());
+        let now = Instant::now();
+        if handle.worker.borrow_mut().forget(self.id, now) {
+            handle.wake_up.call(now);
         }
     }
 }

@@ -27,6 +27,10 @@ use std::time::{Duration, Instant};
 /// How long an origin that gave a whole object for a range is expected to do so again.
 const UNRANGED_FOR: Duration = Duration::from_secs(600);
 
+/// Bytes a second that a client is taken to read. With HTTP/1 a stream is gone when Envoy has the whole answer in the
+/// connection's buffer, which no limit bounds (measured on 1.40), and not when the client has read it.
+const READ_RATE: u64 = 256 * 1024;
+
 /// What is held, and by which origins' fills.
 #[derive(Debug)]
 pub struct Admission {
@@ -35,11 +39,21 @@ pub struct Admission {
     origins: Vec<OriginShare>,
     all: Amount,
     large: Amount,
-    /// Bytes that clients were handed, until their streams are gone.
-    copies: SortedMap<StreamId, u64>,
+    /// What clients were handed whose streams are there.
+    copies: SortedMap<StreamId, Copy>,
+    /// What those were handed whose streams are gone, but who may not have read it.
+    unread: Vec<Copy>,
     copied: u64,
     queued: usize,
     large_queued: usize,
+}
+
+/// A body that a client was handed.
+#[derive(Clone, Copy, Debug)]
+struct Copy {
+    length: u64,
+    /// When the client is taken to have read it.
+    read: Instant,
 }
 
 /// What the fills of one origin hold and wait for.
@@ -118,6 +132,7 @@ impl Admission {
             all: Amount::default(),
             large: Amount::default(),
             copies: SortedMap::default(),
+            unread: Vec::new(),
             copied: 0,
             queued: 0,
             large_queued: 0,
@@ -239,24 +254,40 @@ impl Admission {
     }
 
     /// Hands a body of this length to as many of the streams as may have it, and says how many those are.
-    pub fn hand_out(&mut self, streams: &[StreamId], length: u64) -> usize {
+    pub fn hand_out(&mut self, streams: &[StreamId], length: u64, now: Instant) -> usize {
         let free = self.free().bytes;
         let room = free.saturating_sub(self.copied).checked_div(2).unwrap_or_default();
         let room = room.min(free.saturating_sub(self.limits.part_size));
         let fit = room.checked_div(length).map(|fit| usize::try_from(fit).unwrap_or(usize::MAX));
         let count = fit.unwrap_or(usize::MAX).min(streams.len());
         for stream in streams.iter().take(count) {
-            self.copies.insert(*stream, length);
+            let reads = length.saturating_mul(1000).checked_div(READ_RATE).unwrap_or_default();
+            let read = now.checked_add(Duration::from_millis(reads)).unwrap_or(now);
+            self.copies.insert(*stream, Copy { length, read });
             self.copied = self.copied.saturating_add(length);
         }
         count
     }
 
     /// A stream is gone. Says whether others may begin that wait.
-    pub fn gone(&mut self, stream: StreamId) -> bool {
-        let Some(length) = self.copies.remove(&stream) else { return false };
-        self.copied = self.copied.saturating_sub(length);
-        self.queued > 0
+    pub fn gone(&mut self, stream: StreamId, now: Instant) -> bool {
+        self.unread.extend(self.copies.remove(&stream));
+        self.forget_read(now) && self.queued > 0
+    }
+
+    /// Forgets what clients have read whose streams are gone. Says whether that was anything.
+    pub fn forget_read(&mut self, now: Instant) -> bool {
+        let before = self.copied;
+        for copy in self.unread.extract_if(.., |copy| copy.read <= now) {
+            self.copied = self.copied.saturating_sub(copy.length);
+        }
+        self.copied < before
+    }
+
+    /// When there is room again for fills that wait, if nothing else makes some.
+    pub fn next_read(&self) -> Option<Instant> {
+        let reads = self.unread.iter().map(|copy| copy.read);
+        if self.queued > 0 { reads.min() } else { None }
     }
 
     /// An origin gave a whole object where a part was asked for.

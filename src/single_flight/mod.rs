@@ -92,7 +92,7 @@ impl Flights {
         if let Some(flight) = self.flights.get(&request.fill_key) {
             let meanwhile = if waits { flight.meanwhile.clone() } else { Some(Outcome::Origin) };
             if let Some(outcome) =
-                meanwhile.filter(|outcome| hand_out(&mut self.admission, &[join.stream], outcome) > 0)
+                meanwhile.filter(|outcome| hand_out(&mut self.admission, &[join.stream], outcome, now) > 0)
             {
                 return Some(outcome);
             }
@@ -137,14 +137,14 @@ impl Flights {
 
     /// A stream is gone, that waited for this or was answered. Nobody is to be answered, but `true` says that
     /// [`tick`](Self::tick) has something to do.
-    pub fn leave(&mut self, stream: StreamId, fill_key: Option<&FillKey>) -> bool {
+    pub fn leave(&mut self, stream: StreamId, fill_key: Option<&FillKey>, now: Instant) -> bool {
         if let Some(flight) = fill_key.and_then(|fill_key| self.flights.get_mut(fill_key)) {
             let before = flight.waiters.len();
             flight.waiters.retain(|waiter| waiter.stream != stream);
             self.waiters = self.waiters.saturating_sub(before.saturating_sub(flight.waiters.len()));
             self.abandoned.extend(flight.is_abandoned().then(|| flight.request.fill_key.clone()));
         }
-        let may_begin = self.admission.gone(stream);
+        let may_begin = self.admission.gone(stream, now);
         may_begin || !self.abandoned.is_empty()
     }
 
@@ -219,7 +219,7 @@ impl Flights {
             let waiter = flight.waiters.front().map(|waiter| waiter.deadline);
             flight.timer.into_iter().chain(waiter).chain([flight.lease]).min()
         };
-        self.flights.values().filter_map(deadlines).min()
+        self.flights.values().filter_map(deadlines).chain(self.admission.next_read()).min()
     }
 
     /// Fills that run now.
@@ -314,8 +314,8 @@ impl Flights {
 
 /// How many of the streams may be answered so. Those that are given the object itself hold a copy from now on: Envoy has
 /// it until the client has read it.
-fn hand_out(admission: &mut Admission, streams: &[StreamId], outcome: &Outcome) -> usize {
-    outcome.object().map(|object| admission.hand_out(streams, object.length())).unwrap_or(streams.len())
+fn hand_out(admission: &mut Admission, streams: &[StreamId], outcome: &Outcome, now: Instant) -> usize {
+    outcome.object().map(|object| admission.hand_out(streams, object.length(), now)).unwrap_or(streams.len())
 }
 
 fn answer(effects: &mut Vec<Effect>, streams: Vec<StreamId>, mirror: &Rc<Mirror>, outcome: Outcome) {

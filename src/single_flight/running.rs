@@ -34,8 +34,9 @@ impl Flights {
         }
     }
 
-    /// Forgets flights that wait, but not for anybody any more.
+    /// Forgets flights that wait, but not for anybody any more, and what clients have read.
     pub(super) fn forget_abandoned(&mut self, now: Instant, shared: &dyn SharedHost, effects: &mut Vec<Effect>) {
+        self.admission.forget_read(now);
         while let Some(fill_key) = self.abandoned.pop() {
             let Some(flight) = self.flights.get(&fill_key).filter(|flight| flight.is_abandoned()) else { continue };
             match flight.phase {
@@ -142,7 +143,7 @@ impl Flights {
             Action::Meanwhile(outcome) => {
                 flight.meanwhile = Some(outcome.clone());
                 let mut streams = flight.streams();
-                streams.truncate(hand_out(&mut self.admission, &streams, &outcome));
+                streams.truncate(hand_out(&mut self.admission, &streams, &outcome, now));
                 flight.waiters.drain(..streams.len());
                 self.waiters = self.waiters.saturating_sub(streams.len());
                 answer(effects, streams, flight.fill.mirror(), outcome);
@@ -270,7 +271,7 @@ impl Flights {
             let message = Message::Ended { hash: flight.hash, outcome: Some(outcome.clone()) };
             shared.post(*follower, &message.encode());
         }
-        let rest = streams.split_off(hand_out(&mut self.admission, &streams, &outcome));
+        let rest = streams.split_off(hand_out(&mut self.admission, &streams, &outcome, now));
         answer(effects, rest, flight.fill.mirror(), outcome.without_object());
         answer(effects, streams, flight.fill.mirror(), outcome);
     }

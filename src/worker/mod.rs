@@ -241,12 +241,12 @@ impl Worker {
     }
 
     /// A stream is gone; its fill is not. `true` says that [`tick`](Self::tick) has something to do.
-    pub fn forget(&mut self, stream: StreamId) -> bool {
+    pub fn forget(&mut self, stream: StreamId, now: Instant) -> bool {
         let fill_key = match self.streams.remove(&stream) {
             Some(StreamState::Held(held)) => held.fill_key,
             Some(StreamState::Replacing(_)) | None => None,
         };
-        self.flights.leave(stream, fill_key.as_deref())
+        self.flights.leave(stream, fill_key.as_deref(), now)
     }
 
     /// Streams whose error document has come, or will not come in time, and whether there is one to be read. Each is

@@ -202,7 +202,7 @@ fn a_stream_that_is_gone_leaves_nothing_behind() {
     let mut world = World::new();
     world.hold(1, "/a", Denial::NotFound, true);
     world.judge(1, None);
-    world.worker.forget(StreamId(1));
+    world.worker.forget(StreamId(1), world.now);
     assert_eq!(world.deliver(1, &Outcome::Stored), Delivery::Untouched);
     assert_eq!(world.worker.next_deadline(), Some(world.now + Duration::from_secs(5)), "only its lease is kept");
     assert_eq!(world.worker.fills(), 1, "its fill goes on");

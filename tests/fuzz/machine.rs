@@ -218,7 +218,7 @@ impl World {
     fn leaves(&mut self, at: usize, bytes: &mut Bytes) {
         let Some(stream) = self.some_stream(at, bytes) else { return };
         self.sides[at].held.remove(&stream);
-        if self.sides[at].worker.forget(stream) {
+        if self.sides[at].worker.forget(stream, self.now) {
             self.catch_up(at);
         }
     }

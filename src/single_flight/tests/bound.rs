@@ -197,6 +197,7 @@ impl Seen {
             }
             self.look();
         }
+        self.happens(&Event::Passes { seconds: 1 });
         assert_eq!(self.world.flights.admission.held(), 0);
         assert_eq!((self.world.flights.running(), self.world.flights.waiters()), (0, 0));
         self.world.assert_empty();

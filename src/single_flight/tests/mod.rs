@@ -81,7 +81,7 @@ impl World {
     }
 
     fn leave(&mut self, stream: u32, key: &str) -> bool {
-        self.flights.leave(StreamId(stream), Some(&fill_key(key)))
+        self.flights.leave(StreamId(stream), Some(&fill_key(key)), self.now)
     }
 
     /// The oldest call that was asked for, as `METHOD path`.

@@ -338,3 +338,23 @@ fn streams_of_one_origin_wait_only_in_half_of_the_places() {
         }
     }
 }
+
+#[test]
+fn a_body_counts_for_as_long_as_a_slow_client_reads_though_its_stream_is_gone() {
+    let mut world = rules(&[&["o"]], serde_json::json!({"part_size": "5MiB", "memory": "10MiB"}));
+    world.join_rule(1, "0/a");
+    let (get, _) = world.call();
+    let length = MIB.to_string();
+    world.respond(get, 200, &[("content-length", &length)], vec![0; usize::try_from(MIB).unwrap()]);
+    let (put, _) = world.call();
+    world.finish(put, 403);
+    world.effects.clear();
+    assert!(!world.leave(1, "0/a"), "the stream is gone, and the body in the connection's buffer");
+    assert_eq!(world.held(), MIB);
+    for (stream, key) in [(2, "0/b"), (3, "0/c")] {
+        world.join_rule(stream, key);
+    }
+    world.call();
+    assert_eq!(world.pass_to_deadline(), 4 * SECOND, "at 256 KiB a second");
+    assert_eq!(world.call().1, "GET /0/c");
+}
