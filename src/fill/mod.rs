@@ -235,7 +235,7 @@ impl Fill {
         self.state.memory(&self.job)
     }
 
-    /// Whether it is beyond the object's first part: an upload exists, or is asked for.
+    /// Tells if it is beyond the object's first part: an upload exists, or is asked for.
     pub fn is_multipart(&self) -> bool {
         self.state.is_multipart()
     }

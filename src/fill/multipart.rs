@@ -87,7 +87,7 @@ impl CreateUpload {
         (State::CreateUpload(self), vec![action])
     }
 
-    /// Bytes of the first part, which are at hand or are asked for next.
+    /// Counts the bytes of the first part, which is at hand or is asked for next.
     pub fn memory(&self, job: &Job) -> u64 {
         self.object.parts.size().max(job.limits.part_size)
     }

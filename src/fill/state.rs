@@ -86,7 +86,7 @@ impl State {
         }
     }
 
-    /// Whether an upload exists, or is asked for.
+    /// Tells if an upload exists, or is asked for.
     pub fn is_multipart(&self) -> bool {
         match self {
             Self::AbortUpload(_)

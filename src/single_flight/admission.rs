@@ -1,4 +1,4 @@
-//! Which fills run and which wait: the shares of a worker's `limits`.
+//! Admission: the fills that run and those that wait, by shares of a worker's `limits`.
 //!
 //! Calls cannot be cancelled, so what was given comes back only when a call ends, which for a silent origin is a long time.
 //! So nothing is lent beyond its share, and a share is measured by what it leaves free. A share that holds nothing may
@@ -24,24 +24,24 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// How long an origin that gave a whole object for a range is expected to do so again.
+/// The time for which an origin that gave a whole object for a range is expected to do so again.
 const UNRANGED_FOR: Duration = Duration::from_secs(600);
 
 /// Bytes a second that a client is taken to read. With HTTP/1 a stream is gone when Envoy has the whole answer in the
 /// connection's buffer, which no limit bounds (measured on 1.40), and not when the client has read it.
 const READ_RATE: u64 = 256 * 1024;
 
-/// What is held, and by which origins' fills.
+/// The shares that are held, and the fills that wait for theirs.
 #[derive(Debug)]
 pub struct Admission {
     limits: Limits,
-    /// All that rules name.
+    /// All origins of the rules.
     origins: Vec<OriginShare>,
     all: Amount,
     large: Amount,
-    /// What clients were handed whose streams are there.
+    /// Bodies of streams that are there.
     copies: SortedMap<StreamId, Copy>,
-    /// What those were handed whose streams are gone, but who may not have read it.
+    /// Bodies of streams that are gone, and whose clients may not have read them yet.
     unread: Vec<Copy>,
     copied: u64,
     queued: usize,
@@ -52,11 +52,11 @@ pub struct Admission {
 #[derive(Clone, Copy, Debug)]
 struct Copy {
     length: u64,
-    /// When the client is taken to have read it.
+    /// The time at which the client is taken to have read it.
     read: Instant,
 }
 
-/// What the fills of one origin hold and wait for.
+/// The fills of one origin.
 #[derive(Debug)]
 struct OriginShare {
     name: String,
@@ -64,7 +64,7 @@ struct OriginShare {
     large: Amount,
     /// Its fills that wait for room, oldest first: those that begin or begin again, and those of large objects.
     lines: [VecDeque<Queued>; 2],
-    /// Until when it is expected to ignore ranges.
+    /// The end of the time for which it is expected to ignore ranges.
     unranged: Option<Instant>,
 }
 
@@ -77,11 +77,11 @@ struct Queued {
     wanted: Hold,
 }
 
-/// One of the origins that rules name.
+/// One of the origins of the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OriginId(usize);
 
-/// What a fill holds, or wants to.
+/// The share that a fill holds, or wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hold {
     /// The origin that it asks.
@@ -117,7 +117,7 @@ impl Amount {
 }
 
 impl Admission {
-    /// Nothing held.
+    /// Makes the admission of a worker that holds nothing.
     pub fn new(config: &Config) -> Self {
         let mut origins: Vec<OriginShare> = Vec::new();
         let mirrors = config.rules.iter().filter_map(|rule| rule.mirror.as_ref()).filter(|mirror| !mirror.observe);
@@ -139,22 +139,23 @@ impl Admission {
         }
     }
 
-    /// The origin with this name.
+    /// Finds the origin with this name.
     pub fn origin(&self, name: &str) -> OriginId {
         OriginId(self.origins.iter().position(|share| share.name == name).unwrap_or(0))
     }
 
-    /// Fills that run.
+    /// Counts the fills that run.
     pub fn running(&self) -> usize {
         self.all.fills
     }
 
-    /// Bytes that a fill may be promised at most, so that what clients were handed never keeps one from beginning.
+    /// Returns the most bytes that a fill is promised. With half of the memory, bodies of clients never keep it from
+    /// beginning.
     pub fn most(&self) -> u64 {
         self.limits.part_size.max(self.limits.memory / 2).min(MAX_PART_SIZE)
     }
 
-    /// Whether a fill may hold this in the place of what it holds.
+    /// Tells if a fill may hold this in the place of the share that it holds.
     pub fn fits(&self, held: Option<Hold>, wanted: Hold) -> bool {
         if !self.fits_at_all(held, wanted) {
             return false;
@@ -175,12 +176,12 @@ impl Admission {
         }
     }
 
-    /// The same as far as the limits go, whosever shares they are.
+    /// Tells if that is within the limits, whatever the shares.
     pub fn fits_at_all(&self, held: Option<Hold>, wanted: Hold) -> bool {
         Amount::of(Some(wanted)).is_within(self.free().plus(Amount::of(held)))
     }
 
-    /// How many bytes more a fill may hold.
+    /// Counts the bytes that a fill may hold beyond its share.
     pub fn spare(&self, held: Hold) -> u64 {
         let free = self.free().bytes;
         let own = self.origins.get(held.origin.0).map(|share| share.of(held.large).bytes).unwrap_or_default();
@@ -194,7 +195,7 @@ impl Admission {
         }
     }
 
-    /// A fill holds this from now on in the place of what it held.
+    /// Gives a fill this in the place of the share that it held.
     pub fn replace(&mut self, held: Option<Hold>, by: Option<Hold>) {
         let (less, more) = (Amount::of(held), Amount::of(by));
         self.all = self.all.minus(less).plus(more);
@@ -212,7 +213,7 @@ impl Admission {
         }
     }
 
-    /// Puts a fill into the queue, behind those that are older, or says why it may neither begin nor wait.
+    /// Puts a fill into the queue, behind those that are older, or returns the reason why it may neither begin nor wait.
     pub fn enqueue(&mut self, id: u64, fill_key: &Rc<FillKey>, wanted: Hold) -> Option<Shortage> {
         if !self.has_place(wanted.origin) && !self.fits(None, wanted) {
             return Some(self.shortage(wanted));
@@ -235,7 +236,7 @@ impl Admission {
         self.large_queued = self.large_queued.saturating_sub(usize::from(wanted.large));
     }
 
-    /// The oldest of the fills that wait and may begin. It holds what it wanted from now on.
+    /// Takes the oldest fill that waits and may begin. It holds its share from now on.
     pub fn next(&mut self) -> Option<(Rc<FillKey>, Hold)> {
         let fronts = self.origins.iter().flat_map(|share| &share.lines).filter_map(VecDeque::front);
         let next = fronts.filter(|queued| self.fits(None, queued.wanted)).min_by_key(|queued| queued.id)?;
@@ -245,7 +246,7 @@ impl Admission {
         Some((fill_key, wanted))
     }
 
-    /// Whether another stream may wait for an origin's fills, of so many that wait and so many that wait for these.
+    /// Tells if another stream may wait for an origin's fills, beside `all` that wait and `own` that wait for these.
     pub fn may_wait(&self, all: usize, own: impl FnOnce() -> usize) -> bool {
         let free = self.limits.waiters.saturating_sub(all);
         let after = free.saturating_sub(1);
@@ -253,7 +254,7 @@ impl Admission {
             && (!self.is_shared() || after > all || own().checked_add(1).is_none_or(|own| own == 1 || own <= after))
     }
 
-    /// Hands a body of this length to as many of the streams as may have it, and says how many those are.
+    /// Hands a body of this length to the first of the streams, as many as may have it, and counts them.
     pub fn hand_out(&mut self, streams: &[StreamId], length: u64, now: Instant) -> usize {
         let free = self.free().bytes;
         let room = free.saturating_sub(self.copied).checked_div(2).unwrap_or_default();
@@ -269,13 +270,13 @@ impl Admission {
         count
     }
 
-    /// A stream is gone. Says whether others may begin that wait.
+    /// Forgets a stream that is gone. Tells if a fill that waits may begin.
     pub fn gone(&mut self, stream: StreamId, now: Instant) -> bool {
         self.unread.extend(self.copies.remove(&stream));
         self.forget_read(now) && self.queued > 0
     }
 
-    /// Forgets what clients have read whose streams are gone. Says whether that was anything.
+    /// Forgets the bodies that clients have read. Tells if there were any.
     pub fn forget_read(&mut self, now: Instant) -> bool {
         let before = self.copied;
         for copy in self.unread.extract_if(.., |copy| copy.read <= now) {
@@ -284,35 +285,35 @@ impl Admission {
         self.copied < before
     }
 
-    /// When there is room again for fills that wait, if nothing else makes some.
+    /// Returns the time at which a body is read, if fills wait for its room.
     pub fn next_read(&self) -> Option<Instant> {
         let reads = self.unread.iter().map(|copy| copy.read);
         if self.queued > 0 { reads.min() } else { None }
     }
 
-    /// An origin gave a whole object where a part was asked for.
+    /// Notes that an origin gave a whole object where a part was asked for.
     pub fn learn_unranged(&mut self, origin: OriginId, now: Instant) {
         if let Some(share) = self.origins.get_mut(origin.0) {
             share.unranged = now.checked_add(UNRANGED_FOR);
         }
     }
 
-    /// Whether an origin is expected to do so.
+    /// Tells if an origin is expected to do so.
     pub fn is_unranged(&self, origin: OriginId, now: Instant) -> bool {
         self.origins.get(origin.0).and_then(|share| share.unranged).is_some_and(|until| now < until)
     }
 
-    /// What neither fills nor clients hold.
+    /// Returns the amount that neither fills nor clients hold.
     fn free(&self) -> Amount {
         Amount { fills: self.limits.fills, bytes: self.limits.memory.saturating_sub(self.copied) }.minus(self.all)
     }
 
-    /// Whether origins share the limits.
+    /// Tells if origins share the limits.
     fn is_shared(&self) -> bool {
         self.origins.len() > 1
     }
 
-    /// Why a fill may not begin.
+    /// Returns the reason why a fill may not begin.
     fn shortage(&self, wanted: Hold) -> Shortage {
         if self.fits_at_all(None, wanted) {
             Shortage::Share

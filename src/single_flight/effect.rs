@@ -10,23 +10,22 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Instant;
 
-/// What a worker wants done: by [`Flights`](super::Flights), or by the worker itself.
+/// An effect that the adapter carries out for a worker.
 #[derive(Debug)]
 pub enum Effect {
     /// These streams are to be answered.
     Answer {
-        /// In the order in which they came.
+        /// Streams in the order in which they came.
         streams: Vec<StreamId>,
         /// How the fill was done that they waited for.
         mirror: Rc<Mirror>,
         /// How it ended, or that it goes on.
         outcome: Outcome,
     },
-    /// A call is to be made, and its end reported with [`Flights::finish_call`](super::Flights::finish_call).
+    /// A call is to be made. Its end is given to [`Flights::finish_call`](super::Flights::finish_call).
     Call {
-        /// What to report it with.
+        /// The name of the call when it comes back.
         ticket: Ticket,
-        /// What to do.
         call: Call,
     },
     /// A fill ended; for the log.

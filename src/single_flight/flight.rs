@@ -15,31 +15,31 @@ pub struct Flight {
     pub request: FillRequest,
     pub fill: Fill,
     pub phase: Phase,
-    /// When it began.
+    /// The time of its begin, if it has begun.
     pub began: Option<Instant>,
-    /// The least that it is to be given room for when it begins again, because it was found to need so much.
+    /// The room that it was found to need. It begins again when there is so much.
     pub needs: Option<Needs>,
-    /// Calls to an origin that are made when there is room for their answers.
+    /// Calls to an origin that wait for room for their answers.
     pub parked: Vec<Action>,
-    /// When this worker's lease is to be renewed, or another's is over.
+    /// The time at which this worker's lease is renewed, or another's is over.
     pub lease: Instant,
     /// Bytes that are stored, in how many parts, and when that was last told.
     pub stored: u64,
     pub parts: u64,
     pub logged: Instant,
-    /// When the fill wants [`Input::Deadline`](crate::fill::Input::Deadline).
+    /// The time at which the fill wants [`Input::Deadline`](crate::fill::Input::Deadline).
     pub timer: Option<Instant>,
-    /// What those who come are answered with, while the fill goes on.
+    /// The answer to streams that come while the fill goes on.
     pub meanwhile: Option<Outcome>,
-    /// Filled although nobody waits for it.
+    /// It is filled although nobody waits for it.
     pub background: bool,
-    /// In the order of their deadlines, because all wait equally long.
+    /// Streams in the order of their deadlines: all wait equally long.
     pub waiters: VecDeque<Waiter>,
     /// Queues of workers that want to be told how it ends.
     pub followers: Vec<u32>,
 }
 
-/// How far a flight is.
+/// The phase of a flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// The worker with this queue fills the key.
@@ -50,16 +50,16 @@ pub enum Phase {
     Running(Hold),
 }
 
-/// What a fill was found to need, for which there was no room.
+/// The room that a fill was found to need, and that there was not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
-    /// A share of large objects, of so many bytes.
+    /// That of a large object, so many bytes.
     Large(u64),
-    /// All of an object in one answer.
+    /// That for a whole object in one answer.
     Whole,
 }
 
-/// A stream that waits, and until when.
+/// A stream that waits, and the end of its time.
 #[derive(Debug)]
 pub struct Waiter {
     pub stream: StreamId,
@@ -67,17 +67,17 @@ pub struct Waiter {
 }
 
 impl Flight {
-    /// Whether anybody is there for whom it is to be begun.
+    /// Tells if anybody is there for whom it is to begin.
     pub fn is_wanted(&self) -> bool {
         self.background || !self.waiters.is_empty() || !self.followers.is_empty()
     }
 
-    /// Whether it waits, for room or for another worker, and for nobody.
+    /// Tells if it waits, for room or for another worker, and nobody for it.
     pub fn is_abandoned(&self) -> bool {
         !matches!(self.phase, Phase::Running(_)) && !self.is_wanted()
     }
 
-    /// What it holds.
+    /// Returns the share that it holds.
     pub fn hold(&self) -> Option<Hold> {
         match self.phase {
             Phase::Running(hold) => Some(hold),
@@ -85,12 +85,12 @@ impl Flight {
         }
     }
 
-    /// The streams that wait, in the order in which they came.
+    /// Lists the streams that wait, in the order in which they came.
     pub fn streams(&self) -> Vec<StreamId> {
         self.waiters.iter().map(|waiter| waiter.stream).collect()
     }
 
-    /// Whether another worker fills the key.
+    /// Tells if another worker fills the key.
     pub fn follows(&self) -> bool {
         matches!(self.phase, Phase::Following(_))
     }

@@ -18,8 +18,7 @@ impl Flights {
         Message::Unsubscribe { hash, reply_to: self.leases.queue() }.encode()
     }
 
-    /// Another worker wants to be told how a fill ends. If there is none, it has ended: the table knows how, if
-    /// anybody does.
+    /// Has another worker told how a fill ends. Where there is no fill, it has ended: the table may know how.
     pub(super) fn subscribe(&mut self, hash: KeyHash, reply_to: u32, shared: &dyn SharedHost) {
         match self.flights.values_mut().find(|flight| flight.hash == hash && !flight.follows()) {
             Some(flight) if flight.followers.contains(&reply_to) => {}
@@ -28,7 +27,7 @@ impl Flights {
         }
     }
 
-    /// Nobody waits there any more.
+    /// Takes another worker off a fill, because nobody waits there any more.
     pub(super) fn unsubscribe(&mut self, hash: KeyHash, reply_to: u32) {
         if let Some(flight) = self.flights.values_mut().find(|flight| flight.hash == hash && !flight.follows()) {
             flight.followers.retain(|follower| *follower != reply_to);
@@ -36,7 +35,7 @@ impl Flights {
         }
     }
 
-    /// The worker that is followed tells how a fill ended, or that it does not know.
+    /// Takes the end of a fill from the worker that is followed, or that it does not know of one.
     pub(super) fn told(
         &mut self,
         hash: KeyHash,
@@ -53,8 +52,8 @@ impl Flights {
         }
     }
 
-    /// The worker that was followed has no more to say, or lives no more. The streams that wait asked before whatever
-    /// was stored.
+    /// Asks the table again: the worker that was followed has no more to say, or is gone. The streams that wait asked
+    /// before anything was stored.
     pub(super) fn claim_again(
         &mut self,
         fill_key: &Rc<FillKey>,

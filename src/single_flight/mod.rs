@@ -1,8 +1,8 @@
 //! Single-flight: one fill per key, however many streams wait for it, in whatever worker.
 //!
-//! A client that goes away never stops a fill; a fill that has not begun and that nobody waits for is forgotten. The
-//! worker that holds a key's lease fills it; another one's streams follow, and are answered when it tells how that ended.
-//! [`admission`] decides which fills run.
+//! A client that goes away never stops a fill. A fill that has not begun and that nobody waits for is forgotten. The
+//! worker that holds a key's lease fills it. Another worker's streams follow, and are answered when it tells how the
+//! fill ended. [`admission`] decides which fills run.
 
 mod admission;
 pub mod effect;
@@ -27,12 +27,12 @@ use messages::Message;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// A worker's fills, and who waits for them.
+/// A worker's fills, and the streams that wait for them.
 #[derive(Debug)]
 pub struct Flights {
     config: Rc<Config>,
     leases: Leases,
-    /// Where each fill's random numbers start.
+    /// The start of each fill's random numbers.
     seed: u64,
     next: u64,
     flights: SortedMap<Rc<FillKey>, Flight>,
@@ -46,18 +46,17 @@ pub struct Flights {
 /// A stream that wants an object which the bucket denied it.
 #[derive(Clone, Copy, Debug)]
 pub struct Join<'a> {
-    /// Itself.
     pub stream: StreamId,
-    /// When its client asked, on the [`SharedHost`]'s clock.
+    /// The time of its client's request, on the [`SharedHost`]'s clock.
     pub asked: u64,
-    /// What it wants. How, counts for the stream that comes first.
+    /// The request. The way to fill counts for the stream that comes first.
     pub request: &'a FillRequest,
-    /// What the calls of the fill carry. Likewise.
+    /// Headers of the fill's calls. Likewise.
     pub trace: &'a Trace,
 }
 
 impl Flights {
-    /// No fills yet. `seed` differs between workers.
+    /// Makes the flights of a worker, without any. `seed` differs between workers.
     pub fn new(config: Rc<Config>, leases: Leases, seed: u64) -> Self {
         let admission = Admission::new(&config);
         Self {
@@ -72,7 +71,7 @@ impl Flights {
         }
     }
 
-    /// Has a stream wait for the fill of what it wants, which begins unless it is under way, or known to be of no use.
+    /// Has a stream wait for the fill of its key. The fill begins, unless it is under way or known to be of no use.
     /// Where the client is sent to the origin at once, only the fill begins.
     pub fn join(&mut self, join: Join<'_>, now: Instant, shared: &dyn SharedHost) -> Vec<Effect> {
         let mut effects = Vec::new();
@@ -85,7 +84,7 @@ impl Flights {
         effects
     }
 
-    /// Has a stream wait, or says what it is answered with.
+    /// Has a stream wait, or returns the outcome that it is answered with.
     fn admit(&mut self, join: Join<'_>, now: Instant, shared: &dyn SharedHost) -> Option<Outcome> {
         let request = join.request;
         let waits = !request.is_background();
@@ -135,8 +134,7 @@ impl Flights {
         None
     }
 
-    /// A stream is gone, that waited for this or was answered. Nobody is to be answered, but `true` says that
-    /// [`tick`](Self::tick) has something to do.
+    /// Forgets a stream that is gone. `true` says that [`tick`](Self::tick) has something to do.
     pub fn leave(&mut self, stream: StreamId, fill_key: Option<&FillKey>, now: Instant) -> bool {
         if let Some(flight) = fill_key.and_then(|fill_key| self.flights.get_mut(fill_key)) {
             let before = flight.waiters.len();
@@ -148,7 +146,7 @@ impl Flights {
         may_begin || !self.abandoned.is_empty()
     }
 
-    /// A call came back: with a response, or with none. A ticket of a fill that has ended changes nothing.
+    /// Takes the end of a call: a response, or none. A ticket of a fill that has ended changes nothing.
     pub fn finish_call(
         &mut self,
         ticket: Ticket,
@@ -162,7 +160,7 @@ impl Flights {
         if self.flights.get(&fill_key).is_some_and(|flight| flight.id == fill) {
             let input = match response {
                 Some(response) => Input::Response { call, response },
-                // Envoy answers 504 in the place of one who does not, but gives nothing where the answer had begun.
+                // Envoy answers 504 in the place of an upstream that does not, but gives nothing where the answer had begun.
                 None if now >= due => Input::Response { call, response: Response::timed_out() },
                 None => Input::Failed { call },
             };
@@ -175,7 +173,7 @@ impl Flights {
         effects
     }
 
-    /// Another worker said something.
+    /// Takes another worker's message.
     pub fn receive(&mut self, message: Message, now: Instant, shared: &dyn SharedHost) -> Vec<Effect> {
         let mut effects = Vec::new();
         match message {
@@ -213,7 +211,7 @@ impl Flights {
         effects
     }
 
-    /// When [`tick`](Self::tick) has something to do again. Changes with every call.
+    /// Returns the time of the next [`tick`](Self::tick). It changes with every call.
     pub fn next_deadline(&self) -> Option<Instant> {
         let deadlines = |flight: &Flight| {
             let waiter = flight.waiters.front().map(|waiter| waiter.deadline);
@@ -222,28 +220,28 @@ impl Flights {
         self.flights.values().filter_map(deadlines).chain(self.admission.next_read()).min()
     }
 
-    /// Fills that run now.
+    /// Counts the fills that run.
     pub fn running(&self) -> usize {
         self.admission.running()
     }
 
-    /// Streams that wait now.
+    /// Counts the streams that wait.
     pub fn waiters(&self) -> usize {
         self.waiters
     }
 
-    /// Streams that wait for fills of an origin.
+    /// Counts the streams that wait for fills of an origin.
     fn waiters_for(&self, origin: OriginId) -> usize {
         let own = self.flights.values().filter(|flight| self.origin(flight) == origin);
         own.map(|flight| flight.waiters.len()).sum()
     }
 
-    /// The origin that a request asks first.
+    /// Finds the origin that a request asks first.
     fn origin_of(&self, request: &FillRequest) -> OriginId {
         self.admission.origin(request.mirror.origins.first().map(|origin| origin.name.as_str()).unwrap_or_default())
     }
 
-    /// The origin that a flight's fill asks now.
+    /// Finds the origin that a flight's fill asks now.
     fn origin(&self, flight: &Flight) -> OriginId {
         match flight.fill.origin() {
             "" => self.origin_of(&flight.request),
@@ -255,7 +253,7 @@ impl Flights {
         self.flights.iter().filter(|(_, flight)| chosen(flight)).map(|(fill_key, _)| fill_key.clone()).collect()
     }
 
-    /// A flight that has not begun; one that waits for room unless it has another phase.
+    /// Makes a flight. Without another phase it waits for room.
     fn flight(
         &mut self,
         join: Join<'_>,
@@ -300,7 +298,7 @@ impl Flights {
         fill
     }
 
-    /// Answers who waited for as long as it may.
+    /// Answers the streams whose time is over.
     fn answer_overdue(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         for flight in self.flights.values_mut() {
             let due = flight.waiters.partition_point(|waiter| waiter.deadline <= now);
@@ -312,8 +310,8 @@ impl Flights {
     }
 }
 
-/// How many of the streams may be answered so. Those that are given the object itself hold a copy from now on: Envoy has
-/// it until the client has read it.
+/// Counts the streams that may be answered so. Each that is given the object itself holds a copy from now on: Envoy has it
+/// until the client has read it.
 fn hand_out(admission: &mut Admission, streams: &[StreamId], outcome: &Outcome, now: Instant) -> usize {
     outcome.object().map(|object| admission.hand_out(streams, object.length(), now)).unwrap_or(streams.len())
 }

@@ -34,7 +34,7 @@ impl Flights {
         }
     }
 
-    /// Forgets flights that wait, but not for anybody any more, and what clients have read.
+    /// Forgets flights that nobody waits for any more, and the bodies that clients have read.
     pub(super) fn forget_abandoned(&mut self, now: Instant, shared: &dyn SharedHost, effects: &mut Vec<Effect>) {
         self.admission.forget_read(now);
         while let Some(fill_key) = self.abandoned.pop() {
@@ -55,8 +55,8 @@ impl Flights {
         }
     }
 
-    /// Sees to it that there is room for an origin's answer, which may be larger than what was asked for. Where there is
-    /// none, the fill begins again when there is, or ends.
+    /// Makes room for an origin's answer, which may be larger than the range that was asked for. Where there is none, the
+    /// fill begins again when there is, or ends.
     pub(super) fn makes_room(
         &mut self,
         fill_key: &Rc<FillKey>,
@@ -90,7 +90,7 @@ impl Flights {
         false
     }
 
-    /// Gives a fill its input, and does what it wants as far as there is room for that.
+    /// Gives a fill its input, and carries out its actions as far as there is room.
     pub(super) fn advance(
         &mut self,
         fill_key: &Rc<FillKey>,
@@ -131,7 +131,7 @@ impl Flights {
         }
     }
 
-    /// Does one of the things that a fill wants, but for its end.
+    /// Carries out one of a fill's actions, but for its end.
     fn perform(&mut self, fill_key: &Rc<FillKey>, action: Action, now: Instant, effects: &mut Vec<Effect>) {
         let Some(flight) = self.flights.get_mut(fill_key) else { return };
         match action {
@@ -173,13 +173,13 @@ impl Flights {
         Effect::Call { ticket, call }
     }
 
-    /// What a fill is to hold, after an input.
+    /// Returns the share that a fill is to hold now.
     pub(super) fn wanted(&self, flight: &Flight) -> Hold {
         let (origin, memory) = (self.origin(flight), flight.fill.memory());
         if flight.fill.is_multipart() {
             return Hold { origin, large: true, bytes: memory };
         }
-        // What came may be more than what is promised.
+        // An answer may be larger than the range that was promised.
         let promised = flight.hold().map(|held| held.bytes).unwrap_or_default().max(self.admission.most());
         match flight.needs {
             Some(Needs::Large(bytes)) => Hold { origin, large: true, bytes: memory.min(promised).max(bytes) },
@@ -187,7 +187,7 @@ impl Flights {
         }
     }
 
-    /// Whether a fill may hold that and go on. What ends may, and what neither is large nor asks an origin does not wait.
+    /// Tells if a fill may hold that share and go on. One that ends may. One that asks no origin has nothing to wait with.
     fn has_room(&self, held: Option<Hold>, spare: u64, wanted: Hold, actions: &[Action]) -> bool {
         let is_covered = |held: Hold| {
             let room = if held.large { held.bytes.saturating_add(spare) } else { held.bytes };
@@ -208,8 +208,8 @@ impl Flights {
         (&upstream.cluster, &upstream.authority) == (&bucket.cluster, &bucket.authority)
     }
 
-    /// Has a fill that runs wait in the queue: with its calls, or else to begin again. It ends where there is no place,
-    /// or nobody waits for it.
+    /// Has a fill that runs wait in the queue: with its calls, or else to begin again. It ends where there is no place, or
+    /// if nobody waits for it.
     fn wait_for_room(
         &mut self,
         fill_key: &Rc<FillKey>,
@@ -235,7 +235,7 @@ impl Flights {
         }
     }
 
-    /// Answers everybody who waits, here and in other workers, and leaves word in the table for those who come later.
+    /// Ends a flight: answers all streams that wait, here and in other workers, and records the end in the table.
     pub(super) fn end(
         &mut self,
         fill_key: &FillKey,
@@ -277,7 +277,7 @@ impl Flights {
     }
 }
 
-/// Nine tenths.
+/// Returns nine tenths of a time.
 fn nearly(time: Duration) -> Duration {
     time.saturating_sub(time.checked_div(10).unwrap_or_default())
 }

@@ -17,7 +17,7 @@ fn fill_key(key: &str) -> Rc<FillKey> {
     Rc::new(FillKey { key: Key::from_path(key.as_bytes()).unwrap(), head: false, forwarded: Forwarded::default() })
 }
 
-/// Flights in virtual time, with every effect kept until it is looked for.
+/// Flights in virtual time. Every effect is kept until a test looks for it.
 struct World {
     flights: Flights,
     mirror: Rc<Mirror>,
@@ -41,12 +41,12 @@ impl World {
         Self::worker(1, Rc::new(FakeSharedHost::new()), &config)
     }
 
-    /// The worker with this queue.
+    /// Makes the worker with this queue.
     fn worker(me: u32, shared: Rc<FakeSharedHost>, config: &serde_json::Value) -> Self {
         Self::configured(me, shared, Config::parse(config.to_string().as_bytes(), &|_| None).unwrap(), 0)
     }
 
-    /// Its streams are served by this rule.
+    /// Makes a worker with streams that this rule serves.
     fn configured(me: u32, shared: Rc<FakeSharedHost>, config: Config, rule: usize) -> Self {
         let config = Rc::new(config);
         let mirror = config.rules[rule].mirror.clone().unwrap();
@@ -84,7 +84,7 @@ impl World {
         self.flights.leave(StreamId(stream), Some(&fill_key(key)), self.now)
     }
 
-    /// The oldest call that was asked for, as `METHOD path`.
+    /// Takes the oldest call that was asked for, as `METHOD path`.
     fn call(&mut self) -> (Ticket, String) {
         match self.effects.pop_front() {
             Some(Effect::Call { ticket, call }) => {
@@ -119,7 +119,7 @@ impl World {
         self.keep(effects);
     }
 
-    /// Lets time pass until something happens, and says how far that is from the start.
+    /// Lets time pass until something happens. Returns the time since the start.
     fn pass_to_deadline(&mut self) -> Duration {
         while self.effects.is_empty() {
             self.tick();
@@ -348,7 +348,6 @@ fn more_streams_than_may_wait_are_refused() {
     assert_eq!(world.flights.waiters, 0);
 }
 
-/// A worker whose only rule answers so.
 fn responding(response: &str, fills: usize, queue: usize) -> World {
     let config = serde_json::json!({
         "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
