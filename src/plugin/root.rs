@@ -5,11 +5,10 @@ use super::metrics::Metrics;
 use super::stream::Stream;
 use super::{WakeUp, WorkerHandle};
 use crate::config::Config;
-use crate::config::rule::Mirror;
 use crate::fill::Outcome;
 use crate::metrics;
 use crate::request::trace::Trace;
-use crate::single_flight::effect::{Effect, StreamId, Ticket};
+use crate::single_flight::effect::{Effect, Source, StreamId, Ticket};
 use crate::single_flight::events::Progress;
 use crate::single_flight::leases::{Leases, SharedHost};
 use crate::worker::reply::{LocalReply, OUTCOME_HEADER};
@@ -33,7 +32,7 @@ const ANSWERS_AT_ONCE: usize = 32;
 /// An answer that a stream is about to get.
 enum PendingAnswer {
     /// The answer of a fill that ended, or that goes on without this stream.
-    Filled { stream: StreamId, mirror: Rc<Mirror>, outcome: Rc<Outcome> },
+    Filled { stream: StreamId, source: Source, outcome: Rc<Outcome> },
     /// The bucket's own answer, for this reason.
     Released { stream: StreamId, reason: &'static str },
 }
@@ -74,12 +73,12 @@ impl Root {
     fn finish(&mut self, handle: &WorkerHandle) {
         for answer in self.answers.drain(..ANSWERS_AT_ONCE.min(self.answers.len())) {
             match answer {
-                PendingAnswer::Filled { stream, mirror, outcome } => {
+                PendingAnswer::Filled { stream, source, outcome } => {
                     if let Outcome::Busy(shortage) = *outcome {
                         self.metrics.count(&metrics::refusals(shortage.label()));
                     }
                     self.metrics.count(&metrics::requests(outcome.label()));
-                    let delivery = handle.worker.borrow_mut().deliver(stream, &mirror, &outcome);
+                    let delivery = handle.worker.borrow_mut().deliver(stream, &source, &outcome);
                     deliver(self.id, stream, delivery);
                 }
                 PendingAnswer::Released { stream, reason } => {
@@ -128,10 +127,10 @@ impl Root {
                         steps.extend(handle.worker.borrow_mut().finish_call(ticket, None, now, &EnvoySharedHost));
                     }
                 },
-                Effect::Answer { streams, mirror, outcome } => {
+                Effect::Answer { streams, source, outcome } => {
                     let outcome = Rc::new(outcome);
                     let answer =
-                        |stream| PendingAnswer::Filled { stream, mirror: mirror.clone(), outcome: outcome.clone() };
+                        |stream| PendingAnswer::Filled { stream, source: source.clone(), outcome: outcome.clone() };
                     self.answers.extend(streams.into_iter().map(answer));
                 }
                 Effect::Ended(ended) => {

@@ -17,9 +17,9 @@ pub enum Effect {
     Answer {
         /// Streams in the order in which they came.
         streams: Vec<StreamId>,
-        /// How the fill was done that they waited for.
-        mirror: Rc<Mirror>,
-        /// How it ended, or that it goes on.
+        /// The source that they are answered about.
+        source: Source,
+        /// The end of their fill, or that it goes on.
         outcome: Outcome,
     },
     /// A call is to be made. Its end is given to [`Flights::finish_call`](super::Flights::finish_call).
@@ -43,6 +43,15 @@ pub enum Effect {
     },
 }
 
+/// The place where an object was looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The rule's way to fill.
+    pub mirror: Rc<Mirror>,
+    /// The index of the origin in it that was asked last.
+    pub origin: usize,
+}
+
 /// A stream as Envoy numbers them: unique within a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StreamId(pub u32);
@@ -51,18 +60,18 @@ pub struct StreamId(pub u32);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     pub(super) fill_key: Rc<FillKey>,
-    /// The number of that fill in this worker.
+    /// The fill's number in this worker.
     pub(super) fill: u64,
     pub(super) call: CallId,
     /// It asks the store, and not an origin.
     pub(super) to_store: bool,
-    /// When the call has taken nearly all the time that it may. Envoy's timers count from when its event loop last
+    /// The time at which the call has taken nearly as long as it may. Envoy's timers count from when its event loop last
     /// looked at the clock, and so may fire early on a busy machine.
     pub(super) due: Instant,
 }
 
 impl Ticket {
-    /// How the call ended that was sent then, for the metrics: with a response, or with none.
+    /// Makes the metrics' record of a call that was sent then and came back with a response, or with none.
     pub fn called(&self, response: Option<&Response>, sent: Instant, now: Instant) -> CallRecord {
         let late = response.is_none() && now >= self.due;
         let result = if late { "timeout" } else { metrics::result(response) };

@@ -1,4 +1,4 @@
-//! What is told of a fill: a line in the log, and numbers for the metrics.
+//! Events of a fill, for the log and the metrics.
 
 use crate::object::key::Key;
 use std::fmt;
@@ -7,7 +7,6 @@ use std::time::Duration;
 /// The end of a fill.
 #[derive(Debug, PartialEq, Eq)]
 pub struct FillEnded {
-    /// What was filled.
     pub key: Key,
     /// [`Outcome::label`](crate::fill::Outcome::label).
     pub outcome: &'static str,
@@ -19,13 +18,13 @@ pub struct FillEnded {
     pub failures: Vec<&'static str>,
     /// The name in logs of the request that began it; empty if it has none.
     pub request_id: String,
-    /// Bytes that were stored, and in how many parts.
+    /// Bytes that were stored.
     pub stored: u64,
-    /// 1 for an object that was stored as a whole.
+    /// Parts that were stored; 1 for a whole object.
     pub parts: u64,
     /// Streams that waited to the end.
     pub waiters: usize,
-    /// From its first call to its end.
+    /// The time from its first call to its end.
     pub took: Duration,
 }
 
@@ -45,7 +44,6 @@ impl fmt::Display for FillEnded {
 /// A fill that goes on.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// What is filled.
     pub key: Key,
     /// Bytes of the part that was stored last.
     pub bytes: u64,
@@ -53,9 +51,9 @@ pub struct Progress {
     pub stored: u64,
     /// Bytes of the object.
     pub total: u64,
-    /// Worth a line in the log: none was written for [`LOG_EVERY`].
+    /// It is worth a line in the log: none was written for [`LOG_EVERY`].
     pub log: bool,
 }
 
-/// How often a fill that goes on is worth a line in the log.
+/// The time between two lines in the log about a fill that goes on.
 pub const LOG_EVERY: Duration = Duration::from_secs(10);

@@ -1,10 +1,13 @@
 //! One flight: a fill, or one that another worker makes, and the streams that wait for it.
 
 use super::admission::Hold;
-use super::effect::StreamId;
+use super::effect::{Source, StreamId};
 use super::leases::KeyHash;
+use super::messages::Place;
+use crate::config::rule::Mirror;
 use crate::fill::{Action, Fill, FillRequest, Outcome};
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::time::Instant;
 
 /// A fill, and the streams that wait for it.
@@ -21,6 +24,8 @@ pub struct Flight {
     pub needs: Option<Needs>,
     /// Calls to an origin that wait for room for their answers.
     pub parked: Vec<Action>,
+    /// The source that another worker named when it told of the end.
+    pub told: Option<Source>,
     /// The time at which this worker's lease is renewed, or another's is over.
     pub lease: Instant,
     /// Bytes that are stored, in how many parts, and when that was last told.
@@ -83,6 +88,32 @@ impl Flight {
             Phase::Running(hold) => Some(hold),
             Phase::Following(_) | Phase::Queued(_) => None,
         }
+    }
+
+    /// Returns the source that its streams are answered about.
+    pub fn source(&self) -> Source {
+        let mirror = self.fill.mirror();
+        let origin = mirror.origins.iter().position(|origin| origin.name == self.fill.origin());
+        self.told.clone().unwrap_or_else(|| Source { mirror: mirror.clone(), origin: origin.unwrap_or(0) })
+    }
+
+    /// Returns the place of that source, for workers with the same configuration.
+    pub fn place(&self) -> Place {
+        let source = self.source();
+        let index = |at: usize| u8::try_from(at).unwrap_or(u8::MAX);
+        let mirror = self.chain().position(|mirror| Rc::ptr_eq(mirror, &source.mirror));
+        Place { mirror: index(mirror.unwrap_or(0)), origin: index(source.origin) }
+    }
+
+    /// Takes the source at a place that another worker named.
+    pub fn tell(&mut self, place: Place) {
+        let mirror = self.chain().nth(place.mirror.into()).cloned();
+        self.told = mirror.map(|mirror| Source { mirror, origin: place.origin.into() });
+    }
+
+    /// Lists the ways to fill that are tried one after the other.
+    fn chain(&self) -> impl Iterator<Item = &Rc<Mirror>> {
+        [&self.request.mirror].into_iter().chain(&self.request.then)
     }
 
     /// Lists the streams that wait, in the order in which they came.

@@ -3,7 +3,7 @@
 use super::effect::Effect;
 use super::flight::Phase;
 use super::leases::{Claim, KeyHash, SharedHost};
-use super::messages::Message;
+use super::messages::{Message, Place};
 use super::{Flights, RENEW_AFTER, after};
 use crate::fill::{FillKey, Outcome};
 use std::rc::Rc;
@@ -23,7 +23,7 @@ impl Flights {
         match self.flights.values_mut().find(|flight| flight.hash == hash && !flight.follows()) {
             Some(flight) if flight.followers.contains(&reply_to) => {}
             Some(flight) => flight.followers.push(reply_to),
-            None => shared.post(reply_to, &Message::Ended { hash, outcome: None }.encode()),
+            None => shared.post(reply_to, &Message::Ended { hash, outcome: None, place: Place::default() }.encode()),
         }
     }
 
@@ -40,14 +40,19 @@ impl Flights {
         &mut self,
         hash: KeyHash,
         outcome: Option<Outcome>,
+        place: Place,
         now: Instant,
         shared: &dyn SharedHost,
         effects: &mut Vec<Effect>,
     ) {
-        let following = self.flights.values().find(|flight| flight.hash == hash && flight.follows());
-        let Some(fill_key) = following.map(|flight| flight.request.fill_key.clone()) else { return };
+        let following = self.flights.values_mut().find(|flight| flight.hash == hash && flight.follows());
+        let Some(flight) = following else { return };
+        let fill_key = flight.request.fill_key.clone();
         match outcome {
-            Some(outcome) => self.end(&fill_key, outcome, now, shared, effects),
+            Some(outcome) => {
+                flight.tell(place);
+                self.end(&fill_key, outcome, now, shared, effects);
+            }
             None => self.claim_again(&fill_key, now, shared, effects),
         }
     }

@@ -14,13 +14,12 @@ pub mod messages;
 mod running;
 
 use crate::config::Config;
-use crate::config::rule::Mirror;
 use crate::fill::{Fill, FillKey, FillRequest, Input, Outcome, Shortage};
 use crate::http::Response;
 use crate::request::trace::Trace;
 use crate::sorted_map::SortedMap;
 use admission::{Admission, Hold, OriginId};
-use effect::{Effect, StreamId, Ticket};
+use effect::{Effect, Source, StreamId, Ticket};
 use flight::{Flight, Phase, Waiter};
 use leases::{Claim, KeyHash, LEASE, Leases, SharedHost};
 use messages::Message;
@@ -77,8 +76,9 @@ impl Flights {
         let mut effects = Vec::new();
         self.forget_abandoned(now, shared, &mut effects);
         if let Some(outcome) = self.admit(join, now, shared) {
-            let mirror = join.request.mirror.clone();
-            effects.push(Effect::Answer { streams: vec![join.stream], mirror, outcome });
+            let known = self.flights.get(&join.request.fill_key).map(Flight::source);
+            let source = known.unwrap_or_else(|| Source { mirror: join.request.mirror.clone(), origin: 0 });
+            effects.push(Effect::Answer { streams: vec![join.stream], source, outcome });
         }
         self.begin_queued(now, shared, &mut effects);
         effects
@@ -179,7 +179,7 @@ impl Flights {
         match message {
             Message::Subscribe { hash, reply_to } => self.subscribe(hash, reply_to, shared),
             Message::Unsubscribe { hash, reply_to } => self.unsubscribe(hash, reply_to),
-            Message::Ended { hash, outcome } => self.told(hash, outcome, now, shared, &mut effects),
+            Message::Ended { hash, outcome, place } => self.told(hash, outcome, place, now, shared, &mut effects),
         }
         self.forget_abandoned(now, shared, &mut effects);
         self.begin_queued(now, shared, &mut effects);
@@ -280,6 +280,7 @@ impl Flights {
             began: None,
             needs: None,
             parked: Vec::new(),
+            told: None,
             lease,
             stored: 0,
             parts: 0,
@@ -304,7 +305,7 @@ impl Flights {
             let due = flight.waiters.partition_point(|waiter| waiter.deadline <= now);
             let streams: Vec<StreamId> = flight.waiters.drain(..due).map(|waiter| waiter.stream).collect();
             self.waiters = self.waiters.saturating_sub(streams.len());
-            answer(effects, streams, flight.fill.mirror(), Outcome::Filling);
+            answer(effects, streams, flight.source(), Outcome::Filling);
             self.abandoned.extend(flight.is_abandoned().then(|| flight.request.fill_key.clone()));
         }
     }
@@ -316,9 +317,9 @@ fn hand_out(admission: &mut Admission, streams: &[StreamId], outcome: &Outcome, 
     outcome.object().map(|object| admission.hand_out(streams, object.length(), now)).unwrap_or(streams.len())
 }
 
-fn answer(effects: &mut Vec<Effect>, streams: Vec<StreamId>, mirror: &Rc<Mirror>, outcome: Outcome) {
+fn answer(effects: &mut Vec<Effect>, streams: Vec<StreamId>, source: Source, outcome: Outcome) {
     if !streams.is_empty() {
-        effects.push(Effect::Answer { streams, mirror: mirror.clone(), outcome });
+        effects.push(Effect::Answer { streams, source, outcome });
     }
 }
 

@@ -146,7 +146,7 @@ impl Flights {
                 streams.truncate(hand_out(&mut self.admission, &streams, &outcome, now));
                 flight.waiters.drain(..streams.len());
                 self.waiters = self.waiters.saturating_sub(streams.len());
-                answer(effects, streams, flight.fill.mirror(), outcome);
+                answer(effects, streams, flight.source(), outcome);
             }
             Action::Progress { bytes, total } => {
                 flight.stored = flight.stored.saturating_add(bytes);
@@ -268,12 +268,12 @@ impl Flights {
             }));
         }
         for follower in &flight.followers {
-            let message = Message::Ended { hash: flight.hash, outcome: Some(outcome.clone()) };
+            let message = Message::Ended { hash: flight.hash, outcome: Some(outcome.clone()), place: flight.place() };
             shared.post(*follower, &message.encode());
         }
         let rest = streams.split_off(hand_out(&mut self.admission, &streams, &outcome, now));
-        answer(effects, rest, flight.fill.mirror(), outcome.without_object());
-        answer(effects, streams, flight.fill.mirror(), outcome);
+        answer(effects, rest, flight.source(), outcome.without_object());
+        answer(effects, streams, flight.source(), outcome);
     }
 }
 

@@ -14,7 +14,7 @@ use crate::request::denial::{Denial, Verdict, judge};
 use crate::request::target::{Target, is_plain, own_base, readable};
 use crate::request::trace::Trace;
 use crate::s3::xml;
-use crate::single_flight::effect::{Effect, StreamId, Ticket};
+use crate::single_flight::effect::{Effect, Source, StreamId, Ticket};
 use crate::single_flight::leases::{Leases, SharedHost};
 use crate::single_flight::messages::Message;
 use crate::single_flight::{Flights, Join};
@@ -343,22 +343,22 @@ impl Worker {
     pub fn release(&mut self, stream: StreamId) -> Delivery {
         let Some(StreamState::Held(held)) = self.streams.get(&stream) else { return Delivery::Untouched };
         let mirror = held.wanted.mirror.clone();
-        self.deliver(stream, &mirror, &Outcome::Forbidden)
+        self.deliver(stream, &Source { mirror, origin: 0 }, &Outcome::Forbidden)
     }
 
     /// Makes the answer to a held stream, which is not held any more.
-    pub fn deliver(&mut self, stream: StreamId, mirror: &Mirror, outcome: &Outcome) -> Delivery {
+    pub fn deliver(&mut self, stream: StreamId, source: &Source, outcome: &Outcome) -> Delivery {
         let Some(StreamState::Held(held)) = self.streams.remove(&stream) else { return Delivery::Untouched };
         // A body that has begun and was not waited for may never end, and its client would wait for that end.
         let stalled = held.content == Content::Started;
         let body_kept = !held.dropped && !stalled;
-        let asked = ReplyContext { target: &held.wanted.target, denial: held.denial, body_kept };
+        let asked = ReplyContext { target: &held.wanted.target, denial: held.denial, body_kept, origin: source.origin };
         let location_base = match &self.config.location {
             Some(Location::Absolute) => held.wanted.own_base.as_deref(),
             Some(Location::Base(base)) => Some(base.as_str()),
             None => None,
         };
-        let made = match reply(outcome, asked, mirror, location_base) {
+        let made = match reply(outcome, asked, &source.mirror, location_base) {
             Reply::Local(made) => made,
             Reply::Tagged(outcome) => return Delivery::Tagged(outcome),
             Reply::Untouched => return Delivery::Untouched,

@@ -45,7 +45,7 @@ impl World {
 
     fn deliver(&mut self, stream: u32, outcome: &Outcome) -> Delivery {
         let mirror = self.worker.config.rules[2].mirror.clone().unwrap();
-        self.worker.deliver(StreamId(stream), &mirror, outcome)
+        self.worker.deliver(StreamId(stream), &Source { mirror, origin: 0 }, outcome)
     }
 
     fn body(&mut self, stream: u32, size: usize, end: bool) -> BodyStep {

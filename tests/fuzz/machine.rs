@@ -305,11 +305,11 @@ impl World {
         for step in steps {
             match step {
                 Effect::Call { ticket, call } => self.calls(at, ticket, call),
-                Effect::Answer { streams, mirror, outcome } => {
+                Effect::Answer { streams, source, outcome } => {
                     for stream in streams {
-                        self.answered(at, stream, |worker| worker.deliver(stream, &mirror, &outcome));
+                        self.answered(at, stream, |worker| worker.deliver(stream, &source, &outcome));
                     }
-                    self.saw(&mirror, &outcome);
+                    self.saw(&source.mirror, &outcome);
                 }
                 Effect::Ended(ended) => assert_ne!(ended.outcome, "broken", "{ended:?}"),
                 Effect::Progress(progress) => {

@@ -5,6 +5,7 @@ mod shares;
 mod workers;
 
 use super::*;
+use crate::config::rule::Mirror;
 use crate::http::Headers;
 use crate::object::key::Key;
 use crate::request::forwarded::Forwarded;
@@ -68,8 +69,19 @@ impl World {
         self.join_as(stream, key, mirror);
     }
 
+    /// By all rules, one after the other.
+    fn join_chain(&mut self, stream: u32, key: &str) {
+        let mut chain: VecDeque<_> = self.flights.config.rules.iter().filter_map(|rule| rule.mirror.clone()).collect();
+        let mirror = chain.pop_front().unwrap();
+        self.join_with(stream, key, mirror, chain.into());
+    }
+
     fn join_as(&mut self, stream: u32, key: &str, mirror: Rc<Mirror>) {
-        let request = FillRequest { fill_key: fill_key(key), mirror, then: Vec::new(), check: false };
+        self.join_with(stream, key, mirror, Vec::new());
+    }
+
+    fn join_with(&mut self, stream: u32, key: &str, mirror: Rc<Mirror>, then: Vec<Rc<Mirror>>) {
+        let request = FillRequest { fill_key: fill_key(key), mirror, then, check: false };
         let trace = Trace::default();
         let want = Join { stream: StreamId(stream), asked: self.shared.nanos(), request: &request, trace: &trace };
         let effects = self.flights.join(want, self.now, &*self.shared);

@@ -219,3 +219,31 @@ fn a_queued_fill_is_gone_when_the_streams_of_the_other_worker_leave_too() {
     two.join(8, "b");
     assert_eq!(two.call().1, "GET /b", "and b's lease is given up");
 }
+
+#[test]
+fn a_follower_is_sent_to_the_rule_and_the_origin_that_the_other_worker_asked() {
+    let origin = |name: &str| serde_json::json!({"cluster": name, "authority": "o.test", "public_url": format!("https://{name}.test")});
+    let config = serde_json::json!({
+        "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
+        "origins": {"one": origin("one"), "two": origin("two"), "three": origin("three")},
+        "rules": [{"origins": ["one"]}, {"origins": ["two", "three"]}],
+        "limits": {"max_object_size": "10B"}});
+    let shared = Rc::new(FakeSharedHost::new());
+    let (mut one, mut two) = (World::worker(1, shared.clone(), &config), World::worker(2, shared, &config));
+    one.join_chain(1, "a");
+    two.join_chain(7, "a");
+    one.hear();
+    for status in [404, 504] {
+        let (get, _) = one.call();
+        one.finish(get, status);
+    }
+    let (get, _) = one.call();
+    one.respond(get, 200, &[("content-length", "11")], vec![0; 11]);
+    assert_eq!(one.ended(), ("too_large", 1));
+    two.hear();
+    for world in [&mut one, &mut two] {
+        let Some(Effect::Answer { source, .. }) = world.effects.pop_front() else { panic!("an answer") };
+        let location = source.mirror.public_location_of(source.origin, &fill_key("a").key, None);
+        assert_eq!(location.as_deref(), Some("https://three.test/a"));
+    }
+}
