@@ -183,6 +183,18 @@ fn a_small_miss_begins_at_once_while_as_many_large_fills_run_as_may() {
 }
 
 #[test]
+fn a_large_object_of_another_origin_begins_at_once_while_one_origin_has_its_share() {
+    let mut world = rules(&[&["o"], &["other"]], serde_json::json!({"part_size": "5MiB", "memory": "60MiB"}));
+    for stream in 0..12 {
+        world.join_rule(stream, &format!("0/{stream}"));
+    }
+    assert_eq!(world.begin_large(2_048 * MIB), 4, "20 of 60 MiB");
+    world.join_rule(20, "1/large");
+    assert_eq!(world.begin_large(2_048 * MIB), 1, "and 5 for the other origin");
+    world.assert_begins_at_once("1/small");
+}
+
+#[test]
 fn a_large_fill_that_waited_goes_on_when_another_one_ends() {
     let mut world = rules(&[&["o"]], serde_json::json!({"fills": 2}));
     for stream in 1..=2 {
