@@ -19,7 +19,6 @@
 use super::effect::StreamId;
 use crate::config::{Config, Limits, MAX_PART_SIZE};
 use crate::fill::{FillKey, Shortage};
-use crate::sorted_map::SortedMap;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -39,10 +38,8 @@ pub struct Admission {
     origins: Vec<OriginShare>,
     all: Amount,
     large: Amount,
-    /// Bodies of streams that are there.
-    copies: SortedMap<StreamId, Copy>,
-    /// Bodies of streams that are gone, and whose clients may not have read them yet.
-    unread: Vec<Copy>,
+    /// Bodies that clients may not have read yet.
+    copies: Vec<Copy>,
     copied: u64,
     queued: usize,
     large_queued: usize,
@@ -51,6 +48,8 @@ pub struct Admission {
 /// A body that a client was handed.
 #[derive(Clone, Copy, Debug)]
 struct Copy {
+    /// `None` if the stream is gone.
+    stream: Option<StreamId>,
     length: u64,
     /// The time at which the client is taken to have read it.
     read: Instant,
@@ -131,8 +130,7 @@ impl Admission {
             origins,
             all: Amount::default(),
             large: Amount::default(),
-            copies: SortedMap::default(),
-            unread: Vec::new(),
+            copies: Vec::new(),
             copied: 0,
             queued: 0,
             large_queued: 0,
@@ -264,7 +262,7 @@ impl Admission {
         for stream in streams.iter().take(count) {
             let reads = length.saturating_mul(1000).checked_div(READ_RATE).unwrap_or_default();
             let read = now.checked_add(Duration::from_millis(reads)).unwrap_or(now);
-            self.copies.insert(*stream, Copy { length, read });
+            self.copies.push(Copy { stream: Some(*stream), length, read });
             self.copied = self.copied.saturating_add(length);
         }
         count
@@ -272,22 +270,28 @@ impl Admission {
 
     /// Forgets a stream that is gone. Tells if a fill that waits may begin.
     pub fn gone(&mut self, stream: StreamId, now: Instant) -> bool {
-        self.unread.extend(self.copies.remove(&stream));
+        // Those that were answered first are mostly the first to go.
+        if let Some(copy) = self.copies.iter_mut().find(|copy| copy.stream == Some(stream)) {
+            copy.stream = None;
+        }
         self.forget_read(now) && self.queued > 0
     }
 
     /// Forgets the bodies that clients have read. Tells if there were any.
     pub fn forget_read(&mut self, now: Instant) -> bool {
         let before = self.copied;
-        for copy in self.unread.extract_if(.., |copy| copy.read <= now) {
-            self.copied = self.copied.saturating_sub(copy.length);
-        }
+        let copied = &mut self.copied;
+        self.copies.retain(|copy| {
+            let is_read = copy.stream.is_none() && copy.read <= now;
+            *copied = copied.saturating_sub(if is_read { copy.length } else { 0 });
+            !is_read
+        });
         self.copied < before
     }
 
     /// Returns the time at which a body is read, if fills wait for its room.
     pub fn next_read(&self) -> Option<Instant> {
-        let reads = self.unread.iter().map(|copy| copy.read);
+        let reads = self.copies.iter().filter(|copy| copy.stream.is_none()).map(|copy| copy.read);
         if self.queued > 0 { reads.min() } else { None }
     }
 
