@@ -190,8 +190,8 @@ impl Flights {
     /// Tells if a fill may hold that share and go on. One that ends may. One that asks no origin has nothing to wait with.
     fn has_room(&self, held: Option<Hold>, spare: u64, wanted: Hold, actions: &[Action]) -> bool {
         let is_covered = |held: Hold| {
-            let room = if held.large { held.bytes.saturating_add(spare) } else { held.bytes };
-            (held.origin, held.large) == (wanted.origin, wanted.large) && wanted.bytes <= room
+            (held.origin, held.large) == (wanted.origin, wanted.large)
+                && wanted.bytes <= held.bytes.saturating_add(spare)
         };
         held.is_some_and(is_covered)
             || self.admission.fits(held, wanted)

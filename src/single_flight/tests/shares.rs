@@ -214,6 +214,71 @@ fn a_large_fill_that_waited_goes_on_when_another_one_ends() {
 }
 
 #[test]
+fn a_large_fill_that_nobody_waits_for_does_not_wait_for_room() {
+    let mut world = rules(&[&["o"]], serde_json::json!({"fills": 2}));
+    for stream in 1..=2 {
+        world.join_rule(stream, &format!("0/{stream}"));
+        world.leave(stream, &format!("0/{stream}"));
+    }
+    let later = world.begin_large(2_048 * MIB);
+    assert_eq!((later, world.flights.running()), (3, 1));
+    assert_eq!(world.ended(), ("busy", 0));
+    assert!(world.flights.admission.next().is_none());
+}
+
+#[test]
+fn first_parts_of_the_only_origin_make_room_for_a_large_object_that_waits() {
+    let mut world = rules(&[&["o"]], serde_json::json!({"part_size": "5MiB", "memory": "30MiB"}));
+    for stream in 0..8 {
+        world.join_rule(stream, &format!("0/{stream}"));
+    }
+    let mut gets = world.calls();
+    assert_eq!(gets.len(), 6, "all of the memory");
+    for _ in 0..2 {
+        let ranges = [("content-range", "bytes 0-5242879/2000000000"), ("etag", "\"e\"")];
+        world.respond(gets.remove(0).0, 206, &ranges, vec![0; 5_242_880]);
+    }
+    assert_eq!(world.calls().len(), 1, "one large object begins, and the other one waits");
+    assert_eq!(world.held(), 25 * MIB, "and no small one takes its room");
+    world.finish(gets.remove(0).0, 404);
+    world.ended();
+    world.answered();
+    assert!(world.effects.is_empty());
+    world.finish(gets.remove(0).0, 404);
+    world.ended();
+    world.answered();
+    assert_eq!(world.call().1, "GET /0/1");
+}
+
+#[test]
+fn windows_do_not_widen_while_a_large_object_waits() {
+    let mut world = rules(&[&["o"]], serde_json::json!({"fills": 4, "part_size": "5MiB"}));
+    for stream in 1..=3 {
+        world.join_rule(stream, &format!("0/{stream}"));
+    }
+    assert_eq!(world.begin_large(2_048 * MIB), 2, "one each of the three parts that there is memory for");
+    assert_eq!(world.flights.running(), 2);
+}
+
+#[test]
+fn bodies_leave_a_part_free() {
+    let mut world = rules(&[&["o"]], serde_json::json!({}));
+    let mut config = (*world.flights.config).clone();
+    (config.limits.part_size, config.limits.memory) = (10, 20);
+    world = World::configured(1, world.shared, config, 0);
+    world.join_rule(1, "0/a");
+    world.join_rule(2, "0/b");
+    let (get, _) = world.call();
+    world.calls();
+    world.finish(get, 200);
+    let (put, _) = world.call();
+    world.finish(put, 403);
+    world.ended();
+    let Some(Effect::Answer { outcome, .. }) = world.effects.pop_front() else { panic!("an answer") };
+    assert_eq!(outcome, Outcome::NotStored { object: None, status: 403 });
+}
+
+#[test]
 fn parts_of_huge_objects_stay_within_the_memory() {
     let mut world = rules(&[&["o"]], serde_json::json!({}));
     let mut config = (*world.flights.config).clone();
