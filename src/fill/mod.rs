@@ -4,34 +4,42 @@
 //! [`Action::Done`] there is no fill, and an upload that was created has been completed or aborted.**
 //!
 //! ```text
-//! Start ─► Existence ─► FirstFetch ─► Put ─► Done                       one part
-//!          (a 403 that   (one origin
-//!           may be a      after the     └─► CreateUpload ─► Transfer ─► CompleteUpload ─► Done      several
-//!           miss)         other)                          └────────────┴─► AbortUpload ─► Done, or once again
-//!                                   └─► Done                            the headers alone
+//! Start ─► HeadObject ─► FirstFetch ─► PutObject ─► Done                       one part
+//!          (a 403 that    (one origin
+//!           may be a       after the     └─► CreateMultipartUpload ─► Transfer ─► CompleteMultipartUpload ─► Done
+//!           miss)          other)                                  └──────────┴─► AbortMultipartUpload ─► Done, or
+//!                                    └─► Done                                                        once again
+//!                                        (the headers alone)
 //! ```
 //!
-//! A state is one struct, named for what it awaits, and holds only what that needs. A state that was refused by a
-//! busy store waits in [`State::Later`](state::State) for its time.
+//! A state is one struct, named for what it awaits, and holds only what that needs. Whatever is asked of the store is an
+//! [`Operation`](store::Operation) with the same two states: its answer is expected, or the time for another attempt.
+//! A write that ends in doubt is followed by a HeadObject, whose [`Question`](head::Question) has the table of answers.
 
 mod fetch;
 mod head;
 mod multipart;
 mod outcome;
 pub mod plan;
-mod put;
+mod retry;
 mod state;
+mod store;
 mod transfer;
+mod warning;
+mod write;
 
 pub use outcome::{Outcome, Shortage};
+pub use warning::{Warning, Warnings};
 
 use crate::config::rule::{self, Mirror, OnHead, ResponseMode, Rule};
-use crate::config::{Bucket, Config, Limits, MAX_PART_SIZE};
+use crate::config::{Bucket, Config, Limits, MAX_PART_SIZE, Overwrite};
 use crate::http::{Method, Request, Response, Upstream};
 use crate::object::key::Key;
+use crate::request::denial::Denial;
 use crate::request::forwarded::Forwarded;
 use crate::request::target::Target;
 use crate::request::trace::Trace;
+use retry::Random;
 use state::State;
 use std::rc::Rc;
 use std::time::Duration;
@@ -90,7 +98,7 @@ pub enum Action {
     /// The origin behind this cluster gave a whole object where a part was asked for; so it will the next time.
     Unranged(String),
     /// Something that an operator must see.
-    Warn(&'static str),
+    Warn(Warning),
 }
 
 /// A request and where it goes.
@@ -111,6 +119,8 @@ pub struct Call {
 pub struct FillKey {
     /// The object.
     pub key: Key,
+    /// The bucket denied it with 403. It may be there, so who was told 404 does not share the fill.
+    pub forbidden: bool,
     /// It was asked for with HEAD, which the rules treat otherwise than GET.
     pub head: bool,
     /// What of the client's request the origins get.
@@ -131,22 +141,30 @@ pub struct FillRequest {
 }
 
 impl FillRequest {
-    /// What a request leads to that a rule mirrors in this way; `headers` are those of it that some rule lists.
+    /// What a request leads to that a rule mirrors in this way; `headers` are those of it that some rule lists. `check`
+    /// is what the rule says of a denial like this one. A 403 is checked all the same where clients would be handed what
+    /// the origin gives.
     pub fn new(
         rules: &[Rule],
         mirror: &Rc<Mirror>,
         target: &Target,
         headers: &[(String, String)],
+        denial: Denial,
         check: bool,
     ) -> Self {
         let chain = rule::chain(rules, target.method, &target.key);
         let apart = mirror.on_head == OnHead::Origin || rules.iter().any(|rule| !rule.methods.is_empty());
+        let forbidden = denial == Denial::Forbidden;
         let fill_key = FillKey {
             key: target.key.clone(),
+            forbidden,
             head: target.method == Method::Head && apart,
             forwarded: Forwarded::of(target.query(), headers, &chain),
         };
-        Self { fill_key: Rc::new(fill_key), mirror: mirror.clone(), then: chain.into_iter().skip(1).collect(), check }
+        let then = chain.into_iter().skip(1).collect();
+        let mut request = Self { fill_key: Rc::new(fill_key), mirror: mirror.clone(), then, check };
+        request.check |= forbidden && (request.is_head() || mirror.response == ResponseMode::Serve);
+        request
     }
 
     /// Only the origin's headers are wanted, and nothing is stored.
@@ -182,6 +200,10 @@ struct Job {
     failures: Vec<&'static str>,
     /// The object changed under the fill, which has begun again.
     restarted: bool,
+    /// An upload was in conflict with another write, and was begun again.
+    conflicted: bool,
+    /// The bucket may deny its reader the object, so no byte of it is handed out.
+    withheld: bool,
     /// Bytes that the origin's first answer may have.
     expected: u64,
     /// Bytes that the fill may hold.
@@ -195,6 +217,7 @@ impl Fill {
             bucket: config.bucket.clone(),
             limits: config.limits.clone(),
             mirror: request.mirror.clone(),
+            withheld: request.fill_key.forbidden,
             request,
             tried: 0,
             doubt: None,
@@ -204,6 +227,7 @@ impl Fill {
             origin: String::new(),
             failures: Vec::new(),
             restarted: false,
+            conflicted: false,
             expected: config.limits.part_size,
             budget: 0,
         };
@@ -268,47 +292,19 @@ impl Job {
         (id, Action::Call(Call { id, to, request, timeout }))
     }
 
-    /// Whether clients are answered this way.
+    /// Whether the store is asked before the origins. One that would overwrite is never written to without that.
+    fn asks_first(&self) -> bool {
+        self.request.check || (self.withheld && self.bucket.overwrite == Overwrite::HeadFirst)
+    }
+
+    /// Whether clients are answered this way, and not sent to the bucket.
     fn responds(&self, mode: ResponseMode) -> bool {
-        !self.request.is_head() && self.request.mirror.response == mode
+        !self.withheld && !self.request.is_head() && self.request.mirror.response == mode
     }
 
     fn store(&self) -> Upstream {
         let Bucket { cluster, authority, .. } = &self.bucket;
         Upstream { cluster: cluster.clone(), authority: authority.clone(), headers: Vec::new() }
-    }
-}
-
-/// The longest wait before a second attempt; doubled before each further one. AWS's SDKs begin as short.
-const BACKOFF: Duration = Duration::from_millis(100);
-
-impl Job {
-    /// Waits for the next attempt; `attempts` were made.
-    fn back_off(&mut self, attempts: u32) -> Action {
-        let doublings = attempts.saturating_sub(1);
-        Action::Wait(self.random.jitter(BACKOFF.saturating_mul(2_u32.saturating_pow(doublings))))
-    }
-}
-
-/// Numbers that only have to differ between workers: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// Between half of `longest` and all of it, so that fills that failed together do not come back together.
-    fn jitter(&mut self, longest: Duration) -> Duration {
-        let half = longest.checked_div(2).unwrap_or(longest);
-        // The upper 10 bits: a step of 1024.
-        let step = u32::try_from(self.next() >> 54).unwrap_or(0);
-        half.saturating_add(half.saturating_mul(step).checked_div(1024).unwrap_or_default())
     }
 }
 

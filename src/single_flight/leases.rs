@@ -92,11 +92,13 @@ impl Leases {
         Self { me, salt, negative_ttl: config.negative_ttl, loop_window: config.loop_window }
     }
 
-    /// What stands in the table for what is wanted.
+    /// What stands in the table for what is wanted. The bucket's denial is no part of it: facts hold whatever it was, and
+    /// no object is told between workers.
     pub fn hash(&self, fill_key: &FillKey) -> KeyHash {
+        let FillKey { key, head, forwarded, forbidden: _ } = fill_key;
         let half = |which: u8| {
             let mut hasher = DefaultHasher::new();
-            (which, self.salt, fill_key).hash(&mut hasher);
+            (which, self.salt, key, head, forwarded).hash(&mut hasher);
             hasher.finish()
         };
         KeyHash(((u128::from(half(0)) << 64) | u128::from(half(1))).to_le_bytes())

@@ -6,7 +6,12 @@ use crate::single_flight::leases::tests::FakeSharedHost;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn fill_key(key: &str) -> Rc<FillKey> {
-    Rc::new(FillKey { key: Key::from_path(key.as_bytes()).unwrap(), head: false, forwarded: Forwarded::default() })
+    Rc::new(FillKey {
+        key: Key::from_path(key.as_bytes()).unwrap(),
+        forbidden: false,
+        head: false,
+        forwarded: Forwarded::default(),
+    })
 }
 
 /// Flights in virtual time, with every effect kept until it is looked for.
@@ -49,8 +54,11 @@ impl World {
     }
 
     fn join(&mut self, stream: u32, key: &str) {
-        let request =
-            FillRequest { fill_key: fill_key(key), mirror: self.mirror.clone(), then: Vec::new(), check: false };
+        self.join_fill(stream, fill_key(key));
+    }
+
+    fn join_fill(&mut self, stream: u32, fill_key: Rc<FillKey>) {
+        let request = FillRequest { fill_key, mirror: self.mirror.clone(), then: Vec::new(), check: false };
         let trace = Trace::default();
         let want = Join { stream: StreamId(stream), asked: self.shared.nanos(), request: &request, trace: &trace };
         let effects = self.flights.join(want, self.now, &*self.shared);
@@ -346,6 +354,21 @@ fn streams_of_two_workers_wait_for_one_fill() {
     two.hear();
     assert_eq!(two.answered(), (vec![7, 8], "stored"));
     one.assert_empty();
+    two.assert_empty();
+}
+
+#[test]
+fn streams_that_the_bucket_denied_otherwise_follow_the_same_fill() {
+    let (mut one, mut two) = two_workers();
+    one.join(1, "a");
+    two.join(7, "a");
+    two.join_fill(8, Rc::new(FillKey { forbidden: true, ..(*fill_key("a")).clone() }));
+    assert!(two.effects.is_empty(), "both follow");
+    one.hear();
+    one.fill(1);
+    assert_eq!(one.answered(), (vec![1], "stored"));
+    two.hear();
+    assert_eq!([two.answered(), two.answered()], [(vec![7], "stored"), (vec![8], "stored")]);
     two.assert_empty();
 }
 
