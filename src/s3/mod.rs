@@ -1,4 +1,4 @@
-//! The S3 side of a fill: what is sent to the store, and what its answers mean.
+//! Requests of a fill to the store, and the reading of the answers.
 
 pub mod xml;
 
@@ -8,22 +8,22 @@ use crate::object::key::Key;
 use crate::object::metadata::Metadata;
 use std::rc::Rc;
 
-/// What a HEAD with the writer's credential says about an object.
+/// The result of a HEAD with the writer's credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadResult {
-    /// It is there.
+    /// The object is there.
     Exists,
     /// The store does not say. A writer without `s3:ListBucket` gets a 403 for a missing key
     /// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html>), and anybody whom a policy denies the
     /// object gets one.
     Forbidden,
-    /// It is not there.
+    /// The object is not there.
     Missing,
     /// The store gave no answer to the question.
     Refused(Refusal),
 }
 
-/// What a PUT of an object or the completion of an upload led to.
+/// The result of a PUT of an object, or of the completion of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteResult {
     /// Another write of the key was under way while the upload was completed. AWS wants a new upload then
@@ -33,13 +33,13 @@ pub enum WriteResult {
     Exists,
     /// The upload is gone: completed, by us or by somebody else, or aborted.
     NoSuchUpload,
-    /// It was not done, or the store does not say so.
+    /// The store did not do it, or does not say that it did.
     Refused(Refusal),
     /// The object is there.
     Stored,
 }
 
-/// Asks whether the object is there.
+/// Makes the request that finds out if the object is there.
 pub fn head_object(bucket: &Bucket, key: &Key) -> Request {
     Request { method: Method::Head, path: path(bucket, key), headers: Vec::new(), body: Rc::default() }
 }
@@ -54,7 +54,7 @@ pub fn read_head_object(response: &Response) -> HeadResult {
     }
 }
 
-/// Stores the object unless one is there, as far as the store knows how to refuse that.
+/// Makes the request that stores the object unless one is there, as far as the store can refuse that.
 ///
 /// `If-None-Match: *` makes it idempotent and keeps it from ever overwriting:
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>. `Content-Length` is given because
@@ -77,7 +77,7 @@ pub fn read_put_object(response: &Response) -> WriteResult {
     }
 }
 
-/// Begins an upload of parts. Not idempotent: each success begins another one.
+/// Makes the request that begins an upload of parts. It is not idempotent: each success begins another upload.
 pub fn create_multipart_upload(bucket: &Bucket, key: &Key, metadata: &Metadata) -> Request {
     let mut headers = vec![("content-length", "0".to_owned())];
     headers.extend(described(bucket, metadata));
@@ -85,7 +85,7 @@ pub fn create_multipart_upload(bucket: &Bucket, key: &Key, metadata: &Metadata) 
     Request { method: Method::Post, path, headers, body: Rc::default() }
 }
 
-/// The id of the upload that was begun, or the status of an answer that has none.
+/// Reads the id of the upload that was begun. The error is an answer without one.
 pub fn read_create_multipart_upload(response: &Response) -> Result<UploadId, Refusal> {
     let id = ok(response).then(|| std::str::from_utf8(&response.body).ok()).flatten().and_then(|text| {
         let (_, id) = text.split_once("<UploadId>")?;
@@ -96,19 +96,20 @@ pub fn read_create_multipart_upload(response: &Response) -> Result<UploadId, Ref
     id.ok_or_else(|| Refusal::of(response))
 }
 
-/// Stores one part; the same part again replaces it.
+/// Makes the request that stores one part. The same part again replaces it.
 pub fn upload_part(bucket: &Bucket, key: &Key, upload: &UploadId, number: u64, body: Body) -> Request {
     let path = format!("{}?partNumber={number}&{}", path(bucket, key), upload.query());
     Request { method: Method::Put, path, headers: vec![("content-length", body.len().to_string())], body }
 }
 
-/// The stored part's entity tag, by which the upload is completed.
+/// Reads the stored part's entity tag, by which the upload is completed.
 pub fn read_upload_part(response: &Response) -> Result<String, Refusal> {
     let etag = response.headers.text("etag").filter(|_| ok(response));
     etag.map(str::to_owned).ok_or_else(|| Refusal::of(response))
 }
 
-/// Makes the object of its parts unless one is there. `x-amz-mp-object-size` has the store compare the length.
+/// Makes the request that joins the parts to the object unless one is there. `x-amz-mp-object-size` makes the store
+/// compare the length.
 pub fn complete_multipart_upload(
     bucket: &Bucket,
     key: &Key,
@@ -132,8 +133,9 @@ pub fn complete_multipart_upload(
     Request { method: Method::Post, path, headers, body: Rc::new(document.into_bytes()) }
 }
 
-/// Reads the answer to [`complete_multipart_upload`]. A 200 says nothing without the result: AWS sends its status before it is done
-/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>).
+/// Reads the answer to [`complete_multipart_upload`]. A 200 alone proves nothing, because AWS sends its status before
+/// it is done (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>). The result in the
+/// body counts.
 pub fn read_complete_multipart_upload(response: &Response) -> WriteResult {
     const RESULT: &str = "<CompleteMultipartUploadResult";
     let code = xml::error_code(&response.body);
@@ -149,18 +151,18 @@ pub fn read_complete_multipart_upload(response: &Response) -> WriteResult {
     }
 }
 
-/// Gives an upload up, with its parts.
+/// Makes the request that aborts an upload and drops its parts.
 pub fn abort_multipart_upload(bucket: &Bucket, key: &Key, upload: &UploadId) -> Request {
     let path = format!("{}?{}", path(bucket, key), upload.query());
     Request { method: Method::Delete, path, headers: Vec::new(), body: Rc::default() }
 }
 
-/// Reads the answer to [`abort_multipart_upload`]: the upload is gone, or may not be.
+/// Reads the answer to [`abort_multipart_upload`]. `Ok` means that the upload is gone.
 pub fn read_abort_multipart_upload(response: &Response) -> Result<(), Refusal> {
     if ok(response) || response.status == 404 { Ok(()) } else { Err(Refusal::of(response)) }
 }
 
-/// A store's name for an upload.
+/// The store's id of an upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UploadId(String);
 
@@ -180,11 +182,11 @@ impl UploadId {
 /// A store that did not do what it was asked, or did not say that it did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Its status; 0 where it gave none.
+    /// The store's status; 0 if it gave none.
     pub status: u16,
-    /// Whether it may do it the next time.
+    /// The store may do it the next time.
     pub passing: bool,
-    /// Whether it certainly has not done it.
+    /// The store certainly has not done it.
     pub undone: bool,
 }
 
@@ -210,13 +212,13 @@ fn ok(response: &Response) -> bool {
     (200..=299).contains(&response.status)
 }
 
-/// Statuses of a store that may answer otherwise the next time. 409 ConditionalRequestConflict: another conditional
-/// write of this key is under way. 503 SlowDown.
+/// Tells if the store may answer otherwise the next time. 409 ConditionalRequestConflict: another conditional write
+/// of this key is under way. 503 SlowDown.
 fn is_passing(status: u16) -> bool {
     matches!(status, 408 | 409 | 425 | 429 | 500..=599)
 }
 
-/// What has a store refuse to overwrite.
+/// Returns the header that makes the store refuse to overwrite.
 fn condition(bucket: &Bucket) -> Option<(&'static str, String)> {
     match bucket.overwrite {
         Overwrite::Conditional => Some(("if-none-match", "*".to_owned())),
@@ -225,12 +227,12 @@ fn condition(bucket: &Bucket) -> Option<(&'static str, String)> {
     }
 }
 
-/// How stores answer a header that forbids to overwrite.
+/// Tells if the store refused because of a header that forbids to overwrite.
 fn is_forbidden_overwrite(response: &Response) -> bool {
     xml::error_code(&response.body) == Some("FileAlreadyExists")
 }
 
-/// The headers that describe an object to its store.
+/// Lists the headers that describe an object to its store.
 fn described(bucket: &Bucket, metadata: &Metadata) -> Vec<(&'static str, String)> {
     let class = bucket.storage_class.as_ref().map(|class| ("x-amz-storage-class", class.clone()));
     metadata.stored().map(|(name, value)| (name, value.to_owned())).chain(class).collect()
