@@ -45,19 +45,3 @@ impl Warnings {
         !recent
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_warning_is_given_once_a_minute() {
-        let (mut warnings, begin) = (Warnings::default(), Instant::now());
-        let mut admits = |warning, seconds| warnings.admits(warning, begin + Duration::from_secs(seconds));
-        assert_eq!(
-            [0, 0, 59, 60, 119, 120].map(|at| admits(Warning::CannotList, at)),
-            [true, false, false, true, false, true]
-        );
-        assert!(admits(Warning::CannotHold, 120), "another one has times of its own");
-    }
-}

@@ -1,4 +1,5 @@
 use super::*;
+use crate::fill::Warning;
 use crate::http::Headers;
 use crate::request::forwarded::Forwarded;
 use crate::single_flight::leases::tests::FakeSharedHost;
@@ -641,4 +642,13 @@ fn no_more_copies_of_an_object_are_handed_out_than_fit_into_memory_and_the_other
         }
         world.assert_empty();
     }
+}
+
+#[test]
+fn each_warning_is_given_once_a_minute() {
+    let (mut warnings, begin) = (Warnings::default(), Instant::now());
+    let mut admits = |warning, seconds| warnings.admits(warning, begin + Duration::from_secs(seconds));
+    let admitted = [0, 0, 59, 60, 119, 120].map(|at| admits(Warning::CannotList, at));
+    assert_eq!(admitted, [true, false, false, true, false, true]);
+    assert!(admits(Warning::CannotHold, 120), "another one has times of its own");
 }
