@@ -55,7 +55,7 @@ pub struct Fill {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CallId(u32);
 
-/// What happens to a fill.
+/// An event of a fill.
 #[derive(Debug)]
 pub enum Input {
     /// The wait that was asked for is over.
@@ -77,14 +77,14 @@ pub enum Input {
     Start,
 }
 
-/// What a fill wants to happen.
+/// A thing that a fill wants done.
 #[derive(Debug)]
 pub enum Action {
     /// Make a call, whose end is an [`Input::Response`] or [`Input::Failed`].
     Call(Call),
     /// The fill is over.
     Done(Outcome),
-    /// Whoever waits, and who comes meanwhile, can be answered so; the fill goes on.
+    /// Answer the waiting clients so, and those that come meanwhile. The fill goes on.
     Meanwhile(Outcome),
     /// A part is in the store.
     Progress {
@@ -106,43 +106,43 @@ pub enum Action {
 pub struct Call {
     /// Its name in this fill.
     pub id: CallId,
-    /// Who is asked.
+    /// The server that is asked.
     pub to: Upstream,
-    /// What is asked.
+    /// The question.
     pub request: Request,
     /// Bound on all of it, from sending to the response's last byte.
     pub timeout: Duration,
 }
 
-/// What is wanted. Requests that want the same share a fill.
+/// The key of a fill. Requests with the same one share a fill.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FillKey {
     /// The object.
     pub key: Key,
-    /// The bucket denied it with 403. It may be there, so who was told 404 does not share the fill.
+    /// The bucket denied it with 403. It may be there, so clients that were told 404 do not share the fill.
     pub forbidden: bool,
-    /// It was asked for with HEAD, which the rules treat otherwise than GET.
+    /// The method is HEAD, and the rules treat it otherwise than GET.
     pub head: bool,
-    /// What of the client's request the origins get.
+    /// The parts of the client's request that the origins get.
     pub forwarded: Forwarded,
 }
 
-/// What is to be filled, and from where.
+/// An object to be filled, and its sources.
 #[derive(Clone, Debug)]
 pub struct FillRequest {
-    /// What is wanted.
+    /// The key of the fill.
     pub fill_key: Rc<FillKey>,
-    /// How.
+    /// The way in which it is filled.
     pub mirror: Rc<Mirror>,
-    /// How else, in order, when the origins say that they do not have it.
+    /// The next ways, in order, for when the origins say that they do not have the object.
     pub then: Vec<Rc<Mirror>>,
     /// The bucket is asked first, because the miss was a 403.
     pub check: bool,
 }
 
 impl FillRequest {
-    /// What a request leads to that a rule mirrors in this way; `headers` are those of it that some rule lists. `check`
-    /// is what the rule says of a denial like this one. A 403 is checked all the same where clients would be handed what
+    /// Makes the fill of a request that a rule mirrors in this way. `headers` are the listed headers of the request.
+    /// `check` is the rule's word on a denial like this one. A 403 is checked all the same where the rule hands out what
     /// the origin gives.
     pub fn new(
         rules: &[Rule],
@@ -178,17 +178,17 @@ impl FillRequest {
     }
 }
 
-/// What a fill is to do; the same in all its states.
+/// The task of a fill; the same in all its states.
 #[derive(Debug)]
 struct Job {
     bucket: Bucket,
     limits: Limits,
     request: FillRequest,
-    /// How it is tried now.
+    /// The way that is tried now.
     mirror: Rc<Mirror>,
-    /// How many of the order's other mirrors were tried before.
+    /// Number of the request's other mirrors that were tried before.
     tried: usize,
-    /// How an origin failed that may have the object: that another does not have it proves nothing then.
+    /// The failure of an origin that may have the object. A 404 of another origin proves nothing then.
     doubt: Option<Outcome>,
     random: Random,
     calls: u32,
@@ -196,7 +196,7 @@ struct Job {
     trace: Trace,
     /// The name of the origin that was asked last; empty before.
     origin: String,
-    /// How origins failed, by the outcome's label.
+    /// The failures of origins, by the outcome's label.
     failures: Vec<&'static str>,
     /// The object changed under the fill, which has begun again.
     restarted: bool,
@@ -234,12 +234,12 @@ impl Fill {
         Self { job, state: State::Idle }
     }
 
-    /// Has a fill that has not begun expect whole objects from its origins.
+    /// Lets a fill that has not begun expect whole objects from its origins.
     pub fn expect_unranged(&mut self) {
         self.job.expected = MAX_PART_SIZE;
     }
 
-    /// Has the calls of a fill that has not begun carry these headers.
+    /// Lets the calls of a fill that has not begun carry these headers.
     pub fn carry(&mut self, trace: Trace) {
         self.job.trace = trace;
     }
@@ -259,7 +259,7 @@ impl Fill {
         self.state.memory(&self.job)
     }
 
-    /// What its calls carry.
+    /// The headers that its calls carry.
     pub fn trace(&self) -> &Trace {
         &self.job.trace
     }
@@ -269,12 +269,12 @@ impl Fill {
         &self.job.origin
     }
 
-    /// How origins failed to give the object so far, by the label of the outcome that this makes if no other has it.
+    /// The failures of origins so far, each by the label of the outcome that it is if no other origin has the object.
     pub fn failures(&self) -> &[&'static str] {
         &self.job.failures
     }
 
-    /// How it is filled, now.
+    /// The way in which it is filled now.
     pub fn mirror(&self) -> &Rc<Mirror> {
         &self.job.mirror
     }
@@ -292,12 +292,12 @@ impl Job {
         (id, Action::Call(Call { id, to, request, timeout }))
     }
 
-    /// Whether the store is asked before the origins. One that would overwrite is never written to without that.
+    /// Tells if the store is asked before the origins. One that would overwrite is never written to without that.
     fn asks_first(&self) -> bool {
         self.request.check || (self.withheld && self.bucket.overwrite == Overwrite::HeadFirst)
     }
 
-    /// Whether clients are answered this way, and not sent to the bucket.
+    /// Tells if clients are answered this way, and not sent to the bucket.
     fn responds(&self, mode: ResponseMode) -> bool {
         !self.withheld && !self.request.is_head() && self.request.mirror.response == mode
     }

@@ -21,9 +21,9 @@ pub struct MultipartObject {
     pub source: ActiveOrigin,
     /// Which version of it.
     pub version: Version,
-    /// How it is divided.
+    /// Its parts.
     pub parts: Parts,
-    /// What its parts, one after the other, are to come to.
+    /// The digests that its parts, one after the other, are to have.
     pub announced: ExpectedDigests,
 }
 
@@ -39,11 +39,11 @@ impl MultipartObject {
 pub struct Upload {
     /// The store's name for it.
     pub id: UploadId,
-    /// What it is to become.
+    /// The object that it is to become.
     pub object: MultipartObject,
 }
 
-/// How a fill goes on when its upload is gone.
+/// The fill's way on after its upload is gone.
 #[derive(Debug)]
 pub enum Ending {
     /// It ends.

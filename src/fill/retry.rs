@@ -1,4 +1,4 @@
-//! Repetition of calls: which ones, after what, how often and when.
+//! The repetition of calls.
 //!
 //! **This is the only table of retries in the project.**
 //!
@@ -23,7 +23,7 @@ use super::{Action, Job};
 use crate::s3::Refusal;
 use std::time::Duration;
 
-/// How often a call is made at most, unless the table says otherwise.
+/// The most attempts at a call, unless the table says otherwise.
 pub const ATTEMPTS: u32 = 3;
 /// The longest wait before a second attempt. It doubles before each further one. AWS's SDKs begin as short.
 pub const BACKOFF: Duration = Duration::from_millis(100);
@@ -35,7 +35,7 @@ pub const CREATE: Policy = Policy { attempts: ATTEMPTS, after: After::NothingDon
 /// Everything else that the store is asked.
 pub const STORE: Policy = Policy { attempts: ATTEMPTS, after: After::Passing };
 
-/// When a call is repeated.
+/// The rule by which a call is repeated.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
     attempts: u32,
@@ -53,7 +53,7 @@ enum After {
 }
 
 impl Policy {
-    /// Whether a call that was made so often, and refused so the last time, is repeated.
+    /// Tells if a call is repeated that was made so often, and refused so the last time.
     pub fn allows(self, made: u32, refusal: Refusal) -> bool {
         let repeats = match self.after {
             After::Anything => true,
@@ -67,7 +67,7 @@ impl Policy {
 /// The attempts at one operation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Attempts {
-    /// How many there were.
+    /// Their number.
     pub made: u32,
     /// The store may have carried out one of them without saying so.
     pub ambiguous: bool,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 const PART: u64 = 4;
 
-/// What can go wrong with a call.
+/// A way in which a call goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     /// It comes back without a response, and was not done.
@@ -32,15 +32,17 @@ struct World {
     random: Random,
     content: Vec<u8>,
     etag: &'static str,
-    /// What the origin announces of the whole object, whatever it is.
+    /// The digest that the origin announces of the whole object, whatever that is.
     digest: Option<String>,
     /// Replaces the origin's object when so many calls were made.
     replaced_after: Option<u32>,
     object: Option<Vec<u8>>,
     /// The store has a directory of the key's name, which is no object, and cannot hold one.
     is_directory: bool,
-    /// Somebody else stores the object when so many calls were made.
+    /// Another writer stores the object when so many calls were made.
     rival_after: Option<u32>,
+    /// An object that is stored ends the uploads of its key, as at Garage.
+    ends_uploads: bool,
     uploads: BTreeMap<String, BTreeMap<u64, Vec<u8>>>,
     created: u32,
     strikes: Vec<Strike>,
@@ -76,6 +78,7 @@ impl World {
             object: None,
             is_directory: false,
             rival_after: None,
+            ends_uploads: false,
             uploads: BTreeMap::new(),
             created: 0,
             strikes: strikes.to_vec(),
@@ -147,6 +150,9 @@ impl World {
         if self.rival_after.is_some_and(|after| self.calls.len() >= after as usize) {
             self.rival_after = None;
             self.object.get_or_insert_with(|| THEIRS.to_vec());
+            if self.ends_uploads {
+                self.uploads.clear();
+            }
         }
         let name = name(&call);
         let strike = self.strikes.iter_mut().find(|strike| strike.times > 0 && name.starts_with(strike.calls));
@@ -242,7 +248,7 @@ impl World {
 }
 
 impl World {
-    /// Whether the condition of a write does not hold. A write without one overwrites, as at any store.
+    /// Tells if the condition of a write fails. A write without one overwrites, as at any store.
     fn refuses(&self, call: &Call) -> bool {
         let conditions = ["if-none-match", "x-oss-forbid-overwrite"];
         let conditional = call.request.headers.iter().any(|(name, _)| conditions.contains(name));
@@ -272,7 +278,7 @@ fn name(call: &Call) -> String {
 }
 
 const PLENTY: u64 = 1000;
-/// What somebody else stores.
+/// The object of another writer.
 const THEIRS: &[u8] = b"theirs";
 
 #[test]
@@ -495,15 +501,14 @@ fn an_object_that_is_there_is_never_overwritten_whatever_fails() {
 
 #[test]
 fn a_rival_at_any_moment_leaves_one_whole_object() {
+    let faults = [Fault::Lost, Fault::LostAnswer].map(|fault| (0..=3).map(move |times| (fault, times)));
+    let faults: Vec<_> = faults.into_iter().flatten().collect();
     for overwrite in OVERWRITES {
-        for (length, after) in [3, 13].into_iter().flat_map(|length| (0..14).map(move |after| (length, after))) {
-            for (write, fault) in ["PUT", "COMPLETE"]
-                .into_iter()
-                .flat_map(|write| [Fault::Lost, Fault::LostAnswer].map(|fault| (write, fault)))
-            {
-                for (times, seed) in [0, 1, 2, 3].into_iter().flat_map(|times| (0..5).map(move |seed| (times, seed))) {
-                    let mut world = World::with(overwrite, length, seed, &[Strike { calls: write, fault, times }]);
-                    world.rival_after = Some(after);
+        for (length, calls) in [(3, "PUT"), (13, "COMPLETE")] {
+            for (after, ends_uploads) in (0..14).flat_map(|after| [(after, false), (after, true)]) {
+                for ((fault, times), seed) in faults.iter().flat_map(|fault| (0..5).map(move |seed| (*fault, seed))) {
+                    let mut world = World::with(overwrite, length, seed, &[Strike { calls, fault, times }]);
+                    (world.rival_after, world.ends_uploads) = (Some(after), ends_uploads);
                     let outcome = world.run(PLENTY);
                     let context = format!("{overwrite:?} {after} {fault:?} {times}: {outcome:?} {:?}", world.calls);
                     let ours = world.object.as_ref() == Some(&world.content);

@@ -7,7 +7,7 @@ use super::transfer::Transfer;
 use super::{Action, CallId, Input, Job, Outcome};
 use crate::http::Response;
 
-/// What a fill awaits.
+/// The state of a fill, by the thing that it awaits.
 #[derive(Debug)]
 pub enum State {
     ExpectDeadline(ExpectDeadline),
@@ -19,7 +19,7 @@ pub enum State {
     Transfer(Box<Transfer>),
 }
 
-/// What a state leads to: the next state, and what to do meanwhile.
+/// The next state, and the actions on the way to it.
 pub type Transition = (State, Vec<Action>);
 
 impl State {
@@ -66,7 +66,7 @@ impl State {
         }
     }
 
-    /// Ends the fill for an input that this state cannot have. What it created is given up first.
+    /// Ends the fill for an input that this state cannot have. An upload is given up first.
     fn broken(self, job: &mut Job) -> Transition {
         let outcome = Outcome::Broken("an input that the fill does not await");
         match self {

@@ -1,5 +1,5 @@
-//! The operations that a fill asks of the store, and the two states around each: its answer is awaited, or the time
-//! for the next attempt.
+//! The operations that a fill asks of the store, and the two states of each: it awaits the answer, or the time for the
+//! next attempt.
 
 use super::head::{HeadObject, Question};
 use super::multipart::{AbortMultipartUpload, CreateMultipartUpload};
@@ -18,7 +18,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(7);
 /// Bound on completing an upload, for which a store may assemble 10,000 parts. Below the signer's idle timeout.
 const COMPLETE_TIMEOUT: Duration = Duration::from_secs(55);
 
-/// An operation by S3's name, with what it is about.
+/// An operation, by S3's name, and its subject.
 #[derive(Debug)]
 pub enum Operation {
     AbortMultipartUpload(AbortMultipartUpload),

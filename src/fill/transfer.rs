@@ -67,7 +67,7 @@ impl Part {
         }
     }
 
-    /// Whether it waits for its time to be asked for again.
+    /// Tells if it waits for its time to be asked for again.
     fn waits(&self) -> bool {
         matches!(self.stage, PartState::Fetch | PartState::Store(_))
     }
@@ -277,7 +277,7 @@ impl Transfer {
         (state, actions)
     }
 
-    /// Whether another part may be begun. One always may.
+    /// Tells if another part may be begun. One always may.
     fn has_room(&self, job: &Job) -> bool {
         let held = self.window.len();
         let more = held.saturating_add(1);

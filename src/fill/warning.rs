@@ -1,4 +1,4 @@
-//! Things about the bucket that an operator must see.
+//! Warnings about the bucket.
 
 use crate::sorted_map::SortedMap;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ impl Warning {
     }
 }
 
-/// How often a worker says the same.
+/// The time between two equal warnings of a worker.
 const EVERY: Duration = Duration::from_secs(60);
 
 /// The warnings that a worker gave, each with its last time.
@@ -36,7 +36,7 @@ const EVERY: Duration = Duration::from_secs(60);
 pub struct Warnings(SortedMap<Warning, Instant>);
 
 impl Warnings {
-    /// Whether a warning is to be given at `now`: it was not in the last minute.
+    /// Tells if a warning is to be given at `now`. It is, unless it was given in the last minute.
     pub fn admits(&mut self, warning: Warning, now: Instant) -> bool {
         let recent = self.0.get(&warning).is_some_and(|last| now.saturating_duration_since(*last) < EVERY);
         if !recent {

@@ -105,7 +105,7 @@ impl World {
         }
     }
 
-    /// Has a call fail as often as it is made at most, with the waits between.
+    /// Fails a call at each of its attempts, with the waits between.
     fn fail_for_good(&mut self, expected: &str) {
         for _ in 1..ATTEMPTS {
             self.fail(expected);

@@ -1,4 +1,4 @@
-//! What a rule says besides which origins it has: chains, redirects, types, answers meanwhile, HEAD, stores that overwrite.
+//! The words of a rule beside its origins: chains, redirects, types, answers meanwhile, HEAD, stores that overwrite.
 
 use super::*;
 use crate::config::Bucket;
@@ -41,7 +41,7 @@ fn world(rules: Value) -> World {
     world_of(&configured(json!({}), json!({}), rules), "GET", false)
 }
 
-/// What waiting clients are answered with meanwhile, looked for behind the call that goes on.
+/// The answer of waiting clients meanwhile. It stands behind the call that goes on.
 fn meanwhile(world: &mut World) -> Outcome {
     match world.pending.remove(1) {
         Some(Action::Meanwhile(outcome)) => outcome,

@@ -1,4 +1,4 @@
-//! What the store's answers mean: to a HEAD, in each of its questions, and to the writes before it.
+//! The meaning of the store's answers: to a HEAD, for each of its questions, and to the writes before it.
 
 use super::rules::{configured, denied};
 use super::*;
@@ -310,14 +310,14 @@ fn a_store_that_would_overwrite_is_asked_before_each_attempt_and_only_a_404_mean
 
 // Writes that end in doubt.
 
-/// Has a fill pass the question before a write, if its store is asked one.
+/// Answers the question before a write, at a store that is asked one.
 fn may_write(world: &mut World, setting: &Value) {
     if setting["if_none_match"] == false {
         world.answer(HEAD, 404, &[], "");
     }
 }
 
-/// How an attempt ends: with this status and body, or without an answer.
+/// The end of an attempt: this status and body, or no answer.
 type End = Option<(u16, &'static str)>;
 
 fn attempt(world: &mut World, call: &str, end: End) {
