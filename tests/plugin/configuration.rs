@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::host::{Envoy, SECRET};
-use crate::scene::{LONG, NO_SUCH_KEY, PATH, answer, configured, denial, envoy_with, expect_call, is, miss, result};
+use crate::steps::{LONG, NO_SUCH_KEY, PATH, answer, configured, denial, envoy_with, expect_call, is, miss, result};
 
 #[test]
 fn every_problem_is_logged_at_once() {
