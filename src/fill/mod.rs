@@ -12,9 +12,9 @@
 //!                                        (the headers alone)
 //! ```
 //!
-//! A state is one struct, named for what it awaits, and holds only what that needs. Whatever is asked of the store is an
-//! [`Operation`](store::Operation) with the same two states: its answer is expected, or the time for another attempt.
-//! A write that ends in doubt is followed by a HeadObject, whose [`Question`](head::Question) has the table of answers.
+//! A state is one struct, named for what it awaits, and holds only what that needs. Each request to the store is an
+//! `Operation` (`store.rs`) with the same two states: it expects the answer, or the time for another attempt. A write that
+//! ends in doubt is followed by a HeadObject, whose `Question` (`head.rs`) has the table of answers.
 
 mod fetch;
 mod head;
