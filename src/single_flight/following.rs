@@ -45,16 +45,22 @@ impl Flights {
         shared: &dyn SharedHost,
         effects: &mut Vec<Effect>,
     ) {
-        let following = self.flights.values_mut().find(|flight| flight.hash == hash && flight.follows());
-        let Some(flight) = following else { return };
-        let fill_key = flight.request.fill_key.clone();
-        match outcome {
-            Some(outcome) => {
-                flight.tell(place);
-                self.end(&fill_key, outcome, now, shared, effects);
+        for fill_key in self.following(hash) {
+            match outcome.clone() {
+                Some(outcome) => {
+                    if let Some(flight) = self.flights.get_mut(&fill_key) {
+                        flight.tell(place);
+                    }
+                    self.end(&fill_key, outcome, now, shared, effects);
+                }
+                None => self.claim_again(&fill_key, now, shared, effects),
             }
-            None => self.claim_again(&fill_key, now, shared, effects),
         }
+    }
+
+    /// Lists the flights that follow another worker's fill: one for each way in which the bucket denied the key.
+    pub(super) fn following(&self, hash: KeyHash) -> Vec<Rc<FillKey>> {
+        self.fill_keys(|flight| flight.hash == hash && flight.follows())
     }
 
     /// Asks the table again: the worker that was followed has no more to say, or is gone. The streams that wait asked

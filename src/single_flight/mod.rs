@@ -14,7 +14,7 @@ pub mod messages;
 mod running;
 
 use crate::config::Config;
-use crate::fill::{Fill, FillKey, FillRequest, Input, Outcome, Shortage};
+use crate::fill::{Fill, FillKey, FillRequest, Input, Outcome, Shortage, Warnings};
 use crate::http::Response;
 use crate::request::trace::Trace;
 use crate::sorted_map::SortedMap;
@@ -40,6 +40,7 @@ pub struct Flights {
     waiters: usize,
     /// Flights that have lost their last stream since this was looked at.
     abandoned: Vec<Rc<FillKey>>,
+    warnings: Warnings,
 }
 
 /// A stream that wants an object which the bucket denied it.
@@ -67,6 +68,7 @@ impl Flights {
             admission,
             waiters: 0,
             abandoned: Vec::new(),
+            warnings: Warnings::default(),
         }
     }
 

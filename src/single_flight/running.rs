@@ -40,7 +40,10 @@ impl Flights {
         while let Some(fill_key) = self.abandoned.pop() {
             let Some(flight) = self.flights.get(&fill_key).filter(|flight| flight.is_abandoned()) else { continue };
             match flight.phase {
-                Phase::Following(owner) => shared.post(owner, &self.unsubscription(flight.hash)),
+                Phase::Following(owner) if self.following(flight.hash).len() == 1 => {
+                    shared.post(owner, &self.unsubscription(flight.hash));
+                }
+                Phase::Following(_) => {}
                 Phase::Queued(wanted) => self.admission.dequeue(flight.id, wanted),
                 Phase::Running(_) => {}
             }
@@ -160,8 +163,9 @@ impl Flights {
                 let origin = self.admission.origin(flight.fill.origin());
                 self.admission.learn_unranged(origin, now);
             }
-            Action::Warn(what) => {
-                effects.push(Effect::Warn { key: Some(fill_key.key.clone()), what: what.into() });
+            Action::Warn(warning) => {
+                let warn = || Effect::Warn { key: Some(fill_key.key.clone()), what: warning.text().into() };
+                effects.extend(self.warnings.admits(warning, now).then(warn));
             }
             Action::Wait(wait) => flight.timer = Some(after(now, wait)),
         }

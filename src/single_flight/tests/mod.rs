@@ -6,6 +6,7 @@ mod workers;
 
 use super::*;
 use crate::config::rule::Mirror;
+use crate::fill::Warning;
 use crate::http::Headers;
 use crate::object::key::Key;
 use crate::request::forwarded::Forwarded;
@@ -15,7 +16,12 @@ use std::collections::VecDeque;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn fill_key(key: &str) -> Rc<FillKey> {
-    Rc::new(FillKey { key: Key::from_path(key.as_bytes()).unwrap(), head: false, forwarded: Forwarded::default() })
+    Rc::new(FillKey {
+        key: Key::from_path(key.as_bytes()).unwrap(),
+        forbidden: false,
+        head: false,
+        forwarded: Forwarded::default(),
+    })
 }
 
 /// Flights in virtual time. Every effect is kept until a test looks for it.
@@ -81,7 +87,11 @@ impl World {
     }
 
     fn join_with(&mut self, stream: u32, key: &str, mirror: Rc<Mirror>, then: Vec<Rc<Mirror>>) {
-        let request = FillRequest { fill_key: fill_key(key), mirror, then, check: false };
+        self.join_fill(stream, fill_key(key), mirror, then);
+    }
+
+    fn join_fill(&mut self, stream: u32, fill_key: Rc<FillKey>, mirror: Rc<Mirror>, then: Vec<Rc<Mirror>>) {
+        let request = FillRequest { fill_key, mirror, then, check: false };
         let trace = Trace::default();
         let want = Join { stream: StreamId(stream), asked: self.shared.nanos(), request: &request, trace: &trace };
         let effects = self.flights.join(want, self.now, &*self.shared);
@@ -427,4 +437,13 @@ fn a_head_that_only_asks_the_origin_is_no_fill_of_its_key() {
     assert_eq!(world.ended(), ("head", 1));
     assert_eq!(world.answered(), (vec![2], "head"));
     assert_eq!(world.flights.running(), 1);
+}
+
+#[test]
+fn each_warning_is_given_once_a_minute() {
+    let (mut warnings, begin) = (Warnings::default(), Instant::now());
+    let mut admits = |warning, seconds| warnings.admits(warning, begin + Duration::from_secs(seconds));
+    let admitted = [0, 0, 59, 60, 119, 120].map(|at| admits(Warning::CannotList, at));
+    assert_eq!(admitted, [true, false, false, true, false, true]);
+    assert!(admits(Warning::CannotHold, 120), "another one has times of its own");
 }

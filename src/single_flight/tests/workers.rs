@@ -247,3 +247,19 @@ fn a_follower_is_sent_to_the_rule_and_the_origin_that_the_other_worker_asked() {
         assert_eq!(location.as_deref(), Some("https://three.test/a"));
     }
 }
+
+#[test]
+fn streams_that_the_bucket_denied_otherwise_follow_the_same_fill() {
+    let (mut one, mut two) = two_workers();
+    one.join(1, "a");
+    two.join(7, "a");
+    let forbidden = Rc::new(FillKey { forbidden: true, ..(*fill_key("a")).clone() });
+    two.join_fill(8, forbidden, two.mirror.clone(), Vec::new());
+    assert!(two.effects.is_empty(), "both follow");
+    one.hear();
+    one.fill(1);
+    assert_eq!(one.answered(), (vec![1], "stored"));
+    two.hear();
+    assert_eq!([two.answered(), two.answered()], [(vec![7], "stored"), (vec![8], "stored")]);
+    two.assert_empty();
+}
