@@ -22,6 +22,8 @@ const RETRY_AFTER_BUSY: &str = "1";
 pub struct ReplyContext<'a> {
     pub target: &'a Target,
     /// The bucket's denial.
+    /// The index of the origin that was asked last, in the rule.
+    pub origin: usize,
     pub denial: Denial,
     /// The bucket's own body, if it sent one, can still be passed on.
     pub body_kept: bool,
@@ -57,19 +59,20 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
         Outcome::Served(_) if !whole => &Outcome::Filling,
         other => other,
     };
-    let public_location = || mirror.public_location(&target.key, target.query()).filter(|_| whole);
+    let public_location = || mirror.public_location_of(asked.origin, &target.key, target.query()).filter(|_| whole);
     let error = |status, code, message, retry_after: Option<&str>| {
         error_reply(outcome, target, status, code, message, retry_after)
     };
     match outcome {
-        Outcome::Stored => redirect(outcome, target, target.location(location_base)),
-        // Another writer stored it. A client that was denied it is still denied it.
-        Outcome::Exists if asked.denial == Denial::NotFound => {
-            redirect(outcome, target, target.location(location_base))
-        }
-        Outcome::Broken(_) | Outcome::BucketUnavailable | Outcome::Exists | Outcome::Forbidden | Outcome::Loop => {
-            untouched(outcome, asked)
-        }
+        // The bucket decides who may read it.
+        Outcome::Exists | Outcome::Stored => redirect(outcome, target, target.location(location_base)),
+        Outcome::Broken(_) | Outcome::Forbidden | Outcome::Loop => untouched(outcome, asked),
+        Outcome::BucketUnavailable => error(
+            503,
+            "ServiceUnavailable",
+            "The bucket cannot be asked whether it has the object.",
+            Some(RETRY_AFTER_FAILURE),
+        ),
         Outcome::NotFound if asked.denial == Denial::NotFound && asked.body_kept => Reply::Tagged(outcome.label()),
         Outcome::NotFound => made(outcome, target, 404, xml_headers(), xml::no_such_key(&target.key)),
         Outcome::Served(object) | Outcome::NotStored { object: Some(object), .. } if whole => {

@@ -13,9 +13,9 @@ use mirror_on_miss::fill::{Call, Outcome};
 use mirror_on_miss::http::{ContentRange, Headers, Method, Response};
 use mirror_on_miss::request::denial::Denial;
 use mirror_on_miss::request::trace::Trace;
+use mirror_on_miss::single_flight::effect::{Effect, StreamId, Ticket};
 use mirror_on_miss::single_flight::leases::{Leases, SharedHost};
-use mirror_on_miss::single_flight::{Effect, StreamId, Ticket};
-use mirror_on_miss::worker::{Delivery, DeniedResponse, READ_TIMEOUT, Worker, WorkerEffect};
+use mirror_on_miss::worker::{Delivery, DeniedResponse, READ_TIMEOUT, Worker};
 use shared_host::Table;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -49,7 +49,7 @@ const WAITS: [u64; 8] = [0, 1, 100, 900, 1_000, 5_000, 10_000, 26_000];
 /// Longer than any wait for an answer that never comes.
 const LONG: Duration = Duration::from_secs(600);
 
-/// A fill's attempts to have a store abort an upload (`ABORT_ATTEMPTS`).
+/// A fill's attempts to have a store abort an upload (`src/fill/retry.rs`).
 const ABORTIONS: u32 = 8;
 
 /// Far above any script's need: a simulation that gets here goes in circles.
@@ -102,6 +102,8 @@ struct Side {
     held: BTreeMap<StreamId, Instant>,
     /// The denials of held streams that were not judged yet.
     denied: BTreeMap<StreamId, DeniedResponse>,
+    /// Streams that the bucket said 403 to, with their paths.
+    forbidden: BTreeMap<StreamId, &'static [u8]>,
 }
 
 /// A multipart upload, as far as the store has answered.
@@ -118,6 +120,8 @@ struct World {
     sides: [Side; 2],
     streams: u32,
     uploads: BTreeMap<String, Upload>,
+    /// Paths at the store of which a HEAD with the writer's credential has said 404.
+    missing: BTreeSet<String>,
     /// The results of this script: outcomes, and kinds of calls.
     seen: BTreeSet<String>,
 }
@@ -133,6 +137,7 @@ impl World {
             calls: Vec::new(),
             held: BTreeMap::new(),
             denied: BTreeMap::new(),
+            forbidden: BTreeMap::new(),
         };
         Self {
             now: Instant::now(),
@@ -141,6 +146,7 @@ impl World {
             sides: [side(1), side(2)],
             streams: 0,
             uploads: BTreeMap::new(),
+            missing: BTreeSet::new(),
             seen: BTreeSet::new(),
         }
     }
@@ -187,6 +193,9 @@ impl World {
         let end = method == b"HEAD" || bytes.one_in(8);
         side.worker.hold(stream, wanted, denial, end, self.now);
         side.held.insert(stream, self.now + READ_TIMEOUT + self.wait);
+        if denial == Denial::Forbidden {
+            side.forbidden.insert(stream, path);
+        }
         let mut denied = DeniedResponse {
             asked: self.table.nanos(),
             by_bucket: !bytes.one_in(16),
@@ -218,7 +227,9 @@ impl World {
     fn leaves(&mut self, at: usize, bytes: &mut Bytes) {
         let Some(stream) = self.some_stream(at, bytes) else { return };
         self.sides[at].held.remove(&stream);
-        self.sides[at].worker.forget(stream);
+        if self.sides[at].worker.forget(stream, self.now) {
+            self.catch_up(at);
+        }
     }
 
     fn some_stream(&self, at: usize, bytes: &mut Bytes) -> Option<StreamId> {
@@ -240,9 +251,12 @@ impl World {
         response
     }
 
-    /// Keeps the record of uploads.
+    /// Keeps the record of uploads, and of missing objects.
     fn note(&mut self, call: &Call, response: &Response) {
         let path = &call.request.path;
+        if (call.request.method, call.to.cluster.as_str(), response.status) == (Method::Head, "signer", 404) {
+            self.missing.insert(path.clone());
+        }
         let done = (200..=299).contains(&response.status);
         if call.request.method == Method::Post && path.ends_with("?uploads=") {
             if let Ok(upload) = mirror_on_miss::s3::read_create_multipart_upload(response) {
@@ -260,7 +274,7 @@ impl World {
                 let complete = mirror_on_miss::s3::read_complete_multipart_upload(response);
                 upload.is_over |= matches!(
                     complete,
-                    mirror_on_miss::s3::CompleteResult::Stored | mirror_on_miss::s3::CompleteResult::NoSuchUpload
+                    mirror_on_miss::s3::WriteResult::Stored | mirror_on_miss::s3::WriteResult::NoSuchUpload
                 );
             }
             _ => {}
@@ -299,31 +313,45 @@ impl World {
         self.checks(at);
     }
 
-    fn perform(&mut self, at: usize, steps: Vec<WorkerEffect>) {
+    fn perform(&mut self, at: usize, steps: Vec<Effect>) {
         for step in steps {
             match step {
-                WorkerEffect::Flight(Effect::Call { ticket, call }) => self.calls(at, ticket, call),
-                WorkerEffect::Flight(Effect::Answer { streams, mirror, outcome }) => {
+                Effect::Call { ticket, call } => self.calls(at, ticket, call),
+                Effect::Answer { streams, source, outcome } => {
                     for stream in streams {
-                        self.answered(at, stream, |worker| worker.deliver(stream, &mirror, &outcome));
+                        self.may_have(at, stream, &outcome);
+                        self.answered(at, stream, |worker| worker.deliver(stream, &source, &outcome));
                     }
-                    self.saw(&mirror, &outcome);
+                    self.saw(&source.mirror, &outcome);
                 }
-                WorkerEffect::Flight(Effect::Ended(ended)) => assert_ne!(ended.outcome, "broken", "{ended:?}"),
-                WorkerEffect::Flight(Effect::Progress(progress)) => {
+                Effect::Ended(ended) => assert_ne!(ended.outcome, "broken", "{ended:?}"),
+                Effect::Progress(progress) => {
                     assert!(progress.bytes <= progress.total && progress.stored > 0, "{progress:?}");
                 }
-                WorkerEffect::Release(stream, why) => {
+                Effect::Release(stream, why) => {
                     self.answered(at, stream, |worker| worker.release(stream));
                     self.seen.insert(why.to_owned());
                 }
-                WorkerEffect::Flight(Effect::Warn { .. }) | WorkerEffect::Warn(_) => {}
+                Effect::Warn { .. } => {}
             }
+        }
+    }
+
+    /// Checks that no client is handed an object that the bucket denied, unless the store is known not to have it.
+    fn may_have(&self, at: usize, stream: StreamId, outcome: &Outcome) {
+        let handed_out = outcome.object().is_some() || matches!(outcome, Outcome::Head { .. });
+        if let Some(path) = self.sides[at].forbidden.get(&stream).filter(|_| handed_out) {
+            let path = format!("/b{}", String::from_utf8_lossy(path));
+            assert!(self.missing.contains(&path), "{stream:?} is handed {path}, which the bucket denied: {outcome:?}");
         }
     }
 
     fn calls(&mut self, at: usize, ticket: Ticket, call: Call) {
         let request = &call.request;
+        let writes =
+            request.method == Method::Put || (request.method == Method::Post && !request.path.ends_with("?uploads="));
+        let conditional = request.headers.iter().any(|header| *header == ("if-none-match", "*".to_owned()));
+        assert!(!writes || request.path.contains("partNumber=") || conditional, "{request:?} would overwrite");
         assert!(request.path.bytes().all(|byte| byte.is_ascii_graphic()), "{request:?}");
         if let Some((_, id)) = request.path.split_once("?uploadId=") {
             let upload = self.uploads.get_mut(&format!("UploadId({:?})", percent_decoded(id)));
@@ -356,10 +384,13 @@ impl World {
         assert!(late.is_none(), "{late:?} waits too long");
         assert!(side.worker.fills() <= 2, "{} fills", side.worker.fills());
         assert!(side.calls.len() <= 2 * 3, "{} calls", side.calls.len());
-        let content = |call: &Call| if call.request.method == Method::Put { call.request.body.len() } else { 0 };
-        let sent: usize = side.calls.iter().map(|(_, call)| content(call)).sum();
-        // An origin that knows no ranges sends more than it was asked for.
-        assert!(sent <= 2 * 64, "{sent} bytes are held");
+        let content = |call: &Call| match call.request.method {
+            Method::Get => range(call).map(|(first, last)| last + 1 - first).unwrap_or(0),
+            Method::Put => call.request.body.len() as u64,
+            _ => 0,
+        };
+        let held: u64 = side.calls.iter().map(|(_, call)| content(call)).sum();
+        assert!(held <= MEMORY, "{held} bytes are on their way");
     }
 
     /// Lets time pass. Both workers do everything when it is due.

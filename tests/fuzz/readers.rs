@@ -115,6 +115,7 @@ pub fn message(input: &[u8]) -> u64 {
     }
     trace(message.map(|message| match message {
         Message::Subscribe { reply_to, .. } => format!("{}", reply_to.leading_zeros()),
+        Message::Unsubscribe { reply_to, .. } => format!("no {}", reply_to.leading_zeros()),
         Message::Ended { outcome, .. } => format!("{outcome:?}"),
     }))
 }
@@ -161,7 +162,7 @@ pub fn store_answer(input: &[u8]) -> u64 {
     }
     let (put, head) = (s3::read_put_object(&response), s3::read_head_object(&response));
     let (complete, gone) = (s3::read_complete_multipart_upload(&response), s3::read_abort_multipart_upload(&response));
-    trace(format!("{} {put:?} {head:?} {complete:?} {gone}", created.is_ok()))
+    trace(format!("{} {put:?} {head:?} {complete:?} {gone:?}", created.is_ok()))
 }
 
 /// Reads `METHOD TARGET`. The client's new location is a path of this host that leads to the same object.

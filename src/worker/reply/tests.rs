@@ -44,7 +44,7 @@ fn object() -> Object {
 }
 
 fn ask(outcome: &Outcome, target: &Target, denial: Denial, mirror: &Mirror) -> Reply {
-    reply(outcome, ReplyContext { target, denial, body_kept: true }, mirror, None)
+    reply(outcome, ReplyContext { target, denial, body_kept: true, origin: 0 }, mirror, None)
 }
 
 /// Shows status and headers without the outcome's, in readable form, and the body.
@@ -91,11 +91,13 @@ fn stored_is_a_redirect_to_the_same_path_and_query_that_nobody_may_keep() {
 }
 
 #[test]
-fn an_object_that_exists_is_passed_on_to_whom_it_was_forbidden() {
+fn an_object_that_somebody_else_stored_is_the_buckets_to_give_whatever_it_said_before() {
     let (target, mirror) = (target("GET", "/a"), mirror(false, TooLarge::Origin));
-    assert_eq!(shown(ask(&Outcome::Exists, &target, Denial::NotFound, &mirror)).0, 302);
-    assert_eq!(ask(&Outcome::Exists, &target, Denial::Forbidden, &mirror), Reply::Untouched);
-    for outcome in [Outcome::Forbidden, Outcome::BucketUnavailable, Outcome::Broken("x")] {
+    for denial in [Denial::NotFound, Denial::Forbidden] {
+        let (status, headers, _) = shown(ask(&Outcome::Exists, &target, denial, &mirror));
+        assert_eq!((status, headers[0].as_str()), (302, "location: /a"));
+    }
+    for outcome in [Outcome::Forbidden, Outcome::Loop, Outcome::Broken("x")] {
         assert_eq!(ask(&outcome, &target, Denial::Forbidden, &mirror), Reply::Untouched);
     }
 }
@@ -118,6 +120,7 @@ fn failures_of_the_origin_say_whether_to_come_back() {
         (Outcome::OriginUnavailable("x"), 502, "OriginUnavailable", true),
         (Outcome::OriginTimeout, 504, "OriginTimeout", true),
         (Outcome::Corrupt("content-md5"), 502, "OriginCorrupt", true),
+        (Outcome::BucketUnavailable, 503, "ServiceUnavailable", true),
         (Outcome::Filling, 503, "ServiceUnavailable", true),
         (Outcome::Busy(Shortage::Fills), 503, "SlowDown", true),
         (Outcome::TooLarge, 502, "EntityTooLarge", false),
@@ -200,7 +203,7 @@ fn an_answer_whose_body_is_lost_is_never_passed_on_without_it() {
     let (target, mirror) = (target("GET", "/a"), mirror(false, TooLarge::Origin));
     for outcome in every_outcome() {
         for (denial, status) in [(Denial::Forbidden, 403), (Denial::NotFound, 404)] {
-            let asked = ReplyContext { target: &target, denial, body_kept: false };
+            let asked = ReplyContext { target: &target, denial, body_kept: false, origin: 0 };
             let kept = ask(&outcome, &target, denial, &mirror);
             let (got, _, body) = shown(reply(&outcome, asked, &mirror, None));
             if kept == Reply::Untouched {
@@ -214,7 +217,7 @@ fn an_answer_whose_body_is_lost_is_never_passed_on_without_it() {
 #[test]
 fn a_location_base_is_the_recipes_service_endpoint() {
     let target = target("GET", "/a?v=1");
-    let asked = ReplyContext { target: &target, denial: Denial::NotFound, body_kept: true };
+    let asked = ReplyContext { target: &target, denial: Denial::NotFound, body_kept: true, origin: 0 };
     let reply = reply(&Outcome::Stored, asked, &mirror(false, TooLarge::Origin), Some("https://cdn.example.com"));
     assert_eq!(shown(reply).1[0], "location: https://cdn.example.com/a?v=1");
 }
