@@ -12,6 +12,7 @@
 #   MODULE       for target/mirror_on_miss.wasm
 #   CREDENTIALS  `aws`: not from the file but as AWS does it (web identity, Pod Identity, instance profile)
 #   LISTEN       for the signer's 127.0.0.1, where it is no sidecar
+#   HEAP_MIB     for the 512 MiB of memory that an edge takes beside its module: 128 more for each worker above two
 #   IF_NONE_MATCH  `false` for a store without conditional writes, or the header that it has in their place:
 #                x-oss-forbid-overwrite, x-cos-forbid-overwrite, x-tos-forbid-overwrite. Edge and signer need the same
 #   ADDRESSING_STYLE  `virtual` for a store that has the bucket in the host (BUCKET.HOST) and not in the path; both need it
@@ -85,6 +86,11 @@ render() {
   fi
   [ -z "${AWS_REGION-}" ] || example eu-west-1 AWS_REGION "$AWS_REGION"
   [ -z "${BUCKET-}" ] || example my-bucket BUCKET "$BUCKET"
+  case "${HEAP_MIB-}" in
+    '') ;;
+    *[!0-9]* | 0* | ???????*) fail "HEAP_MIB=$HEAP_MIB is not allowed: a number of MiB" ;;
+    *) examples="$examples${newline}s|max_heap_size_bytes: 536870912|max_heap_size_bytes: $((HEAP_MIB * 1048576))|" ;;
+  esac
   [ -z "${MODULE-}" ] || example 'target/mirror_on_miss\.wasm' MODULE "$MODULE"
   if [ -n "${LISTEN-}" ] && [ "$1" = signer ]; then
     examples="$examples$newline"'/^  - name: signer$/,/filter_chains:/ s|127\.0\.0\.1|@LISTEN@|'

@@ -101,6 +101,13 @@ def test_the_credentials_of_aws_leave_no_provider() -> None:
         assert "credential" not in yaml.safe_dump(yaml.safe_load(rendered(name, CREDENTIALS="aws")))
 
 
+def test_more_workers_get_more_memory() -> None:
+    for name in ("edge", "transparent"):
+        document = yaml.safe_load(rendered(name, HEAP_MIB="768"))
+        heap = named(document["overload_manager"]["resource_monitors"], "envoy.resource_monitors.fixed_heap")
+        assert heap["typed_config"]["max_heap_size_bytes"] == 768 << 20
+
+
 def test_a_signer_for_others_listens_for_them() -> None:
     (listener,) = yaml.safe_load(rendered("signer", LISTEN="0.0.0.0"))["static_resources"]["listeners"]
     assert listener["address"]["socket_address"] == {"address": "0.0.0.0", "port_value": 10001}
@@ -178,6 +185,7 @@ def managers(document: dict[str, Any]) -> list[dict[str, Any]]:
         {"BUCKET": "a|b"},
         {"AWS_REGION": "a b"},
         {"CREDENTIALS": "file"},
+        {"HEAP_MIB": "1g"},
         {"IF_NONE_MATCH": "x-evil"},
         {"MODULE": "a}"},
         {"ORIGIN": "files.example.net"},

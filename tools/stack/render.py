@@ -29,6 +29,9 @@ EXAMPLE_ORIGIN = "files.example.com"
 EXAMPLE_REGION = "eu-west-1"
 EXAMPLE_STORE = "s3.eu-west-1.amazonaws.com"
 
+HEAP_OF_A_WORKER = 128 << 20
+"""Bytes of Envoy's memory for the parts of one worker, `limits.memory`. What is shipped is for two."""
+
 Wiring = Literal["redirect", "transparent"]
 FILES: Mapping[Wiring, str] = {"redirect": "edge.yaml", "transparent": "transparent.yaml"}
 
@@ -92,6 +95,7 @@ def edge(
     signer_port: int,
     wasm: Path,
     plugin: Mapping[str, Any],
+    workers: int = 2,
 ) -> dict[str, Any]:
     from_url = urlsplit(origin)
     document = _load(FILES[wiring], {**place.replacements(), EXAMPLE_ORIGIN: authority(from_url)})
@@ -104,6 +108,9 @@ def edge(
             _sign(cluster, place.store.reader, place.run_dir / "reader.credentials")
     _connect(named(clusters, "origin"), from_url)
     _address(named(clusters, "signer"))["port_value"] = signer_port
+
+    heap = named(document["overload_manager"]["resource_monitors"], "envoy.resource_monitors.fixed_heap")
+    heap["typed_config"]["max_heap_size_bytes"] += max(workers - 2, 0) * HEAP_OF_A_WORKER
 
     module = plugin_of(document)
     if not wasm.exists():

@@ -90,6 +90,7 @@ class Stack:
             signer_port=self.signer.port,
             wasm=self._wasm,
             plugin=self._plugin,
+            workers=self._workers,
         )
         if self._edit_edge:
             self._edit_edge(config)
