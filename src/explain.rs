@@ -32,6 +32,8 @@ pub enum Why {
     MirrorsNothing(usize),
     /// No rule is for it.
     NoRule,
+    /// Its path ends in a slash, and `bucket.index` is not set.
+    NoIndex,
     /// It is not for an object.
     TargetError(TargetError),
     /// This rule says `observe: true`: the miss is counted.
@@ -51,10 +53,12 @@ pub struct Mirrored {
     pub mirror: Rc<Mirror>,
     /// Who is asked for the object, in order.
     pub fetches: Vec<Fetch>,
+    /// The client gets the origin's headers alone.
+    pub only_headers: bool,
     /// Where it is stored; `None` if it is not.
     pub store: Option<Store>,
     /// Where the client is sent, with [`ResponseMode::Serve`] only if the object does not fit one part. `None` if it gets the
-    /// origin's headers.
+    /// origin's headers, or the object, which is not stored.
     pub location: Option<String>,
     /// Where the client may fetch the object itself.
     pub public_location: Option<String>,
@@ -100,7 +104,7 @@ pub struct Store {
     pub path: String,
 }
 
-/// Explains a request. `own_base` is its own scheme and authority, if these are known.
+/// Explains a request. `own_base` is its own scheme and authority, if these are known; only the scheme counts.
 pub fn explain(config: &Config, method: &str, path_and_query: &str, own_base: Option<&str>) -> Explanation {
     let target = match Target::read(method.as_bytes(), path_and_query.as_bytes(), &config.bucket) {
         Ok(target) => target,
@@ -114,8 +118,14 @@ pub fn explain(config: &Config, method: &str, path_and_query: &str, own_base: Op
 
 /// The rule that mirrors the object, and how.
 fn deciding<'a>(rules: &'a [Rule], target: &Target) -> Result<(usize, &'a Rc<Mirror>), Why> {
-    let mut numbered = rules.iter().enumerate();
-    let (number, rule) = numbered.find(|(_, rule)| rule.is_for(target.method, &target.key)).ok_or(Why::NoRule)?;
+    if !target.reading.is_mirrored() {
+        return Err(Why::NoIndex);
+    }
+    let rule_for = |spelling| rules.iter().enumerate().find(|(_, rule)| rule.is_for(target.method, spelling));
+    if let Some((number, Rule { mirror: None, .. })) = rule_for(target.spellings().other) {
+        return Err(Why::MirrorsNothing(number));
+    }
+    let (number, rule) = rule_for(target.spellings().deciding).ok_or(Why::NoRule)?;
     let mirror = rule.mirror.as_ref().ok_or(Why::MirrorsNothing(number))?;
     if target.method == Method::Head && mirror.on_head == OnHead::Off {
         return Err(Why::OnHeadOff(number));
@@ -124,23 +134,27 @@ fn deciding<'a>(rules: &'a [Rule], target: &Target) -> Result<(usize, &'a Rc<Mir
 }
 
 fn mirrored(config: &Config, target: Target, rule: usize, mirror: &Rc<Mirror>, own_base: Option<&str>) -> Mirrored {
-    let only_headers = target.method == Method::Head && mirror.on_head == OnHead::Origin;
-    let public_location = mirror.public_location(&target.key, target.query());
-    let base = match &config.location {
-        Some(Location::Absolute) => own_base,
-        Some(Location::Base(base)) => Some(base.as_str()),
-        None => None,
+    let unstored = target.reading.not_plain().is_some();
+    let only_headers = target.method == Method::Head && (unstored || mirror.on_head == OnHead::Origin);
+    let public_location = mirror.public_location(target.origin_key(), target.query());
+    let scheme = own_base.and_then(|base| base.split(':').next()).unwrap_or("http");
+    let stored_at = match &config.location {
+        Some(Location::Absolute) => target.location_at_store(&format!("{scheme}://{}", config.bucket.authority)),
+        Some(Location::Base(base)) => target.location(Some(base)),
+        None => target.location(None),
     };
     let location = match mirror.response {
         _ if only_headers => None,
         ResponseMode::Origin => public_location.clone(),
-        ResponseMode::Redirect | ResponseMode::Serve => Some(target.location(base)),
+        _ if unstored => None,
+        ResponseMode::Redirect | ResponseMode::Serve => Some(stored_at),
     };
     Mirrored {
         rule,
         mirror: mirror.clone(),
         fetches: fetches(&config.rules, &target),
-        store: (!only_headers).then(|| store(config, &target.key)),
+        only_headers,
+        store: (!only_headers && !unstored).then(|| store(config, &target.key)),
         location,
         public_location,
         target,
@@ -148,17 +162,17 @@ fn mirrored(config: &Config, target: Target, rule: usize, mirror: &Rc<Mirror>, o
 }
 
 fn fetches(rules: &[Rule], target: &Target) -> Vec<Fetch> {
-    let chain = chain(rules, target.method, &target.key);
+    let chain = chain(rules, target.method, target.spellings());
     let forwarded = Forwarded::of(target.query(), &[], &chain);
     let number_of = |mirror: &Rc<Mirror>| {
         let is_its = |rule: &Rule| rule.mirror.as_ref().is_some_and(|own| Rc::ptr_eq(own, mirror));
         rules.iter().position(is_its).unwrap_or_default()
     };
     let pairs = chain.iter().flat_map(|mirror| mirror.origins.iter().map(move |origin| (mirror, origin)));
-    pairs.map(|(mirror, origin)| fetch(number_of(mirror), mirror, origin, &target.key, &forwarded)).collect()
+    pairs.map(|(mirror, origin)| fetch(number_of(mirror), mirror, origin, target.origin_key(), &forwarded)).collect()
 }
 
-fn fetch(rule: usize, mirror: &Mirror, origin: &Origin, key: &Key, forwarded: &Forwarded) -> Fetch {
+fn fetch(rule: usize, mirror: &Mirror, origin: &Origin, key: &str, forwarded: &Forwarded) -> Fetch {
     let Endpoint { upstream, path, timeout, .. } = Endpoint::at(origin, mirror, key, forwarded);
     let (follow, hosts) = match &origin.redirects {
         Some(redirects) => (redirects.follow, redirects.hosts.clone()),

@@ -37,6 +37,42 @@ pub struct Bucket {
     pub storage_class: Option<String>,
     /// What keeps a fill from overwriting an object.
     pub overwrite: Overwrite,
+    /// Which keys it keeps apart.
+    pub keys: Keys,
+    /// What is stored and read for a path that ends in a slash: this segment behind it.
+    pub index: Option<String>,
+    /// What an object is that the bucket says was deleted.
+    pub deleted: Deleted,
+}
+
+impl Bucket {
+    /// Bytes that stand before each key as it is stored: the path prefix behind the bucket's name.
+    pub fn prefix_bytes(&self) -> usize {
+        let (_, behind) = self.path_prefix.trim_start_matches('/').split_once('/').unwrap_or_default();
+        let escapes = behind.bytes().filter(|byte| *byte == b'%').count();
+        let slash = usize::from(!behind.is_empty());
+        behind.len().saturating_sub(escapes.saturating_mul(2)).saturating_add(slash)
+    }
+}
+
+/// Which keys a store keeps apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keys {
+    /// All: each byte counts, as on AWS.
+    Exact,
+    /// The plain ones. Others may be read as one of these.
+    #[default]
+    Plain,
+}
+
+/// What an object is that the bucket says was deleted, with `x-amz-delete-marker: true`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deleted {
+    /// Deleted on purpose: the bucket's answer stands.
+    #[default]
+    Pass,
+    /// Missing: it is filled again.
+    Refill,
 }
 
 /// What keeps a fill from overwriting an object that somebody else stored meanwhile.
@@ -64,7 +100,8 @@ pub enum Exposed {
 /// What `Location` begins with, so that it is a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
-    /// The request's own scheme and authority. Envoy follows internal redirects only to these.
+    /// The request's own scheme and the store's authority, where that is the request's own. Envoy follows internal redirects
+    /// only to these.
     Absolute,
     /// This URL: the recipe's `service_endpoint`.
     Base(String),

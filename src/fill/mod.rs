@@ -111,6 +111,8 @@ pub struct Call {
 pub struct FillKey {
     /// The object.
     pub key: Key,
+    /// The same as origins know it, decoded: without a page's index, and in the spelling whose rule decides.
+    pub origin_key: String,
     /// It was asked for with HEAD, which the rules treat otherwise than GET.
     pub head: bool,
     /// What of the client's request the origins get.
@@ -128,6 +130,8 @@ pub struct FillRequest {
     pub then: Vec<Rc<Mirror>>,
     /// The bucket is asked first, because the miss was a 403.
     pub check: bool,
+    /// The object is stored. One that is not is handed out.
+    pub store: bool,
 }
 
 impl FillRequest {
@@ -139,19 +143,27 @@ impl FillRequest {
         headers: &[(String, String)],
         check: bool,
     ) -> Self {
-        let chain = rule::chain(rules, target.method, &target.key);
-        let apart = mirror.on_head == OnHead::Origin || rules.iter().any(|rule| !rule.methods.is_empty());
+        let chain = rule::chain(rules, target.method, target.spellings());
+        let store = target.reading.not_plain().is_none();
+        let apart = !store || mirror.on_head == OnHead::Origin || rules.iter().any(|rule| !rule.methods.is_empty());
         let fill_key = FillKey {
             key: target.key.clone(),
+            origin_key: target.origin_key().to_owned(),
             head: target.method == Method::Head && apart,
             forwarded: Forwarded::of(target.query(), headers, &chain),
         };
-        Self { fill_key: Rc::new(fill_key), mirror: mirror.clone(), then: chain.into_iter().skip(1).collect(), check }
+        let then = chain.into_iter().skip(1).collect();
+        Self { fill_key: Rc::new(fill_key), mirror: mirror.clone(), then, check, store }
+    }
+
+    /// The same without anything being stored.
+    pub fn unstored(self) -> Self {
+        Self { store: false, ..self }
     }
 
     /// Only the origin's headers are wanted, and nothing is stored.
     pub fn is_head(&self) -> bool {
-        self.fill_key.head && self.mirror.on_head == OnHead::Origin
+        self.fill_key.head && (self.mirror.on_head == OnHead::Origin || !self.store)
     }
 
     /// The client is sent to the origin itself, whatever becomes of the fill, and of the bucket nothing is asked before.

@@ -6,7 +6,12 @@ use crate::single_flight::leases::tests::FakeSharedHost;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn fill_key(key: &str) -> Rc<FillKey> {
-    Rc::new(FillKey { key: Key::from_path(key.as_bytes()).unwrap(), head: false, forwarded: Forwarded::default() })
+    Rc::new(FillKey {
+        key: Key::from_path(key.as_bytes()).unwrap(),
+        origin_key: key.to_owned(),
+        head: false,
+        forwarded: Forwarded::default(),
+    })
 }
 
 /// Flights in virtual time, with every effect kept until it is looked for.
@@ -49,8 +54,13 @@ impl World {
     }
 
     fn join(&mut self, stream: u32, key: &str) {
-        let request =
-            FillRequest { fill_key: fill_key(key), mirror: self.mirror.clone(), then: Vec::new(), check: false };
+        let request = FillRequest {
+            fill_key: fill_key(key),
+            mirror: self.mirror.clone(),
+            then: Vec::new(),
+            check: false,
+            store: true,
+        };
         let trace = Trace::default();
         let want = Join { stream: StreamId(stream), asked: self.shared.nanos(), request: &request, trace: &trace };
         let effects = self.flights.join(want, self.now, &*self.shared);
@@ -576,6 +586,7 @@ fn a_head_that_only_asks_the_origin_is_no_fill_of_its_key() {
         mirror: world.mirror.clone(),
         then: Vec::new(),
         check: false,
+        store: true,
     };
     let trace = Trace::default();
     let want = Join { stream: StreamId(2), asked: world.shared.nanos(), request: &request, trace: &trace };

@@ -43,8 +43,8 @@ pub struct ClientRequest {
     path_and_query: Vec<u8>,
     /// Those of its headers that some rule lists.
     headers: Vec<(String, String)>,
-    /// Its own scheme and authority, where `Location` needs them and they are those of a URL.
-    own_base: Option<String>,
+    /// The scheme and authority of the store, where the request is one for the store: of an edge that follows `Location`.
+    store_base: Option<String>,
 }
 
 /// An object that a client asked for, and how it is mirrored.
@@ -55,8 +55,8 @@ pub struct MirroredRequest {
     /// Those of the client's headers that some rule lists.
     headers: Vec<(String, String)>,
     mirror: Rc<Mirror>,
-    /// The request's own scheme and authority, where `Location` needs them and they are those of a URL.
-    own_base: Option<String>,
+    /// [`ClientRequest::store_base`].
+    store_base: Option<String>,
 }
 
 /// What a stream was denied with.
@@ -190,32 +190,35 @@ impl Worker {
     pub fn capture(&self, header: &dyn Fn(&str) -> Option<Vec<u8>>) -> Option<ClientRequest> {
         let method = readable(&header(":method")?)?;
         let path_and_query = header(":path")?;
-        let own = match self.config.location {
-            Some(Location::Absolute) => header(":scheme").zip(header(":authority")),
-            Some(Location::Base(_)) | None => None,
+        // An edge that follows has put the store's authority in the place of the client's. No other one is believed.
+        let store = self.config.bucket.authority.as_bytes();
+        let store_base = match self.config.location {
+            Some(Location::Absolute) if header(":authority")?.eq_ignore_ascii_case(store) => {
+                header(":scheme").and_then(|scheme| own_base(&scheme, store))
+            }
+            Some(Location::Absolute | Location::Base(_)) | None => None,
         };
-        let own_base = own.and_then(|(scheme, authority)| own_base(&scheme, &authority));
         let listed = self.listed.iter().filter_map(|name| {
             let value = String::from_utf8(header(name)?).ok()?;
             is_field_value(&value).then(|| (name.clone(), value))
         });
-        Some(ClientRequest { method, path_and_query, headers: listed.collect(), own_base })
+        Some(ClientRequest { method, path_and_query, headers: listed.collect(), store_base })
     }
 
-    /// The path and query that the bucket is to be asked, if they are not those that came.
+    /// The path and query that the bucket is to be asked, if they are not those that came. No rule has a say in that.
     pub fn canonical_path(&self, captured: &ClientRequest) -> Option<String> {
         if is_plain(&captured.path_and_query) {
             return None;
         }
-        let (target, _) = self.target_and_mirror(captured)?;
+        let target = self.target(captured)?;
         Some(target.path_and_query()).filter(|canonical| canonical.as_bytes() != captured.path_and_query)
     }
 
     /// The object that a request was for, if it is mirrored.
     pub fn mirrored_request(&self, captured: ClientRequest) -> Option<MirroredRequest> {
         let (target, mirror) = self.target_and_mirror(&captured)?;
-        let ClientRequest { headers, own_base, .. } = captured;
-        Some(MirroredRequest { target, headers, mirror: mirror.clone(), own_base })
+        let ClientRequest { headers, store_base, .. } = captured;
+        Some(MirroredRequest { target, headers, mirror: mirror.clone(), store_base })
     }
 
     /// Holds a stream that was denied its object. `end` says that the response has no body.
@@ -361,12 +364,13 @@ impl Worker {
         let stalled = held.content == Content::Started;
         let body_kept = !held.dropped && !stalled;
         let asked = ReplyContext { target: &held.wanted.target, denial: held.denial, body_kept };
-        let location_base = match &self.config.location {
-            Some(Location::Absolute) => held.wanted.own_base.as_deref(),
-            Some(Location::Base(base)) => Some(base.as_str()),
-            None => None,
+        let target = &held.wanted.target;
+        let location = match (&self.config.location, &held.wanted.store_base) {
+            (Some(Location::Absolute), Some(store)) => target.location_at_store(store),
+            (Some(Location::Base(base)), _) => target.location(Some(base)),
+            (Some(Location::Absolute) | None, _) => target.location(None),
         };
-        let made = match reply(outcome, asked, mirror, location_base) {
+        let made = match reply(outcome, asked, mirror, location) {
             Reply::Local(made) => made,
             Reply::Tagged(outcome) => return Delivery::Tagged(outcome),
             Reply::Untouched => return Delivery::Untouched,
@@ -391,9 +395,13 @@ impl Worker {
     }
 
     fn target_and_mirror(&self, captured: &ClientRequest) -> Option<(Target, &Rc<Mirror>)> {
-        let target = Target::parse(captured.method.as_str().as_bytes(), &captured.path_and_query, &self.config.bucket)?;
-        let mirror = mirror_for(&self.config.rules, target.method, &target.key)?;
-        Some((target, mirror))
+        let target = self.target(captured)?;
+        let mirror = mirror_for(&self.config.rules, target.method, target.spellings())?;
+        target.reading.is_mirrored().then_some((target, mirror))
+    }
+
+    fn target(&self, captured: &ClientRequest) -> Option<Target> {
+        Target::parse(captured.method.as_str().as_bytes(), &captured.path_and_query, &self.config.bucket)
     }
 
     fn warn_of_bucket(&mut self, code: &str, now: Instant) -> Option<WorkerEffect> {

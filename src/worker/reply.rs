@@ -50,18 +50,16 @@ pub struct LocalReply {
     pub body: Option<Body>,
 }
 
-/// The table. `location_base` is what `Location` begins with, if it is not a path.
-pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location_base: Option<&str>) -> Reply {
+/// The table. `location` is where the object is once it is stored.
+pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location: String) -> Reply {
     let target = asked.target;
     let error = |status, code, message, retry_after: Option<&str>| {
         error_reply(outcome, target, status, code, message, retry_after)
     };
     match outcome {
-        Outcome::Stored => redirect(outcome, target, target.location(location_base)),
+        Outcome::Stored => redirect(outcome, target, location),
         // Stored by somebody else. To whom it was denied it still is.
-        Outcome::Exists if asked.denial == Denial::NotFound => {
-            redirect(outcome, target, target.location(location_base))
-        }
+        Outcome::Exists if asked.denial == Denial::NotFound => redirect(outcome, target, location),
         Outcome::Broken(_) | Outcome::BucketUnavailable | Outcome::Exists | Outcome::Forbidden | Outcome::Loop => {
             untouched(outcome, asked)
         }
@@ -74,7 +72,7 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
         Outcome::Head { metadata, length } => {
             serve(outcome, target, metadata, length.map(|length| length.to_string()), &Rc::default())
         }
-        Outcome::NotStored { object: None, .. } => match mirror.public_location(&target.key, target.query()) {
+        Outcome::NotStored { object: None, .. } => match mirror.public_location(target.origin_key(), target.query()) {
             Some(location) => redirect(outcome, target, location),
             None => error(502, "ServiceUnavailable", "The object cannot be stored.", Some(RETRY_AFTER_FAILURE)),
         },
@@ -88,14 +86,14 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
         Outcome::OriginTimeout => {
             error(504, "OriginTimeout", "The origin did not answer in time.", Some(RETRY_AFTER_FAILURE))
         }
-        Outcome::TooLarge => match mirror.public_location(&target.key, target.query()) {
+        Outcome::TooLarge => match mirror.public_location(target.origin_key(), target.query()) {
             Some(location) if mirror.too_large == TooLarge::Origin => redirect(outcome, target, location),
             _ => error(502, "EntityTooLarge", "The object cannot be mirrored.", None),
         },
         Outcome::WrongType => {
             error(502, "OriginWrongType", "The origin gave something of a type that is not mirrored.", None)
         }
-        Outcome::Filling | Outcome::Origin => match mirror.public_location(&target.key, target.query()) {
+        Outcome::Filling | Outcome::Origin => match mirror.public_location(target.origin_key(), target.query()) {
             Some(location) => redirect(outcome, target, location),
             None => error(503, "ServiceUnavailable", "The object is still being stored.", Some(RETRY_AFTER_FAILURE)),
         },

@@ -20,6 +20,7 @@ mod documents;
 mod failures;
 mod host;
 mod integrity;
+mod keys;
 mod known;
 mod miss;
 mod multipart;

@@ -15,9 +15,13 @@ const CONFIG: &str = r#"{
 
 /// The order of a plain GET.
 pub fn request(key: &str, mirror: Rc<Mirror>, check: bool) -> FillRequest {
-    let fill_key =
-        FillKey { key: Key::from_path(key.as_bytes()).unwrap(), head: false, forwarded: Forwarded::default() };
-    FillRequest { fill_key: Rc::new(fill_key), mirror, then: Vec::new(), check }
+    let fill_key = FillKey {
+        key: Key::from_path(key.as_bytes()).unwrap(),
+        origin_key: key.to_owned(),
+        head: false,
+        forwarded: Forwarded::default(),
+    };
+    FillRequest { fill_key: Rc::new(fill_key), mirror, then: Vec::new(), check, store: true }
 }
 
 /// A fill and the world that answers it.
