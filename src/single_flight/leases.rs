@@ -7,6 +7,7 @@
 
 use crate::config::Config;
 use crate::fill::{FillKey, Outcome};
+use crate::request::denial::Denial;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -27,6 +28,9 @@ type Set = [[u8; SLOT_BYTES]; WAYS];
 
 /// How long a fill counts as under way after its worker last said so. A worker that died is waited for so long.
 pub const LEASE: Duration = Duration::from_secs(10);
+
+/// How long an error of the bucket is remembered.
+pub const BUCKET_ERROR: Duration = Duration::from_secs(60);
 
 /// What all workers of an Envoy share.
 pub trait SharedHost {
@@ -80,6 +84,8 @@ pub enum Claim {
 enum KeyState {
     /// A worker, known by its queue, fills the key.
     Lease { owner: u32 },
+    /// The bucket fails each request, with the denial that the key stands for.
+    BucketError,
     /// The origins do not have the key.
     Missing,
     /// The key was stored at this time.
@@ -94,12 +100,28 @@ impl Leases {
 
     /// What stands in the table for what is wanted.
     pub fn hash(&self, fill_key: &FillKey) -> KeyHash {
+        self.hash_of(fill_key)
+    }
+
+    fn hash_of(&self, what: impl Hash) -> KeyHash {
         let half = |which: u8| {
             let mut hasher = DefaultHasher::new();
-            (which, self.salt, fill_key).hash(&mut hasher);
+            (which, self.salt, &what).hash(&mut hasher);
             hasher.finish()
         };
         KeyHash(((u128::from(half(0)) << 64) | u128::from(half(1))).to_le_bytes())
+    }
+
+    /// Remembers that the bucket denies each request so, because of an error of its own.
+    pub fn remember_bucket_error(&self, shared: &dyn SharedHost, denial: Denial) {
+        let hash = self.hash_of(("bucket error", denial));
+        change(shared, hash, |_, now| Some(encode(hash, KeyState::BucketError, BUCKET_ERROR, now)));
+    }
+
+    /// Whether the bucket denied each request so a moment ago, because of an error of its own.
+    pub fn knows_bucket_error(&self, shared: &dyn SharedHost, denial: Denial) -> bool {
+        let slot = Slot::of(shared, self.hash_of(("bucket error", denial)), shared.nanos());
+        slot.is_some_and(|slot| matches!(slot.known, Some((KeyState::BucketError, lasts)) if lasts <= BUCKET_ERROR))
     }
 
     /// Finds out what to do about a key, and takes the lease where that is to fill it. `asked` is when the client
@@ -116,7 +138,7 @@ impl Leases {
                 Some((KeyState::Missing, _)) => return Claim::Missing,
                 Some((KeyState::Stored { at }, _)) if asked > at => return Claim::Loop,
                 Some((KeyState::Stored { .. }, _)) => return Claim::Stored,
-                Some((KeyState::Lease { .. }, _)) | None => {}
+                Some((KeyState::Lease { .. } | KeyState::BucketError, _)) | None => {}
             }
             if slot.write(shared, encode(hash, KeyState::Lease { owner: self.me }, LEASE, now)) {
                 return Claim::Lead;
@@ -237,6 +259,7 @@ fn encode(hash: KeyHash, fact: KeyState, lasts: Duration, now: u64) -> [u8; SLOT
         KeyState::Lease { owner } => (1, u64::from(owner)),
         KeyState::Missing => (2, 0),
         KeyState::Stored { at } => (3, at),
+        KeyState::BucketError => (4, 0),
     };
     let content = [&[kind][..], &hash.0, &until.to_le_bytes(), &value.to_le_bytes()].concat();
     content.try_into().unwrap_or(EMPTY)
@@ -253,6 +276,7 @@ fn decode(slot: &[u8; SLOT_BYTES], now: u64) -> Option<(KeyHash, KeyState, Durat
         1 => KeyState::Lease { owner: u32::try_from(value).ok()? },
         2 => KeyState::Missing,
         3 => KeyState::Stored { at: value },
+        4 => KeyState::BucketError,
         _ => return None,
     };
     Some((KeyHash(*hash), fact, lasts))

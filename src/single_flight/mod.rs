@@ -40,6 +40,11 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// Whether the call asks the store, and not an origin.
+    pub fn is_for_store(&self) -> bool {
+        self.to_store
+    }
+
     /// How the call ended that was sent then, for the metrics: with a response, or with none.
     pub fn called(&self, response: Option<&Response>, sent: Instant, now: Instant) -> CallRecord {
         let late = response.is_none() && now >= self.due;
@@ -362,6 +367,11 @@ impl Flights {
     /// Fills that run now.
     pub fn running(&self) -> usize {
         self.flights.values().filter(|flight| flight.began().is_some()).count()
+    }
+
+    /// The table of all workers.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
     }
 
     /// Streams that wait now.

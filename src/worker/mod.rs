@@ -7,10 +7,10 @@
 pub mod reply;
 
 use crate::config::rule::{Mirror, mirror_for};
-use crate::config::{Config, Location};
+use crate::config::{Config, Deleted, Location};
 use crate::fill::{FillKey, FillRequest, Outcome};
 use crate::http::{Body, Method, Response, is_field_value};
-use crate::request::denial::{Denial, Verdict, judge};
+use crate::request::denial::{Denial, Verdict, judge, outlasts_its_request};
 use crate::request::target::{Target, is_plain, own_base, readable};
 use crate::request::trace::Trace;
 use crate::s3::xml;
@@ -73,7 +73,7 @@ pub struct DeniedResponse {
 }
 
 /// What the adapter is to do with a piece of a response's body.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyStep {
     /// Hold it, and empty what is buffered.
     Drop,
@@ -81,15 +81,13 @@ pub enum BodyStep {
     Keep,
     /// Let it pass.
     Pass,
-    /// Put this in its place and let that pass.
-    Replace(Body),
 }
 
 /// How an answer reaches its stream.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// As a reply of its own, because there is no body that could be replaced, because the bucket's does not come to
-    /// its end, or because it is too large for Envoy's buffer. Filters of the chain do not see it.
+    /// As a reply of its own, because there is no body that could be replaced, because the bucket's has not come to its
+    /// end, or because it is too large for Envoy's buffer. Filters of the chain do not see it.
     Direct(LocalReply),
     /// In the place of the bucket's headers and, if a body is given, of what is buffered of its body.
     InPlace(LocalReply, Option<Body>),
@@ -117,7 +115,9 @@ pub struct Worker {
     /// Names of request headers that some rule lists.
     listed: Vec<String>,
     flights: Flights,
-    streams: SortedMap<StreamId, StreamState>,
+    streams: SortedMap<StreamId, Held>,
+    /// This Envoy gives bodies to the filter while it holds their headers, so one that does not come is late.
+    hears_bodies: bool,
     /// Streams whose error document is being read, and until when: in the order of that, because all may take equally
     /// long. Some of them are judged already, or gone.
     reading: VecDeque<(Instant, StreamId)>,
@@ -127,14 +127,7 @@ pub struct Worker {
     warned: Option<Instant>,
 }
 
-#[derive(Debug)]
-enum StreamState {
-    /// Its response is held.
-    Held(Held),
-    /// It was answered before all of the bucket's body had come: what takes the next piece's place.
-    Replacing(Body),
-}
-
+/// A stream whose response is held.
 #[derive(Debug)]
 struct Held {
     wanted: MirroredRequest,
@@ -161,6 +154,9 @@ enum Content {
     Started,
 }
 
+/// The reason for which the 404 of an object that was deleted is let go; its client is told the same.
+const DELETED: &str = "deleted";
+
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
 impl Worker {
@@ -179,6 +175,7 @@ impl Worker {
             listed,
             flights,
             streams: SortedMap::default(),
+            hears_bodies: false,
             reading: VecDeque::new(),
             complete: Vec::new(),
             warned: None,
@@ -224,30 +221,29 @@ impl Worker {
     /// Holds a stream that was denied its object. `end` says that the response has no body.
     pub fn hold(&mut self, stream: StreamId, wanted: MirroredRequest, denial: Denial, end: bool, now: Instant) {
         let content = if end { Content::None } else { Content::Pending };
+        let denial = match (denial, self.config.bucket.deleted) {
+            (Denial::Deleted, Deleted::Refill) => Denial::NotFound,
+            (denial, _) => denial,
+        };
         let held = Held { wanted, denial, content, reading: true, dropped: false, fill_key: None };
-        self.streams.insert(stream, StreamState::Held(held));
+        self.streams.insert(stream, held);
         self.reading.push_back((now.checked_add(READ_TIMEOUT).unwrap_or(now), stream));
         self.complete.extend(end.then_some(stream));
     }
 
     /// A piece of a response's body came. `size` is all that is buffered of it.
     pub fn body(&mut self, stream: StreamId, size: usize, end: bool) -> BodyStep {
-        match self.streams.get_mut(&stream) {
-            Some(StreamState::Held(held)) => {
-                held.content = if end { Content::Complete } else { Content::Started };
-                self.complete.extend(end.then_some(stream));
-                held.dropped |= size > MAX_BUFFERED;
-                if held.dropped { BodyStep::Drop } else { BodyStep::Keep }
-            }
-            // The next piece is replaced by everything, each further one by nothing.
-            Some(StreamState::Replacing(body)) => BodyStep::Replace(std::mem::take(body)),
-            None => BodyStep::Pass,
-        }
+        let Some(held) = self.streams.get_mut(&stream) else { return BodyStep::Pass };
+        self.hears_bodies = true;
+        held.content = if end { Content::Complete } else { Content::Started };
+        self.complete.extend(end.then_some(stream));
+        held.dropped |= size > MAX_BUFFERED;
+        if held.dropped { BodyStep::Drop } else { BodyStep::Keep }
     }
 
     /// The response's trailers came, and with them the end of its body. Says whether they are to be held.
     pub fn trailers(&mut self, stream: StreamId) -> bool {
-        let Some(StreamState::Held(held)) = self.streams.get_mut(&stream) else { return false };
+        let Some(held) = self.streams.get_mut(&stream) else { return false };
         held.content = if held.content == Content::Pending { Content::None } else { Content::Complete };
         self.complete.push(stream);
         true
@@ -255,7 +251,7 @@ impl Worker {
 
     /// A stream is gone; its fill is not.
     pub fn forget(&mut self, stream: StreamId) {
-        if let Some(StreamState::Held(Held { fill_key: Some(fill_key), .. })) = self.streams.remove(&stream) {
+        if let Some(Held { fill_key: Some(fill_key), .. }) = self.streams.remove(&stream) {
             self.flights.leave(stream, &fill_key);
         }
     }
@@ -267,11 +263,11 @@ impl Worker {
         let late = self.reading.iter().take_while(|(until, _)| *until <= now).count();
         ended.extend(self.reading.drain(..late).map(|(_, stream)| stream));
         let read = |stream| match self.streams.get_mut(&stream) {
-            Some(StreamState::Held(held)) => {
+            Some(held) => {
                 let document = held.content == Content::Complete && !held.dropped;
                 std::mem::take(&mut held.reading).then_some((stream, document))
             }
-            _ => None,
+            None => None,
         };
         ended.into_iter().filter_map(read).collect()
     }
@@ -284,20 +280,32 @@ impl Worker {
         now: Instant,
         shared: &dyn SharedHost,
     ) -> Vec<WorkerEffect> {
-        let Some(StreamState::Held(held)) = self.streams.get_mut(&stream) else { return Vec::new() };
+        let Some(held) = self.streams.get_mut(&stream) else { return Vec::new() };
         held.reading = false;
         let MirroredRequest { target, headers, mirror, .. } = &held.wanted;
         if !denied.by_bucket {
             return vec![WorkerEffect::Release(stream, "not_the_bucket")];
         }
         let code = denied.document.as_deref().and_then(xml::error_code);
-        let check = match judge(held.denial, code, mirror.on_403) {
-            Verdict::Miss => false,
+        if code.is_none() && self.flights.leases().knows_bucket_error(shared, held.denial) {
+            return vec![WorkerEffect::Release(stream, "bucket_error")];
+        }
+        let verdict = judge(held.denial, code, target.reading.not_plain().is_none(), mirror.on_403);
+        let check = match verdict {
+            Verdict::Miss | Verdict::Unstorable => false,
             Verdict::Check => true,
+            Verdict::Deleted => return vec![WorkerEffect::Release(stream, DELETED)],
+            Verdict::Untouched if held.denial == Denial::BadRequest => {
+                return vec![WorkerEffect::Release(stream, "bad_request")];
+            }
             Verdict::Untouched => return vec![WorkerEffect::Release(stream, "forbidden")],
             Verdict::BucketError => {
+                let code = code.unwrap_or_default();
+                if let Some(denial) = outlasts_its_request(code) {
+                    self.flights.leases().remember_bucket_error(shared, denial);
+                }
                 let mut steps = vec![WorkerEffect::Release(stream, "bucket_error")];
-                steps.extend(self.warn_of_bucket(code.unwrap_or_default(), now));
+                steps.extend(self.warn_of_bucket(code, now));
                 return steps;
             }
         };
@@ -305,12 +313,14 @@ impl Worker {
             return vec![WorkerEffect::Release(stream, "observed")];
         }
         let request = FillRequest::new(&self.config.rules, mirror, target, headers, check);
+        let request = if verdict == Verdict::Unstorable { request.unstored() } else { request };
         held.fill_key = Some(request.fill_key.clone());
         let join = Join { stream, asked: denied.asked, request: &request, trace: &denied.trace };
         flown(self.flights.join(join, now, shared))
     }
 
-    /// A call of a fill came back: with a response, or with none.
+    /// A call of a fill came back: with a response, or with none. A store without the bucket has none for readers, either;
+    /// what else it has against a writer says nothing of them.
     pub fn finish_call(
         &mut self,
         ticket: Ticket,
@@ -318,6 +328,11 @@ impl Worker {
         now: Instant,
         shared: &dyn SharedHost,
     ) -> Vec<WorkerEffect> {
+        let code =
+            response.as_ref().filter(|_| ticket.is_for_store()).and_then(|response| xml::error_code(&response.body));
+        if let Some(denial @ Denial::NotFound) = code.and_then(outlasts_its_request) {
+            self.flights.leases().remember_bucket_error(shared, denial);
+        }
         flown(self.flights.finish_call(ticket, response, now, shared))
     }
 
@@ -352,16 +367,24 @@ impl Worker {
 
     /// Lets a stream go without an answer of ours, as far as its own can still be passed on.
     pub fn release(&mut self, stream: StreamId) -> Delivery {
-        let Some(StreamState::Held(held)) = self.streams.get(&stream) else { return Delivery::Untouched };
-        let mirror = held.wanted.mirror.clone();
-        self.deliver(stream, &mirror, &Outcome::Forbidden)
+        let Some(held) = self.streams.get(&stream) else { return Delivery::Untouched };
+        let (mirror, denial) = (held.wanted.mirror.clone(), held.denial);
+        match self.deliver(stream, &mirror, &Outcome::Forbidden) {
+            Delivery::Untouched if denial == Denial::Deleted => Delivery::Tagged(DELETED),
+            delivery => delivery,
+        }
     }
 
     /// The answer to a held stream, which is not held any more.
     pub fn deliver(&mut self, stream: StreamId, mirror: &Mirror, outcome: &Outcome) -> Delivery {
-        let Some(StreamState::Held(held)) = self.streams.remove(&stream) else { return Delivery::Untouched };
-        // A body that has begun and was not waited for may never end, and its client would wait for that.
-        let stalled = held.content == Content::Started;
+        let Some(held) = self.streams.remove(&stream) else { return Delivery::Untouched };
+        // A body that was not waited for to its end may never end, and its client would wait for that. Where this Envoy has
+        // not shown that it gives bodies, one of which nothing has come may be there after all.
+        let stalled = match held.content {
+            Content::Started => true,
+            Content::Pending => self.hears_bodies,
+            Content::Complete | Content::None => false,
+        };
         let body_kept = !held.dropped && !stalled;
         let asked = ReplyContext { target: &held.wanted.target, denial: held.denial, body_kept };
         let target = &held.wanted.target;
@@ -376,22 +399,15 @@ impl Worker {
             Reply::Untouched => return Delivery::Untouched,
         };
         let body = made.body.clone().unwrap_or_default();
-        if stalled || body.len() > MAX_BUFFERED {
-            return Delivery::Direct(made);
-        }
         match held.content {
             Content::None if body.is_empty() => Delivery::InPlace(made, None),
-            Content::None => Delivery::Direct(made),
-            Content::Complete | Content::Started => Delivery::InPlace(made, Some(body)),
-            Content::Pending => {
-                self.streams.insert(stream, StreamState::Replacing(body));
-                Delivery::InPlace(made, None)
-            }
+            Content::Complete if body.len() <= MAX_BUFFERED => Delivery::InPlace(made, Some(body)),
+            Content::Complete | Content::None | Content::Pending | Content::Started => Delivery::Direct(made),
         }
     }
 
     fn is_read(&self, stream: StreamId) -> bool {
-        matches!(self.streams.get(&stream), Some(StreamState::Held(Held { reading: true, .. })))
+        self.streams.get(&stream).is_some_and(|held| held.reading)
     }
 
     fn target_and_mirror(&self, captured: &ClientRequest) -> Option<(Target, &Rc<Mirror>)> {

@@ -129,8 +129,11 @@ fn untouched(outcome: &Outcome, asked: ReplyContext<'_>) -> Reply {
         return Reply::Untouched;
     }
     match asked.denial {
+        Denial::BadRequest => error_reply(outcome, asked.target, 400, "InvalidRequest", "Bad Request", None),
         Denial::Forbidden => error_reply(outcome, asked.target, 403, "AccessDenied", "Access Denied", None),
-        Denial::NotFound => made(outcome, asked.target, 404, xml_headers(), xml::no_such_key(&asked.target.key)),
+        Denial::Deleted | Denial::NotFound => {
+            made(outcome, asked.target, 404, xml_headers(), xml::no_such_key(&asked.target.key))
+        }
     }
 }
 

@@ -147,3 +147,48 @@ fn an_index_that_the_origin_does_not_have_is_another_object_than_the_page() {
     expect_call(&mut envoy, "GET origin /dir/");
     envoy.advance(crate::scene::LONG);
 }
+
+#[test]
+fn an_object_that_the_bucket_says_was_deleted_stays_so() {
+    for method in ["GET", "HEAD"] {
+        let mut envoy = envoy_with(json!({}));
+        let client = envoy.request(method, "/a.jpg").send();
+        let document = if method == "GET" { NO_SUCH_KEY } else { "" };
+        client.bucket_answers(404, &[("x-amz-delete-marker", "true"), ("server", "AmazonS3")], document);
+        assert_eq!(
+            (result(client), answer(client).header("server")),
+            (is(404, "deleted"), Some("AmazonS3")),
+            "{method}"
+        );
+        assert_eq!(envoy.metric("mirror_on_miss_requests_total.outcome.deleted"), 1);
+        envoy.assert_idle();
+    }
+    let mut envoy = envoy_with(json!({"bucket": {"deleted": "refill"}}));
+    let client = envoy.get("/a.jpg");
+    client.bucket_answers(404, &[("x-amz-delete-marker", "true")], NO_SUCH_KEY);
+    expect_call(&mut envoy, "GET origin /a.jpg");
+    envoy.advance(crate::scene::LONG);
+}
+
+#[test]
+fn the_object_of_a_key_that_the_bucket_cannot_hold_is_handed_out_and_not_stored() {
+    for (path, code) in [("/p//a.jpg", "XMinioInvalidObjectName"), ("/p/a.jpg", "KeyTooLongError")] {
+        let mut envoy = envoy_with(json!({}));
+        let client = envoy.get(path);
+        client.bucket_answers(400, &[], format!("<Error><Code>{code}</Code></Error>"));
+        let get = expect_call(&mut envoy, "GET origin /p/a.jpg");
+        origin_gives_bytes(&mut envoy, get, OBJECT);
+        assert_eq!((result(client), answer(client).body.as_slice()), (is(200, "not_stored"), OBJECT), "{path}");
+        envoy.assert_idle();
+    }
+}
+
+#[test]
+fn any_other_400_is_the_buckets_own() {
+    let mut envoy = envoy_with(json!({}));
+    let client = envoy.get("/p//a.jpg");
+    client.bucket_answers(400, &[], "<Error><Code>InvalidArgument</Code></Error>");
+    assert_eq!(result(client), is(400, "none"));
+    assert_eq!(envoy.metric("mirror_on_miss_requests_total.outcome.bad_request"), 1);
+    envoy.assert_idle();
+}
