@@ -1,4 +1,4 @@
-//! Is this answer of the bucket a miss?
+//! The bucket's denials, and the judgement that tells a miss from other errors.
 
 use crate::config::rule::On403;
 
@@ -11,7 +11,6 @@ pub enum Denial {
     Deleted,
     /// 403.
     Forbidden,
-    /// 404.
     NotFound,
 }
 
@@ -32,12 +31,12 @@ impl Denial {
     }
 }
 
-/// What a [`Denial`] turns out to be.
+/// The meaning of a [`Denial`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The bucket, its credentials or its clock are broken; filling it would not help.
+    /// The bucket, its credentials or its clock are broken; a fill would not help.
     BucketError,
-    /// Fill it, if the bucket, asked with the writer's credential, does not have it.
+    /// A miss, if the bucket does not have the object when it is asked with the writer's credential.
     Check,
     /// The object was deleted on purpose.
     Deleted,

@@ -4,7 +4,7 @@ use crate::config::{Bucket, Exposed};
 use crate::http::{Method, is_authority};
 use crate::object::key::{Encoded, Key, KeyError, Spellings, is_bare};
 use crate::request::reading::Reading;
-use std::fmt::Write;
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 /// A GET or HEAD of one object of the bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,14 +200,8 @@ fn names_sub_resource(query: &[u8]) -> bool {
 
 /// The query with everything but visible ASCII percent-encoded, so that it can stand in a header.
 fn visible(query: &[u8]) -> String {
-    query.iter().fold(String::with_capacity(query.len()), |mut text, &byte| {
-        if byte.is_ascii_graphic() {
-            text.push(char::from(byte));
-        } else {
-            let _ = write!(text, "%{byte:02X}");
-        }
-        text
-    })
+    const INVISIBLE: &AsciiSet = &CONTROLS.add(b' ');
+    percent_encode(query, INVISIBLE).to_string()
 }
 
 #[cfg(test)]

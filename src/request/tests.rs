@@ -1,4 +1,4 @@
-//! Rules as requests meet them.
+//! Tests of rules by the requests that they match.
 
 use super::target::Target;
 use crate::config::rule::{Mirror, chain, mirror_for};
@@ -20,7 +20,7 @@ fn target(method: &str, path: &str) -> Target {
     Target::parse(method.as_bytes(), path.as_bytes(), &Bucket::default()).unwrap()
 }
 
-/// The names of the origins that are asked for a request, in order; empty if it is not mirrored.
+/// Names the origins that are asked for a request, in order; empty if it is not mirrored.
 fn origins(config: &Config, method: &str, path: &str) -> Vec<String> {
     let target = target(method, path);
     let chain = match mirror_for(&config.rules, target.method, target.spellings()) {

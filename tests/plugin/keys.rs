@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::host::{Client, Envoy};
-use crate::scene::{NO_SUCH_KEY, OBJECT, answer, envoy_with, expect_call, is, miss, origin_gives_bytes, result};
+use crate::steps::{NO_SUCH_KEY, OBJECT, answer, envoy_with, expect_call, is, miss, origin_gives_bytes, result};
 
 /// A client whose key the bucket does not have.
 fn missing(envoy: &mut Envoy, path: &str) -> Client {
@@ -145,7 +145,7 @@ fn an_index_that_the_origin_does_not_have_is_another_object_than_the_page() {
     assert_eq!(result(index), is(404, "not_found"));
     missing(&mut envoy, "/dir/");
     expect_call(&mut envoy, "GET origin /dir/");
-    envoy.advance(crate::scene::LONG);
+    envoy.advance(crate::steps::LONG);
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn an_object_that_the_bucket_says_was_deleted_stays_so() {
     let client = envoy.get("/a.jpg");
     client.bucket_answers(404, &[("x-amz-delete-marker", "true")], NO_SUCH_KEY);
     expect_call(&mut envoy, "GET origin /a.jpg");
-    envoy.advance(crate::scene::LONG);
+    envoy.advance(crate::steps::LONG);
 }
 
 #[test]

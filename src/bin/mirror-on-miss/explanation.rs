@@ -8,7 +8,7 @@ use mirror_on_miss::request::target::{Target, TargetError};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-/// The explanation as lines of `name  what`.
+/// Writes the explanation as lines of `name  text`.
 pub fn text(explanation: &Explanation, config: &Config) -> String {
     let mut lines = Lines(String::new());
     match explanation {
@@ -81,7 +81,7 @@ impl Lines {
             self.add("", format!("with the client's {}", fetch.request_headers.join(", ")));
         }
         if !fetch.content_types.is_empty() {
-            self.add("", format!("takes {}", fetch.content_types.join(", ")));
+            self.add("", format!("accepts only {}", fetch.content_types.join(", ")));
         }
         if let Some(cache_control) = &fetch.cache_control {
             self.add("", format!("stored with cache-control {cache_control}"));
@@ -89,12 +89,12 @@ impl Lines {
         if fetch.follow > 0 {
             let hosts = fetch.hosts.iter().map(|(host, cluster)| format!("{host} (cluster {cluster})"));
             let hosts: Vec<_> = std::iter::once("itself".to_owned()).chain(hosts).collect();
-            self.add("", format!("follows {} redirects to {}", fetch.follow, hosts.join(", ")));
+            self.add("", format!("follows up to {} redirects, to {}", fetch.follow, hosts.join(", ")));
         }
     }
 }
 
-/// What the client gets.
+/// Describes the client's answers.
 fn answers(mirrored: &Mirrored, config: &Config) -> Vec<String> {
     if mirrored.only_headers {
         return vec!["200 with the origin's headers".to_owned()];
@@ -183,10 +183,12 @@ fn because(why: Why) -> &'static str {
         Why::Observed(_) => "the rule says observe: true; it is counted",
         Why::OnHeadOff(_) => "it is a HEAD, and the rule says on_head: off",
         Why::TargetError(no_target) => match no_target {
-            TargetError::Fragment => "a # does not belong into a request",
+            TargetError::Fragment => "a request must not contain a #",
             TargetError::Method => "only GET and HEAD are mirrored",
-            TargetError::Outside => "the path does not begin as those of the bucket's objects do",
-            TargetError::SubResource => "the query names a sub-resource of S3, so it is not for the object itself",
+            TargetError::Outside => "the path does not begin with /, or not with /BUCKET/ where clients write that",
+            TargetError::SubResource => {
+                "the query names a sub-resource of S3, so the request is not for the object itself"
+            }
             TargetError::Key(not_a_key) => match not_a_key {
                 KeyError::Control => "the key has control characters",
                 KeyError::DotSegment => "the key has a dot segment",
@@ -216,7 +218,7 @@ fn because_not_plain(not_plain: NotPlain) -> &'static str {
 
 fn on_403(on_403: On403) -> (&'static str, &'static str) {
     match on_403 {
-        On403::Check => ("check", "check: a HEAD with the signer's credential says whether it is a miss"),
+        On403::Check => ("check", "check: a HEAD with the signer's credential decides if it is a miss"),
         On403::Ignore => ("ignore", "ignore: the bucket's answer stays as it is"),
         On403::Miss => ("miss", "miss: the same as a 404"),
     }
