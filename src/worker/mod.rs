@@ -115,8 +115,6 @@ pub struct Worker {
     listed: Vec<String>,
     flights: Flights,
     streams: SortedMap<StreamId, Held>,
-    /// This Envoy gives bodies to the filter while it holds their headers, so one that does not come is late.
-    hears_bodies: bool,
     /// Streams whose error document is being read, and until when: in the order of that, because all may take equally
     /// long. Some of them are judged already, or gone.
     reading: VecDeque<(Instant, StreamId)>,
@@ -174,7 +172,6 @@ impl Worker {
             listed,
             flights,
             streams: SortedMap::default(),
-            hears_bodies: false,
             reading: VecDeque::new(),
             complete: Vec::new(),
             warned: None,
@@ -233,7 +230,6 @@ impl Worker {
     /// Takes a piece of a response's body. `size` is the size of everything that is buffered of it.
     pub fn body(&mut self, stream: StreamId, size: usize, end: bool) -> BodyStep {
         let Some(held) = self.streams.get_mut(&stream) else { return BodyStep::Pass };
-        self.hears_bodies = true;
         held.content = if end { Content::Complete } else { Content::Started };
         self.complete.extend(end.then_some(stream));
         held.dropped |= size > MAX_BUFFERED;
@@ -378,13 +374,8 @@ impl Worker {
     /// Makes the answer to a held stream, which is not held any more.
     pub fn deliver(&mut self, stream: StreamId, mirror: &Mirror, outcome: &Outcome) -> Delivery {
         let Some(held) = self.streams.remove(&stream) else { return Delivery::Untouched };
-        // A body that was not waited for to its end may never end, and its client would wait for that. Where this Envoy has
-        // not shown that it gives bodies, one of which nothing has come may be there after all.
-        let stalled = match held.content {
-            Content::Started => true,
-            Content::Pending => self.hears_bodies,
-            Content::Complete | Content::None => false,
-        };
+        // A body that has not come to its end may never do so, and its client would wait for that.
+        let stalled = matches!(held.content, Content::Pending | Content::Started);
         let body_kept = !held.dropped && !stalled;
         let asked = ReplyContext { target: &held.wanted.target, denial: held.denial, body_kept };
         let target = &held.wanted.target;

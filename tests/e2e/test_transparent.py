@@ -413,9 +413,7 @@ def test_nothing_but_objects_of_the_bucket_is_served(
     assert len(transparent.store.requests) == before
 
 
-@pytest.mark.parametrize(
-    "key", [b"%", b"%zz", b"\xff\xfe", b"\xc3", b"%ff", b"%00", b"%0a", b"a#b", b"k" * 1025, b"%6b" * 1025]
-)
+@pytest.mark.parametrize("key", [b"%", b"%zz", b"\xff\xfe", b"\xc3", b"%ff", b"%00", b"%0a", b"a#b"])
 def test_garbage_is_answered_and_never_mirrored(transparent: Site, key: bytes) -> None:
     before = len(transparent.origin.requests)
     answer = transparent.ask(BUCKET.encode() + b"/" + key)
