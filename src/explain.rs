@@ -34,7 +34,7 @@ pub enum Why {
     NoRule,
     /// Its path ends in a slash, and `bucket.index` is not set.
     NoIndex,
-    /// It is not for an object.
+    /// The request is not for an object.
     TargetError(TargetError),
     /// This rule says `observe: true`: the miss is counted.
     Observed(usize),
@@ -54,10 +54,10 @@ pub struct Mirrored {
     pub fetches: Vec<Fetch>,
     /// The client gets the origin's headers alone.
     pub only_headers: bool,
-    /// Where it is stored; `None` if it is not.
+    /// The request that stores it; `None` if it is not stored.
     pub store: Option<Store>,
-    /// Where the client is sent, with [`ResponseMode::Serve`] only if the object does not fit one part. `None` if it gets the
-    /// origin's headers, or the object, which is not stored.
+    /// The client's new location. With [`ResponseMode::Serve`] it is used only if the object does not fit one part.
+    /// `None` if the client gets the origin's headers, or an object that is not stored.
     pub location: Option<String>,
     /// The location at which the client may fetch the object directly.
     pub public_location: Option<String>,

@@ -36,16 +36,16 @@ pub struct Bucket {
     /// The storage class of objects; without it, the bucket's own default.
     pub storage_class: Option<String>,
     pub overwrite: Overwrite,
-    /// Which keys it keeps apart.
+    /// The keys that it keeps apart.
     pub keys: Keys,
-    /// What is stored and read for a path that ends in a slash: this segment behind it.
+    /// The segment that stands behind a path that ends in a slash, in the key of that page.
     pub index: Option<String>,
-    /// What an object is that the bucket says was deleted.
+    /// The treatment of objects that the bucket says were deleted.
     pub deleted: Deleted,
 }
 
 impl Bucket {
-    /// Bytes that stand before each key as it is stored: the path prefix behind the bucket's name.
+    /// Counts the bytes that stand before each key as it is stored: those of the path prefix behind the bucket's name.
     pub fn prefix_bytes(&self) -> usize {
         let (_, behind) = self.path_prefix.trim_start_matches('/').split_once('/').unwrap_or_default();
         let escapes = behind.bytes().filter(|byte| *byte == b'%').count();
@@ -54,23 +54,23 @@ impl Bucket {
     }
 }
 
-/// Which keys a store keeps apart.
+/// The keys that a store keeps apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Keys {
-    /// All: each byte counts, as on AWS.
+    /// All keys: each byte counts, as on AWS.
     Exact,
-    /// The plain ones. Others may be read as one of these.
+    /// The plain keys. The store may read another key as one of these.
     #[default]
     Plain,
 }
 
-/// What an object is that the bucket says was deleted, with `x-amz-delete-marker: true`.
+/// The treatment of an object that the bucket says was deleted, with `x-amz-delete-marker: true`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Deleted {
-    /// Deleted on purpose: the bucket's answer stands.
+    /// It was deleted on purpose: the bucket's answer stands.
     #[default]
     Pass,
-    /// Missing: it is filled again.
+    /// It is missing: it is filled again.
     Refill,
 }
 
@@ -99,7 +99,7 @@ pub enum Exposed {
 /// The start of `Location` that makes it a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
-    /// The request's own scheme and the store's authority, where that is the request's own. Envoy follows internal redirects
+    /// The request's own scheme and the store's authority, where the request names that, too. Envoy follows internal redirects
     /// only to these.
     Absolute,
     /// This URL: the recipe's `service_endpoint`.

@@ -20,7 +20,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Whether it is for a request, by this spelling of its key.
+    /// Tells if the rule matches a request, by this spelling of its key.
     pub fn is_for(&self, method: Method, key: &str) -> bool {
         key.starts_with(&self.prefix)
             && (self.suffixes.is_empty() || self.suffixes.iter().any(|suffix| key.ends_with(suffix)))
@@ -28,8 +28,8 @@ impl Rule {
     }
 }
 
-/// How an object is mirrored: by the first rule that is for it. `None` if there is none, or if that for any of the key's
-/// spellings mirrors nothing.
+/// Finds the first rule that matches, and returns its way of mirroring. `None` if the object is not mirrored: no rule
+/// matches, or the first that matches one of the key's spellings mirrors nothing.
 pub fn mirror_for<'a>(rules: &'a [Rule], method: Method, spellings: Spellings<'_>) -> Option<&'a Rc<Mirror>> {
     let rule_for = |spelling| rules.iter().find(|rule| rule.is_for(method, spelling));
     if rule_for(spellings.other).is_some_and(|rule| rule.mirror.is_none()) {
@@ -40,8 +40,8 @@ pub fn mirror_for<'a>(rules: &'a [Rule], method: Method, spellings: Spellings<'_
     (!off).then_some(mirror)
 }
 
-/// Everything that is tried for an object, in order: when the origins of one say that they do not have it, the next is
-/// asked. Ends where a rule mirrors nothing of that name, in any of its spellings.
+/// Lists everything that is tried for an object, in order. When the origins of one rule say that they do not have the
+/// object, the next rule's are asked. The list ends at a rule that mirrors nothing and matches one of the key's spellings.
 pub fn chain(rules: &[Rule], method: Method, spellings: Spellings<'_>) -> Vec<Rc<Mirror>> {
     let mut chain = Vec::new();
     for rule in rules {
@@ -86,13 +86,14 @@ pub struct Mirror {
 }
 
 impl Mirror {
-    /// Where a client may fetch an object itself: at the `public_url` of the first origin that has one.
+    /// Returns the URL at which a client may fetch the object directly: below the `public_url` of the first origin
+    /// that has one.
     pub fn public_location(&self, key: &str, query: Option<&str>) -> Option<String> {
         let base = self.origins.iter().find_map(|origin| origin.public_url.as_deref())?;
         Some(self.url(base, key, query.into_iter().flat_map(|query| query.split('&'))))
     }
 
-    /// The path that an origin is asked for, with those of the parameters `name=value` that it gets.
+    /// Returns the path for a request to an origin, with those of the parameters `name=value` that it gets.
     pub fn path(&self, origin: &Origin, key: &str, parameters: &[String]) -> String {
         self.url(&origin.path_prefix, key, parameters.iter().map(String::as_str))
     }
@@ -115,7 +116,7 @@ impl Mirror {
 
     fn url<'a>(&self, base: &str, key: &str, parameters: impl Iterator<Item = &'a str>) -> String {
         let segments = self.strip_prefix.strip_prefix('/').and_then(|stripped| key.strip_prefix(stripped));
-        // What is left behind whole segments begins with a slash; a key itself does not.
+        // The rest behind whole segments begins with a slash; a key itself does not.
         let rest = segments.and_then(|rest| rest.strip_prefix('/')).unwrap_or(key);
         let mut url = format!("{base}{}/{}", Encoded::of(&self.add_prefix), Encoded::of(rest));
         for (number, parameter) in parameters.filter(|parameter| self.passes(parameter)).enumerate() {

@@ -111,7 +111,7 @@ pub struct Call {
 pub struct FillKey {
     /// The object.
     pub key: Key,
-    /// The same as origins know it, decoded: without a page's index, and in the spelling whose rule decides.
+    /// The key as origins know it, decoded: without a page's index, and in the spelling whose rule decides.
     pub origin_key: String,
     /// It was asked for with HEAD, which the rules treat otherwise than GET.
     pub head: bool,
@@ -130,7 +130,7 @@ pub struct FillRequest {
     pub then: Vec<Rc<Mirror>>,
     /// The bucket is asked first, because the miss was a 403.
     pub check: bool,
-    /// The object is stored. One that is not is handed out.
+    /// The object is stored. An object that is not stored is handed out.
     pub store: bool,
 }
 
@@ -156,7 +156,7 @@ impl FillRequest {
         Self { fill_key: Rc::new(fill_key), mirror: mirror.clone(), then, check, store }
     }
 
-    /// The same without anything being stored.
+    /// Returns the same request for an object that is not stored.
     pub fn unstored(self) -> Self {
         Self { store: false, ..self }
     }

@@ -34,7 +34,7 @@ pub enum Outcome {
     NotStored {
         /// All of it, if it is at hand: what the client gets instead.
         object: Option<Object>,
-        /// The store's last status, 0 where it gave none, [`NOT_ASKED`].
+        /// The store's last status, 0 where it gave none. [`NOT_ASKED`] if there was no request.
         status: u16,
     },
     /// The client may fetch the object from the origin itself, while the bucket is filled.
@@ -58,7 +58,7 @@ pub enum Outcome {
     WrongType,
 }
 
-/// Stands for the status of a store that was not asked, because it cannot hold the key.
+/// The place-holder for the status of a store that was not asked, because it cannot hold the key.
 pub const NOT_ASKED: u16 = u16::MAX;
 
 /// What there is no more of.

@@ -7,10 +7,10 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 use std::fmt;
 
-/// Bytes of a key that a bucket can hold: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>.
+/// The most bytes of a key that a bucket can hold: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>.
 pub const MAX_KEY_BYTES: usize = 1024;
 
-/// Bytes of a key that is read at all: the longest request line that every server should take (RFC 9112, 3).
+/// The most bytes of a key that is read at all: the longest request line that every server should take (RFC 9112, 3).
 pub const MAX_NAME_BYTES: usize = 8000;
 
 /// The ASCII that AWS's `UriEncode` escapes: all but RFC 3986's unreserved characters.
@@ -46,14 +46,14 @@ pub enum KeyError {
 /// The reason why two servers may read a [`Key`] differently, or why no bucket holds it.
 ///
 /// SeaweedFS stores `a//b` and `a\b` under `a/b`, MinIO refuses both, and SeaweedFS makes a directory of `a/`
-/// (measured on 4.48 and RELEASE.2025-09-07). An origin as nginx merges slashes, one as IIS takes `\` for `/`.
+/// (measured on 4.48 and RELEASE.2025-09-07). nginx as an origin merges slashes, IIS takes `\` for `/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotPlain {
     /// A backslash.
     Backslash,
     /// An empty segment: a slash at the beginning, or two in a row.
     EmptySegment,
-    /// More than [`MAX_KEY_BYTES`], with what the bucket puts before it.
+    /// More than [`MAX_KEY_BYTES`], with the prefix of the bucket.
     TooLong,
     /// A slash, or a backslash, at the end.
     TrailingSlash,
@@ -91,8 +91,8 @@ impl Key {
         &self.decoded
     }
 
-    /// Why it is not plain; `None` for a plain key, which all servers read alike. `prefix` is how many bytes the bucket
-    /// puts before it.
+    /// Finds the reason why the key is not plain; `None` for a plain key, which all servers read alike. `prefix` counts the
+    /// bytes that the bucket puts before it.
     pub fn not_plain(&self, prefix: usize) -> Option<NotPlain> {
         if self.decoded.ends_with(['/', '\\']) {
             return Some(NotPlain::TrailingSlash);
@@ -106,7 +106,8 @@ impl Key {
         (self.decoded.len().saturating_add(prefix) > MAX_KEY_BYTES).then_some(NotPlain::TooLong)
     }
 
-    /// The plain reading: `\` as `/`, without empty segments. A slash at the end stays. Empty for a key of slashes.
+    /// Returns the plain reading: `\` as `/`, without empty segments. A slash at the end stays. It is empty for a key of
+    /// slashes.
     pub fn plain_reading(&self) -> String {
         let mut reading = String::with_capacity(self.decoded.len());
         for character in self.decoded.chars().map(|character| if character == '\\' { '/' } else { character }) {
@@ -129,12 +130,12 @@ impl Key {
 pub struct Spellings<'a> {
     /// The spelling whose rule decides.
     pub deciding: &'a str,
-    /// The other one: its rule can keep the bucket's answer as it is, and no more.
+    /// The other spelling. Its rule can only keep the bucket's answer as it is.
     pub other: &'a str,
 }
 
 impl Spellings<'_> {
-    /// Both spellings of a key that has one only.
+    /// Returns both spellings of a key that has only one.
     pub fn same(key: &str) -> Spellings<'_> {
         Spellings { deciding: key, other: key }
     }

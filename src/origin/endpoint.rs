@@ -22,7 +22,8 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// At an origin of a rule, for the key as origins know it. What the client carries goes there only as far as the rule lists it.
+    /// Builds the endpoint at an origin of a rule, for the key as origins know it. The client's headers and parameters go there
+    /// only as far as the rule lists them.
     pub fn at(origin: &Origin, mirror: &Mirror, key: &str, forwarded: &Forwarded) -> Self {
         let mut headers = origin.headers.clone();
         for (name, value) in &forwarded.headers {

@@ -2,24 +2,24 @@
 
 use crate::config::rule::On403;
 
-/// The bucket's answers that may be misses. `envoy/edge.yaml` names the same statuses: the filter hears of no other.
+/// The bucket's answers that may be misses. `envoy/edge.yaml` names the same statuses: the filter sees no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Denial {
-    /// 400, which some stores say of a key that they cannot hold.
+    /// 400. Some stores say it of a key that they cannot hold.
     BadRequest,
-    /// 404, and the bucket says that the object was deleted.
+    /// 404 for an object that the bucket says was deleted.
     Deleted,
     /// 403.
     Forbidden,
     NotFound,
 }
 
-/// Says, with the value `true`, that the object was there and was deleted, in a versioned bucket:
+/// The header that says, with the value `true`, that an object was deleted from a versioned bucket:
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>.
 const DELETE_MARKER: &str = "x-amz-delete-marker";
 
 impl Denial {
-    /// `None` for every status that is never a miss. `header` looks up a header of the answer.
+    /// Reads a status. `None` for every status that is never a miss. `header` looks up a header of the answer.
     pub fn of(status: &[u8], header: impl Fn(&str) -> Option<Vec<u8>>) -> Option<Self> {
         match status {
             b"400" => Some(Self::BadRequest),
@@ -38,18 +38,18 @@ pub enum Verdict {
     BucketError,
     /// A miss, if the bucket does not have the object when it is asked with the writer's credential.
     Check,
-    /// The object was deleted on purpose.
+    /// A deletion on purpose.
     Deleted,
-    /// Fill it.
+    /// A miss, to be filled.
     Miss,
-    /// The bucket cannot hold such a key: the client gets the origin's object, and nothing is stored.
+    /// A key that the bucket cannot hold: the client gets the origin's object, and nothing is stored.
     Unstorable,
-    /// The client may not have it, or asked for nonsense, and that is all.
+    /// A denial that stands: the client may not have the object, or its request is wrong.
     Untouched,
 }
 
-/// Judges a denial by its S3 error code, where that could be read, and by its status where not: HEAD has no error
-/// document, and a website endpoint answers in HTML. `is_plain` says that every store can hold the key.
+/// Judges a denial by its S3 error code, or by its status where no code can be read: HEAD has no error document, and
+/// a website endpoint answers in HTML. `is_plain` says that every store can hold the key.
 ///
 /// S3's codes: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>. Of those that come with 403 or
 /// 404 only `NoSuchKey` and `AccessDenied` can mean that the object is missing. `XMinioInvalidObjectName` is MinIO's.
@@ -69,8 +69,8 @@ pub fn judge(denial: Denial, code: Option<&str>, is_plain: bool, on_403: On403) 
     }
 }
 
-/// The denial that each request of the bucket gets while this error lasts; `None` for an error that is about one object, or
-/// about one request. From the same list.
+/// Finds the denial that each request of the bucket gets while an error lasts. `None` for an error of one object or of one
+/// request. The codes are from the same list.
 pub fn outlasts_its_request(code: &str) -> Option<Denial> {
     match code {
         "NoSuchBucket" => Some(Denial::NotFound),

@@ -3,14 +3,14 @@
 use crate::config::{Bucket, Keys};
 use crate::object::key::{Encoded, Key, KeyError, NotPlain, Spellings};
 
-/// What a path that names a [`Key`] is to the bucket, to rules and to origins.
+/// The meaning of a path that names a [`Key`], to the bucket, to rules and to origins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
     /// The plain reading of the key, if that is another.
     plain: Option<String>,
     /// The index that was put behind a path that ends in a slash.
     index: Option<String>,
-    /// Why the object cannot be stored under the key; `None` where it can.
+    /// The reason why the object cannot be stored under the key; `None` where it can.
     not_plain: Option<NotPlain>,
 }
 
@@ -32,28 +32,29 @@ impl Reading {
         Ok((key, Self { plain, index, not_plain }))
     }
 
-    /// Why an object of this key is not stored; `None` if it is.
+    /// Returns the reason why an object of this key is not stored; `None` if it is stored.
     pub fn not_plain(&self) -> Option<NotPlain> {
         self.not_plain
     }
 
-    /// Whether origins are asked for the object at all. A key that ends in a slash is a page, which has a key of its own
+    /// Tells if origins are asked for the object at all. A key that ends in a slash is a page, which has a key of its own
     /// only where `bucket.index` names one.
     pub fn is_mirrored(&self) -> bool {
         self.not_plain != Some(NotPlain::TrailingSlash)
     }
 
-    /// The index that the key ends with, and the path does not.
+    /// Returns the index that the key ends with, and the path does not.
     pub fn index(&self) -> Option<&str> {
         self.index.as_deref()
     }
 
-    /// The plain reading of the key, if that is another.
+    /// Returns the plain reading of the key, if that is another.
     pub fn plain(&self) -> Option<&str> {
         self.plain.as_deref()
     }
 
-    /// What rules are matched against. The store of exact keys keeps all readings apart, so there the key decides.
+    /// Returns the spellings that rules are matched against. A store of exact keys keeps all readings apart, so there the key
+    /// decides.
     pub fn spellings<'a>(&'a self, key: &'a Key) -> Spellings<'a> {
         let key = key.as_str();
         let plain = self.plain.as_deref().unwrap_or(key);
@@ -64,12 +65,12 @@ impl Reading {
         }
     }
 
-    /// What origins are asked for, decoded: the spelling that decides, without the index.
+    /// Returns the key as origins know it, decoded: the spelling that decides, without the index.
     pub fn origin_key<'a>(&'a self, key: &'a Key) -> &'a str {
         self.without_index(self.spellings(key).deciding)
     }
 
-    /// What the client asked for, decoded.
+    /// Returns the client's own path, decoded.
     pub fn asked<'a>(&self, key: &'a Key) -> &'a str {
         self.without_index(key.as_str())
     }

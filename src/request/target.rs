@@ -13,7 +13,7 @@ pub struct Target {
     pub method: Method,
     /// The object.
     pub key: Key,
-    /// What else its key can be read as.
+    /// The other readings of its key.
     pub reading: Reading,
     /// The path in its canonical encoding, as clients write it: `/KEY` or `/BUCKET/KEY`.
     path: String,
@@ -114,12 +114,12 @@ impl Target {
         Ok(Self { method, key, reading, path, query: query.map(visible) })
     }
 
-    /// What the key's rules are matched against.
+    /// Returns the spellings that rules are matched against.
     pub fn spellings(&self) -> Spellings<'_> {
         self.reading.spellings(&self.key)
     }
 
-    /// The key as origins know it, decoded.
+    /// Returns the key as origins know it, decoded.
     pub fn origin_key(&self) -> &str {
         self.reading.origin_key(&self.key)
     }
@@ -129,12 +129,12 @@ impl Target {
         self.with_query(&self.path_of_key())
     }
 
-    /// Where an edge that follows its own redirects finds the object: at the store, under its key.
+    /// Returns the location for an edge that follows its own redirects: the key at the store.
     pub fn location_at_store(&self, base: &str) -> String {
         self.with_query(&format!("{base}{}", self.path_of_key()))
     }
 
-    /// The path of the key, which ends in the index where the request's own ends in a slash.
+    /// Returns the path of the key. It ends in the index where the path of the request ends in a slash.
     fn path_of_key(&self) -> String {
         format!("{}{}", self.path, Encoded::of(self.reading.index().unwrap_or_default()))
     }
@@ -185,8 +185,7 @@ pub fn is_plain(path_and_query: &[u8]) -> bool {
     path.iter().all(|byte| is_bare(*byte)) && !path.ends_with(b"/") && query.iter().all(u8::is_ascii_graphic)
 }
 
-/// A scheme and authority as a base for [`Target::location_at_store`]. `None` if they are not those of a URL; then no base is better
-/// than one that leads somewhere else.
+/// Makes a base for [`Target::location_at_store`] of a scheme and an authority. `None` if they are not those of a URL.
 pub fn own_base(scheme: &[u8], authority: &[u8]) -> Option<String> {
     let scheme = std::str::from_utf8(scheme).ok().filter(|scheme| matches!(*scheme, "http" | "https"))?;
     let authority = std::str::from_utf8(authority).ok().filter(|authority| is_authority(authority))?;

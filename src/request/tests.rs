@@ -127,12 +127,12 @@ fn a_type_is_accepted_by_its_essence_alone() {
     assert!(Mirror::default().accepts("text/html"));
 }
 
-/// Names with everything in them that some server reads otherwise.
+/// Generates names with everything in them that some server reads in its own way.
 fn spelling() -> impl Strategy<Value = String> {
     "(private|p|a|/|//|\\\\|%2F|%2f|%5C|%70|\\.|%2E|\\.\\.){0,8}"
 }
 
-/// The readings of a path that some server has: `\` as `/` or as itself, slashes merged or not.
+/// Lists the readings of a path that some server has: `\` as `/` or as itself, slashes merged or not.
 fn readings(path: &str) -> Vec<String> {
     let decoded = percent_decode(path);
     let slashed = decoded.replace('\\', "/");
@@ -176,7 +176,7 @@ proptest! {
         prop_assert!(target.origin_key() == target.key.plain_reading());
     }
 
-    /// Whatever a client spells, the origin is asked below the prefixes of its rule, and for the same by each spelling.
+    /// In every spelling of a client's, the origin is asked below the prefixes of its rule, and for the same path.
     #[test]
     fn the_way_from_a_key_to_the_origin_is_total_stable_and_never_leaves_its_prefix(
         rest in "(\\PC|%[0-9a-fA-F]{2}|[/.+%\\\\]){0,24}",

@@ -29,10 +29,10 @@ type Set = [[u8; SLOT_BYTES]; WAYS];
 /// The time for which a lease holds without renewal. The other workers wait that long for a worker that died.
 pub const LEASE: Duration = Duration::from_secs(10);
 
-/// How long an error of the bucket is remembered.
+/// The time for which an error of the bucket is remembered.
 pub const BUCKET_ERROR: Duration = Duration::from_secs(60);
 
-/// What all workers of an Envoy share.
+/// The clock, table and queues that all workers of an Envoy share.
 pub trait SharedHost {
     /// Returns the nanoseconds of a clock that all workers see. Request times are given on it.
     fn nanos(&self) -> u64;
@@ -85,7 +85,7 @@ pub enum Claim {
 enum KeyState {
     /// A worker, known by its queue, fills the key.
     Lease { owner: u32 },
-    /// The bucket fails each request, with the denial that the key stands for.
+    /// The bucket fails all requests, with the denial that the hash stands for.
     BucketError,
     /// The origins do not have the key.
     Missing,
@@ -119,14 +119,19 @@ impl Leases {
         change(shared, hash, |_, now| Some(encode(hash, KeyState::BucketError, BUCKET_ERROR, now)));
     }
 
-    /// Whether the bucket denied each request so a moment ago, because of an error of its own.
+    /// Forgets it.
+    pub fn forget_bucket_error(&self, shared: &dyn SharedHost, denial: Denial) {
+        change(shared, self.hash_of(("bucket error", denial)), |slot, _| slot.known.is_some().then_some(EMPTY));
+    }
+
+    /// Tells if the bucket denied each request so a moment ago, because of an error of its own.
     pub fn knows_bucket_error(&self, shared: &dyn SharedHost, denial: Denial) -> bool {
         let slot = Slot::of(shared, self.hash_of(("bucket error", denial)), shared.nanos());
         slot.is_some_and(|slot| matches!(slot.known, Some((KeyState::BucketError, lasts)) if lasts <= BUCKET_ERROR))
     }
 
-    /// Finds out what to do about a key, and takes the lease where that is to fill it. `asked` is when the client
-    /// asked, which tells an object that was stored meanwhile from one that is stored and cannot be read.
+    /// Decides the worker's task for a key, and takes the lease if the task is to fill it. `asked` is the time of the
+    /// client's request. It tells an object that was stored meanwhile from one that is stored and cannot be read.
     pub fn claim(&self, shared: &dyn SharedHost, hash: KeyHash, asked: u64) -> Claim {
         for _ in 0..TRIES {
             let now = shared.nanos();

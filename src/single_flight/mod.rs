@@ -40,7 +40,7 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// Whether the call asks the store, and not an origin.
+    /// Tells if the call asks the store, and not an origin.
     pub fn is_for_store(&self) -> bool {
         self.to_store
     }
@@ -369,7 +369,7 @@ impl Flights {
         self.flights.values().filter(|flight| flight.began().is_some()).count()
     }
 
-    /// The table of all workers.
+    /// Returns the table of all workers.
     pub fn leases(&self) -> &Leases {
         &self.leases
     }

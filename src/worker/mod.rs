@@ -43,7 +43,7 @@ pub struct ClientRequest {
     path_and_query: Vec<u8>,
     /// The client's headers that some rule lists.
     headers: Vec<(String, String)>,
-    /// The scheme and authority of the store, where the request is one for the store: of an edge that follows `Location`.
+    /// The scheme and authority of the store, if the request names the store: then the edge follows `Location`.
     store_base: Option<String>,
 }
 
@@ -71,7 +71,7 @@ pub struct DeniedResponse {
     pub trace: Trace,
 }
 
-/// What the adapter is to do with a piece of a response's body.
+/// The adapter's next step with a piece of a response's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyStep {
     /// Hold it, and empty the buffer.
@@ -85,8 +85,8 @@ pub enum BodyStep {
 /// The way in which an answer reaches its stream.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// As a reply of its own, because there is no body that could be replaced, because the bucket's has not come to its
-    /// end, or because it is too large for Envoy's buffer. Filters of the chain do not see it.
+    /// A local reply. It is used where there is no body that could be replaced, where the bucket's body has not come
+    /// to its end, and where the answer is too large for Envoy's buffer. Filters of the chain do not see it.
     Direct(LocalReply),
     /// In place of the bucket's headers and, if a body is given, of the buffered body.
     InPlace(LocalReply, Option<Body>),
@@ -115,11 +115,13 @@ pub struct Worker {
     listed: Vec<String>,
     flights: Flights,
     streams: SortedMap<StreamId, Held>,
-    /// Streams whose error document is being read, and until when: in the order of that, because all may take equally
-    /// long. Some of them are judged already, or gone.
+    /// Streams whose error document is being read, with the deadline of each. All may take equally long, so they
+    /// stand in the order of their deadlines. Some of them are judged already, or gone.
     reading: VecDeque<(Instant, StreamId)>,
     /// The streams among them whose response has come to its end.
     complete: Vec<StreamId>,
+    /// Denials that this worker has remembered as errors of the whole bucket.
+    failing: Vec<Denial>,
     /// The time of the last warning about a bucket that cannot be read.
     warned: Option<Instant>,
 }
@@ -151,7 +153,7 @@ enum Content {
     Started,
 }
 
-/// The reason for which the 404 of an object that was deleted is let go; its client is told the same.
+/// The reason why the 404 of a deleted object is passed on, and the outcome that its client sees.
 const DELETED: &str = "deleted";
 
 const WARN_EVERY: Duration = Duration::from_secs(60);
@@ -174,6 +176,7 @@ impl Worker {
             streams: SortedMap::default(),
             reading: VecDeque::new(),
             complete: Vec::new(),
+            failing: Vec::new(),
             warned: None,
         }
     }
@@ -183,7 +186,7 @@ impl Worker {
     pub fn capture(&self, header: &dyn Fn(&str) -> Option<Vec<u8>>) -> Option<ClientRequest> {
         let method = readable(&header(":method")?)?;
         let path_and_query = header(":path")?;
-        // An edge that follows has put the store's authority in the place of the client's. No other one is believed.
+        // An edge that follows redirects has replaced the client's authority by the store's. No other one is believed.
         let store = self.config.bucket.authority.as_bytes();
         let store_base = match self.config.location {
             Some(Location::Absolute) if header(":authority")?.eq_ignore_ascii_case(store) => {
@@ -198,7 +201,7 @@ impl Worker {
         Some(ClientRequest { method, path_and_query, headers: listed.collect(), store_base })
     }
 
-    /// The path and query that the bucket is to be asked, if they are not those that came. No rule has a say in that.
+    /// Returns the path and query for the bucket, if they differ from those that came. Rules do not matter here.
     pub fn canonical_path(&self, captured: &ClientRequest) -> Option<String> {
         if is_plain(&captured.path_and_query) {
             return None;
@@ -298,6 +301,9 @@ impl Worker {
                 let code = code.unwrap_or_default();
                 if let Some(denial) = outlasts_its_request(code) {
                     self.flights.leases().remember_bucket_error(shared, denial);
+                    if !self.failing.contains(&denial) {
+                        self.failing.push(denial);
+                    }
                 }
                 let mut steps = vec![WorkerEffect::Release(stream, "bucket_error")];
                 steps.extend(self.warn_of_bucket(code, now));
@@ -307,6 +313,10 @@ impl Worker {
         if mirror.observe {
             return vec![WorkerEffect::Release(stream, "observed")];
         }
+        if code.is_some() {
+            // The bucket is there again, and knows its reader.
+            self.failing.drain(..).for_each(|denial| self.flights.leases().forget_bucket_error(shared, denial));
+        }
         let request = FillRequest::new(&self.config.rules, mirror, target, headers, check);
         let request = if verdict == Verdict::Unstorable { request.unstored() } else { request };
         held.fill_key = Some(request.fill_key.clone());
@@ -314,8 +324,8 @@ impl Worker {
         flown(self.flights.join(join, now, shared))
     }
 
-    /// A call of a fill came back: with a response, or with none. A store without the bucket has none for readers, either;
-    /// what else it has against a writer says nothing of them.
+    /// Takes the end of a fill's call: a response, or none. A store that has no such bucket for a writer has none for readers.
+    /// Its other errors for a writer say nothing about readers.
     pub fn finish_call(
         &mut self,
         ticket: Ticket,
@@ -327,6 +337,9 @@ impl Worker {
             response.as_ref().filter(|_| ticket.is_for_store()).and_then(|response| xml::error_code(&response.body));
         if let Some(denial @ Denial::NotFound) = code.and_then(outlasts_its_request) {
             self.flights.leases().remember_bucket_error(shared, denial);
+            if !self.failing.contains(&denial) {
+                self.failing.push(denial);
+            }
         }
         flown(self.flights.finish_call(ticket, response, now, shared))
     }

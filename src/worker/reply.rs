@@ -48,7 +48,7 @@ pub struct LocalReply {
     pub body: Option<Body>,
 }
 
-/// The table. `location` is where the object is once it is stored.
+/// Looks up the answer in the table. `location` is the place of the object once it is stored.
 pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location: String) -> Reply {
     let target = asked.target;
     let error = |status, code, message, retry_after: Option<&str>| {
@@ -56,7 +56,7 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
     };
     match outcome {
         Outcome::Stored => redirect(outcome, target, location),
-        // Stored by somebody else. To whom it was denied it still is.
+        // Another writer stored it. A client that was denied it is still denied it.
         Outcome::Exists if asked.denial == Denial::NotFound => redirect(outcome, target, location),
         Outcome::Broken(_) | Outcome::BucketUnavailable | Outcome::Exists | Outcome::Forbidden | Outcome::Loop => {
             untouched(outcome, asked)

@@ -325,6 +325,20 @@ fn a_head_is_passed_on_for_a_minute_after_a_get_has_shown_that_the_bucket_fails_
 }
 
 #[test]
+fn a_get_that_shows_the_bucket_well_again_ends_what_is_passed_on() {
+    let mut world = World::new();
+    for (stream, code, denial) in
+        [(1, "SignatureDoesNotMatch", Denial::Forbidden), (2, "AccessDenied", Denial::Forbidden)]
+    {
+        world.hold(stream, "/a", denial, false);
+        world.body(stream, 10, true);
+        world.judge(stream, Some(format!("<Error><Code>{code}</Code></Error>").as_bytes()));
+    }
+    world.hold(3, "/b", Denial::Forbidden, true);
+    assert_eq!(world.judge(3, None), ["HEAD signer /b/b"]);
+}
+
+#[test]
 fn an_error_of_one_object_says_nothing_of_others() {
     let mut world = World::new();
     world.hold(1, "/a", Denial::Forbidden, false);

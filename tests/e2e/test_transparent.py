@@ -104,9 +104,7 @@ def test_an_object_of_several_parts_arrives_whole(site: Site, unique: Unique) ->
     assert answer.body == LARGE
 
 
-@pytest.mark.parametrize(
-    "name", ["a%20b.txt", "%c3%a4+@:,;=&~.txt", "a%252Fb", "/evil.example/x", "%2F%2Fevil.example"]
-)
+@pytest.mark.parametrize("name", ["a%20b.txt", "%c3%a4+@:,;=&~.txt", "a%252Fb"])
 def test_any_name_that_is_a_key_leads_to_its_object(transparent: Site, unique: Unique, name: str) -> None:
     key = unquote(f"{unique()}/{name}")
     canonical = quote(key, safe="/~")

@@ -115,7 +115,7 @@ fn answers(mirrored: &Mirrored, config: &Config) -> Vec<String> {
     vec![found, too_large]
 }
 
-/// The explanation as an object. `untouched` is there if the bucket's answer stays as it is.
+/// Writes the explanation as an object. `untouched` is there if the bucket's answer stays as it is.
 pub fn json(explanation: &Explanation, config: &Config) -> Value {
     let prefix = |rule: usize| config.rules.get(rule).map(|rule| format!("/{}", rule.prefix));
     match explanation {
@@ -201,7 +201,7 @@ fn because(why: Why) -> &'static str {
     }
 }
 
-/// Why nothing is stored.
+/// Says why nothing is stored.
 fn unstored(target: &Target) -> String {
     let why = target.reading.not_plain().map(because_not_plain);
     why.map(|why| format!("nothing: {why}")).unwrap_or("nothing".to_owned())

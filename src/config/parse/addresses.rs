@@ -119,7 +119,7 @@ impl Kind for Segment {
     }
 }
 
-/// `http://` or `https://`, a host, perhaps a path; a trailing slash is dropped.
+/// `http://` or `https://`, a host, perhaps a path. A trailing slash is dropped.
 pub struct BaseUrl;
 
 impl Kind for BaseUrl {
