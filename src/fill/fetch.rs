@@ -1,10 +1,10 @@
 //! The beginning of an object, from one of the rule's origins after the other.
 
-use super::multipart::{CreateUpload, MultipartObject};
+use super::multipart::{CreateMultipartUpload, MultipartObject};
 use super::outcome::NOT_ASKED;
 use super::plan::{Plan, plan};
-use super::put::Put;
 use super::state::{State, Transition, done};
+use super::write::Write;
 use super::{Action, CallId, Job, Outcome};
 use crate::config::rule::ResponseMode;
 use crate::http::Response;
@@ -124,10 +124,10 @@ impl ActiveOrigin {
             // Parts can only be put together in a bucket.
             Plan::Multipart(..) if !job.request.store => done(Outcome::TooLarge),
             Plan::Multipart(parts, object) => {
-                CreateUpload::begin(job, MultipartObject::new(self, version, parts, announced), object)
+                CreateMultipartUpload::begin(job, MultipartObject::new(self, version, parts, announced), object)
             }
             Plan::Single(object) => match announced.verify(&object.body) {
-                Ok(()) if job.request.store => Put::begin(job, object),
+                Ok(()) if job.request.store => Write::put(job, object),
                 Ok(()) => done(Outcome::NotStored { object: Some(object), status: NOT_ASKED }),
                 Err(header) => self.next(job, Outcome::Corrupt(header)),
             },

@@ -99,9 +99,11 @@ impl Leases {
         Self { me, salt, negative_ttl: config.negative_ttl, loop_window: config.loop_window }
     }
 
-    /// Hashes a fill key, under this configuration.
+    /// Hashes a fill key, under this configuration. The bucket's denial is no part of the hash: a fact holds for both, and
+    /// workers tell each other no object.
     pub fn hash(&self, fill_key: &FillKey) -> KeyHash {
-        self.hash_of(fill_key)
+        let FillKey { key, origin_key, head, forwarded, forbidden: _ } = fill_key;
+        self.hash_of((key, origin_key, head, forwarded))
     }
 
     fn hash_of(&self, what: impl Hash) -> KeyHash {

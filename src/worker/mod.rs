@@ -317,8 +317,7 @@ impl Worker {
             // The bucket is there again, and knows its reader.
             self.failing.drain(..).for_each(|denial| self.flights.leases().forget_bucket_error(shared, denial));
         }
-        let request = FillRequest::new(&self.config.rules, mirror, target, headers, check);
-        let request = if verdict == Verdict::Unstorable { request.unstored() } else { request };
+        let request = FillRequest::new(&self.config.rules, mirror, target, headers, held.denial, check);
         held.fill_key = Some(request.fill_key.clone());
         let join = Join { stream, asked: denied.asked, request: &request, trace: &denied.trace };
         flown(self.flights.join(join, now, shared))

@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use crate::host::{Client, Envoy};
-use crate::steps::{NO_SUCH_KEY, OBJECT, answer, envoy_with, expect_call, is, miss, origin_gives_bytes, result};
+use crate::steps::{
+    NO_SUCH_KEY, OBJECT, answer, denial, envoy_with, expect_call, is, miss, origin_gives_bytes, result,
+};
 
 /// A client whose key the bucket does not have.
 fn missing(envoy: &mut Envoy, path: &str) -> Client {
@@ -191,4 +193,25 @@ fn any_other_400_is_the_buckets_own() {
     assert_eq!(result(client), is(400, "none"));
     assert_eq!(envoy.metric("mirror_on_miss_requests_total.outcome.bad_request"), 1);
     envoy.assert_idle();
+}
+
+/// Promise: nobody gets what the bucket denies.
+#[test]
+fn after_a_403_the_object_of_a_key_that_is_not_plain_is_handed_out_only_if_the_signer_says_that_there_is_none() {
+    for on_403 in ["check", "miss"] {
+        for (head, handed_out) in [(404, true), (200, false), (403, false)] {
+            let mut envoy = envoy_with(json!({"rules": [{"on_403": on_403}]}));
+            let client = envoy.get("/p//a.jpg");
+            denial(client);
+            let call = expect_call(&mut envoy, "HEAD signer /assets/p//a.jpg");
+            envoy.respond(call, head, &[], "");
+            if handed_out {
+                let get = expect_call(&mut envoy, "GET origin /p/a.jpg");
+                origin_gives_bytes(&mut envoy, get, OBJECT);
+            }
+            let expected = if handed_out { is(200, "not_stored") } else { is(403, "none") };
+            assert_eq!(result(client), expected, "{on_403} {head}");
+            envoy.assert_idle();
+        }
+    }
 }
