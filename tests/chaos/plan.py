@@ -1,29 +1,60 @@
-"""What a seed stands for: objects, what goes wrong with each of them, and visits of clients."""
+"""What a seed stands for: a bucket's ways, objects, what goes wrong with each, and visits of clients."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Callable
 
-from doubles import StrictBucket, replies
-from doubles.replies import Reply, Script, Then
-from doubles.wire import Request
+from doubles import StrictBucket
+from doubles.replies import Script
+from doubles.s3.dialects import AWS, SEAWEEDFS, Dialect
+
+from .trouble import (
+    ABSENT,
+    ANSWERS,
+    ENDLESS,
+    PRESENT,
+    PUTS,
+    RANGELESS,
+    READS,
+    TROUBLE,
+    UNPINNED,
+    UPLOADS,
+    WRITES,
+    without_body_for_head,
+)
+
+DIALECTS = (AWS, SEAWEEDFS, replace(AWS, ends_uploads=True))
+"""What the bucket may be. All of them honour conditions."""
 
 MIB = 1 << 20
 PART_SIZE = 5 * MIB
 """S3's smallest, so that a film of a few parts is soon made."""
 
-OBJECTS = 40
+OBJECTS = 44
 VISITS = 220
+ABSENT_CLIENTS = 12
+"""Clients that ask for something and never read a byte of the answer."""
+
 SPAN = 1.5
 """Seconds over which the visits are spread: most come while something is filled, some long after."""
 
-FAMILIES = ("plain", "backed-up", "dead")
-"""Prefixes with a rule each: a working origin; a dead one and then a working one; only a dead one."""
+REPLICAS = 2
+"""Edges in front of the one bucket. They know nothing of one another."""
 
-Arm = Callable[[StrictBucket, str], None]
-"""Has something go wrong with the next request for a key."""
+FAMILIES = ("plain", "served", "guarded", "backed-up", "dead")
+"""Prefixes with a rule each: a working origin; the same with `response: serve`, and with `on_403: ignore`; a
+dead origin and then a working one; only a dead one."""
+
+
+@dataclass(frozen=True)
+class Ways:
+    """What kind of bucket it is."""
+
+    dialect: Dialect
+    reader_lists: bool
+    """Without this right a missing object is 403, not 404."""
+    writer_lists: bool
 
 
 @dataclass
@@ -41,42 +72,83 @@ class Thing:
     """What the bucket says to its first readers."""
     writes: list[str]
     """What the bucket says to the first attempts to store it."""
+    later: bytes | None = field(default=None, repr=False)
+    """What the origin has there from `changes_at` on, of the same length."""
+    changes_at: float = 0.0
+    theirs: bytes | None = field(default=None, repr=False)
+    """What somebody else stores there: at `theirs_at`, or just before we do if that is None."""
+    theirs_at: float | None = None
+    is_denied: bool = False
+    """The bucket denies it, there or not: to the reader alone where the rule has `on_403: ignore`.
+
+    Elsewhere to the writer too: else nobody says that it is denied while it is not there.
+    """
+    is_below: bool = False
+    """Its name is that of a directory in which there is another object."""
 
     @property
     def key(self) -> str:
         return self.path[1:]
 
     @property
+    def family(self) -> str:
+        return self.path.split("/")[1]
+
+    @property
+    def contents(self) -> list[bytes]:
+        """Everything that it may rightly be, whole."""
+        return [each for each in (self.content, self.later, self.theirs) if each is not None]
+
+    @property
     def is_calm(self) -> bool:
         """Nothing goes wrong, so nothing but the object or its absence may come of it."""
-        return not (self.origin[:-1] or self.reads or self.writes or self.path.startswith("/dead/"))
+        troubled = self.origin[:-1] or self.reads or self.writes or self.family == "dead"
+        return not (troubled or self.later or self.theirs or self.is_denied or self.is_below)
 
     @property
     def is_in_doubt(self) -> bool:
         """Nobody has it, but the dead origin, which is asked first, cannot be asked about it."""
-        return self.content is None and self.path.startswith("/backed-up/")
+        return self.content is None and self.family == "backed-up"
+
+    @property
+    def may_be_too_large(self) -> bool:
+        """Its parts cannot be asked for or joined, or its end not be told from a cut."""
+        return any(name in (*RANGELESS, *UNPINNED, *ENDLESS) for name in self.origin)
 
     @property
     def may_be_lost(self) -> bool:
         """The store has said that it holds what it does not hold."""
-        return any(name.startswith("untrue: ") for name in self.writes)
+        return any(name.startswith("untrue: 2") for name in self.writes)
 
     def scripts(self) -> list[Script]:
-        content = b"" if self.content is None else self.content
-        return [_without_body_for_head(ANSWERS[name](self.path, content)) for name in self.origin]
+        return [self._script(name, self.content) for name in self.origin]
+
+    def script_later(self) -> Script:
+        return self._script(self.origin[-1], self.later)
+
+    def _script(self, name: str, content: bytes | None) -> Script:
+        return without_body_for_head(ANSWERS[name](self.path, b"" if content is None else content))
 
     def arm(self, bucket: StrictBucket) -> None:
         for name in self.reads:
             READS[name](bucket, self.key)
+        if self.theirs is not None and self.theirs_at is None:
+            operation = "PutObject" if len(self.theirs) <= PART_SIZE else "CompleteMultipartUpload"
+            bucket.overtake(operation, self.key, self.theirs)
         for name in self.writes:
             WRITES[name](bucket, self.key)
+        if self.is_denied:
+            everybody = (bucket.reader, bucket.writer)
+            bucket.forbid(self.key, *((bucket.reader,) if self.family == "guarded" else everybody))
 
 
 @dataclass(frozen=True)
 class Visit:
-    """One client: when it comes, what it asks for, and whether it stays."""
+    """One client: when it comes, to which replica and how, what it asks for, and whether it stays."""
 
     at: float
+    replica: int
+    is_http2: bool
     method: str
     thing: Thing
     span: tuple[int, int] | None
@@ -87,19 +159,30 @@ class Visit:
 @dataclass(frozen=True)
 class Plan:
     seed: int
+    ways: Ways
     things: list[Thing]
     visits: list[Visit]
+    absent: list[Visit]
+    """Those who never read."""
 
 
 def plan(seed: int) -> Plan:
     random = Random(seed)
+    ways = Ways(
+        dialect=random.choices(DIALECTS, weights=(3, 2, 1))[0],
+        reader_lists=random.random() < 0.6,
+        writer_lists=random.random() < 0.75,
+    )
     things = [_thing(random, seed, number) for number in range(OBJECTS)]
-    visits = [_visit(random, things) for _ in range(VISITS)]
-    return Plan(seed, things, visits)
+    things += _neighbours(random, things)
+    visits = [_visit(random, random.choice(things)) for _ in range(VISITS)]
+    films = things[:2]
+    absent = [replace(_visit(random, random.choice(films)), method="GET") for _ in range(ABSENT_CLIENTS)]
+    return Plan(seed, ways, things, visits, absent)
 
 
 def _thing(random: Random, seed: int, number: int) -> Thing:
-    family = "plain" if number < 2 else random.choices(FAMILIES, weights=(7, 2, 1))[0]
+    family = "plain" if number < 2 else random.choices(FAMILIES, weights=(6, 2, 1, 2, 1))[0]
     path = f"/{family}/{seed}-{number}.bin"
     # Two films, much that is small, an empty one now and then, and much that is not there.
     if number < 2:
@@ -113,7 +196,7 @@ def _thing(random: Random, seed: int, number: int) -> Thing:
     is_film = content is not None and len(content) > PART_SIZE
     # The trouble with a film is more often with one of its later parts.
     beginning = ["as it should"] if is_film and random.random() < 0.7 else []
-    return Thing(
+    thing = Thing(
         path,
         content,
         drips=random.random() < 0.1,
@@ -121,12 +204,30 @@ def _thing(random: Random, seed: int, number: int) -> Thing:
         reads=_some(random, list(READS), 0.3),
         writes=_some(random, list(UPLOADS if is_film else PUTS), 0.5),
     )
+    if content and random.random() < 0.2:
+        thing.later, thing.changes_at = random.randbytes(len(content)), random.random() * SPAN
+    if content and random.random() < 0.15:
+        thing.theirs = random.randbytes(len(content))
+        thing.theirs_at = random.random() * SPAN if random.random() < 0.5 else None
+    thing.is_denied = random.random() < (0.4 if family == "guarded" else 0.08)
+    return thing
+
+
+def _neighbours(random: Random, things: list[Thing]) -> list[Thing]:
+    """For some of the small ones an object whose name makes theirs a directory's."""
+    small = [each for each in things if each.content is not None and len(each.content) <= PART_SIZE]
+    below = random.sample(small, 3)
+    for each in below:
+        each.is_below = True
+    return [
+        Thing(f"{each.path}/below", random.randbytes(300), False, ["as it should"], [], []) for each in below
+    ]
 
 
 def _last(random: Random, content: bytes | None) -> str:
     if content is None:
         return random.choice(ABSENT)
-    return random.choices(list(PRESENT), weights=(8, 2, 1))[0]
+    return random.choices(list(PRESENT), weights=(8, 2, 1, 1, 1, 1))[0]
 
 
 def _some(random: Random, names: list[str], chance: float) -> list[str]:
@@ -134,18 +235,17 @@ def _some(random: Random, names: list[str], chance: float) -> list[str]:
     return random.choices(names, k=random.randint(1, 8)) if random.random() < chance else []
 
 
-def _visit(random: Random, things: list[Thing]) -> Visit:
-    thing = random.choice(things)
+def _visit(random: Random, thing: Thing) -> Visit:
     span = None
     if random.random() < 0.1 and thing.content:
         first = random.randrange(len(thing.content))
         span = (first, random.randrange(first, len(thing.content)))
     return Visit(
         at=random.random() * SPAN,
+        replica=random.choices(range(REPLICAS), weights=(2, 1))[0],
+        is_http2=random.random() < 0.25,
         method=random.choices(("GET", "HEAD"), weights=(6, 1))[0],
         thing=thing,
         span=span,
         leaves_after=random.random() if random.random() < 0.1 else None,
     )
-
-

@@ -43,10 +43,14 @@ Headers = Optional[Mapping[str, str]]
 
 
 def resource(body: bytes, headers: Headers = None, ranges: bool = True) -> Script:
-    """An object as a good static server gives it: validators, a single range, If-Match."""
+    """An object as a good static server gives it: validators, a single range, If-Match.
+
+    A header that is empty is left out.
+    """
     etag = f'"{hashlib.sha1(body).hexdigest()}"'
     known = {"ETag": etag, "Last-Modified": LAST_MODIFIED, **({"Accept-Ranges": "bytes"} if ranges else {})}
     known.update(headers or {})
+    known = {name: value for name, value in known.items() if value}
 
     def reply(request: Request) -> Reply:
         if request.header("if-match") not in (None, "*", known.get("ETag")):
