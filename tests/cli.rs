@@ -1,4 +1,4 @@
-//! The command `mirror-on-miss`, as a user runs it.
+//! Tests of the command `mirror-on-miss`, as a user runs it.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,15 +14,15 @@ use std::process::{Command, Stdio};
 const SECRET: &str = "s3cr3t";
 
 /// Exit code, standard output and standard error.
-type FillEnded = (i32, String, String);
+type Ended = (i32, String, String);
 
 /// Runs the command with a text on its standard input, and one secret in its environment.
-fn run(arguments: &[&str], input: &str) -> FillEnded {
+fn run(arguments: &[&str], input: &str) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mirror-on-miss"));
     command.args(arguments).env("GIVEN", format!("Bearer {SECRET}")).env_remove("MISSING");
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // Who does not read it has ended.
+    // A command that does not read it has ended.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

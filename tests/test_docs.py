@@ -1,4 +1,4 @@
-"""The pages for people: short sentences, and links that lead somewhere."""
+"""The pages for people: short sentences, and links with a target."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAGES = [
 MOST_WORDS = 40
 
 NOT_TOLD = {"bucket_error", "not_the_bucket", "observed"}
-"""Outcomes of which the client learns nothing: it gets the bucket's answer as it is."""
+"""Outcomes that the client does not see: it gets the bucket's answer as it is."""
 
 Block = tuple[int, str]
 """The number of its first line, and text that no sentence goes beyond."""
@@ -78,7 +78,9 @@ def test_code_has_neither_sentences_nor_links() -> None:
 
 
 def sentences(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Each sentence as its words, with the line on which it begins. Code within a line is one word."""
+    """Returns each sentence as its words, with the line on which it begins. Code within a line is one
+    word.
+    """
     for line, block in blocks(text):
         plain = _LINK.sub(r"\1", _without_code(block, "code"))
         begin = 0
@@ -91,7 +93,7 @@ def sentences(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def blocks(text: str) -> Iterator[Block]:
-    """Paragraphs, items of lists, headings and cells of tables."""
+    """Returns paragraphs, items of lists, headings and cells of tables."""
     begin, lines = 0, [""]
     for number, line in _prose(text):
         is_heading = line.startswith("#")
@@ -115,14 +117,14 @@ def _cells(row: str) -> list[str]:
 
 
 def _prose(text: str) -> Iterator[tuple[int, str]]:
-    """Numbered lines; those of code, comments and HTML are empty."""
+    """Returns numbered lines; those of code, comments and HTML are empty."""
     for number, line in enumerate(_unfenced(text), start=1):
         plain = _COMMENT.sub("", line)
         yield number, "" if _HTML.match(plain) else plain
 
 
 def _unfenced(text: str) -> Iterator[str]:
-    """The lines; those of blocks of code are empty."""
+    """Returns the lines; those of blocks of code are empty."""
     fenced = False
     for line in text.splitlines():
         is_fence = bool(_FENCE.match(line))
@@ -131,14 +133,14 @@ def _unfenced(text: str) -> Iterator[str]:
 
 
 def links(text: str) -> Iterator[tuple[int, str]]:
-    """What links, images and HTML lead to, but for what is written as code."""
+    """Returns the targets of links, images and HTML, except within code."""
     prose = _without_code("\n".join(_unfenced(text)), "")
     for pattern in (_LINK, _ATTRIBUTE):
         yield from ((prose.count("\n", 0, match.end()) + 1, match["to"]) for match in pattern.finditer(prose))
 
 
 def _without_code(text: str, instead: str) -> str:
-    """The text with as many lines, and a word in the place of each code within a line."""
+    """Returns the text with as many lines, and a word in place of each code within a line."""
     return _CODE.sub(lambda code: instead + "\n" * code[0].count("\n"), text)
 
 
@@ -151,6 +153,6 @@ def leads_somewhere(page: Path, target: str) -> bool:
 
 
 def anchors(text: str) -> set[str]:
-    """Its headings, as GitHub makes anchors of them."""
+    """Returns its headings as GitHub makes anchors of them."""
     headings = [line for _, line in _prose(text) if line.startswith("#")]
     return {re.sub(r"[^\w -]", "", line.lstrip("# ")).strip().lower().replace(" ", "-") for line in headings}

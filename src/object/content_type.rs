@@ -1,9 +1,9 @@
-//! Media types by file name extension, for origins that do not say one.
+//! Media types by file name extension, for origins that send none.
 
-/// Stored where neither the origin nor the extension tells more.
+/// The type that is stored where neither the origin nor the extension tells more.
 pub const UNKNOWN: &str = "application/octet-stream";
 
-/// What S3 says of an object that was stored without a type.
+/// The type that S3 gives an object that was stored without one.
 const OF_S3: &str = "binary/octet-stream";
 
 /// The types of files that sites and archives are made of, by lower-case extension, sorted. From IANA's registry
@@ -82,12 +82,12 @@ const TYPES: [(&str, &str); 71] = [
     ("zip", "application/zip"),
 ];
 
-/// Whether a type, without parameters, tells no more than that there are bytes.
+/// Tells if a type, without parameters, only says that there are bytes.
 pub fn says_nothing(essence: &str) -> bool {
     [UNKNOWN, OF_S3].iter().any(|known| essence.eq_ignore_ascii_case(known))
 }
 
-/// The type of an object by the extension of its key.
+/// Guesses the type of an object by the extension of its key.
 pub fn guess(key: &str) -> Option<&'static str> {
     let (_, name) = key.rsplit_once('/').unwrap_or(("", key));
     let (_, extension) = name.rsplit_once('.')?;

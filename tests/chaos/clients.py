@@ -84,7 +84,7 @@ class Http2:
         return asked
 
     def forget(self, asked: Asked) -> None:
-        """Resets a stream whose answer nobody waits for any more."""
+        """Resets the stream of a request that nobody waits for any more."""
         if self._asked.pop(asked.stream, None) and not self._writer.is_closing():
             self._connection.reset_stream(asked.stream, error_code=8)  # CANCEL
             self._flush()
@@ -126,7 +126,7 @@ class Http2:
 
 
 class Asked:
-    """One request of HTTP/2, and what has come of it."""
+    """One request of HTTP/2, and its answer so far."""
 
     def __init__(self, stream: int) -> None:
         self.stream = stream
@@ -161,7 +161,7 @@ class Http2Client:
 
 
 class AbsentClient:
-    """Asks over HTTP/1.1, and never reads."""
+    """A client that asks over HTTP/1.1, and never reads."""
 
     def __init__(self, url: str, target: str) -> None:
         self._authority = urlsplit(url).netloc

@@ -1,4 +1,4 @@
-"""What a seed stands for: a bucket's ways, objects, what goes wrong with each, and visits of clients."""
+"""The plan of a seed: the bucket's ways, objects, the faults of each, and visits of clients."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .trouble import (
 )
 
 DIALECTS = (AWS, SEAWEEDFS, replace(AWS, ends_uploads=True))
-"""What the bucket may be. All of them honour conditions."""
+"""The kinds of buckets. All of them honour conditions."""
 
 MIB = 1 << 20
 PART_SIZE = 5 * MIB
@@ -34,10 +34,10 @@ PART_SIZE = 5 * MIB
 OBJECTS = 44
 VISITS = 220
 ABSENT_CLIENTS = 12
-"""Clients that ask for something and never read a byte of the answer."""
+"""Clients that ask for a film and never read a byte of the answer."""
 
 SPAN = 1.5
-"""Seconds over which the visits are spread: most come while something is filled, some long after."""
+"""The seconds over which the visits are spread: most come while something is filled, some long after."""
 
 REPLICAS = 2
 """Edges in front of the one bucket. They know nothing of one another."""
@@ -49,7 +49,7 @@ dead origin and then a working one; only a dead one."""
 
 @dataclass(frozen=True)
 class Ways:
-    """What kind of bucket it is."""
+    """The kind of a bucket, and the rights of its users."""
 
     dialect: Dialect
     reader_lists: bool
@@ -59,7 +59,7 @@ class Ways:
 
 @dataclass
 class Thing:
-    """A path, what the origin has there, and what goes wrong with it."""
+    """A path, the origin's answer there, and its faults."""
 
     path: str
     content: bytes | None = field(repr=False)
@@ -67,21 +67,21 @@ class Thing:
     drips: bool
     """The origin sends it slowly."""
     origin: list[str]
-    """What the origin says before it gives what it has, and how it says that, last."""
+    """The origin's answers before the object, and the form of the last one."""
     reads: list[str]
-    """What the bucket says to its first readers."""
+    """The bucket's answers to its first readers."""
     writes: list[str]
-    """What the bucket says to the first attempts to store it."""
+    """The bucket's answers to the first attempts to store it."""
     later: bytes | None = field(default=None, repr=False)
-    """What the origin has there from `changes_at` on, of the same length."""
+    """The origin's object from `changes_at` on, of the same length."""
     changes_at: float = 0.0
     theirs: bytes | None = field(default=None, repr=False)
-    """What somebody else stores there: at `theirs_at`, or just before we do if that is None."""
+    """Another writer's object: stored at `theirs_at`, or just before ours if that is None."""
     theirs_at: float | None = None
     is_denied: bool = False
-    """The bucket denies it, there or not: to the reader alone where the rule has `on_403: ignore`.
+    """The bucket denies it, stored or not: to the reader alone where the rule has `on_403: ignore`.
 
-    Elsewhere to the writer too: else nobody says that it is denied while it is not there.
+    Elsewhere it denies the writer too. Else no answer tells a denied object from a missing one.
     """
     is_below: bool = False
     """Its name is that of a directory in which there is another object."""
@@ -96,28 +96,28 @@ class Thing:
 
     @property
     def contents(self) -> list[bytes]:
-        """Everything that it may rightly be, whole."""
+        """Lists its versions, any of which a client may get."""
         return [each for each in (self.content, self.later, self.theirs) if each is not None]
 
     @property
     def is_calm(self) -> bool:
-        """Nothing goes wrong, so nothing but the object or its absence may come of it."""
+        """Tells if nothing goes wrong, so that the object or its absence is the only possible result."""
         troubled = self.origin[:-1] or self.reads or self.writes or self.family == "dead"
         return not (troubled or self.later or self.theirs or self.is_denied or self.is_below)
 
     @property
     def is_in_doubt(self) -> bool:
-        """Nobody has it, but the dead origin, which is asked first, cannot be asked about it."""
+        """Tells if only the dead origin, which is asked first, could know the object."""
         return self.content is None and self.family == "backed-up"
 
     @property
     def may_be_too_large(self) -> bool:
-        """Its parts cannot be asked for or joined, or its end not be told from a cut."""
+        """Tells if its parts cannot be asked for or joined, or its end not be told from a cut."""
         return any(name in (*RANGELESS, *UNPINNED, *ENDLESS) for name in self.origin)
 
     @property
     def may_be_lost(self) -> bool:
-        """The store has said that it holds what it does not hold."""
+        """Tells if the store claims to hold an object that it does not hold."""
         return any(name.startswith("untrue: 2") for name in self.writes)
 
     def scripts(self) -> list[Script]:
@@ -144,7 +144,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Visit:
-    """One client: when it comes, to which replica and how, what it asks for, and whether it stays."""
+    """One client: the time of its visit, its replica and protocol, its request, and its patience."""
 
     at: float
     replica: int
@@ -163,7 +163,7 @@ class Plan:
     things: list[Thing]
     visits: list[Visit]
     absent: list[Visit]
-    """Those who never read."""
+    """Clients that never read."""
 
 
 def plan(seed: int) -> Plan:
@@ -184,7 +184,7 @@ def plan(seed: int) -> Plan:
 def _thing(random: Random, seed: int, number: int) -> Thing:
     family = "plain" if number < 2 else random.choices(FAMILIES, weights=(6, 2, 1, 2, 1))[0]
     path = f"/{family}/{seed}-{number}.bin"
-    # Two films, much that is small, an empty one now and then, and much that is not there.
+    # Two films, many small objects, an empty one now and then, and many that are missing.
     if number < 2:
         content: bytes | None = random.randbytes(PART_SIZE + random.randrange(1, 2 * PART_SIZE))
     elif random.random() < 0.2:
@@ -194,7 +194,7 @@ def _thing(random: Random, seed: int, number: int) -> Thing:
     if random.random() < 0.25:
         return Thing(path, content, False, [_last(random, content)], [], [])
     is_film = content is not None and len(content) > PART_SIZE
-    # The trouble with a film is more often with one of its later parts.
+    # A film's trouble is more often with one of its later parts.
     beginning = ["as it should"] if is_film and random.random() < 0.7 else []
     thing = Thing(
         path,
@@ -214,7 +214,7 @@ def _thing(random: Random, seed: int, number: int) -> Thing:
 
 
 def _neighbours(random: Random, things: list[Thing]) -> list[Thing]:
-    """For some of the small ones an object whose name makes theirs a directory's."""
+    """Makes objects whose names make directories of the names of some small ones."""
     small = [each for each in things if each.content is not None and len(each.content) <= PART_SIZE]
     below = random.sample(small, 3)
     for each in below:
@@ -231,7 +231,7 @@ def _last(random: Random, content: bytes | None) -> str:
 
 
 def _some(random: Random, names: list[str], chance: float) -> list[str]:
-    """Nothing, or a few, or more than a fill has patience for."""
+    """Picks no fault, or a few, or more than a fill has patience for."""
     return random.choices(names, k=random.randint(1, 8)) if random.random() < chance else []
 
 

@@ -1,4 +1,4 @@
-"""One seed through the real Envoy, held against what may never happen."""
+"""One seed through the real Envoy, with a check of the invariants."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from .sides import Bucket, Origin
 from .verdict import UNTOUCHED, objection
 
 DEADLINE = 15.0
-"""Seconds in which every client is answered.
+"""The seconds in which every client is answered.
 
-The bucket may be silent for 1.5 s, twice because Envoy repeats what was reset; its error document has 1 s,
-`wait` is 2 s; the rest is for a machine that has more to do. Envoy's idle timeout, which nothing may rely on,
+The bucket may be silent for 1.5 s, twice because Envoy repeats a request after a reset. Its error document
+has 1 s, and `wait` is 2 s. The rest is for a busy machine. Envoy's idle timeout, on which nothing may rely,
 is 90 s.
 """
 
 REDIRECTS = 3
-"""That a client follows. The bucket may forget an object, so not each of them leads to one."""
+"""The redirects that a client follows. The bucket may forget an object, so not each of them leads to one."""
 
 QUIET = 0.6
-"""Seconds. Longer than a fill waits before it repeats a request; when it aborts an upload, that is seen."""
+"""Seconds. Longer than a fill waits before it repeats a request. An upload's abort is seen in that time."""
 
 SETTLED_IN = 60.0
-"""Seconds in which all fills are over."""
+"""The seconds in which all fills are over."""
 
 
 @dataclass
 class Report:
-    """What came of a seed."""
+    """The result of a seed."""
 
     seed: int
     problems: list[str] = field(default_factory=list)
@@ -146,7 +146,7 @@ def run_seed(replicas: Replicas, seed: int) -> Report:
 
 
 async def _everything(replicas: Replicas, plan: Plan) -> list[Got]:
-    """The visits, while others store, the origin's objects change, and some clients do not read."""
+    """Runs the visits, while others store, the origin's objects change, and some clients do not read."""
     others = [asyncio.create_task(_change(replicas, thing)) for thing in plan.things]
     async with AsyncExitStack() as open_for_all:
         urls = [site.stack.url for site in replicas.sites]
@@ -199,7 +199,7 @@ async def _visit(visit: Visit, url: str, http2: Http2) -> Got:
 
 
 def _settle(replicas: Replicas) -> list[str]:
-    """Waits until no fill runs any more: nobody is asked anything, and no upload is under way."""
+    """Waits until no fill runs any more: no server is asked, and no upload is under way."""
     bucket, origin = replicas.bucket, replicas.origin
     end = time.monotonic() + SETTLED_IN
     while bucket.uploads.open() or min(origin.idle_for, bucket.idle_for) < QUIET:
@@ -225,12 +225,12 @@ def _judge(got: list[Got], plan: Plan, report: Report) -> Iterator[str]:
 
 
 def _wrong_objects(bucket: Bucket, plan: Plan) -> Iterator[str]:
-    """The bucket holds one whole version of each object, and what others stored there."""
+    """Finds objects that are no whole version, and objects of others that were overwritten."""
     for thing in plan.things:
         status, _, body = bucket.get(thing.key)
         theirs = bucket.theirs.get(thing.key)
         if theirs is not None and body != theirs:
-            yield f"what somebody else had stored was overwritten: {thing}"
+            yield f"the object of another writer was overwritten: {thing}"
         elif status == 200 and body not in thing.contents:
             yield f"{len(body)} wrong bytes are stored: {thing}"
 
@@ -241,7 +241,9 @@ def _counted(replicas: Replicas) -> Counter[str]:
 
 
 def _wrong_counts(got: list[Got], plan: Plan, counted: Counter[str]) -> Iterator[str]:
-    """Each answer is counted once, under its name. One that a client did not wait for may be counted too."""
+    """Finds wrong counts. Each answer is counted once, under its name. One that a client did not wait for may
+    be counted too.
+    """
     if counted["broken"]:
         yield f"{counted['broken']} fills broke an invariant"
     answers = [answer for each in got for answer in each.answers]

@@ -1,6 +1,6 @@
-"""The two sides that fail: the other suites' doubles, here silent for a time only.
+"""The two sides that fail: the other suites' doubles, here silent for a limited time only.
 
-They also tell since when they have had nothing to do.
+They also tell since when they have been idle.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ from doubles import ScriptedOrigin, StrictBucket
 from doubles.wire import Request, Server
 
 SILENCE = 1.5
-"""Seconds that a side is silent before it closes the connection. Longer than the patience with an origin."""
+"""The seconds that a side is silent before it closes the connection. Longer than the patience with an
+origin.
+"""
 
 PIECES = 20
-"""In which a slow answer comes, and the seconds between them."""
+"""The pieces of a slow answer, and the seconds between them."""
 
 PAUSE = 0.02
 
 
 class Side(Server):
-    """Knows since when it has had nothing to do."""
+    """A side that knows since when it has been idle."""
 
     _under_way = 0
     _last = 0.0
@@ -45,7 +47,7 @@ class Side(Server):
 
 
 class Bucket(Side, StrictBucket):
-    """Remembers what others than us have stored."""
+    """A bucket that remembers the objects of other writers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +58,7 @@ class Bucket(Side, StrictBucket):
         super().put(key, body, headers)
 
     async def others_store(self, key: str, body: bytes) -> None:
-        """Between two requests, never in the middle of one."""
+        """Stores an object between two requests, never in the middle of one."""
 
         async def put() -> None:
             self.put(key, body)
@@ -65,7 +67,7 @@ class Bucket(Side, StrictBucket):
 
 
 class Origin(Side, ScriptedOrigin):
-    """Sends what is on some paths slowly."""
+    """An origin that sends the objects of some paths slowly."""
 
     def __init__(self) -> None:
         super().__init__()

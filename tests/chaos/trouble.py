@@ -1,22 +1,22 @@
-"""What can go wrong with an object: what the origin says of it, and what the bucket does."""
+"""The faults of an object: the origin's answers, and the bucket's."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from email.utils import formatdate
-from typing import Callable
 
 from doubles import StrictBucket, replies
 from doubles.replies import Reply, Script, Then
 from doubles.wire import Request
 
-# What the origin says of an object. None of it can be taken for the whole of another one: a lie that agrees
+# The origin's answers for an object. None of them can pass for the whole of another object: a lie that agrees
 # with itself is an answer.
 
 Answer = Callable[[str, bytes], Script]
 
 Arm = Callable[[StrictBucket, str], None]
-"""Has something go wrong with the next request for a key."""
+"""A function that makes the next request for a key fail."""
 
 TYPE = {"Content-Type": "image/png"}
 
@@ -24,7 +24,7 @@ PRESENT: dict[str, Answer] = {
     "as it should": lambda _, content: replies.resource(content, TYPE),
     "without ranges": lambda _, content: replies.resource(content, TYPE, ranges=False),
     "in chunks": lambda _, content: replies.chunked(content, 20_000),
-    # Each of these names the version in a way that joins no parts, or says nothing of it.
+    # The validators of these join no parts.
     "a weak validator": lambda _, content: replies.resource(
         content, {**TYPE, "ETag": f'W/"{len(content)}"', "Last-Modified": ""}
     ),
@@ -33,13 +33,13 @@ PRESENT: dict[str, Answer] = {
 }
 
 UNPINNED = ("a weak validator", "a date of this second", "no validator")
-"""Answers that do not say whether another one is of the same version."""
+"""Answers whose validators do not join parts."""
 
 ENDLESS = ("no length and no end",)
 """Answers whose end cannot be told from a cut."""
 
 RANGELESS = ("without ranges", "in chunks", "200 to a range, and less than the whole")
-"""Answers that say of a range what one says of the whole."""
+"""Answers of an origin that ignores ranges."""
 
 ABSENT = ("404", "410")
 
@@ -83,7 +83,7 @@ TROUBLE: dict[str, Answer] = {
 
 
 def _of_this_second(content: bytes) -> Script:
-    """A `Last-Modified` that tells nothing of two versions of one second (RFC 9110 section 8.8.2.2)."""
+    """Gives an object whose date may be that of two versions (RFC 9110 section 8.8.2.2)."""
 
     def reply(request: Request) -> Reply:
         now = formatdate(time.time(), usegmt=True)
@@ -93,7 +93,7 @@ def _of_this_second(content: bytes) -> Script:
 
 
 def without_body_for_head(script: Script) -> Script:
-    """A body that does not belong there would be read as the next answer on that connection, to anybody."""
+    """Drops the body for a HEAD. It would be read as the next answer on that connection, by any client."""
 
     def reply(request: Request) -> Reply:
         whole = script(request)
@@ -104,7 +104,7 @@ def without_body_for_head(script: Script) -> Script:
 
 
 def _cut(content: bytes, then: Then) -> Script:
-    """In the middle of the body, or of the head if there is no body."""
+    """Cuts a reply in the middle of the body, or of the head if there is no body."""
     script = replies.resource(content, TYPE)
     return (
         replies.cut_after(len(content) // 2, script, then) if content else replies.raw(b"HTTP/1.1 200", then)
@@ -118,11 +118,11 @@ ANSWERS: dict[str, Answer] = {
     "410": lambda *_: replies.status(410),
 }
 
-# What the bucket says.
+# The bucket's answers.
 
 
 def _reads(arm: Callable[[StrictBucket, str, str], None]) -> Arm:
-    """For whichever of the two comes; the writer's HEAD is one of them."""
+    """Makes a fault for the next read of either kind; the writer's HEAD is one of them."""
 
     def both(bucket: StrictBucket, key: str) -> None:
         arm(bucket, "GetObject", key)
@@ -136,7 +136,9 @@ def _read_fault(status: int, code: str) -> Arm:
 
 
 def _read_raw(data: bytes, *, stall: bool = False) -> Arm:
-    """The connection is not used again, and says so: whom its end meets instead would have had no fault."""
+    """Makes a raw answer to a read. It closes the connection, because its end would otherwise meet a request
+    without a fault.
+    """
     head, end, body = data.replace(b"\r\n", b"\r\nConnection: close\r\n", 1).partition(b"\r\n\r\n")
 
     def arm(bucket: StrictBucket, key: str) -> None:
@@ -199,7 +201,7 @@ PUTS: dict[str, Arm] = {
 }
 
 UPLOADS: dict[str, Arm] = {
-    # One that is created without anybody being told its id cannot be aborted: so never a reset after that.
+    # An upload that was created cannot be aborted if its id is lost: so never a reset after that.
     "create: SlowDown": _write_fault("CreateMultipartUpload", 503, "SlowDown"),
     "create: 403": _write_fault("CreateMultipartUpload", 403, "AccessDenied"),
     "create: reset": _write_reset("CreateMultipartUpload"),

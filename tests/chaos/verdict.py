@@ -1,4 +1,4 @@
-"""What a client may get, whatever goes wrong."""
+"""The answers that a client may get, under any fault."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from .plan import Thing, Visit, Ways
 REDIRECTS = ("stored", "exists")
 
 ALWAYS = {(503, "busy"), (503, "filling"), (504, "origin_timeout")}
-"""What a busy machine alone may bring about."""
+"""Outcomes that a busy machine alone may cause."""
 
 FAILURES = {(502, "origin_refused"), (502, "origin_unavailable"), (502, "not_stored")}
-"""What somebody's fault brings about."""
+"""Outcomes that a fault causes."""
 
 TOO_LARGE = (502, "too_large")
-"""Never because an answer was cut: that is a failure, and passes."""
+"""An outcome that no cut answer causes: that is a failure, and may pass."""
 
 UNTOUCHED = ("broken", "bucket_error", "bucket_unavailable", "exists", "forbidden", "loop", "not_the_bucket")
 """Outcomes that leave the bucket's answer as it is.
 
-Clients see their names only where its document was too long to be kept, and on the redirect to what somebody
-else has stored.
+Clients see their names only where its document was too long to be kept, and on the redirect to an object that
+another writer has stored.
 """
 
 
 def objection(visit: Visit, answer: Answer, ways: Ways) -> str | None:
-    """Why this may not be the answer to that; None if it may."""
+    """Returns the objection to an answer; None if it is allowed."""
     thing, got = visit.thing, (answer.status, answer.outcome)
     if answer.status in (200, 206):
         return "the bucket denies this object" if thing.is_denied else _wrong_content(visit, answer)
@@ -48,7 +48,7 @@ def objection(visit: Visit, answer: Answer, ways: Ways) -> str | None:
 
 
 def _is_the_buckets(thing: Thing, answer: Answer, ways: Ways) -> bool:
-    """The bucket's own answer may stand, or Envoy's where the bucket gave none."""
+    """Tells if the bucket's own answer may stand, or Envoy's where the bucket gave none."""
     if thing.reads or (thing.may_be_lost and answer.status == 404):
         return True
     # Without the right to list a missing object is a 403, which such a rule leaves as it is.

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -39,7 +39,7 @@ MEMORY_OF_A_WORKER = 3 * 128 * MIB
 MEMORY_OF_ENVOY = 256 * MIB
 
 Manifest = dict[str, Any]
-Where = tuple[Union[str, int], ...]
+Where = tuple[str | int, ...]
 
 
 @functools.cache
@@ -161,7 +161,7 @@ def test_selectors_select_pods_of_the_overlay(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", PLATFORMS)
 def test_the_module_takes_the_configuration_of_a_platform(tmp_path: Path, overlay: str) -> None:
-    """Envoy itself says so, with that configuration in the place of the shipped one."""
+    """Envoy itself confirms it, with that configuration in place of the shipped one."""
     (plugin,) = of_kind(overlay, PLATFORMS[overlay])
     config = plugin["spec"].get("pluginConfig") or plugin["spec"]["wasm"][0]["config"]
     edge = yaml.safe_load(
@@ -235,7 +235,9 @@ def custom_resources(overlay: str) -> list[Manifest]:
 
 
 def defined(value: Any, path: Where = ()) -> Iterator[tuple[Where, Any]]:
-    """All of a manifest but what its definition leaves open: a configuration, clusters of Envoy."""
+    """Returns a manifest without the parts that its definition leaves open: a configuration, clusters of
+    Envoy.
+    """
     if isinstance(value, dict) and path[-1:] in (("pluginConfig",), ("config",), ("value",)):
         return
     yield path, value
@@ -245,7 +247,7 @@ def defined(value: Any, path: Where = ()) -> Iterator[tuple[Where, Any]]:
 
 
 def changed(manifest: Manifest, path: Where, value: Any) -> tuple[str, Manifest]:
-    """The manifest with that value there, and there as JSON pointer."""
+    """Returns the manifest with that value at that JSON pointer."""
     copy = deepcopy(manifest)
     *parents, name = path
     functools.reduce(operator.getitem, parents, copy)[name] = value
@@ -254,5 +256,5 @@ def changed(manifest: Manifest, path: Where, value: Any) -> tuple[str, Manifest]
 
 def assert_found(wrong: list[tuple[str, Manifest]]) -> None:
     found = definitions.problems([manifest for _, manifest in wrong])
-    for (pointer, _), problems in zip(wrong, found):
+    for (pointer, _), problems in zip(wrong, found, strict=True):
         assert any(problem.startswith(f"{pointer}: ") for problem in problems), (pointer, problems)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from http import HTTPStatus
-from typing import Callable
 from xml.sax.saxutils import escape
 
 from stack import Credentials
@@ -53,13 +52,13 @@ ABOUT_AN_OBJECT = READER_RIGHTS | WRITER_RIGHTS - {"AbortMultipartUpload", "List
 
 @dataclass
 class Call:
-    """One request that the bucket got and what came of it. Status None: it was never answered."""
+    """One request to the bucket and its result. Status None: it was never answered."""
 
     request: Request
     operation: str = ""
     key: str = ""
     name: str = ""
-    """What the bucket takes the key for: the key itself, but in some dialects."""
+    """The name that the bucket takes the key for: another than the key in some dialects."""
     access_key: str | None = None
     status: int | None = None
     code: str = ""
@@ -69,7 +68,7 @@ class StrictBucket(Server):
     """The bucket as a server and, for the test, as an object that it arranges and looks into.
 
     With `keeps_parts` False it forgets the bytes of an upload's parts, and takes more than fits into memory.
-    The object's ETag tells what they were.
+    The object's ETag shows their content.
     """
 
     def __init__(
@@ -99,17 +98,17 @@ class StrictBucket(Server):
     def url(self) -> str:
         return f"http://{self.authority}"
 
-    # What the bucket holds.
+    # The bucket's content.
 
     def put(self, key: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-        """Somebody else stores an object."""
+        """Stores an object as another writer does."""
         name = self.dialect.name_of(key)
         self._store(name, new_object(body, (headers or {}).items()))
         if self.dialect.ends_uploads:
             self.uploads.end_all_of(key)
 
     def delete(self, key: str, *, marker: bool = False) -> None:
-        """Somebody else deletes an object; `marker` is how a bucket with versions remembers that."""
+        """Deletes an object as another writer does. A bucket with versions leaves a marker."""
         name = self.dialect.name_of(key)
         self._objects.pop(name, None)
         if marker:
@@ -125,10 +124,10 @@ class StrictBucket(Server):
     def list(self) -> list[str]:
         return sorted(self._objects)
 
-    # Who may do what.
+    # Rights.
 
     def forbid(self, key: str, *credentials: Credentials) -> None:
-        """An explicit Deny of s3:GetObject, and so of HEAD, on one key; for the reader if nobody is named."""
+        """Denies s3:GetObject, and so HEAD, on one key explicitly: the reader, or those that are named."""
         for credential in credentials or (self.reader,):
             self._forbidden.add((credential.access_key, key))
 
@@ -144,7 +143,7 @@ class StrictBucket(Server):
 
     @contextmanager
     def with_secret(self, credential: Credentials, secret_key: str) -> Iterator[None]:
-        """Knows a credential by another secret, so that every signature made with it is wrong."""
+        """Gives a credential another secret, so that every signature made with it is wrong."""
         self._secrets[credential.access_key] = secret_key
         try:
             yield
@@ -153,46 +152,46 @@ class StrictBucket(Server):
 
     @contextmanager
     def being_written(self, key: str) -> Iterator[None]:
-        """Somebody else's write of a key is under way: conditional writes of it are 409."""
+        """Answers 409 to conditional writes of a key, as while another write is under way."""
         self._being_written.add(key)
         try:
             yield
         finally:
             self._being_written.discard(key)
 
-    # What goes wrong.
+    # Faults.
 
     def fault(
         self, operation: str, key: str | None = None, times: int = 1, *, status: int, code: str
     ) -> None:
-        """An S3 error as the answer. Status 200 gives an error inside a success, as Complete may answer."""
+        """Answers with an S3 error. Status 200 gives an error inside a success, as Complete may answer."""
         error = S3Error(status, code, f"Injected {code}.")
         self._faults.arm(Fault(operation, key, Effect.ANSWER, times, error))
 
     def raw(
         self, operation: str, key: str | None, data: bytes, times: int = 1, *, stall: bool = False
     ) -> None:
-        """Any bytes as the answer, then the end of the connection; with `stall`, silence."""
+        """Answers with any bytes, then ends the connection; with `stall`, silence."""
         self._faults.arm(Fault(operation, key, Effect.RAW_STALL if stall else Effect.RAW, times, raw=data))
 
     def swallow(self, operation: str, key: str | None = None, times: int = 1) -> None:
-        """Says 200 and stores nothing."""
+        """Answers 200 and stores nothing."""
         self._faults.arm(Fault(operation, key, Effect.SWALLOW, times))
 
     def overtake(self, operation: str, key: str, body: bytes, *, conflict_first: bool = False) -> None:
-        """Somebody else stores an object just before this is carried out, or is refused for a conflict."""
+        """Stores another writer's object just before the operation is carried out, or is refused with 409."""
         error = conflict(key) if conflict_first else None
         self._faults.arm(Fault(operation, key, Effect.OVERTAKE, 1, error, raw=body))
 
     def reset(self, operation: str, key: str | None = None, times: int = 1, *, after: bool = False) -> None:
-        """An RST instead of an answer; with `after`, the operation has been carried out by then."""
+        """Sends an RST instead of an answer; with `after`, the operation has been carried out by then."""
         self._faults.arm(Fault(operation, key, Effect.RESET_AFTER if after else Effect.RESET, times))
 
     def stall(self, operation: str, key: str | None = None, times: int = 1) -> None:
         """Takes the request and never answers."""
         self._faults.arm(Fault(operation, key, Effect.STALL, times))
 
-    # What a client gets.
+    # Answers to clients.
 
     async def respond(self, request: Request, writer: asyncio.StreamWriter) -> bool:
         call, fault = Call(request), None
@@ -220,7 +219,9 @@ class StrictBucket(Server):
         self.requests.add(call)
 
     def _identify(self, call: Call) -> None:
-        """Who asks for what. Requests are path-style; any other Host names another bucket."""
+        """Identifies the client and its operation. Requests are path-style; any other Host names another
+        bucket.
+        """
         request = call.request
         if sum(len(f"{name}: {value}\r\n") for name, value in request.headers) > MAX_HEADER_BYTES:
             message = "Your request header section exceeds the maximum allowed size."
@@ -331,7 +332,7 @@ class StrictBucket(Server):
         self._directories.update("/".join(above[:depth]) for depth in range(1, len(above) + 1))
 
     def _check_condition(self, call: Call) -> None:
-        """A conditional write. `If-None-Match` takes nothing but `*` in S3."""
+        """Checks a conditional write. `If-None-Match` takes nothing but `*` in S3."""
         if call.operation in self.dialect.ignores_conditions:
             return
         stored = self._objects.get(call.name)

@@ -1,4 +1,4 @@
-"""What S3 does, asked of the strict bucket and of SeaweedFS: where both are asked, both must say the same."""
+"""The same questions to the strict bucket and to SeaweedFS, which must give the same answers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Answer:
 
 
 class Asked:
-    """A store, as its reader and its writer see it. Keys are kept apart by the test's name."""
+    """A store, as its reader and its writer see it. The test's name keeps keys apart."""
 
     def __init__(self, store: S3Store, prefix: str) -> None:
         self._store, self._prefix = store, prefix
@@ -101,13 +101,13 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
 
 @pytest.fixture(params=["strict", "SeaweedFS"])
 def s3(request: pytest.FixtureRequest) -> Iterator[Asked]:
-    """AWS's ways, as far as SeaweedFS has them."""
+    """AWS's behaviour, where SeaweedFS has the same."""
     yield from _asked(request, None)
 
 
 @pytest.fixture(params=["strict", "SeaweedFS"])
 def lenient(request: pytest.FixtureRequest) -> Iterator[Asked]:
-    """SeaweedFS's own ways: the dialect says what the server does."""
+    """SeaweedFS's own behaviour, and the dialect that imitates it."""
     yield from _asked(request, SEAWEEDFS)
 
 
@@ -230,7 +230,7 @@ def test_a_key_of_more_than_1024_bytes_is_400(s3: Asked) -> None:
     assert s3.put("k" * 1025).said == (400, "KeyTooLongError")
 
 
-# What SeaweedFS does and AWS does not.
+# SeaweedFS's own behaviour.
 
 
 def test_the_name_of_a_directory_is_412_to_a_conditional_write_and_not_found(lenient: Asked) -> None:
@@ -269,7 +269,7 @@ def test_a_segment_of_a_key_has_at_most_255_bytes(lenient: Asked) -> None:
     assert lenient.get("k" * 256).said == (404, "NoSuchKey")
 
 
-# What AWS documents, and no server that can be run here does.
+# Behaviour that AWS documents, and that no server shows that can be run here.
 
 
 @pytest.fixture
@@ -291,7 +291,7 @@ def test_a_conditional_write_is_409_while_another_write_is_under_way(bucket: Str
     assert s3.put("b", headers=NEW).status == 200
 
 
-def test_somebody_else_may_come_first(bucket: StrictBucket) -> None:
+def test_another_writer_may_come_first(bucket: StrictBucket) -> None:
     s3 = asked(bucket)
     bucket.overtake("PutObject", "a", b"theirs")
     assert s3.put("a", b"ours", NEW).status == 412
@@ -353,7 +353,7 @@ def test_a_range_or_a_date_that_is_none_is_ignored(bucket: StrictBucket) -> None
     assert s3.get("a", if_modified_since="yesterday", if_unmodified_since="tomorrow").status == 200
 
 
-# Other servers, each as it was measured.
+# Other servers.
 
 
 def test_ceph_18_overwrites_by_an_upload_and_garage_by_both() -> None:
@@ -364,7 +364,7 @@ def test_ceph_18_overwrites_by_an_upload_and_garage_by_both() -> None:
             assert asked(bucket).upload("a", b"ours", headers=NEW).status == complete
 
 
-def test_garage_ends_uploads_of_what_somebody_else_has_stored() -> None:
+def test_garage_ends_uploads_of_what_another_writer_has_stored() -> None:
     with StrictBucket(dialect=GARAGE) as bucket:
         s3 = asked(bucket)
         upload = s3.create("a")

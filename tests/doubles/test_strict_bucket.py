@@ -10,16 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials as SigningCredentials
 
 from doubles import StrictBucket
 from doubles.s3.errors import S3Error
 from doubles.s3.multipart import MIN_PART_SIZE
 from doubles.s3.sigv4 import verify
 from doubles.wire import Request
-from stack import Credentials
+from stack import Credentials, sigv4
 
 HOSTILE_PATHS = [
     "plain.txt",
@@ -80,11 +77,9 @@ def sign(
     body: bytes = b"",
     region: str | None = None,
 ) -> dict[str, str]:
-    """The headers that botocore would send."""
-    request = AWSRequest(method, f"{bucket.url}{target}", {"host": bucket.authority, **(headers or {})}, body)
-    keys = SigningCredentials(credential.access_key, credential.secret_key)
-    S3SigV4Auth(keys, "s3", region or bucket.region).add_auth(request)
-    return dict(request.headers.items())
+    """Returns the headers that botocore would send."""
+    headers = {"host": bucket.authority, **(headers or {})}
+    return sigv4.sign(method, f"{bucket.url}{target}", headers, body, credential, region or bucket.region)
 
 
 def put(bucket: StrictBucket, path: str, body: bytes = b"x", headers: dict[str, str] | None = None) -> Answer:
@@ -287,7 +282,7 @@ def test_a_bucket_that_forgets_parts_still_knows_what_they_were() -> None:
         write(bucket, "POST", f"/mirror/big?uploadId={upload}", part_list((1, etag)))
         _, headers, body = bucket.get("big")
         (part,) = bucket.calls("UploadPart", "big")
-    # As AWS computes it: the MD5 of the parts' MD5s, and how many there are.
+    # AWS computes it so: the MD5 of the parts' MD5s, and their number.
     assert headers["etag"] == f'"{hashlib.md5(hashlib.md5(b"a").digest()).hexdigest()}-1"'
     assert (body, part.request.body) == (b"", b"")
 

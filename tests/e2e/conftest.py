@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 
@@ -44,7 +44,7 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin) ->
 
 @pytest.fixture(params=["strict", "seaweed"])
 def site(request: pytest.FixtureRequest) -> Site:
-    """Each stack in turn."""
+    """Gives each stack in turn."""
     return request.getfixturevalue(request.param)
 
 

@@ -1,4 +1,4 @@
-"""What `make run` starts, as a stranger meets it: it fills, says what is wrong, and leaves nothing behind."""
+"""`make run` as a new user meets it: it fills, reports mistakes, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Callable
 
 import pytest
 
@@ -31,7 +30,7 @@ class Run:
 
     def __init__(self, temporary: Path, **variables: str) -> None:
         self.port = free_ports(1)[0]
-        environment = {"PATH": os.environ["PATH"], "TMPDIR": str(temporary), "PYTHONPATH": "tests"}
+        environment = {"PATH": os.environ["PATH"], "TMPDIR": str(temporary), "PYTHONPATH": "tools"}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "stack"],
             cwd=CHECKOUT,
@@ -51,7 +50,7 @@ class Run:
         self.read_until(f"ready {self.url}/")
 
     def read_until(self, expected: str) -> list[str]:
-        """The lines that it prints up to and with the expected one."""
+        """Returns the lines that it prints up to and with the expected one."""
         assert self.process.stdout
         lines: list[str] = []
         for line in self.process.stdout:
@@ -61,7 +60,7 @@ class Run:
         raise AssertionError(f"it ended without {expected!r}: {lines} {self.process.communicate()}")
 
     def end(self) -> tuple[int, str, str]:
-        """Exit code and what it still said, once it has ended by itself."""
+        """Returns the exit code and the rest of the output, once it has ended by itself."""
         out, err = self.process.communicate(timeout=START_TIMEOUT)
         return self.process.returncode, out, err
 
@@ -212,7 +211,7 @@ def is_free(port: int) -> bool:
 
 
 def _processes() -> Iterator[tuple[int, int]]:
-    """Every process and its parent."""
+    """Lists every process and its parent."""
     for directory in Path("/proc").iterdir():
         if directory.name.isdigit():
             try:

@@ -1,9 +1,8 @@
-//! Arbitrary inputs for everything that reads what strangers send ([`readers`]), and for the machine as a whole
-//! ([`machine`]).
+//! Random inputs for everything that reads foreign bytes ([`readers`]), and for the machine as a whole ([`machine`]).
 //!
-//! `cargo test` tries as many inputs as a few seconds allow, the same ones each time. A target returns a number for what
-//! an input led to, and an input that led to something new is mutated further ([`pool`]). The inputs in `corpus/` come
-//! first: put there what once made a target fail.
+//! `cargo test` tries as many inputs as a few seconds allow, the same ones each time. A target returns a number for
+//! an input's result, and an input with a new result is mutated further ([`pool`]). The inputs in `corpus/` come
+//! first. Put an input there that once made a target fail.
 //!
 //! `make fuzz` goes on for longer, with libFuzzer, which sees the code that an input reaches (`libfuzzer.rs`).
 
@@ -30,7 +29,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use targets::{Run, TARGETS};
 
-/// Where a run of `cargo test` starts.
+/// The seed of a run of `cargo test`.
 const SEED: u64 = 1;
 
 #[test]
@@ -40,7 +39,7 @@ fn no_input_makes_anything_fail() {
     }
 }
 
-/// One target, and what has been tried on it.
+/// One target, and the inputs that have been tried on it.
 struct Fuzzer {
     name: &'static str,
     run: Run,
@@ -51,7 +50,7 @@ struct Fuzzer {
 }
 
 impl Fuzzer {
-    /// Tries the corpus first.
+    /// Makes a fuzzer that tries the corpus first.
     fn new(name: &'static str, run: Run, seed: u64) -> Self {
         let mut fuzzer = Self { name, run, seed, random: Random(seed), pool: Pool::default(), inputs: 0 };
         let corpus = pool::corpus(name);

@@ -1,6 +1,7 @@
 """`make fuzz`: builds the targets of tests/fuzz with coverage feedback, and gives each its share of the time.
 
-Rust's stable compiler has LLVM's coverage pass, which libFuzzer reads. So nothing but a C++ compiler is needed beside it.
+Rust's stable compiler has LLVM's coverage pass, which libFuzzer reads. So only a C++ compiler is needed
+beside it.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ COVERAGE = [
     ),
     "-Ccodegen-units=1",
 ]
-"""What cargo-fuzz gives the compiler, without a sanitizer: the code has no `unsafe`."""
+"""The options that cargo-fuzz gives the compiler, without a sanitizer: the code has no `unsafe`."""
 
 LONGEST_INPUT = 4096
 SHARE_OF_THE_MACHINE = 0.5
-"""Of the time. The machine has the most code, so it gets as much as all readers together."""
+"""The share of the time. The machine has the most code, so it gets as much as all readers together."""
 
 
 def main() -> int:
@@ -64,7 +65,7 @@ def build() -> Path:
 
 
 def fuzz(binary: Path, name: str, seconds: int) -> bool:
-    """Whether the target lived. Inputs that reach new code stay in target/fuzz, for the next run."""
+    """Tells if the target survived. Inputs that reach new code stay in target/fuzz, for the next run."""
     if not (SEEDS / name).is_dir():
         sys.exit(f"TARGETS: {name} is none of {', '.join(sorted(path.name for path in SEEDS.iterdir()))}")
     corpus, failures = OUT / "corpus" / name, OUT / "failures" / name
@@ -82,7 +83,10 @@ def fuzz(binary: Path, name: str, seconds: int) -> bool:
     lines = log.read_text(errors="replace").splitlines()
     units = next((line.split()[-1] for line in lines if "number_of_executed_units" in line), "?")
     covered = next((line.split("cov: ")[1].split()[0] for line in reversed(lines) if "cov: " in line), "?")
-    print(f"{name}: {units} inputs in {seconds} s, {covered} edges, {'no failure' if code == 0 else 'FAILED'}", flush=True)
+    print(
+        f"{name}: {units} inputs in {seconds} s, {covered} edges, {'no failure' if code == 0 else 'FAILED'}",
+        flush=True,
+    )
     if code == 0:
         return True
     print("\n".join(lines[-40:]))

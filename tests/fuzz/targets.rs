@@ -2,7 +2,7 @@
 
 use crate::{machine, readers};
 
-/// Fails on what must never come of an input. The number tells inputs apart that led to different things.
+/// A target. It fails on a result that no input may have. The number it returns tells different results apart.
 pub type Run = fn(&[u8]) -> u64;
 
 /// The name of the target's folder in `corpus/`, its function, and the number of inputs that `cargo test` gives it.

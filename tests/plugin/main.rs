@@ -1,5 +1,5 @@
-//! The plugin as Envoy drives it: the real adapter and the real SDK, linked natively against a host that behaves like
-//! Envoy ([`host`]).
+//! Tests of the plugin as Envoy drives it. The real adapter and the real SDK are linked natively against a host that
+//! behaves like Envoy ([`host`]).
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -13,18 +13,18 @@
 )]
 
 mod answers;
+mod arbitrary_events;
 mod capacity;
-mod chaos;
 mod configuration;
-mod documents;
+mod error_documents;
 mod failures;
 mod host;
 mod integrity;
-mod known;
-mod miss;
+mod miss_and_hit;
 mod multipart;
-mod observing;
+mod not_stored;
+mod observability;
+mod remembered_outcomes;
 mod rules;
-mod scene;
-mod unstored;
-mod waiting;
+mod steps;
+mod waiting_clients;

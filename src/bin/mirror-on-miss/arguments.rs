@@ -2,29 +2,28 @@
 
 use lexopt::prelude::*;
 
-/// What is to be done.
+/// The task of the command.
 pub enum Command {
-    /// This is to be printed.
+    /// Print this text.
     Print(&'static str),
-    /// A file is to be read.
+    /// Read a file.
     Run(Arguments),
 }
 
-/// What was asked for.
+/// The arguments of a task.
 pub struct Arguments {
     /// The file's name; `-` for the standard input.
     pub file: String,
-    /// The request to be explained; without one the file is checked.
+    /// The request to be explained. Without one the file is checked.
     pub request: Option<Request>,
-    /// Variables of the environment that are missing are taken as given.
+    /// Missing variables of the environment count as given.
     pub without_env: bool,
-    /// The answer is to be JSON.
+    /// The answer is JSON.
     pub json: bool,
 }
 
 /// A request to be explained.
 pub struct Request {
-    /// Its method.
     pub method: String,
     /// Its path and query.
     pub path: String,
@@ -62,7 +61,7 @@ Exit code: 0 if all is well, 1 if the configuration has problems, 2 if it cannot
 
 const VERSION: &str = concat!("mirror-on-miss ", env!("CARGO_PKG_VERSION"), "\n");
 
-/// Reads the command line, or says what is wrong with it.
+/// Reads the command line. The error is a message for the user.
 pub fn read() -> Result<Command, String> {
     let mut parser = lexopt::Parser::from_env();
     let (mut words, mut without_env, mut json) = (Vec::new(), false, false);
@@ -100,7 +99,7 @@ pub fn read() -> Result<Command, String> {
     }
 }
 
-/// A path may be a whole URL, whose path is kept as it is written.
+/// Reads a request. A path may be a whole URL, whose path is kept as it is written.
 fn request_of(method: String, path: String) -> Result<Request, String> {
     let scheme = ["http://", "https://"].into_iter().find(|scheme| path.starts_with(scheme));
     let Some((scheme, rest)) = scheme.and_then(|scheme| Some((scheme, path.strip_prefix(scheme)?))) else {

@@ -8,7 +8,7 @@ use mirror_on_miss::request::target::{Target, TargetError};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-/// The explanation as lines of `name  what`.
+/// Writes the explanation as lines of `name  text`.
 pub fn text(explanation: &Explanation, config: &Config) -> String {
     let mut lines = Lines(String::new());
     match explanation {
@@ -88,7 +88,7 @@ impl Lines {
     }
 }
 
-/// What the client gets.
+/// Describes the client's answers.
 fn answers(mirrored: &Mirrored, config: &Config) -> Vec<String> {
     let Some(location) = &mirrored.location else {
         return vec!["200 with the origin's headers".to_owned()];
@@ -107,7 +107,7 @@ fn answers(mirrored: &Mirrored, config: &Config) -> Vec<String> {
     vec![found, too_large]
 }
 
-/// A path stands for the request's own host, if the configuration wants that named.
+/// Puts the request's own host in front of a path, if the configuration wants one in `Location`.
 fn own(location: &str, config: &Config) -> String {
     if config.location == Some(Location::Absolute) && location.starts_with('/') {
         return format!("the request's own scheme and host, and {location}");
@@ -115,7 +115,7 @@ fn own(location: &str, config: &Config) -> String {
     location.to_owned()
 }
 
-/// The explanation as an object. `untouched` is there if the bucket's answer stays as it is.
+/// Writes the explanation as an object. `untouched` is there if the bucket's answer stays as it is.
 pub fn json(explanation: &Explanation, config: &Config) -> Value {
     let prefix = |rule: usize| config.rules.get(rule).map(|rule| format!("/{}", rule.prefix));
     match explanation {

@@ -1,30 +1,29 @@
-//! What is said about each field, and what it is without being said: for the JSON Schema and the documentation.
+//! The description and the default of each field, for the JSON Schema and the documentation.
 
 use self::Default::{Json, Needed, Words};
 
-/// What a field is where a configuration does not have it.
+/// The value that a field has where a configuration leaves it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Default {
-    /// This value, as JSON.
+    /// A JSON value.
     Json(&'static str),
-    /// It must be there.
+    /// None: the field is required.
     Needed,
-    /// Something that cannot be written down as a value.
+    /// A default that no JSON value expresses.
     Words(&'static str),
 }
 
-/// A field's default and description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// JSON path, as [`Field::path`](super::fields::Field::path).
+    /// JSON path, as in [`Field::path`](super::fields::Field::path).
     pub path: &'static str,
-    /// What it is without being said.
     pub default: Default,
-    /// What it is about.
+    /// Description in Markdown.
     pub text: &'static str,
 }
 
-/// What is said about the field at a path; about `origin`, which is short for one of `origins`, the same as there.
+/// Finds the description of the field at a path. `origin` is short for one of `origins` and shares their
+/// descriptions.
 pub fn entry(path: &str) -> Option<&'static Entry> {
     let named = path.strip_prefix("$.origin.").map(|field| format!("$.origins.NAME.{field}"));
     let path = named.as_deref().unwrap_or(path);

@@ -1,4 +1,4 @@
-"""What the bucket says, and how it looks on the wire."""
+"""The bucket's answers, and their form on the wire."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Answer:
 
 
 def document(root: str, inner: str = "", **fields: str) -> Answer:
-    """A result document: an element per field, then `inner` as it is."""
+    """Makes a result document: an element per field, then `inner` as it is."""
     elements = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in fields.items())
     namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
     text = f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} xmlns="{namespace}">{elements}{inner}</{root}>'
@@ -34,14 +34,14 @@ def document(root: str, inner: str = "", **fields: str) -> Answer:
 
 
 def slow_document(root: str, **fields: str) -> Answer:
-    """A result document of CompleteMultipartUpload: white space keeps the client waiting before it."""
+    """Makes the document of CompleteMultipartUpload, before which S3 sends white space."""
     answer = document(root, **fields)
     declaration, line, rest = answer.body.partition(b"\n")
     return Answer(answer.status, [XML, CHUNKED], declaration + line + b"\n" * 3 + rest)
 
 
 def error_answer(error: S3Error) -> Answer:
-    """AWS sends its error documents chunked, so a client cannot know their length."""
+    """Makes an error answer. AWS sends its error documents chunked, so a client cannot know their length."""
     fields = {"Code": error.code, "Message": error.message, **error.details, "RequestId": _request_id()}
     inner = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in fields.items())
     text = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inner}</Error>'

@@ -1,4 +1,4 @@
-"""Where servers that imitate S3 leave it. Each row was measured on the server that it names."""
+"""The differences of servers that imitate S3, each measured on the server that it names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CONDITIONAL_WRITES = frozenset({"PutObject", "CompleteMultipartUpload"})
 
 @dataclass(frozen=True)
 class Dialect:
-    """What a bucket does otherwise than AWS. The default is AWS."""
+    """The differences of a bucket from AWS. The default has none."""
 
     makes_directories: bool = False
     """`a/b` makes a directory `a`. A conditional write of `a` is then 412, although `a` is not there."""
@@ -26,12 +26,12 @@ class Dialect:
     metadata_value_limit: int | None = None
     """Bytes of one value of user metadata."""
     ignores_conditions: frozenset[str] = field(default=frozenset())
-    """Operations that overwrite whatever `If-None-Match` says."""
+    """Operations that overwrite in spite of `If-None-Match`."""
     ends_uploads: bool = False
-    """An upload is gone when somebody else stores the object."""
+    """An upload is gone when another writer stores the object."""
 
     def name_of(self, key: str) -> str:
-        """The name that the bucket takes a key for."""
+        """Finds the name that the bucket takes a key for."""
         name = key.replace("\\", "/") if self.reads_backslashes_as_slashes else key
         return re.sub("/+", "/", name).removeprefix("/") if self.joins_slashes else name
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class S3Error(Exception):
-    """One error answer: its HTTP status, its code, what AWS adds to the document, and its headers."""
+    """One error answer: its HTTP status, its code, AWS's additions to the document, and its headers."""
 
     headers: tuple[tuple[str, str], ...] = ()
 
@@ -23,7 +23,7 @@ def conflict(key: str) -> S3Error:
 
 
 def deleted(key: str, version: str) -> S3Error:
-    """A 404 because of a delete marker ("Working with delete markers", S3 User Guide)."""
+    """Makes the 404 of a delete marker ("Working with delete markers", S3 User Guide)."""
     error = no_such_key(key)
     error.headers = (("x-amz-delete-marker", "true"), ("x-amz-version-id", version))
     return error

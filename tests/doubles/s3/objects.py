@@ -1,4 +1,4 @@
-"""What a bucket keeps of an object and how it answers GetObject and HeadObject for it."""
+"""A bucket's objects, and its answers to GetObject and HeadObject for them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STORED_HEADERS = frozenset(
         "x-amz-website-redirect-location",
     }
 )
-"""Beside `x-amz-meta-*`, what PutObject keeps and GetObject returns."""
+"""The headers beside `x-amz-meta-*` that PutObject keeps and GetObject returns."""
 
 MAX_PART_NUMBER = 10_000
 
@@ -62,7 +62,7 @@ def new_object(
 
 
 def check_put_headers(request: Request, dialect: Dialect) -> None:
-    """The rules for headers that PutObject and CreateMultipartUpload share."""
+    """Checks the headers by the rules that PutObject and CreateMultipartUpload share."""
     for name, _ in request.headers:
         if NEEDS_MORE_RIGHTS.fullmatch(name.lower()):
             raise access_denied()
@@ -75,7 +75,8 @@ def check_put_headers(request: Request, dialect: Dialect) -> None:
 
 
 def read_object(stored: StoredObject, request: Request, part: str | None = None) -> Answer:
-    """GetObject and HeadObject: conditions first, then the range (RFC 9110 sections 13.2.2 and 14.2).
+    """Answers GetObject and HeadObject: conditions first, then the range (RFC 9110 sections 13.2.2 and
+    14.2).
 
     `part` is the query's `partNumber`: "a ranged GET request for the part specified" (API_GetObject).
     """
@@ -119,7 +120,7 @@ def _not_modified(stored: StoredObject, request: Request) -> bool:
 
 
 def _date(value: str) -> datetime | None:
-    """None for what is no date, which RFC 9110 section 13.1.3 has servers ignore."""
+    """Reads a date; None if it is none, which servers ignore (RFC 9110 section 13.1.3)."""
     try:
         date = parsedate_to_datetime(value)
     except ValueError:
@@ -128,7 +129,7 @@ def _date(value: str) -> datetime | None:
 
 
 def _part(stored: StoredObject, number: str) -> tuple[int, int] | None:
-    """First and last byte of a part; None if it is empty. What was not stored in parts is its own part 1."""
+    """Finds the first and last byte of a part; None if it is empty. A small object is its own part 1."""
     if not number.isdigit() or not 1 <= int(number) <= MAX_PART_NUMBER:
         raise S3Error(400, "InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive")
     lengths, index = stored.parts or (len(stored.body),), int(number) - 1
@@ -139,7 +140,7 @@ def _part(stored: StoredObject, number: str) -> tuple[int, int] | None:
 
 
 def _range(wanted: str | None, size: int) -> tuple[int, int] | None:
-    """First and last byte of a single range; None for no range or one that S3 ignores."""
+    """Returns first and last byte of a single range; None for no range or one that S3 ignores."""
     parsed = re.fullmatch(r"bytes=(\d*)-(\d*)", wanted or "")
     if parsed is None or parsed.groups() == ("", ""):
         return None

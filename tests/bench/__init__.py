@@ -1,1 +1,0 @@
-"""`make bench`: what a fill costs, beside what it is compared to, on one machine and in one run."""

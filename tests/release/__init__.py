@@ -1,1 +1,0 @@
-"""`make release-check`: builds what a release holds, and proves of it what can be proved on one machine."""

@@ -1,5 +1,0 @@
-"""Why something may not be released."""
-
-
-class ReleaseError(Exception):
-    pass

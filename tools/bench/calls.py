@@ -1,0 +1,31 @@
+"""The three calls of a small fill, for clients that make them as src/origin and src/s3 do."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from .edges import BUCKET_HOST, FETCH_HOST
+from .large import PART_SIZE
+from .native import Call
+from .site import Site
+
+ANSWERS = [404, 206, 200]
+"""The statuses of their answers. The part that is asked for holds the whole object."""
+
+
+def calls_of_fill(here: Site, key: str, size: int) -> list[Call]:
+    """Returns the bucket's 404 and the GET from the origin, through the edge, and the PUT to the signer."""
+    url = f"{here.stack.url}/{key}"
+    ranged = {"accept-encoding": "identity", "range": f"bytes=0-{PART_SIZE - 1}"}
+    stored = {
+        "if-none-match": "*",
+        "content-type": "image/jpeg",
+        "x-amz-meta-mirror-last-modified": "Tue, 14 Nov 2023 22:13:20 GMT",
+        "x-amz-meta-mirror-etag": '"1"',
+        "x-amz-meta-mirror-url": f"//{urlsplit(here.upstream.origin).netloc}/{key}",
+    }
+    return [
+        Call(url, headers={"host": BUCKET_HOST}),
+        Call(url, headers={"host": FETCH_HOST, **ranged}),
+        Call(f"{here.stack.signer.url}/{here.store.bucket}/{key}", "PUT", stored, size),
+    ]

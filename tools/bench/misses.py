@@ -1,0 +1,172 @@
+"""The cost of a miss of a small object, alone and among many."""
+
+from __future__ import annotations
+
+import resource
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from stack import S3Store, SeaweedFS, StackError
+
+from .calls import ANSWERS, calls_of_fill
+from .costs import Profile, highest_ratio, profiled
+from .measure import Measure, exactly, ratio, typical
+from .native import Call, Load
+from .site import Site, directory, site
+
+WORKERS = 2
+SMALL = 4096
+
+ALONE_ROUNDS = 11
+ALONE_REQUESTS = 150
+
+MISS = "request to 302"
+BOTH = "GET and PUT in sequence"
+ALL_THREE = "the bucket's 404, GET and PUT in sequence"
+STEPS = {
+    MISS: slice(3, 4),
+    ALL_THREE: slice(0, 3),
+    BOTH: slice(1, 3),
+    "the bucket's 404 in sequence": slice(0, 1),
+    "GET from the origin in sequence": slice(1, 2),
+    "PUT in sequence": slice(2, 3),
+}
+"""The part of a client's calls for each number: the calls of a fill, and then a miss."""
+
+HERD = 5_000
+HERD_ROUNDS = 3
+
+CONNECTIONS = 64
+RATE_ROUNDS = 5
+RATE_SECONDS = 1.5
+
+S3_PUT_SLOTS = 35
+S3_PUT_MS = 10
+"""3,500 PUTs a second: S3 promises at least that for a prefix, as its user guide says in "Best practices
+design patterns: optimizing Amazon S3 performance".
+"""
+
+
+def miss_alone() -> list[Measure]:
+    """Compares a miss up to the 302 with a GET from the origin and then a PUT to the bucket through the same
+    Envoys.
+    """
+    with directory() as run_dir, SeaweedFS(run_dir) as store:
+        measures = _alone("SeaweedFS", store, 1.15)
+    return measures + _alone("a bucket that costs nothing", None, None)
+
+
+def herd() -> list[Measure]:
+    """Makes all clients want the same object, which the bucket lacks."""
+    gets, puts, answered = [], [], []
+    for _ in range(HERD_ROUNDS):
+        with site(workers=WORKERS) as here:
+            load, _ = gated(here, HERD)
+            counts = here.upstream.counts()
+            gets.append(counts["origin_gets"])
+            puts.append(counts["puts"])
+            answered.append(load.statuses.get("302", 0))
+    return [
+        exactly(f"{HERD} clients miss one key: GETs from the origin", gets, 1, ""),
+        exactly(f"{HERD} clients miss one key: PUTs to the bucket", puts, 1, ""),
+        exactly(f"{HERD} clients miss one key: answered with 302", answered, HERD, ""),
+    ]
+
+
+def rate() -> list[Measure]:
+    """Compares distinct small objects with the rate that the bucket takes without the filter."""
+    with directory() as run_dir, SeaweedFS(run_dir) as store:
+        measures = _rate("SeaweedFS", store, 0.80)
+    limits = {"put_slots": S3_PUT_SLOTS, "put_ms": S3_PUT_MS}
+    return measures + _rate("a bucket of 3,500 PUTs/s", None, None, **limits)
+
+
+def gated(here: Site, clients: int) -> tuple[Load, float]:
+    """Makes as many clients want one new object. The origin answers once all of them wait.
+
+    Returns the result, and the seconds from there to the last answer.
+    """
+    needed = clients + 1000
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(needed, hard), hard))
+    opened: list[float] = []
+
+    def open_when_all_wait() -> None:
+        while here.upstream.counts()["bucket_gets"] < clients:
+            time.sleep(0.01)
+        opened.append(time.perf_counter())
+        here.upstream.open_gate()
+
+    here.upstream.reset()
+    threading.Thread(target=open_when_all_wait, daemon=True).start()
+    call = Call(f"{here.stack.url}/gated/{SMALL}/{here.loader.asked}.jpg")
+    load = here.loader.run(call, connections=clients, requests=clients)
+    if not opened:
+        raise StackError(f"of {clients} clients not all came to wait: {load.statuses}")
+    return load, time.perf_counter() - opened[0]
+
+
+def _alone(bucket: str, store: S3Store | None, target: float | None) -> list[Measure]:
+    """Makes one client do the calls of a fill in sequence, then miss another key, and so on by turns.
+
+    So both find the same caches. A miss begins with the bucket's 404, which no alternative can save. The
+    sequence with it is the lower bound.
+    """
+    ms: dict[str, list[float]] = {name: [] for name in STEPS}
+    with site(workers=WORKERS, store=store) as here:
+        calls = calls_of_fill(here, f"{SMALL}/{{n}}-a.jpg", SMALL)
+        calls.append(Call(f"{here.stack.url}/{SMALL}/{{n}}-b.jpg"))
+        for number in range(ALONE_ROUNDS + 1):
+            load = here.loader.run(*calls, requests=ALONE_REQUESTS).expect(*ANSWERS, 302)
+            if number:  # The first round warms up.
+                for name, which in STEPS.items():
+                    ms[name].append(load.percentile(50, which))
+    title = f"small miss, {bucket}"
+    return [
+        ratio(f"{title}: {MISS} / {BOTH}", ms[MISS], ms[BOTH], target),
+        ratio(f"{title}: {MISS} / {ALL_THREE}", ms[MISS], ms[ALL_THREE], None),
+        *(typical(f"{title}: {name}", each, "ms") for name, each in ms.items()),
+    ]
+
+
+def _rate(bucket: str, store: S3Store | None, target: float | None, **limits: int) -> list[Measure]:
+    """Makes as many clients miss, or make the calls of a fill in sequence, or only its PUT."""
+    profiles: dict[str, list[Profile]] = {"misses": [], "sequences": [], "PUTs": []}
+    with site(workers=WORKERS, store=store, **limits) as here:
+        calls = calls_of_fill(here, f"{SMALL}/{{n}}.jpg", SMALL)
+        miss = Call(f"{here.stack.url}/{SMALL}/{{n}}.jpg")
+        turns = {"misses": ([miss], [302]), "sequences": (calls, ANSWERS), "PUTs": (calls[2:], ANSWERS[2:])}
+        for number in range(RATE_ROUNDS + 1):
+            for name, (made, answers) in turns.items():
+                profile = profiled(here.processes, partial(_many, here, made))
+                profile.load.expect(*answers)
+                if number:  # The first round warms up.
+                    profiles[name].append(profile)
+    rates = {name: [each.load.per_second for each in turns] for name, turns in profiles.items()}
+    pairs = zip(profiles["misses"], profiles["PUTs"], strict=True)
+    at_most = [highest_ratio(misses, puts, free="edge") for misses, puts in pairs]
+    title = f"distinct small misses per second, {bucket}"
+    return [
+        ratio(f"{title} / PUTs", rates["misses"], rates["PUTs"], target, ">="),
+        ratio(f"{title} / its three calls made by clients", rates["misses"], rates["sequences"], None),
+        typical(f"{title} / PUTs: at most, if the edge cost nothing", at_most, "x"),
+        *(typical(f"{name} per second, {bucket}", each, "/s") for name, each in rates.items()),
+        *_costs(bucket, profiles),
+    ]
+
+
+def _costs(bucket: str, profiles: dict[str, list[Profile]]) -> Iterator[Measure]:
+    """Returns the processes' shares of the processor time."""
+    for name, turns in profiles.items():
+        title = f"{CONNECTIONS} {name} at a time, {bucket}"
+        for process in turns[0].for_one:
+            yield typical(f"{title}: CPU for one, {process}", [each.for_one[process] for each in turns], "us")
+        yield typical(f"{title}: processors used", [each.used for each in turns], "")
+        yield typical(f"{title}: processors idle", [each.idle for each in turns], "")
+
+
+def _many(here: Site, calls: Sequence[Call]) -> Load:
+    return here.loader.run(*calls, connections=CONNECTIONS, seconds=RATE_SECONDS)

@@ -1,0 +1,64 @@
+"""The processes of a measurement, and the place of its files."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from stack import S3Store, SeaweedFS, Stack
+
+from .edges import to_halves
+from .native import Loader, Upstream
+
+PATIENCE = "85s"
+"""The filter's `wait`, so that a client sees the end of a fill: as long as Envoy's idle timeout allows."""
+
+
+@contextmanager
+def directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="mirror-on-miss-bench-") as path:
+        yield Path(path)
+
+
+@dataclass(frozen=True)
+class Site:
+    """The stack in front of upstreams that cost next to nothing."""
+
+    stack: Stack
+    store: S3Store
+    upstream: Upstream
+    loader: Loader
+
+    @property
+    def pids(self) -> tuple[int, int]:
+        return self.stack.edge.pid, self.stack.signer.pid
+
+    @property
+    def processes(self) -> dict[str, int]:
+        """Returns every process that works on a request besides its client."""
+        if isinstance(self.store, SeaweedFS):
+            upstreams = {"bucket": self.store.child.pid, "origin": self.upstream.child.pid}
+        else:
+            upstreams = {"bucket and origin": self.upstream.child.pid}
+        return {"edge": self.stack.edge.pid, "signer": self.stack.signer.pid, **upstreams}
+
+
+@contextmanager
+def site(*, workers: int, store: S3Store | None = None, **upstream_options: int) -> Iterator[Site]:
+    with directory() as run_dir, Upstream(run_dir, **upstream_options) as upstream:
+        store = store or upstream.store
+        plugin: dict[str, Any] = {"wait": PATIENCE, "origin": {"timeout": PATIENCE}}
+        with Stack(
+            run_dir,
+            origin=upstream.origin,
+            store=store,
+            workers=workers,
+            plugin=plugin,
+            edit_edge=to_halves(urlsplit(upstream.origin).netloc),
+        ) as stack:
+            yield Site(stack, store, upstream, Loader())

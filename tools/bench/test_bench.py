@@ -1,0 +1,187 @@
+"""The results of `make bench` are computed right: it is not part of `make test`, so nothing else would
+notice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+from stack import StackError
+from stack.render import named, plugin_of, shipped
+
+from .costs import Profile, highest_ratio, profiled
+from .document import PAGES, filled, rivals_rows
+from .edges import FILTER, connection_manager, empty
+from .measure import exactly, ratio, ratio_of_rates, table, typical, worst
+from .native import Load
+from .plot import draw
+from .resident import cpu_seconds, idle_seconds, members
+from .results import Results
+
+
+def test_a_ratio_is_the_median_of_the_turns_and_its_spread_theirs() -> None:
+    measure = ratio("cost", [2.0, 30.0, 8.0], [1.0, 10.0, 2.0], 2.5)
+    assert (measure.value, measure.lowest, measure.highest) == (3.0, 2.0, 4.0)
+    assert not measure.ok
+
+
+def test_a_ratio_of_rates_is_that_of_all_the_work_over_all_the_time() -> None:
+    measure = ratio_of_rates("rate", [10.0, 40.0], [20.0, 20.0], 0.8)
+    assert measure.value == pytest.approx(0.8)
+    assert (measure.lowest, measure.highest) == (0.5, 2.0)
+    assert measure.ok
+    assert not ratio_of_rates("rate", [7.0], [10.0], 0.8).ok
+
+
+def test_a_bound_holds_on_its_own_side_only() -> None:
+    assert ratio("rate", [9.0], [10.0], 0.8, ">=").ok
+    assert not ratio("rate", [7.0], [10.0], 0.8, ">=").ok
+    assert worst("memory", [1.0, 96.0], 96.0, "MiB").ok
+    assert not worst("memory", [1.0, 96.1], 96.0, "MiB").ok
+
+
+def test_one_wrong_count_among_right_ones_is_what_counts() -> None:
+    assert exactly("GETs", [1, 1], 1, "").ok
+    measure = exactly("GETs", [1, 3, 0], 1, "")
+    assert measure.value == 3
+    assert not measure.ok
+
+
+def test_a_measure_without_a_target_breaks_nothing() -> None:
+    measure = typical("latency", [3.0, 1.0, 2.0], "ms")
+    assert measure.ok
+    assert measure.as_json()["target"] is None
+    assert table([measure]).splitlines()[1].split() == ["latency", "2", "ms", "1", "to", "3"]
+
+
+def test_results_of_one_bench_replace_its_own_alone(tmp_path: Path) -> None:
+    path = tmp_path / "target" / "bench.json"
+    results, machine = Results(path), {"cpu": "2", "load": "0.1"}
+    results.add("hits", machine, [worst("hit", [1.0], 2.0, "x")])
+    results.add("size", machine, [worst("old", [1.0], 2.0, "kB")])
+    Results.load(path).add("size", machine, [worst("new", [3.0], 2.0, "kB")])
+    hit, size = json.loads(path.read_text())["measures"]
+    assert hit["name"] == "hit"
+    assert size == {
+        "bench": "size",
+        "name": "new",
+        "value": 3.0,
+        "target": "<= 2",
+        "unit": "kB",
+        "spread": [3.0, 3.0],
+        "ok": False,
+    }
+
+
+def test_a_plot_has_every_point_within_its_frame() -> None:
+    points = [[1, 0.0, -1.0, 0.5], [1000, 3.0, 2.0, 4.0], [1_000_000, 700.0, 650.0, 800.0]]
+    series = {"title": "a < b", "axis": "keys", "lines": {"MiB": points}}
+    picture = ElementTree.fromstring(draw(series))
+    circles = picture.findall("{*}circle")
+    assert len(circles) == len(points)
+    heights = [float(circle.attrib["cy"]) for circle in circles]
+    assert heights == sorted(heights, reverse=True)
+    assert all(44 <= height <= 320 - 52 for height in heights)
+
+
+def test_what_a_peer_cannot_do_is_said_in_its_row() -> None:
+    row = {"system": "Lua filter", "size": 1 << 30, "concurrency": 1, "problem": "404"}
+    figures = dict.fromkeys(("latency_ms", "per_second", "cpu_seconds_per_1000", "peak_mib"))
+    assert rivals_rows([{**row, **figures}])[1] == ["1 GiB", "1", "Lua filter", "404", "", "", ""]
+
+
+def test_what_takes_long_is_written_out() -> None:
+    row = {"system": "redirect", "size": 1 << 30, "concurrency": 16, "problem": None}
+    figures = {"latency_ms": [31180.0], "per_second": [0.5], "cpu_seconds_per_1000": [1.0], "peak_mib": [1.0]}
+    assert rivals_rows([{**row, **figures}])[1][3:5] == ["31180", "0.5"]
+
+
+def test_each_table_has_one_place_and_nothing_else_changes_there() -> None:
+    pages = [page.read_text() for page in PAGES]
+    for name in ("machine", "others", "plots", "rivals", "targets"):
+        assert sum(page.count(f"<!-- {name} -->\n") for page in pages) == 1, name
+    page = "a\n<!-- x -->\n\nold\n\n<!-- end -->\nb\n<!-- y -->\n\nkept\n\n<!-- end -->\n"
+    assert filled(page, {"x": "new", "z": "nowhere"}) == page.replace("old", "new")
+
+
+def test_processor_time_is_that_of_the_whole_process_group() -> None:
+    code = "import os\nif os.fork() == 0: os.execvp('sleep', ['sleep', '60'])\nwhile True: pass"
+    busy = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    try:
+        deadline = time.monotonic() + 30
+        while len(members(busy.pid)) < 2 or cpu_seconds(members(busy.pid)) < 0.1:
+            assert time.monotonic() < deadline
+        assert busy.pid in members(busy.pid)
+    finally:
+        os.killpg(busy.pid, 9)
+        busy.wait()
+
+
+def test_the_empty_filter_stands_plain_where_ours_has_a_matcher_around_it() -> None:
+    """It is the least cost of proxy-wasm: that of a filter with all callbacks."""
+    edge = yaml.safe_load(shipped("edge.yaml"))
+    ours = plugin_of(edge)
+    empty(edge, Path("empty.wasm"))
+    config = named(connection_manager(edge)["http_filters"], FILTER)["typed_config"]
+    assert config["@type"].endswith(".filters.http.wasm.v3.Wasm")
+    assert config["config"] is ours is plugin_of(edge)
+    assert ours["vm_config"]["code"]["local"]["filename"] == "empty.wasm"
+
+
+def test_idle_time_is_no_more_than_there_was() -> None:
+    idle = idle_seconds()
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    assert 0 < idle <= uptime * len(os.sched_getaffinity(0)) + 1
+
+
+def test_what_calls_of_a_number_take_together_is_added_up_before_it_is_ranked() -> None:
+    load = load_of([[1.0, 2.0, 9.0], [9.0, 2.0, 1.0], [5.0, 6.0, 4.0]])
+    assert load.percentile(50, slice(0, 2)) == 10.0
+    assert load.percentile(50, slice(2, 3)) == 5.0
+    assert load.p50 == 14.0
+    assert load.percentile(99) == 15.0
+
+
+def test_a_load_with_one_other_answer_among_the_right_ones_is_refused() -> None:
+    right = load_of([[1.0], [1.0]], {"404 200": 1})
+    assert right.expect(404, 200) is right
+    with pytest.raises(StackError, match="instead of 404 200 alone"):
+        load_of([[1.0], [1.0]], {"404 200": 8, "404 503": 1}).expect(404, 200)
+
+
+def test_a_profile_has_what_each_process_computed_while_the_load_ran() -> None:
+    def compute() -> Load:
+        end = cpu_seconds([os.getpid()]) + 0.02
+        while cpu_seconds([os.getpid()]) < end:
+            pass
+        return load_of([[1.0, 1.0]])
+
+    profile = profiled({"bench": os.getpid()}, compute)
+    assert list(profile.for_one) == ["bench", "load"]
+    assert profile.used >= 1.02
+    assert profile.for_one["bench"] >= 0.02 / 2 * 1e6
+    assert profile.for_one["load"] == 0.5e6
+
+
+def test_what_a_rate_could_be_at_most_leaves_out_the_free_process_and_counts_what_was_idle() -> None:
+    misses = Profile(load_of([[1.0] * 10]), {"edge": 6.0, "bucket": 3.0, "load": 1.0}, idle=0.0)
+    puts = Profile(load_of([[1.0] * 10]), {"edge": 0.0, "bucket": 2.0, "load": 1.0}, idle=0.0)
+    assert highest_ratio(misses, puts, free="edge") == pytest.approx(3 / 4)
+    assert highest_ratio(misses, puts, free="none") == pytest.approx(3 / 10)
+    # Ten PUTs in a second took three processors, and a fourth had nothing to do.
+    idle = Profile(puts.load, puts.cpu, idle=1.0)
+    assert highest_ratio(misses, idle, free="edge") == pytest.approx(4 / 4)
+
+
+def load_of(ms: list[list[float]], statuses: dict[str, int] | None = None) -> Load:
+    """Makes a load that took a second, all of it computing."""
+    return Load(seconds=1.0, bytes=0, statuses=statuses or {}, ms=ms, cpu_seconds=1.0)

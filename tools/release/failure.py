@@ -1,0 +1,5 @@
+"""The reason for which something may not be released."""
+
+
+class ReleaseError(Exception):
+    pass
