@@ -209,7 +209,8 @@ def _thing(random: Random, seed: int, number: int) -> Thing:
     if content and random.random() < 0.15:
         thing.theirs = random.randbytes(len(content))
         thing.theirs_at = random.random() * SPAN if random.random() < 0.5 else None
-    thing.is_denied = random.random() < (0.4 if family == "guarded" else 0.08)
+    # A bucket that says 404 of what it denies has not denied it.
+    thing.is_denied = not thing.reads and random.random() < (0.4 if family == "guarded" else 0.1)
     return thing
 
 

@@ -38,7 +38,7 @@ UNPINNED = ("a weak validator", "a date of this second", "no validator")
 ENDLESS = ("no length and no end",)
 """Answers whose end cannot be told from a cut."""
 
-RANGELESS = ("without ranges", "in chunks", "200 to a range, and less than the whole")
+RANGELESS = ("without ranges", "in chunks", "200 to a range, and a part")
 """Answers of an origin that ignores ranges."""
 
 ABSENT = ("404", "410")
@@ -68,11 +68,7 @@ TROUBLE: dict[str, Answer] = {
     "a range with too little": lambda _, content: replies.partial(
         f"bytes 0-{len(content)}/{len(content) + 1}", content
     ),
-    "200 to a range, and less than the whole": lambda _, content: replies.status(
-        200,
-        {"Content-Range": f"bytes 0-{max(len(content) // 2 - 1, 0)}/{len(content)}"},
-        content[: len(content) // 2],
-    ),
+    "200 to a range, and a part": lambda _, content: _part_as_a_whole(content),
     "a range that is none": lambda _, content: replies.partial("bytes ?-\xe4/*", content),
     "no status": lambda *_: replies.raw(b"HTTP/1.1 \r\n\r\n", Then.CLOSE),
     "no HTTP": lambda *_: replies.raw(b"\x16\x03\x01\x00\xff" * 9, Then.CLOSE),
@@ -80,6 +76,19 @@ TROUBLE: dict[str, Answer] = {
     "a header of control bytes": lambda _, content: replies.with_header_bytes(b"X-A: \x00\x01", content),
     "a thousand headers": lambda _, content: replies.many_headers(1_000, content),
 }
+
+
+def _part_as_a_whole(content: bytes) -> Script:
+    """Answers a range with its first half, as some gateways do, under 200."""
+    half = len(content) // 2
+
+    def reply(request: Request) -> Reply:
+        if request.header("range") is None or half == 0:
+            return (replies.resource(content, TYPE) if half else replies.status(500))(request)
+        span = {"Content-Range": f"bytes 0-{half - 1}/{len(content)}"}
+        return replies.status(200, {**TYPE, **span}, content[:half])(request)
+
+    return reply
 
 
 def _of_this_second(content: bytes) -> Script:
