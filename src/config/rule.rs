@@ -76,7 +76,15 @@ impl Mirror {
     /// Returns the URL at which a client may fetch the object directly: below the `public_url` of the first origin
     /// that has one.
     pub fn public_location(&self, key: &Key, query: Option<&str>) -> Option<String> {
-        let base = self.origins.iter().find_map(|origin| origin.public_url.as_deref())?;
+        self.public_location_of(0, key, query)
+    }
+
+    /// Returns the same for a client whose object was asked of the origin with this index: below that one's own
+    /// `public_url`, if it has one.
+    pub fn public_location_of(&self, origin: usize, key: &Key, query: Option<&str>) -> Option<String> {
+        let public_url = |origin: &'_ Origin| origin.public_url.clone();
+        let own = self.origins.get(origin).and_then(public_url);
+        let base = &own.or_else(|| self.origins.iter().find_map(public_url))?;
         Some(self.url(base, key, query.into_iter().flat_map(|query| query.split('&'))))
     }
 

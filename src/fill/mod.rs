@@ -259,6 +259,11 @@ impl Fill {
         self.state.memory(&self.job)
     }
 
+    /// Tells if it is beyond the object's first part: an upload exists, or is asked for.
+    pub fn is_multipart(&self) -> bool {
+        self.state.is_multipart()
+    }
+
     /// The headers that its calls carry.
     pub fn trace(&self) -> &Trace {
         &self.job.trace

@@ -65,16 +65,19 @@ pub enum Shortage {
     Fills,
     /// The fills that run hold as many bytes as they may, and as many wait as may.
     Memory,
+    /// An origin's fills, or those of large objects, have their share, and as many wait as may.
+    Share,
     /// As many streams wait as may.
     Waiters,
 }
 
 impl Shortage {
-    /// The limit's name in the configuration, and in metrics.
+    /// The limit's name in the configuration, or `share`; also in metrics.
     pub fn label(self) -> &'static str {
         match self {
             Self::Fills => "fills",
             Self::Memory => "memory",
+            Self::Share => "share",
             Self::Waiters => "waiters",
         }
     }

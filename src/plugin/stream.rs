@@ -2,7 +2,7 @@
 
 use super::{WorkerHandle, host};
 use crate::request::denial::Denial;
-use crate::single_flight::StreamId;
+use crate::single_flight::effect::StreamId;
 use crate::worker::{BodyStep, ClientRequest};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
@@ -37,8 +37,10 @@ impl Context for Stream {}
 /// `proxy_on_done` is not exported, and costs nothing.
 impl Drop for Stream {
     fn drop(&mut self) {
-        if let Some(handle) = self.handle.as_ref().filter(|_| self.held) {
-            handle.worker.borrow_mut().forget(self.id);
+        let Some(handle) = self.handle.as_ref().filter(|_| self.held) else { return };
+        let now = Instant::now();
+        if handle.worker.borrow_mut().forget(self.id, now) {
+            handle.wake_up.call(now);
         }
     }
 }

@@ -14,9 +14,10 @@ use crate::request::denial::{Denial, Verdict, judge};
 use crate::request::target::{Target, is_plain, own_base, readable};
 use crate::request::trace::Trace;
 use crate::s3::xml;
+use crate::single_flight::effect::{Effect, Source, StreamId, Ticket};
 use crate::single_flight::leases::{Leases, SharedHost};
 use crate::single_flight::messages::Message;
-use crate::single_flight::{Effect, Flights, Join, StreamId, Ticket};
+use crate::single_flight::{Flights, Join};
 use crate::sorted_map::SortedMap;
 use reply::{LocalReply, Reply, ReplyContext, reply};
 use std::collections::VecDeque;
@@ -96,17 +97,6 @@ pub enum Delivery {
     Tagged(&'static str),
     /// The bucket's answer.
     Untouched,
-}
-
-/// An effect that the adapter carries out now.
-#[derive(Debug)]
-pub enum WorkerEffect {
-    /// An effect of a fill.
-    Flight(Effect),
-    /// Let a stream's answer pass, for this reason (a metric's label).
-    Release(StreamId, &'static str),
-    /// A warning for the operator.
-    Warn(String),
 }
 
 /// One worker's state.
@@ -249,11 +239,13 @@ impl Worker {
         true
     }
 
-    /// Forgets a stream that is gone. Its fill goes on.
-    pub fn forget(&mut self, stream: StreamId) {
-        if let Some(StreamState::Held(Held { fill_key: Some(fill_key), .. })) = self.streams.remove(&stream) {
-            self.flights.leave(stream, &fill_key);
-        }
+    /// Forgets a stream that is gone. Its fill goes on. `true` says that [`tick`](Self::tick) has something to do.
+    pub fn forget(&mut self, stream: StreamId, now: Instant) -> bool {
+        let fill_key = match self.streams.remove(&stream) {
+            Some(StreamState::Held(held)) => held.fill_key,
+            Some(StreamState::Replacing(_)) | None => None,
+        };
+        self.flights.leave(stream, fill_key.as_deref(), now)
     }
 
     /// Returns the streams whose error document has come, or will not come in time. The flag says that there is one
@@ -279,31 +271,31 @@ impl Worker {
         denied: &DeniedResponse,
         now: Instant,
         shared: &dyn SharedHost,
-    ) -> Vec<WorkerEffect> {
+    ) -> Vec<Effect> {
         let Some(StreamState::Held(held)) = self.streams.get_mut(&stream) else { return Vec::new() };
         held.reading = false;
         let MirroredRequest { target, headers, mirror, .. } = &held.wanted;
         if !denied.by_bucket {
-            return vec![WorkerEffect::Release(stream, "not_the_bucket")];
+            return vec![Effect::Release(stream, "not_the_bucket")];
         }
         let code = denied.document.as_deref().and_then(xml::error_code);
         let check = match judge(held.denial, code, mirror.on_403) {
             Verdict::Miss => false,
             Verdict::Check => true,
-            Verdict::Untouched => return vec![WorkerEffect::Release(stream, "forbidden")],
+            Verdict::Untouched => return vec![Effect::Release(stream, "forbidden")],
             Verdict::BucketError => {
-                let mut steps = vec![WorkerEffect::Release(stream, "bucket_error")];
+                let mut steps = vec![Effect::Release(stream, "bucket_error")];
                 steps.extend(self.warn_of_bucket(code.unwrap_or_default(), now));
                 return steps;
             }
         };
         if mirror.observe {
-            return vec![WorkerEffect::Release(stream, "observed")];
+            return vec![Effect::Release(stream, "observed")];
         }
         let request = FillRequest::new(&self.config.rules, mirror, target, headers, held.denial, check);
         held.fill_key = Some(request.fill_key.clone());
         let join = Join { stream, asked: denied.asked, request: &request, trace: &denied.trace };
-        flown(self.flights.join(join, now, shared))
+        self.flights.join(join, now, shared)
     }
 
     /// Takes the end of a fill's call: a response, or none.
@@ -313,22 +305,22 @@ impl Worker {
         response: Option<Response>,
         now: Instant,
         shared: &dyn SharedHost,
-    ) -> Vec<WorkerEffect> {
-        flown(self.flights.finish_call(ticket, response, now, shared))
+    ) -> Vec<Effect> {
+        self.flights.finish_call(ticket, response, now, shared)
     }
 
     /// Takes a message from the worker's queue. It is another worker's, or an empty one that only wakes this worker
     /// up.
-    pub fn receive(&mut self, message: &[u8], now: Instant, shared: &dyn SharedHost) -> Vec<WorkerEffect> {
+    pub fn receive(&mut self, message: &[u8], now: Instant, shared: &dyn SharedHost) -> Vec<Effect> {
         let message = Message::decode(message);
-        flown(message.map(|message| self.flights.receive(message, now, shared)).unwrap_or_default())
+        message.map(|message| self.flights.receive(message, now, shared)).unwrap_or_default()
     }
 
     /// Does everything that is due at `now`. The caller reads the [`readable`](Self::readable) streams.
-    pub fn tick(&mut self, now: Instant, shared: &dyn SharedHost) -> Vec<WorkerEffect> {
+    pub fn tick(&mut self, now: Instant, shared: &dyn SharedHost) -> Vec<Effect> {
         let over = self.reading.iter().take_while(|(_, stream)| !self.is_read(*stream)).count();
         self.reading.drain(..over);
-        flown(self.flights.tick(now, shared))
+        self.flights.tick(now, shared)
     }
 
     /// Returns the time of the next tick that is needed if nothing happens before.
@@ -351,22 +343,22 @@ impl Worker {
     pub fn release(&mut self, stream: StreamId) -> Delivery {
         let Some(StreamState::Held(held)) = self.streams.get(&stream) else { return Delivery::Untouched };
         let mirror = held.wanted.mirror.clone();
-        self.deliver(stream, &mirror, &Outcome::Forbidden)
+        self.deliver(stream, &Source { mirror, origin: 0 }, &Outcome::Forbidden)
     }
 
     /// Makes the answer to a held stream, which is not held any more.
-    pub fn deliver(&mut self, stream: StreamId, mirror: &Mirror, outcome: &Outcome) -> Delivery {
+    pub fn deliver(&mut self, stream: StreamId, source: &Source, outcome: &Outcome) -> Delivery {
         let Some(StreamState::Held(held)) = self.streams.remove(&stream) else { return Delivery::Untouched };
         // A body that has begun and was not waited for may never end, and its client would wait for that end.
         let stalled = held.content == Content::Started;
         let body_kept = !held.dropped && !stalled;
-        let asked = ReplyContext { target: &held.wanted.target, denial: held.denial, body_kept };
+        let asked = ReplyContext { target: &held.wanted.target, denial: held.denial, body_kept, origin: source.origin };
         let location_base = match &self.config.location {
             Some(Location::Absolute) => held.wanted.own_base.as_deref(),
             Some(Location::Base(base)) => Some(base.as_str()),
             None => None,
         };
-        let made = match reply(outcome, asked, mirror, location_base) {
+        let made = match reply(outcome, asked, &source.mirror, location_base) {
             Reply::Local(made) => made,
             Reply::Tagged(outcome) => return Delivery::Tagged(outcome),
             Reply::Untouched => return Delivery::Untouched,
@@ -396,20 +388,15 @@ impl Worker {
         Some((target, mirror))
     }
 
-    fn warn_of_bucket(&mut self, code: &str, now: Instant) -> Option<WorkerEffect> {
+    fn warn_of_bucket(&mut self, code: &str, now: Instant) -> Option<Effect> {
         let quiet = self.warned.is_some_and(|at| now.saturating_duration_since(at) < WARN_EVERY);
         if quiet {
             return None;
         }
         self.warned = Some(now);
-        Some(WorkerEffect::Warn(format!(
-            "the bucket answers {code}: its answers are passed on and nothing is mirrored"
-        )))
+        let what = format!("the bucket answers {code}: its answers are passed on and nothing is mirrored");
+        Some(Effect::Warn { key: None, what: what.into() })
     }
-}
-
-fn flown(effects: Vec<Effect>) -> Vec<WorkerEffect> {
-    effects.into_iter().map(WorkerEffect::Flight).collect()
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ impl World {
 
     fn deliver(&mut self, stream: u32, outcome: &Outcome) -> Delivery {
         let mirror = self.worker.config.rules[2].mirror.clone().unwrap();
-        self.worker.deliver(StreamId(stream), &mirror, outcome)
+        self.worker.deliver(StreamId(stream), &Source { mirror, origin: 0 }, outcome)
     }
 
     fn body(&mut self, stream: u32, size: usize, end: bool) -> BodyStep {
@@ -65,14 +65,14 @@ fn wanted(worker: &Worker, method: &str, path: &str) -> Option<MirroredRequest> 
     worker.mirrored_request(captured(worker, method, path)?)
 }
 
-fn shown(step: &WorkerEffect) -> String {
+fn shown(step: &Effect) -> String {
     match step {
-        WorkerEffect::Flight(Effect::Call { call, .. }) => {
+        Effect::Call { call, .. } => {
             format!("{} {} {}", call.request.method.as_str(), call.to.cluster, call.request.path)
         }
-        WorkerEffect::Flight(other) => format!("{other:?}"),
-        WorkerEffect::Release(stream, reason) => format!("release {} {reason}", stream.0),
-        WorkerEffect::Warn(what) => format!("warn {what}"),
+        Effect::Release(stream, reason) => format!("release {} {reason}", stream.0),
+        Effect::Warn { what, .. } => format!("warn {what}"),
+        other => format!("{other:?}"),
     }
 }
 
@@ -202,7 +202,7 @@ fn a_stream_that_is_gone_leaves_nothing_behind() {
     let mut world = World::new();
     world.hold(1, "/a", Denial::NotFound, true);
     world.judge(1, None);
-    world.worker.forget(StreamId(1));
+    world.worker.forget(StreamId(1), world.now);
     assert_eq!(world.deliver(1, &Outcome::Stored), Delivery::Untouched);
     assert_eq!(world.worker.next_deadline(), Some(world.now + Duration::from_secs(5)), "only its lease is kept");
     assert_eq!(world.worker.fills(), 1, "its fill goes on");
@@ -225,19 +225,15 @@ fn a_body_too_large_for_envoys_buffer_is_a_reply_of_its_own() {
                 world.now,
                 &world.shared,
             );
-            let Some(WorkerEffect::Flight(Effect::Call { ticket, .. })) = steps.into_iter().next() else {
-                panic!("a call")
-            };
+            let Some(Effect::Call { ticket, .. }) = steps.into_iter().next() else { panic!("a call") };
             let headers = Headers::new(vec![("content-length".into(), length.to_string().into_bytes())]);
             let object = Response { status: 200, headers, body: vec![b'x'; length] };
             let put = world.worker.finish_call(ticket, Some(object), world.now, &world.shared);
-            let Some(WorkerEffect::Flight(Effect::Call { ticket, .. })) = put.into_iter().next() else {
-                panic!("a call")
-            };
+            let Some(Effect::Call { ticket, .. }) = put.into_iter().next() else { panic!("a call") };
             let rejected = Response { status: 403, headers: Headers::default(), body: Vec::new() };
             let end = world.worker.finish_call(ticket, Some(rejected), world.now, &world.shared);
             let outcome = end.into_iter().find_map(|step| match step {
-                WorkerEffect::Flight(Effect::Answer { outcome, .. }) => Some(outcome),
+                Effect::Answer { outcome, .. } => Some(outcome),
                 _ => None,
             });
             let delivery = world.deliver(1, &outcome.unwrap());

@@ -14,9 +14,9 @@ use mirror_on_miss::fill::{Call, Outcome};
 use mirror_on_miss::http::{Headers, Method, Response};
 use mirror_on_miss::request::denial::Denial;
 use mirror_on_miss::request::trace::Trace;
+use mirror_on_miss::single_flight::effect::{Effect, StreamId, Ticket};
 use mirror_on_miss::single_flight::leases::{Leases, SharedHost};
-use mirror_on_miss::single_flight::{Effect, StreamId, Ticket};
-use mirror_on_miss::worker::{Delivery, DeniedResponse, READ_TIMEOUT, Worker, WorkerEffect};
+use mirror_on_miss::worker::{Delivery, DeniedResponse, READ_TIMEOUT, Worker};
 use shared_host::Table;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -235,7 +235,9 @@ impl World {
     fn leaves(&mut self, at: usize, bytes: &mut Bytes) {
         let Some(stream) = self.some_stream(at, bytes) else { return };
         self.sides[at].held.remove(&stream);
-        self.sides[at].worker.forget(stream);
+        if self.sides[at].worker.forget(stream, self.now) {
+            self.catch_up(at);
+        }
     }
 
     fn some_stream(&self, at: usize, bytes: &mut Bytes) -> Option<StreamId> {
@@ -339,26 +341,26 @@ impl World {
         self.checks(at);
     }
 
-    fn perform(&mut self, at: usize, steps: Vec<WorkerEffect>) {
+    fn perform(&mut self, at: usize, steps: Vec<Effect>) {
         for step in steps {
             match step {
-                WorkerEffect::Flight(Effect::Call { ticket, call }) => self.calls(at, ticket, call),
-                WorkerEffect::Flight(Effect::Answer { streams, mirror, outcome }) => {
+                Effect::Call { ticket, call } => self.calls(at, ticket, call),
+                Effect::Answer { streams, source, outcome } => {
                     for stream in streams {
                         self.may_have(at, stream, &outcome);
-                        self.answered(at, stream, |worker| worker.deliver(stream, &mirror, &outcome));
+                        self.answered(at, stream, |worker| worker.deliver(stream, &source, &outcome));
                     }
-                    self.saw(&mirror, &outcome);
+                    self.saw(&source.mirror, &outcome);
                 }
-                WorkerEffect::Flight(Effect::Ended(ended)) => assert_ne!(ended.outcome, "broken", "{ended:?}"),
-                WorkerEffect::Flight(Effect::Progress(progress)) => {
+                Effect::Ended(ended) => assert_ne!(ended.outcome, "broken", "{ended:?}"),
+                Effect::Progress(progress) => {
                     assert!(progress.bytes <= progress.total && progress.stored > 0, "{progress:?}");
                 }
-                WorkerEffect::Release(stream, why) => {
+                Effect::Release(stream, why) => {
                     self.answered(at, stream, |worker| worker.release(stream));
                     self.seen.insert(why.to_owned());
                 }
-                WorkerEffect::Flight(Effect::Warn { .. }) | WorkerEffect::Warn(_) => {}
+                Effect::Warn { .. } => {}
             }
         }
     }
@@ -410,10 +412,13 @@ impl World {
         assert!(late.is_none(), "{late:?} waits too long");
         assert!(side.worker.fills() <= 2, "{} fills", side.worker.fills());
         assert!(side.calls.len() <= 2 * 3, "{} calls", side.calls.len());
-        let content = |call: &Call| if call.request.method == Method::Put { call.request.body.len() } else { 0 };
-        let sent: usize = side.calls.iter().map(|(_, call)| content(call)).sum();
-        // An origin that knows no ranges sends more than it was asked for.
-        assert!(sent <= 2 * 64, "{sent} bytes are held");
+        let content = |call: &Call| match call.request.method {
+            Method::Get => range(call).map(|(first, last)| last + 1 - first).unwrap_or(0),
+            Method::Put => call.request.body.len() as u64,
+            _ => 0,
+        };
+        let held: u64 = side.calls.iter().map(|(_, call)| content(call)).sum();
+        assert!(held <= MEMORY, "{held} bytes are on their way");
     }
 
     /// Lets time pass. Both workers do everything when it is due.

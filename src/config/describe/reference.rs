@@ -204,7 +204,7 @@ pub const ENTRIES: [Entry; 51] = [
     ),
     entry_of("$.negative_ttl", Json(r#""10s""#), "The time for which all workers remember an origin's 404."),
     entry_of("$.loop_window", Json(r#""5s""#), "The time for which a key that was stored is not filled again."),
-    entry_of("$.limits", Json("{}"), "What one worker holds at most."),
+    entry_of("$.limits", Json("{}"), "What one worker holds at most. Origins and kinds of fills share it."),
     entry_of(
         "$.limits.part_size",
         Json(r#""6MiB""#),
@@ -214,15 +214,20 @@ pub const ENTRIES: [Entry; 51] = [
     entry_of(
         "$.limits.memory",
         Json(r#""128MiB""#),
-        "Bytes of objects that a worker's module holds. It may not be below `part_size`.",
+        "The most bytes of objects that a worker holds: what fills hold or have asked for, and what clients were handed \
+         and may not have read. It may not be below `part_size`. Half of it bounds the size of a part.",
     ),
     entry_of(
         "$.limits.fills",
         Json("64"),
         "The most fills that run at once. Each reserves one part of `memory` before it begins, so that the \
-         defaults let 21 run.",
+         defaults let 21 run, and 10 of each origin where there are several.",
     ),
-    entry_of("$.limits.queue", Json("256"), "The most fills that wait for room in `fills` or `memory`."),
+    entry_of(
+        "$.limits.queue",
+        Json("256"),
+        "The most fills that wait for room in `fills` or `memory`. A fill that no client waits for any more is not counted.",
+    ),
     entry_of("$.limits.waiters", Json("10000"), "The most clients that wait for fills."),
     entry_of("$.limits.max_object_size", Json(r#""50000GiB""#), "Larger objects are not mirrored."),
 ];

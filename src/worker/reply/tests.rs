@@ -44,7 +44,7 @@ fn object() -> Object {
 }
 
 fn ask(outcome: &Outcome, target: &Target, denial: Denial, mirror: &Mirror) -> Reply {
-    reply(outcome, ReplyContext { target, denial, body_kept: true }, mirror, None)
+    reply(outcome, ReplyContext { target, denial, body_kept: true, origin: 0 }, mirror, None)
 }
 
 /// Shows status and headers without the outcome's, in readable form, and the body.
@@ -186,7 +186,7 @@ fn an_answer_whose_body_is_lost_is_never_passed_on_without_it() {
     let (target, mirror) = (target("GET", "/a"), mirror(false, TooLarge::Origin));
     for outcome in every_outcome() {
         for (denial, status) in [(Denial::Forbidden, 403), (Denial::NotFound, 404)] {
-            let asked = ReplyContext { target: &target, denial, body_kept: false };
+            let asked = ReplyContext { target: &target, denial, body_kept: false, origin: 0 };
             let kept = ask(&outcome, &target, denial, &mirror);
             let (got, _, body) = shown(reply(&outcome, asked, &mirror, None));
             if kept == Reply::Untouched {
@@ -200,7 +200,7 @@ fn an_answer_whose_body_is_lost_is_never_passed_on_without_it() {
 #[test]
 fn a_location_base_is_the_recipes_service_endpoint() {
     let target = target("GET", "/a?v=1");
-    let asked = ReplyContext { target: &target, denial: Denial::NotFound, body_kept: true };
+    let asked = ReplyContext { target: &target, denial: Denial::NotFound, body_kept: true, origin: 0 };
     let reply = reply(&Outcome::Stored, asked, &mirror(false, TooLarge::Origin), Some("https://cdn.example.com"));
     assert_eq!(shown(reply).1[0], "location: https://cdn.example.com/a?v=1");
 }
