@@ -413,7 +413,7 @@ impl World {
         assert!(side.worker.fills() <= 2, "{} fills", side.worker.fills());
         assert!(side.calls.len() <= 2 * 3, "{} calls", side.calls.len());
         let content = |call: &Call| match call.request.method {
-            Method::Get => range(call).map(|(first, last)| last + 1 - first).unwrap_or(0),
+            Method::Get => upstreams::range(call).map(|(first, last)| last + 1 - first).unwrap_or(0),
             Method::Put => call.request.body.len() as u64,
             _ => 0,
         };

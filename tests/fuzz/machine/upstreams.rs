@@ -194,7 +194,8 @@ fn header<'a>(call: &'a Call, wanted: &str) -> Option<&'a str> {
     call.request.headers.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str())
 }
 
-fn range(call: &Call) -> Option<(u64, u64)> {
+/// Reads the range that a call asks for.
+pub fn range(call: &Call) -> Option<(u64, u64)> {
     let (first, last) = header(call, "range")?.strip_prefix("bytes=")?.split_once('-')?;
     Some((first.parse().ok()?, last.parse().ok()?))
 }
