@@ -119,7 +119,8 @@ bucket_in_host() {
     transparent)
       examples="$examples$newline"'s|"exposed": "path"|"exposed": "root"|'
       examples="$examples$newline"'/- name: object-again-with-query$/,/- name: object-with-query$/ s|/my-bucket/|/|'
-      examples="$examples$newline"'/^  - name: miss$/,$ s|prefix: /my-bucket/|prefix: /|'
+      examples="$examples$newline"'/^  - name: miss$/,$ { s|prefix: /my-bucket/|prefix: /|; s|regex: "/my-bucket(|regex: "(|; }'
+      examples="$examples$newline"'s|^\( *\)cluster: miss$|&\n\1regex_rewrite: {pattern: {regex: "^/my-bucket/"}, substitution: /}|'
       examples="$examples$newline"'s|^\( *\)cluster: bucket-then-miss$|&\n\1prefix_rewrite: /|'
       examples="$examples$newline"'/- name: listing$/,/host_rewrite_literal:/ s|^\( *\)host_rewrite_literal:|\1regex_rewrite: {pattern: {regex: "/my-bucket/?"}, substitution: /}\n&|' ;;
   esac

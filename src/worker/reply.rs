@@ -50,8 +50,8 @@ pub struct LocalReply {
     pub body: Option<Body>,
 }
 
-/// Looks up the answer in the table. `location_base` is the start of `Location`, if that is not a path.
-pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location_base: Option<&str>) -> Reply {
+/// Looks up the answer in the table. `location` is the place of the object once it is stored.
+pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location: String) -> Reply {
     let target = asked.target;
     // Only the bucket knows parts: the whole object is no answer for one, wherever it comes from.
     let whole = !target.is_part();
@@ -59,13 +59,14 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
         Outcome::Served(_) if !whole => &Outcome::Filling,
         other => other,
     };
-    let public_location = || mirror.public_location_of(asked.origin, &target.key, target.query()).filter(|_| whole);
+    let public_location =
+        || mirror.public_location_of(asked.origin, target.origin_key(), target.query()).filter(|_| whole);
     let error = |status, code, message, retry_after: Option<&str>| {
         error_reply(outcome, target, status, code, message, retry_after)
     };
     match outcome {
         // The bucket decides who may read it.
-        Outcome::Exists | Outcome::Stored => redirect(outcome, target, target.location(location_base)),
+        Outcome::Exists | Outcome::Stored => redirect(outcome, target, location),
         Outcome::Broken(_) | Outcome::Forbidden | Outcome::Loop => untouched(outcome, asked),
         Outcome::BucketUnavailable => error(
             503,
@@ -139,8 +140,11 @@ fn untouched(outcome: &Outcome, asked: ReplyContext<'_>) -> Reply {
         return Reply::Untouched;
     }
     match asked.denial {
+        Denial::BadRequest => error_reply(outcome, asked.target, 400, "InvalidRequest", "Bad Request", None),
         Denial::Forbidden => error_reply(outcome, asked.target, 403, "AccessDenied", "Access Denied", None),
-        Denial::NotFound => made(outcome, asked.target, 404, xml_headers(), xml::no_such_key(&asked.target.key)),
+        Denial::Deleted | Denial::NotFound => {
+            made(outcome, asked.target, 404, xml_headers(), xml::no_such_key(&asked.target.key))
+        }
     }
 }
 

@@ -130,14 +130,13 @@ def edge(
             # The listener `miss` is asked for the bucket's own paths.
             configuration["bucket"]["exposed"] = exposed
     if place.virtual_hosted:
-        _ask_without_bucket(routes, wiring)
+        _ask_without_bucket(routes, wiring, f"/{place.bucket}/")
         if wiring == "transparent":
             configuration["bucket"]["exposed"] = "root"
-            (listener,) = (
-                each for each in document["static_resources"]["listeners"] if each["name"] == "miss"
-            )
-            inner = _manager(listener)["route_config"]["virtual_hosts"][0]["routes"]
+            miss = _manager(named(document["static_resources"]["listeners"], "miss"))
+            inner = miss["route_config"]["virtual_hosts"][0]["routes"]
             named(inner, "object")["match"]["prefix"] = "/"
+            named(inner, "bucket-root")["match"]["safe_regex"]["regex"] = "(/|%2[fF])*"
     module["configuration"]["value"] = json.dumps(configuration, indent=2)
     if wiring == "transparent":
         document = _replace(document, _passing_on(_request_headers(configuration)))
@@ -275,14 +274,17 @@ def _allow_keys_of_the_host(manager: dict[str, Any], bucket: str) -> None:
     rules["permissions"] = _replace(rules["permissions"], replaced)
 
 
-def _ask_without_bucket(routes: list[dict[str, Any]], wiring: Wiring) -> None:
+def _ask_without_bucket(routes: list[dict[str, Any]], wiring: Wiring, prefix: str) -> None:
     """Has the bucket be asked for /KEY, whatever clients write."""
     if wiring == "redirect":
         named(routes, "object")["route"]["prefix_rewrite"] = "/"
         return
-    listing = named(routes, "listing")
+    listing, page = named(routes, "listing"), named(routes, "page")
     pattern = {"regex": listing["match"]["safe_regex"]["regex"]}
     listing["route"]["regex_rewrite"] = {"pattern": pattern, "substitution": "/"}
+    exposes_root = page["route"].pop("regex_rewrite", None)
+    if not exposes_root:
+        page["route"]["regex_rewrite"] = {"pattern": {"regex": f"^{prefix}"}, "substitution": "/"}
     for name in ("object", "object-again", "object-again-with-query", "object-with-query"):
         named(routes, name)["route"]["prefix_rewrite"] = "/"
     for name in ("object-again", "object-again-with-query"):
@@ -324,12 +326,13 @@ def _expose_path(routes: list[dict[str, Any]], bucket: str) -> None:
 
 def _expose_root(routes: list[dict[str, Any]], bucket: str) -> None:
     """Makes clients write /KEY. Envoy's internal redirects use the bucket's own /BUCKET/KEY."""
-    for name in ("head-bucket", "bucket-location", "listing", "bucket-root"):
-        match = named(routes, name)["match"]
-        match["safe_regex"]["regex"] = "(/|%2[fF])+" if name == "bucket-root" else "/"
+    roots = {"bucket-root": "(/|%2[fF])+", "page": "/(.*(/|%2[fF]))?"}
+    for name in ("head-bucket", "bucket-location", "listing", *roots):
+        named(routes, name)["match"]["safe_regex"]["regex"] = roots.get(name, "/")
     # A regular expression's match is rewritten as one.
     rewrite = {"pattern": {"regex": "/"}, "substitution": f"/{bucket}/"}
     named(routes, "listing")["route"]["regex_rewrite"] = rewrite
+    named(routes, "page")["route"]["regex_rewrite"] = {**rewrite, "pattern": {"regex": "^/"}}
     named(routes, "not-implemented")["match"]["prefix"] = "/"
     for name in ("object", "object-with-query"):
         route = named(routes, name)
