@@ -60,6 +60,8 @@ pub struct Mirror {
     pub content_types: Vec<String>,
     /// Stored in the place of the origin's `Cache-Control`.
     pub cache_control: Option<String>,
+    /// An origin's `application/octet-stream` is replaced by what the key's extension says.
+    pub guess_types: bool,
     /// What a client gets whose object can be had.
     pub response: ResponseMode,
     /// What a 403 means.

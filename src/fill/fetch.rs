@@ -1,21 +1,31 @@
 //! The beginning of an object, from one of the rule's origins after the other.
+//!
+//! A first request is a range. What is no answer to a range is asked for once more without one. What may be better the next time
+//! is repeated, and then the next origin is asked.
 
 use super::multipart::{CreateUpload, MultipartObject};
 use super::plan::{Plan, plan};
 use super::put::Put;
-use super::state::{State, Transition, done};
-use super::{Action, CallId, Job, Outcome};
+use super::state::{ATTEMPTS, Later, State, Transition, done};
+use super::{Action, CallId, Job, Outcome, Shortage};
+use crate::config::MAX_PART_SIZE;
 use crate::config::rule::ResponseMode;
 use crate::http::Response;
 use crate::origin::endpoint::Endpoint;
-use crate::origin::{self, FetchResult, FirstRange, Span};
+use crate::origin::{self, Failure, FetchResult, FirstRange, Span};
 
-/// An origin was asked for the object's beginning.
+/// An origin was asked for the object's beginning, or will be.
 #[derive(Debug)]
 pub struct FirstFetch {
-    pub call: CallId,
+    /// `None` while it waits for its time.
+    pub call: Option<CallId>,
     source: ActiveOrigin,
     span: Span,
+    attempts: u32,
+    /// It waits for room for a whole object, and has asked for that so often.
+    room: u32,
+    /// How the last range failed, where everything is asked for only because some servers refuse ranges so.
+    doubted: Option<Outcome>,
 }
 
 /// One of the rule's origins.
@@ -27,6 +37,8 @@ pub struct ActiveOrigin {
     cluster: String,
     /// Where the object is asked for.
     pub endpoint: Endpoint,
+    /// The object changed while it was fetched from here, which has begun again.
+    pub restarted: bool,
 }
 
 impl ActiveOrigin {
@@ -36,14 +48,30 @@ impl ActiveOrigin {
         let next = self.at.saturating_add(1);
         if next < job.mirror.origins.len() {
             job.doubt.get_or_insert(last);
-            return FirstFetch::ask(job, next);
+            return FirstFetch::ask(job, next, false);
         }
         done(last)
     }
 
     /// Asks it again, from the beginning.
     pub fn again(self, job: &mut Job) -> Transition {
-        FirstFetch::ask(job, self.at)
+        FirstFetch::ask(job, self.at, true)
+    }
+
+    /// It does not have the object. Asks the rule's next origin, and after the last one those of the next rule, unless one
+    /// that failed may have it.
+    fn missing(self, job: &mut Job) -> Transition {
+        let next = self.at.saturating_add(1);
+        if next < job.mirror.origins.len() {
+            return FirstFetch::ask(job, next, false);
+        }
+        if let Some(doubt) = job.doubt.take() {
+            return done(doubt);
+        }
+        let Some(mirror) = job.request.then.get(job.tried).cloned() else { return done(Outcome::NotFound) };
+        job.tried = job.tried.saturating_add(1);
+        job.mirror = mirror;
+        FirstFetch::ask(job, 0, false)
     }
 
     fn redirected(&self, response: &Response) -> Option<Self> {
@@ -55,111 +83,202 @@ impl ActiveOrigin {
 impl FirstFetch {
     /// Asks the first origin. Where the client is sent there itself, it need not wait for it.
     pub fn start(job: &mut Job) -> Transition {
-        let (state, mut actions) = Self::ask(job, 0);
+        let (state, mut actions) = Self::ask(job, 0, false);
         if job.responds(ResponseMode::Origin) {
             actions.push(Action::Meanwhile(Outcome::Origin));
         }
         (state, actions)
     }
 
-    pub fn ask(job: &mut Job, at: usize) -> Transition {
+    fn ask(job: &mut Job, at: usize, restarted: bool) -> Transition {
         let Some(origin) = job.mirror.origins.get(at) else {
             return done(Outcome::Broken("a rule without an origin"));
         };
         job.origin = origin.name.clone();
         let endpoint = Endpoint::at(origin, &job.mirror, &job.request.fill_key.key, &job.request.fill_key.forwarded);
-        let source = ActiveOrigin { at, cluster: origin.cluster.clone(), endpoint };
+        let source = ActiveOrigin { at, cluster: origin.cluster.clone(), endpoint, restarted };
         let span = if job.request.is_head() { Span::Headers } else { Span::First { length: job.limits.part_size } };
-        Self::ask_for(job, source, span)
+        Self { call: None, source, span, attempts: 0, room: 0, doubted: None }.send(job)
     }
 
-    pub fn ask_for(job: &mut Job, source: ActiveOrigin, span: Span) -> Transition {
-        let request = origin::get(&source.endpoint, span);
-        let (call, action) = job.call(source.endpoint.upstream.clone(), request, source.endpoint.timeout);
-        (State::FirstFetch(Self { call, source, span }), vec![action])
+    /// Bytes that the answer may have. While it waits for room it has none.
+    pub fn memory(&self, job: &Job) -> u64 {
+        if self.call.is_none() && self.room > 0 { 0 } else { job.expected }
+    }
+
+    /// Sends the request whose time has come.
+    pub fn resume(self, job: &mut Job) -> Transition {
+        if self.room > 0 { self.ask_whole(job, job.expected) } else { self.send(job) }
+    }
+
+    fn send(mut self, job: &mut Job) -> Transition {
+        self.attempts = self.attempts.saturating_add(1);
+        let request = origin::get(&self.source.endpoint, self.span);
+        let (call, action) = job.call(self.source.endpoint.upstream.clone(), request, self.source.endpoint.timeout);
+        self.call = Some(call);
+        (State::FirstFetch(self), vec![action])
+    }
+
+    /// Asks for everything, of which at most `expected` bytes come, as soon as there is room for that.
+    fn ask_whole(mut self, job: &mut Job, expected: u64) -> Transition {
+        self.call = None;
+        self.span = Span::Whole;
+        job.expected = expected;
+        if expected <= job.budget {
+            self.room = 0;
+            self.attempts = 0;
+            return self.send(job);
+        }
+        self.room = self.room.saturating_add(1);
+        if self.room > ROOM_ATTEMPTS {
+            return done(Outcome::Busy(Shortage::Memory));
+        }
+        let wait = job.back_off(ATTEMPTS);
+        (State::Later(Later::First(self)), vec![wait])
     }
 
     pub fn answered(self, job: &mut Job, response: Option<Response>) -> Transition {
-        let Some(response) = response else {
-            return match self.span {
-                Span::Headers => self.source.next(job, Outcome::OriginUnavailable("reset or cut short")),
-                Span::First { .. } | Span::Whole => OriginLength::ask(job, self.source),
-            };
-        };
+        let Some(response) = response else { return self.cut(job) };
         if let Some(source) = self.source.redirected(&response) {
-            return Self::ask_for(job, source, self.span);
+            return Self { source, attempts: 0, ..self }.send(job);
         }
         match origin::read(response, &self.source.endpoint, &job.request.fill_key.key, self.span) {
-            FetchResult::First(first) => self.source.gave(job, first),
+            FetchResult::First(first) => self.gave(job, first),
             FetchResult::Headers(metadata, length) => done(Outcome::Head { metadata, length }),
-            FetchResult::Missing => missing(job),
-            FetchResult::Refused(status) => done(Outcome::OriginRefused { status }),
+            FetchResult::Missing => self.source.missing(job),
+            FetchResult::Refused(status) => match self.doubted {
+                Some(doubted) => self.source.next(job, doubted),
+                None => done(Outcome::OriginRefused { status }),
+            },
             FetchResult::TimedOut => self.source.next(job, Outcome::OriginTimeout),
-            FetchResult::Unavailable(why) => self.source.next(job, Outcome::OriginUnavailable(why)),
-            FetchResult::Unframed => done(Outcome::TooLarge),
+            FetchResult::Unavailable(failure) => self.failed(job, failure),
+            FetchResult::Unframed => {
+                let warning = Action::Warn("the end of an answer is not proven: see origins.NAME.http2");
+                with(warning, self.source.next(job, Outcome::TooLarge))
+            }
             // An empty object satisfies no range. Its own 200 says what a 416 does not: its type and validators.
-            FetchResult::Unsatisfiable => Self::ask_for(job, self.source, Span::Whole),
+            FetchResult::Unusable { total: Some(0) } => self.ask_whole(job, job.expected),
+            FetchResult::Unusable { total: _ } => self.ask_whole(job, whole(job)),
         }
     }
-}
 
-impl ActiveOrigin {
-    /// It gave the beginning of the object, which is stored if it is what the rule is for.
+    /// The answer was cut: by the origin or the network, or by Envoy, because it was too large. An origin that knows
+    /// ranges gives none that is too large.
+    fn cut(mut self, job: &mut Job) -> Transition {
+        self.call = None;
+        if let Some(doubted) = self.doubted {
+            return self.source.next(job, doubted);
+        }
+        let unranged = job.unranged || self.span == Span::Whole;
+        if self.span != Span::Headers && (unranged || self.attempts >= ATTEMPTS) {
+            return OriginLength::ask(job, self, unranged);
+        }
+        self.failed(job, CUT)
+    }
+
+    /// Asks the same once more when its time has come, and the next origin after the last attempt.
+    fn failed(mut self, job: &mut Job, failure: Failure) -> Transition {
+        self.call = None;
+        if let Some(doubted) = self.doubted {
+            return self.source.next(job, doubted);
+        }
+        if self.attempts < ATTEMPTS {
+            let wait = job.back_off(self.attempts);
+            return (State::Later(Later::First(self)), vec![wait]);
+        }
+        let last = outcome_of(failure);
+        if failure.may_refuse_ranges && self.span != Span::Headers && self.span != Span::Whole {
+            self.doubted = Some(last);
+            return self.ask_whole(job, whole(job));
+        }
+        self.source.next(job, last)
+    }
+
+    /// The origin gave the beginning of the object, which is stored if it is what the rule is for.
     fn gave(self, job: &mut Job, mut first: FirstRange) -> Transition {
+        let Self { source, .. } = &self;
         if !job.mirror.accepts(first.object.metadata.content_type()) {
-            return self.next(job, Outcome::WrongType);
+            return self.source.next(job, Outcome::WrongType);
         }
         if let Some(cache_control) = &job.mirror.cache_control {
             first.object.metadata.set_cache_control(cache_control);
         }
-        let (version, announced) = (first.version.clone(), std::mem::take(&mut first.announced));
         let unranged = job.limits.part_size < first.object.length();
-        let unranged = unranged.then(|| Action::Unranged(self.cluster.clone()));
+        let unranged = unranged.then(|| Action::Unranged(source.cluster.clone()));
+        let (version, announced) = (first.version.clone(), std::mem::take(&mut first.announced));
         let (state, mut actions) = match plan(first, &job.limits) {
+            Plan::Multipart(..) if !version.joins() => self.not_joined(job, version.total),
             Plan::Multipart(parts, object) => {
-                CreateUpload::begin(job, MultipartObject::new(self, version, parts, announced), object)
+                let short = object.length() < job.limits.part_size;
+                let range = if short { object.length() } else { parts.size() };
+                let object_in_parts = MultipartObject { source: self.source, version, parts, announced, range };
+                CreateUpload::begin(job, object_in_parts, object)
             }
             Plan::Single(object) => match announced.verify(&object.body) {
                 Ok(()) => Put::begin(job, object),
-                Err(header) => self.next(job, Outcome::Corrupt(header)),
+                Err(header) => self.source.next(job, Outcome::Corrupt(header)),
             },
             Plan::TooLarge => done(Outcome::TooLarge),
         };
         actions.extend(unranged);
         (state, actions)
     }
+
+    /// Nothing tells whether later parts would be of the same version, so all of it has to come in one answer.
+    fn not_joined(self, job: &mut Job, total: u64) -> Transition {
+        if total <= whole(job) && self.span != Span::Whole {
+            return self.ask_whole(job, total);
+        }
+        let warning = Action::Warn("nothing that the origin sends joins the parts of an object: see origins.NAME.pin");
+        with(warning, self.source.next(job, Outcome::TooLarge))
+    }
 }
 
-/// An origin does not have the object. Asks those of the next rule, unless one that failed may have it.
-fn missing(job: &mut Job) -> Transition {
-    if let Some(doubt) = job.doubt.take() {
-        return done(doubt);
+/// An answer that ended before its end.
+const CUT: Failure = Failure { why: "reset or cut short", retry_after: None, may_refuse_ranges: false };
+
+/// How often a fill looks for room for a whole object: for 10 to 20 seconds.
+const ROOM_ATTEMPTS: u32 = 60;
+
+/// Bytes of an object that comes in one answer, at most.
+fn whole(job: &Job) -> u64 {
+    MAX_PART_SIZE.min(job.limits.memory)
+}
+
+/// What a failure comes to when it is the last one.
+pub fn outcome_of(failure: Failure) -> Outcome {
+    match failure.retry_after {
+        Some(seconds) => Outcome::OriginBusy { seconds },
+        None => Outcome::OriginUnavailable(failure.why),
     }
-    let Some(mirror) = job.request.then.get(job.tried).cloned() else { return done(Outcome::NotFound) };
-    job.tried = job.tried.saturating_add(1);
-    job.mirror = mirror;
-    FirstFetch::ask(job, 0)
+}
+
+fn with(action: Action, (state, mut actions): Transition) -> Transition {
+    actions.insert(0, action);
+    (state, actions)
 }
 
 /// An origin's answer was cut, by the origin or by Envoy because it was too large; the origin was asked which.
 #[derive(Debug)]
 pub struct OriginLength {
     pub call: CallId,
-    source: ActiveOrigin,
+    fetch: FirstFetch,
+    unranged: bool,
 }
 
 impl OriginLength {
-    pub fn ask(job: &mut Job, source: ActiveOrigin) -> Transition {
-        let request = origin::get(&source.endpoint, Span::Headers);
-        let (call, action) = job.call(source.endpoint.upstream.clone(), request, source.endpoint.timeout);
-        (State::OriginLength(Self { call, source }), vec![action])
+    fn ask(job: &mut Job, fetch: FirstFetch, unranged: bool) -> Transition {
+        let endpoint = &fetch.source.endpoint;
+        let request = origin::get(endpoint, Span::Headers);
+        let (call, action) = job.call(endpoint.upstream.clone(), request, endpoint.timeout);
+        (State::OriginLength(Self { call, fetch, unranged }), vec![action])
     }
 
     pub fn answered(self, job: &mut Job, response: Option<&Response>) -> Transition {
-        if response.is_some_and(origin::read_head_too_large) {
-            let unranged = Action::Unranged(self.source.cluster);
+        if response.is_some_and(|response| origin::read_head_too_large(response, self.unranged)) {
+            let unranged = Action::Unranged(self.fetch.source.cluster);
             return (State::Finished, vec![unranged, Action::Done(Outcome::TooLarge)]);
         }
-        self.source.next(job, Outcome::OriginUnavailable("reset or cut short"))
+        self.fetch.failed(job, CUT)
     }
 }

@@ -180,10 +180,10 @@ struct Job {
     origin: String,
     /// How origins failed, by the outcome's label.
     failures: Vec<&'static str>,
-    /// The object changed under the fill, which has begun again.
-    restarted: bool,
     /// Bytes that the origin's first answer may have.
     expected: u64,
+    /// The origins give whole objects where parts are asked for.
+    unranged: bool,
     /// Bytes that the fill may hold.
     budget: u64,
 }
@@ -203,8 +203,8 @@ impl Fill {
             trace: Trace::default(),
             origin: String::new(),
             failures: Vec::new(),
-            restarted: false,
             expected: config.limits.part_size,
+            unranged: false,
             budget: 0,
         };
         Self { job, state: State::Idle }
@@ -213,6 +213,7 @@ impl Fill {
     /// Has a fill that has not begun expect whole objects from its origins.
     pub fn expect_unranged(&mut self) {
         self.job.expected = MAX_PART_SIZE;
+        self.job.unranged = true;
     }
 
     /// Has the calls of a fill that has not begun carry these headers.

@@ -31,13 +31,8 @@ pub struct MultipartObject {
     pub parts: Parts,
     /// What its parts, one after the other, are to come to.
     pub announced: ExpectedDigests,
-}
-
-impl MultipartObject {
-    /// All four.
-    pub fn new(source: ActiveOrigin, version: Version, parts: Parts, announced: ExpectedDigests) -> Self {
-        Self { source, version, parts, announced }
-    }
+    /// The longest range that is asked for: some origins give no longer ones than this.
+    pub range: u64,
 }
 
 /// An upload that exists at the store.
@@ -67,16 +62,14 @@ pub struct CreateUpload {
     pub call: Option<CallId>,
     object: MultipartObject,
     metadata: Metadata,
-    /// The first part, if what came is one.
-    first: Option<Body>,
+    /// The first part, or its beginning.
+    first: Body,
     attempts: u32,
 }
 
 impl CreateUpload {
     pub fn begin(job: &mut Job, object: MultipartObject, beginning: Object) -> Transition {
-        let whole_part = u64::try_from(beginning.body.len()) == Ok(object.parts.size());
-        let first = whole_part.then_some(beginning.body);
-        Self { call: None, object, metadata: beginning.metadata, first, attempts: 0 }.ask(job)
+        Self { call: None, object, metadata: beginning.metadata, first: beginning.body, attempts: 0 }.ask(job)
     }
 
     pub fn ask(mut self, job: &mut Job) -> Transition {

@@ -419,7 +419,7 @@ fn parts_ahead_of_a_late_one_wait_in_the_window_to_be_compared() {
 
 #[test]
 fn an_object_that_changes_twice_fails_cleanly() {
-    let changed = Strike { calls: "GET 4-7", fault: Fault::Status(412), times: 2 };
+    let changed = Strike { calls: "GET 4-7", fault: Fault::Status(416), times: 2 };
     let mut world = World::new(13, 3, &[changed]);
     assert_eq!(world.run(PLENTY), Outcome::OriginUnavailable("the object changed twice while it was fetched"));
     assert!(world.uploads.is_empty() && world.object.is_none());

@@ -6,10 +6,11 @@
 //! | --- | --- | --- |
 //! | HEAD to the store, after a 403 | yes | never: its failure passes the bucket's 403 on |
 //! | HEAD to the store, before a write | yes | never: its failure is that of the write |
-//! | GET to an origin, for the beginning | yes | never to the same one: the rule's next origin is asked |
-//! | the same, answered 416 | yes | once, without the range |
-//! | HEAD to an origin | yes | never: its failure is that of the GET before it |
-//! | GET to an origin, for a later part | yes, by its validator | [`ATTEMPTS`] in all on 5xx, timeout, reset |
+//! | GET to an origin, for the beginning | yes | [`ATTEMPTS`] in all on 408, 425, 429, 5xx but 504, reset |
+//! | the same, answered by what is no range | yes | once without the range, and that as above |
+//! | HEAD to an origin, for its length | yes | never: its failure is that of the GET before it |
+//! | GET to an origin, for a later part | yes, by its validator | [`ATTEMPTS`] in all on 408, 425, 429, 5xx, reset |
+//! | the same, answered 412 | yes | once without its precondition |
 //! | PUT of an object | yes, by `If-None-Match: *` | [`ATTEMPTS`] in all on 408, 409, 425, 429, 5xx, reset |
 //! | PUT of a part | yes: it replaces itself | likewise |
 //! | POST that creates an upload | no: each creates another | [`ATTEMPTS`] in all on 409, 429, 503 |
@@ -55,6 +56,7 @@ pub enum Later {
     Abort(AbortUpload),
     Complete(CompleteUpload),
     Create(CreateUpload),
+    First(FirstFetch),
     Put(Put),
 }
 
@@ -78,7 +80,8 @@ impl State {
     /// Bytes that are held, or will be when the calls come back.
     pub fn memory(&self, job: &Job) -> u64 {
         match self {
-            Self::Idle | Self::Existence(_) | Self::FirstFetch(_) | Self::OriginLength(_) => job.expected,
+            Self::FirstFetch(fetch) | Self::Later(Later::First(fetch)) => fetch.memory(job),
+            Self::Idle | Self::Existence(_) | Self::OriginLength(_) => job.expected,
             Self::CreateUpload(_) | Self::Later(Later::Create(_)) => job.limits.part_size,
             Self::Put(put) | Self::Later(Later::Put(put)) | Self::Vacancy(Vacancy { put, .. }) => put.object.length(),
             Self::Transfer(transfer) => transfer.memory(),
@@ -89,7 +92,7 @@ impl State {
     fn awaits(&self, call: CallId) -> bool {
         let awaited = match self {
             Self::AbortUpload(state) => state.call,
-            Self::FirstFetch(state) => Some(state.call),
+            Self::FirstFetch(state) => state.call,
             Self::CompleteUpload(state) => state.call,
             Self::CreateUpload(state) => state.call,
             Self::Existence(state) => Some(state.call),
@@ -136,6 +139,7 @@ impl Later {
             Self::Abort(state) => state.ask(job),
             Self::Complete(state) => state.ask(job),
             Self::Create(state) => state.ask(job),
+            Self::First(state) => state.resume(job),
             Self::Put(state) => state.ask(job),
         }
     }

@@ -36,7 +36,7 @@ const fn entry_of(path: &'static str, default: Default, text: &'static str) -> E
 }
 
 /// Every field but those of `origin`, in the order of the documentation.
-pub const ENTRIES: [Entry; 51] = [
+pub const ENTRIES: [Entry; 55] = [
     entry_of("$.bucket", Needed, "Where objects are stored, as the signer reaches it."),
     entry_of("$.bucket.cluster", Needed, "Envoy's name of the signer's cluster."),
     entry_of("$.bucket.authority", Needed, "The store's `host[:port]`, which is signed."),
@@ -96,6 +96,23 @@ pub const ENTRIES: [Entry; 51] = [
         "Envoy's name of the cluster that is asked for this host.",
     ),
     entry_of(
+        "$.origins.NAME.pin",
+        Json(r#""strong""#),
+        "What joins the parts of an object, beside its length. `strong`: a strong ETag, else a `Last-Modified` at least a second \
+         older than the answer's `Date`. `etag`: any equal ETag. `last_modified`: that alone, for nodes that differ in their \
+         ETags. `length`: nothing else, so that a change that keeps the length goes unseen.",
+    ),
+    entry_of(
+        "$.origins.NAME.http2",
+        Json("false"),
+        "`true`: its cluster speaks nothing but HTTP/2 or HTTP/3, where an answer without `Content-Length` has a proven end.",
+    ),
+    entry_of(
+        "$.origins.NAME.user_agent",
+        Words("`mirror-on-miss/VERSION`"),
+        "The `User-Agent` of requests to it; one in `headers`, or of a client by `request_headers`, goes before.",
+    ),
+    entry_of(
         "$.rules",
         Json("[{}]"),
         "Tried in order; the first that is for a request decides. Needed with several origins.",
@@ -142,6 +159,12 @@ pub const ENTRIES: [Entry; 51] = [
         "Media types that may be stored. What is of another type is not, and the next origin is asked.",
     ),
     entry_of("$.rules[].cache_control", Words("the origin's"), "Stored as the object's `Cache-Control`."),
+    entry_of(
+        "$.rules[].guess_types",
+        Json("false"),
+        "`true`: an origin's `application/octet-stream` is replaced by what the extension says, unless a browser would run that \
+         (HTML, SVG, scripts, XML), or the origin says `nosniff`.",
+    ),
     entry_of(
         "$.rules[].response",
         Json(r#""redirect""#),

@@ -97,6 +97,11 @@ impl ExpectedDigests {
         Self(announced)
     }
 
+    /// Whether nothing was announced that can be compared.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What computes it, if there is anything to compute.
     pub fn hasher(self) -> Option<Hasher> {
         let mut running: Vec<(Algorithm, Running)> = Vec::new();
