@@ -105,10 +105,11 @@ compose-test: $(TOOLS) wasm ## brings envoy/docker-compose.yaml up for real, wit
 	@exec $(VENV)/bin/python -m compose
 
 .PHONY: fuzz
-fuzz: rust ## arbitrary inputs for everything that reads what strangers send
-## SECONDS=3600  for how long
-	@FUZZ_SECONDS=$(or $(SECONDS),3600) CARGO_PROFILE_TEST_OPT_LEVEL=2 \
-	  cargo test --locked --target-dir $(TARGET_DIR)/fuzz --test fuzz -- --nocapture
+fuzz: rust ## libFuzzer on everything that reads what strangers send, and on two workers as a whole; needs a C++ compiler
+## SECONDS=3600  for how long, all targets together  TARGETS="machine key"  these alone, of tests/fuzz/corpus
+	@command -v c++ >/dev/null || { \
+	  echo "make: no c++: install a C++ compiler, on Debian and Ubuntu with apt install g++" >&2; exit 1; }
+	@exec $(PYTHON) tests/fuzz/run.py
 
 .PHONY: compat
 compat: $(TOOLS) wasm ## the end-to-end tests on older Envoys too: a table, and exit code 1 if a test failed

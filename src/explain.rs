@@ -1,4 +1,5 @@
-//! What a request leads to, without any of it being done: which rule serves it, what is asked of whom, what the client gets.
+//! The explanation of a request: the rule that serves it, the requests that it leads to, and the client's answer.
+//! Nothing of it is done.
 
 use crate::config::rule::{Mirror, OnHead, ResponseMode, Rule, chain};
 use crate::config::{Config, Location, Origin};
@@ -11,7 +12,7 @@ use crate::s3;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// What a request leads to when the bucket does not have the object.
+/// The result of a request when the bucket does not have the object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Explanation {
     /// The object is fetched.
@@ -20,19 +21,18 @@ pub enum Explanation {
     Untouched {
         /// The object, if there is one.
         target: Option<Target>,
-        /// Why.
         why: Why,
     },
 }
 
-/// Why the bucket's answer stays as it is.
+/// The reason for which the bucket's answer stays as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
     /// This rule says `mirror: false`.
     MirrorsNothing(usize),
-    /// No rule is for it.
+    /// No rule matches.
     NoRule,
-    /// It is not for an object.
+    /// The request is not for an object.
     TargetError(TargetError),
     /// This rule says `observe: true`: the miss is counted.
     Observed(usize),
@@ -40,36 +40,34 @@ pub enum Why {
     OnHeadOff(usize),
 }
 
-/// How a missing object is mirrored.
+/// The way in which a missing object is mirrored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirrored {
-    /// The object.
     pub target: Target,
-    /// The rule that decides, by its place in the list.
+    /// The deciding rule, by its place in the list.
     pub rule: usize,
-    /// What that rule says.
+    /// The settings of that rule.
     pub mirror: Rc<Mirror>,
-    /// Who is asked for the object, in order.
+    /// The requests for the object, in order.
     pub fetches: Vec<Fetch>,
-    /// Where it is stored; `None` if it is not.
+    /// The request that stores it; `None` if it is not stored.
     pub store: Option<Store>,
-    /// Where the client is sent, with [`ResponseMode::Serve`] only if the object does not fit one part. `None` if it gets the
-    /// origin's headers.
+    /// The client's new location. With [`ResponseMode::Serve`] it is used only if the object does not fit one part.
+    /// `None` if the client gets the origin's headers.
     pub location: Option<String>,
-    /// Where the client may fetch the object itself.
+    /// The location at which the client may fetch the object directly.
     pub public_location: Option<String>,
 }
 
 /// A request to an origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetch {
-    /// The rule that asks, by its place in the list.
+    /// The rule that leads to it, by its place in the list.
     pub rule: usize,
     /// The origin's name.
     pub origin: String,
     /// Envoy's name of the cluster.
     pub cluster: String,
-    /// The request's authority.
     pub authority: String,
     /// Path and query.
     pub path: String,
@@ -79,11 +77,10 @@ pub struct Fetch {
     pub request_headers: Vec<String>,
     /// Media types that are stored; empty for all.
     pub content_types: Vec<String>,
-    /// Stored in the place of the origin's `Cache-Control`.
+    /// The value that is stored in place of the origin's `Cache-Control`.
     pub cache_control: Option<String>,
-    /// Bound on it.
     pub timeout: Duration,
-    /// How many redirects are followed.
+    /// The most redirects that are followed.
     pub follow: u32,
     /// Hosts that it may redirect to beside the origin's own, with their clusters.
     pub hosts: Vec<(String, String)>,
@@ -94,7 +91,7 @@ pub struct Fetch {
 pub struct Store {
     /// Envoy's name of the signer's cluster.
     pub cluster: String,
-    /// The store.
+    /// The store's authority.
     pub authority: String,
     /// The object's path there.
     pub path: String,
@@ -112,7 +109,7 @@ pub fn explain(config: &Config, method: &str, path_and_query: &str, own_base: Op
     }
 }
 
-/// The rule that mirrors the object, and how.
+/// Finds the rule that mirrors the object, and its settings.
 fn deciding<'a>(rules: &'a [Rule], target: &Target) -> Result<(usize, &'a Rc<Mirror>), Why> {
     let mut numbered = rules.iter().enumerate();
     let (number, rule) = numbered.find(|(_, rule)| rule.is_for(target.method, &target.key)).ok_or(Why::NoRule)?;

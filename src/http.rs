@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use url::Url;
 
-/// The content of a message. Shared, because an object that is being stored may also have to be served, and is too
-/// large to be copied for that.
+/// The content of a message. It is shared, because an object that is being stored may also have to be served, and is
+/// too large for a copy.
 pub type Body = Rc<Vec<u8>>;
 
 /// The methods that a fill or a client's request can have.
@@ -23,7 +23,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// The method as it stands in a request line.
+    /// Returns the method as it stands in a request line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Delete => "DELETE",
@@ -35,27 +35,26 @@ impl Method {
     }
 }
 
-/// Somebody who can be asked.
+/// A server that a fill sends requests to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
     /// Envoy's name of the cluster.
     pub cluster: String,
     /// The request's authority.
     pub authority: String,
-    /// Headers that each request to it carries, beside those of the request.
+    /// Headers of each request to it, beside the request's own.
     pub headers: Vec<(String, String)>,
 }
 
 /// A request of a fill. The authority is not part of it: it belongs to the [`Upstream`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// What is asked for.
     pub method: Method,
     /// Path in its canonical encoding, with the query if there is one.
     pub path: String,
     /// Lower-case names; values are visible ASCII.
     pub headers: Vec<(&'static str, String)>,
-    /// Empty for everything but PUT and POST.
+    /// Empty for every method but PUT and POST.
     pub body: Body,
 }
 
@@ -71,7 +70,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// What stands for an answer that did not come in time.
+    /// Makes the response that replaces an answer that did not come in time.
     pub fn timed_out() -> Self {
         Self { status: 504, headers: Headers::default(), body: Vec::new() }
     }
@@ -82,20 +81,20 @@ impl Response {
 pub struct Headers(Vec<(String, Vec<u8>)>);
 
 impl Headers {
-    /// Headers from a list of pairs; names are expected in lower case, as Envoy gives them.
+    /// Makes headers from pairs. Names are expected in lower case, as Envoy gives them.
     pub fn new(pairs: Vec<(String, Vec<u8>)>) -> Self {
         Self(pairs)
     }
 
-    /// The first value of `name`, if it is visible ASCII (with inner spaces and tabs).
+    /// Returns the first value of `name`, if it is visible ASCII (with inner spaces and tabs).
     ///
-    /// Other bytes can neither be given to Envoy again (its ABI takes UTF-8) nor be stored by S3, whose header values
-    /// are ASCII, so for every purpose of this crate such a header is absent.
+    /// Other bytes cannot be given to Envoy again (its ABI takes UTF-8), and S3 cannot store them (its header values
+    /// are ASCII). So a header with such bytes counts as absent everywhere in this crate.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(n, _)| n == name).and_then(|(_, value)| readable(value))
     }
 
-    /// All headers whose values are visible ASCII, in their order.
+    /// Iterates over the headers whose values are visible ASCII, in their order.
     pub fn readable(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().filter_map(|(name, value)| Some((name.as_str(), readable(value)?)))
     }
@@ -112,12 +111,12 @@ impl Headers {
         value.filter(|_| values.next().is_none())
     }
 
-    /// Whether a header of this name came, readable or not.
+    /// Tells if a header of this name came, readable or not.
     pub fn contains(&self, name: &str) -> bool {
         self.0.iter().any(|(n, _)| n == name)
     }
 
-    /// The status code of `:status`, 0 if there is none.
+    /// Returns the status code of `:status`, 0 if there is none.
     pub fn status(&self) -> u16 {
         self.text(":status").and_then(|s| s.parse().ok()).unwrap_or(0)
     }
@@ -128,12 +127,12 @@ fn readable(value: &[u8]) -> Option<&str> {
     is_field_value(text).then_some(text)
 }
 
-/// Whether a text can be sent as a header's value by anyone to anyone: not empty, visible ASCII, spaces, tabs.
+/// Tells if a text can be sent as a header's value to any server: not empty, visible ASCII, spaces, tabs.
 pub fn is_field_value(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b == b'\t' || (b' '..=b'~').contains(&b))
 }
 
-/// Whether a text is `host` or `host:port` and nothing else.
+/// Tells if a text is `host` or `host:port` and nothing else.
 pub fn is_authority(text: &str) -> bool {
     let Ok(url) = Url::parse(&format!("http://{text}/")) else { return false };
     url.path() == "/"
@@ -158,8 +157,8 @@ pub struct ContentRange {
 }
 
 impl ContentRange {
-    /// Reads the header's value. `None` for another unit, for an unknown total (`*`) and for everything that
-    /// contradicts itself.
+    /// Reads the header's value. `None` for another unit, for an unknown total (`*`) and for a value that contradicts
+    /// itself.
     pub fn parse(value: &str) -> Option<Self> {
         let (unit, rest) = value.split_once(' ')?;
         let (range, total) = rest.trim_start().split_once('/')?;
@@ -169,13 +168,13 @@ impl ContentRange {
         valid.then_some(parsed)
     }
 
-    /// Number of bytes in the range.
+    /// Returns the number of bytes in the range.
     pub fn length(&self) -> u64 {
         self.last.saturating_sub(self.first).saturating_add(1)
     }
 }
 
-/// `1*DIGIT`, as RFC 9110 writes lengths: no sign, which Rust's own parser would take.
+/// Reads `1*DIGIT`, as RFC 9110 writes lengths: without a sign, which Rust's own parser would take.
 pub fn digits(text: &str) -> Option<u64> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }

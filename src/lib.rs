@@ -10,13 +10,19 @@
 //! client ◄── 302 Location: /img/a.jpg ── then GET again ──► 200 from the bucket
 //! ```
 //!
-//! A pure core and a thin adapter. The core has no host call, no clock, no randomness and no global: time and random
-//! numbers are arguments, and what it wants done it returns. [`plugin`] is the only module that knows proxy-wasm.
+//! The core is pure and the adapter thin. The core has no host call, no clock, no randomness and no global: time and
+//! random numbers are arguments, and the core returns its effects. [`plugin`] is the only module that knows proxy-wasm.
 //!
-//! A request's way: [`target`] (is it for an object?) → [`miss`] (was it denied because the object is missing?) →
-//! [`worker`] (holds the stream) → [`flight`] (one fill per key, in one worker of all by way of [`slots`]) → [`fill`]
-//! (what is asked of [`origin`] and [`s3`], planned by [`plan`], compared by [`integrity`]) → [`reply`] (what the client
-//! gets). [`explain`] tells this way without going it, for the command `mirror-on-miss`.
+//! A request passes these modules in order:
+//!
+//! - [`request::target`] reads the object's key from the request.
+//! - [`request::denial`] tells a miss from the bucket's other denials.
+//! - [`worker`] holds the stream.
+//! - [`single_flight`] runs one fill per key, in one worker of all, by way of the table in [`single_flight::leases`].
+//! - [`fill`] asks the [`origin`] and the store ([`s3`]), and compares the digests ([`object::integrity`]).
+//! - [`worker::reply`] makes the client's answer.
+//!
+//! [`explain`] describes this way without going it, for the command `mirror-on-miss`.
 
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 

@@ -1,30 +1,30 @@
-//! The names of what is counted. Envoy shows a metric `X` as `wasmcustom.X`, and as `X` to Prometheus.
+//! The names of the metrics. Envoy shows a metric `X` as `wasmcustom.X`, and as `X` to Prometheus.
 //!
-//! `.label.value` in a name is a label, which Envoy's `stats_tags` make one:
+//! `.label.value` in a name is a label. Envoy's `stats_tags` make it one:
 //! `mirror_on_miss_requests_total.outcome.stored` becomes `mirror_on_miss_requests_total{outcome="stored"}`.
-//! `docs/operations.md` explains each; a test holds it to what a running Envoy shows.
+//! `docs/operations.md` explains each metric, and a test compares it with a running Envoy.
 
 use crate::http::Response;
 use std::time::Duration;
 
-/// Requests that the bucket denied, by what they got: an [`Outcome`](crate::fill::Outcome)'s label, or
-/// `bucket_error`, `forbidden`, `not_the_bucket` for denials that were passed on.
+/// Names the counter of requests that the bucket denied, by their answer: an [`Outcome`](crate::fill::Outcome)'s
+/// label, or `bucket_error`, `forbidden`, `not_the_bucket` for denials that were passed on.
 pub fn requests(outcome: &str) -> String {
     format!("mirror_on_miss_requests_total.outcome.{outcome}")
 }
 
-/// Requests that were refused because a limit was reached, by the limit's name.
+/// Names the counter of requests that were refused because a limit was reached, by the limit's name.
 pub fn refusals(limit: &str) -> String {
     format!("mirror_on_miss_refusals_total.limit.{limit}")
 }
 
-/// Fills that ended, by their [`Outcome`](crate::fill::Outcome)'s label.
+/// Names the counter of fills that ended, by their [`Outcome`](crate::fill::Outcome)'s label.
 pub fn fills(outcome: &str) -> String {
     format!("mirror_on_miss_fills_total.outcome.{outcome}")
 }
 
-/// Times that an origin failed to give an object, so that the rule's next one was asked or the fill ended, by the label
-/// of the outcome that this made, or would have made.
+/// Names the counter of times that an origin failed to give an object, so that the rule's next origin was asked or
+/// the fill ended. The label is that of the outcome that this made, or would have made.
 pub fn origin_failures(reason: &str) -> String {
     format!("mirror_on_miss_origin_failures_total.reason.{reason}")
 }
@@ -35,10 +35,10 @@ pub const FETCHED_BYTES: &str = "mirror_on_miss_fetched_bytes_total";
 /// Bytes of objects that are in the store, of whole ones and of parts.
 pub const STORED_BYTES: &str = "mirror_on_miss_stored_bytes_total";
 
-/// Things about fills that an operator must see, each with a line in the log.
+/// Events of fills that an operator must see, each with a line in the log.
 pub const WARNINGS: &str = "mirror_on_miss_warnings_total";
 
-/// How long fills took, from their first call to their end. A histogram.
+/// The duration of fills, from their first call to their end. A histogram.
 pub const FILL_TIME: &str = "mirror_on_miss_fill_milliseconds";
 
 /// Fills that run, in all workers. A gauge.
@@ -47,8 +47,8 @@ pub const FILLS_IN_FLIGHT: &str = "mirror_on_miss_fills_in_flight";
 /// Requests that wait for fills, in all workers. A gauge.
 pub const WAITERS: &str = "mirror_on_miss_waiters";
 
-/// Counters of what should never happen. They are shown from the start: Prometheus sees no increase in a counter that
-/// appears with its first event.
+/// Counters of events that should never happen. They are shown from the start: Prometheus sees no increase in a
+/// counter that appears with its first event.
 pub const NEVER: [&str; 6] = [
     "mirror_on_miss_fills_total.outcome.broken",
     "mirror_on_miss_fills_total.outcome.not_stored",
@@ -58,35 +58,35 @@ pub const NEVER: [&str; 6] = [
     WARNINGS,
 ];
 
-/// How a call ended.
+/// The record of a call that ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallRecord {
-    /// Who was asked: `origin` or `store`.
+    /// The server that was asked: `origin` or `store`.
     pub to: &'static str,
     /// The class of the status; `timeout`, or `failed` where there was no answer.
     pub result: &'static str,
-    /// From sending the call to the answer's last byte.
+    /// The time from sending the call to the answer's last byte.
     pub took: Duration,
     /// Bytes that an origin gave.
     pub fetched: u64,
 }
 
 impl CallRecord {
-    /// Calls of fills that ended.
+    /// Names the counter of calls that ended.
     pub fn count(&self) -> String {
         format!("mirror_on_miss_calls_total.to.{}.result.{}", self.to, self.result)
     }
 
-    /// How long they took. A histogram.
+    /// Names the histogram of the calls' duration.
     pub fn time(&self) -> String {
         format!("mirror_on_miss_call_milliseconds.to.{}", self.to)
     }
 }
 
-/// What [`CallRecord::result`] says of a response.
+/// Classifies a response for [`CallRecord::result`].
 pub fn result(response: Option<&Response>) -> &'static str {
     match response.map(|response| (response.status, response.status / 100)) {
-        // Envoy answers in the place of one who does not in time.
+        // Envoy answers in place of a server that does not answer in time.
         Some((504, _)) => "timeout",
         Some((_, 2)) => "2xx",
         Some((_, 3)) => "3xx",

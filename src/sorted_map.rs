@@ -3,9 +3,9 @@
 use std::borrow::Borrow;
 use std::collections::VecDeque;
 
-/// A map in a sorted list: searched in two halves. What comes last is put last, and what came first is taken from the
-/// front, so a herd of streams moves nothing. Each [`std::collections::BTreeMap`] of a new type costs about 8,000 bytes
-/// of the module, this far less.
+/// A map in a sorted list, with binary search. The newest key is put at the end and the oldest is taken from the
+/// front, so a herd of streams moves no entries. Each [`std::collections::BTreeMap`] of a new type costs about 8,000
+/// bytes of the module, this map far less.
 #[derive(Debug)]
 pub struct SortedMap<K, V> {
     /// Boxed, because entries move when others come or go before them.
@@ -19,7 +19,7 @@ impl<K, V> Default for SortedMap<K, V> {
 }
 
 impl<K: Ord, V> SortedMap<K, V> {
-    /// The value of a key.
+    /// Returns the value of a key.
     pub fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
@@ -28,7 +28,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.entries.get(at).map(|(_, value)| value.as_ref())
     }
 
-    /// The same, to be changed.
+    /// Returns the value of a key, to be changed.
     pub fn get_mut<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
     where
         K: Borrow<Q>,
@@ -37,7 +37,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.entries.get_mut(at).map(|(_, value)| value.as_mut())
     }
 
-    /// Puts a value in the place of the one that the key has, if it has one.
+    /// Sets the value of a key.
     pub fn insert(&mut self, key: K, value: V) {
         match self.find::<K>(&key) {
             Ok(at) => {
@@ -49,7 +49,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         }
     }
 
-    /// Takes a key's value away.
+    /// Removes a key and returns its value.
     pub fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
@@ -58,17 +58,17 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.entries.remove(at).map(|(_, value)| *value)
     }
 
-    /// All entries, in the order of their keys.
+    /// Iterates over the entries, in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.entries.iter().map(|(key, value)| (key, value.as_ref()))
     }
 
-    /// All values, in the order of their keys.
+    /// Iterates over the values, in the order of their keys.
     pub fn values(&self) -> impl Iterator<Item = &V> {
         self.entries.iter().map(|(_, value)| value.as_ref())
     }
 
-    /// The same, to be changed.
+    /// Iterates over the values, to be changed.
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
         self.entries.iter_mut().map(|(_, value)| value.as_mut())
     }

@@ -1,23 +1,23 @@
-//! The lines in the house: which folder may import which, and what the core may not name.
+//! The order of the floors: the folders that each folder may import, and the names that the core may not use.
 //!
-//! Only `src/plugin` knows proxy-wasm, and only `src/bin` knows files and the environment. The core is a function of its
-//! arguments. Without that, its scenarios could not run in virtual time.
+//! Only `src/plugin` knows proxy-wasm, and only `src/bin` knows files and the environment. The core is a function of
+//! its arguments. Without that, its scenarios could not run in virtual time.
 
 #![allow(clippy::panic, clippy::expect_used, reason = "a test that meets the unexpected has failed")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What must not be named, and what to do instead.
+/// A name that must not be used, and the alternative.
 type Ban = (&'static str, &'static str);
 
-/// Nowhere in `src`.
+/// Bans in all of `src`.
 const EVERYWHERE: &[Ban] = &[("unsafe", "the module parses what strangers send")];
 
-/// Of the bans in the core those that are none for the command: it reads files, and secrets of the environment.
+/// The core's bans that do not hold for the command: it reads files, and secrets of the environment.
 const FOR_THE_COMMAND: [&str; 2] = ["std::env", "std::fs"];
 
-/// Nowhere but in the adapter.
+/// Bans everywhere but in the adapter.
 const IN_THE_CORE: &[Ban] = &[
     ("getrandom", "random numbers are arguments"),
     ("HashMap", "its order is random; use BTreeMap"),
@@ -37,10 +37,10 @@ const IN_THE_CORE: &[Ban] = &[
     ("thread_local", "there are no globals: workers come and go"),
 ];
 
-/// The folders and files of `src`, from the top floor down. Each may import only what stands below it.
+/// The folders and files of `src`, from the top floor down. Each may import only those below it.
 ///
-/// `origin` and `s3` share a floor, so neither knows the other. The same holds for `http`, `metrics` and `sorted_map`, but
-/// that `metrics` reads responses. docs/architecture.md has the same list.
+/// `origin` and `s3` share a floor, so neither knows the other. The same holds for `http`, `metrics` and
+/// `sorted_map`, except that `metrics` reads responses. docs/architecture.md has the same list.
 const FLOORS: [&[&str]; 12] = [
     &["lib", "bin"],
     &["plugin", "explain"],
@@ -83,7 +83,7 @@ fn imports_are_found_however_they_are_written() {
     assert!(imports("use super::leases; mycrate::fill::x()").is_empty());
 }
 
-/// The folder or file below `src` that a source belongs to, without its extension.
+/// Returns the folder or file below `src` that a source belongs to, without its extension.
 fn floor_name(path: &Path) -> String {
     let first = path.components().nth(1).expect("a path below src");
     Path::new(first.as_os_str()).with_extension("").display().to_string()
@@ -93,7 +93,7 @@ fn floor(name: &str) -> Option<usize> {
     FLOORS.iter().position(|floor| floor.contains(&name))
 }
 
-/// The names of this crate's folders that a line of code imports.
+/// Names this crate's folders that a line of code imports.
 fn imports(code: &str) -> Vec<String> {
     let is_name = |c: char| c.is_alphanumeric() || c == '_';
     let mut found = Vec::new();
@@ -155,7 +155,7 @@ fn the_check_finds_what_it_looks_for() {
     );
 }
 
-/// Every banned name in the code of a file, as `path:line: name: reason`.
+/// Lists every banned name in the code of a file, as `path:line: name: reason`.
 fn violations<'a>(path: &Path, text: &str, bans: impl IntoIterator<Item = &'a Ban> + Clone) -> Vec<String> {
     let mut found = Vec::new();
     let mut in_entry_point = false;
@@ -176,13 +176,13 @@ fn violations<'a>(path: &Path, text: &str, bans: impl IntoIterator<Item = &'a Ba
     found
 }
 
-/// A line without its comment; `//` after a colon is part of a URL.
+/// Returns a line without its comment; `//` after a colon is part of a URL.
 fn code(line: &str) -> &str {
     let comment = line.match_indices("//").find(|(at, _)| !line.get(..*at).unwrap_or_default().ends_with(':'));
     line.get(..comment.map_or(line.len(), |(at, _)| at)).unwrap_or_default()
 }
 
-/// Whether the code has this name, and not only as a part of a longer one.
+/// Tells if the code has this name, and not only as a part of a longer one.
 fn names(code: &str, name: &str) -> bool {
     let continues = |c: char| c.is_alphanumeric() || c == '_';
     code.match_indices(name).any(|(at, _)| {
@@ -192,7 +192,7 @@ fn names(code: &str, name: &str) -> bool {
     })
 }
 
-/// Every Rust file under `src`, relative to the repository.
+/// Lists every Rust file under `src`, relative to the repository.
 fn sources() -> Vec<PathBuf> {
     let mut folders = vec![root().join("src")];
     let mut files = Vec::new();

@@ -1,4 +1,4 @@
-//! The command `mirror-on-miss`, as a user runs it.
+//! Tests of the command `mirror-on-miss`, as a user runs it.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,15 +14,15 @@ use std::process::{Command, Stdio};
 const SECRET: &str = "s3cr3t";
 
 /// Exit code, standard output and standard error.
-type FillEnded = (i32, String, String);
+type Ended = (i32, String, String);
 
 /// Runs the command with a text on its standard input, and one secret in its environment.
-fn run(arguments: &[&str], input: &str) -> FillEnded {
+fn run(arguments: &[&str], input: &str) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mirror-on-miss"));
     command.args(arguments).env("GIVEN", format!("Bearer {SECRET}")).env_remove("MISSING");
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // Who does not read it has ended.
+    // A command that does not read it has ended.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -106,7 +106,7 @@ fn what_cannot_be_read_is_said_with_file_and_position() {
     let (code, _, errors) = run(&["check", "no-such-file.json"], "");
     assert!(code == 2 && errors.starts_with("mirror-on-miss: no-such-file.json: "), "{errors}");
     let (code, _, errors) = run(&["check", "-"], "name: value");
-    assert!(code == 2 && errors.contains("has no plugin in it"), "{errors}");
+    assert!(code == 2 && errors.contains("contains no plugin configuration"), "{errors}");
 }
 
 #[test]
@@ -201,9 +201,9 @@ fn the_same_is_said_in_words() {
         "fetch 1      GET /v1/static/a.jpg?v=1 at files.test, origin legacy, cluster legacy, $.rules[0], within 20s",
         "             with authorization, x-token",
         "             with the client's accept-language",
-        "             takes image/*",
+        "             accepts only image/*",
         "             stored with cache-control no-cache",
-        "             follows 2 redirects to itself, cdn.test (cluster cdn)",
+        "             follows up to 2 redirects, to itself, cdn.test (cluster cdn)",
         "fetch 3      GET /img/a.jpg at backup.test, origin backup, cluster backup, $.rules[3], within 5s",
         "store        PUT /assets/img/a.jpg at s3.test, cluster signer",
         "answer       302 to /img/a.jpg?v=1, once it is stored",
@@ -263,13 +263,13 @@ fn a_whole_url_gives_an_absolute_location_its_host() {
 #[test]
 fn a_wrong_call_is_explained_and_help_has_examples() {
     for (arguments, what) in [
-        (&[][..], "check or explain?"),
+        (&[][..], "expected check or explain"),
         (&["frobnicate"], "\"frobnicate\""),
-        (&["check"], "which FILE?"),
-        (&["check", "-", "more"], "\"more\" is too much"),
-        (&["check", "--json", "-"], "--json is for explain"),
+        (&["check"], "no FILE"),
+        (&["check", "-", "more"], "unexpected argument \"more\""),
+        (&["check", "--json", "-"], "--json is an option of explain"),
         (&["check", "--colour", "-"], "--colour"),
-        (&["explain", "-", "GET"], "which METHOD and PATH?"),
+        (&["explain", "-", "GET"], "explain needs METHOD and PATH"),
         (&["explain", "-", "GET", "https://cdn.test"], "a URL needs a path"),
     ] {
         let (code, output, errors) = run(arguments, "");

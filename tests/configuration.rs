@@ -1,5 +1,5 @@
-//! What each field of the configuration does, alone and together with others, and where the mapping from requests to
-//! origins and bucket leads.
+//! Tests of each field of the configuration, alone and together with others, and of the mapping from requests to
+//! origins and bucket.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -32,10 +32,11 @@ fn mirror(config: &Config) -> &Mirror {
     config.rules[0].mirror.as_ref().expect("a rule that mirrors")
 }
 
-/// What a configuration makes of a field.
+/// A reader of a field's effect in a configuration.
 type Seen = fn(&Config) -> String;
 
-/// Every field that takes a value: a value that is not its default, where it is found in the [`Config`], and as what.
+/// Lists every field that takes a value, with a value that is not its default, its reader in the [`Config`], and the
+/// expected reading.
 fn alone() -> Vec<(&'static str, Value, Seen, &'static str)> {
     vec![
         ("$.bucket.cluster", json!("c"), |c| shown(&c.bucket.cluster), r#""c""#),
@@ -148,7 +149,7 @@ fn put(config: &mut Value, path: &str, value: Value) {
     *place = value;
 }
 
-/// Three origins and these rules; `more` fields besides.
+/// Makes a configuration of three origins and these rules, with `more` fields.
 fn with_rules(rules: Value, more: Value) -> Config {
     let mut config = json!({
         "bucket": {"cluster": "signer", "authority": "s3.test", "path_prefix": "/assets"},
@@ -165,7 +166,7 @@ fn with_rules(rules: Value, more: Value) -> Config {
     parsed(&config)
 }
 
-/// What a request leads to, in a line: who is asked for what, where it is stored, what the client is told.
+/// Describes a request's result in a line: the requests to origins, the place in the store, and the client's answer.
 fn told(config: &Config, method: &str, path: &str) -> String {
     match explain(config, method, path, Some("http://own.test")) {
         Explanation::Untouched { why, .. } => format!("{why:?}"),
@@ -317,19 +318,19 @@ fn a_header_of_the_configuration_stands_before_one_of_the_client() {
     assert_eq!(mirrored.fetches[0].headers, ["accept"]);
 }
 
-/// Whole segments, as a prefix is made of.
+/// Makes whole segments, as in a prefix.
 fn segments() -> impl Strategy<Value = String> {
     let segment = prop::sample::select(vec!["a", "b c", "%41", "..a", "ä", "a+b?", "\\"]);
     prop::collection::vec(segment, 0..3).prop_map(|segments| segments.iter().map(|s| format!("/{s}")).collect())
 }
 
-/// Bytes of a path behind its first slash, with many of those that are special somewhere.
+/// Makes bytes of a path behind its first slash, with many that are special somewhere.
 fn key_bytes() -> impl Strategy<Value = Vec<u8>> {
     let special = prop::sample::select(b"/.%\\?#;:@+ ~a\xc3\xa4".to_vec());
     prop::collection::vec(prop_oneof![3 => special, 1 => any::<u8>()], 0..24)
 }
 
-/// The bytes as a path, each percent-encoded or not as `choices` say, if it need not be.
+/// Spells the bytes as a path. `choices` decide which bytes are percent-encoded without need.
 fn spelled(bytes: &[u8], choices: &[u8]) -> String {
     let spell = |(at, byte): (usize, &u8)| match choices.get(at % choices.len().max(1)).copied().unwrap_or_default() % 3
     {
@@ -366,7 +367,7 @@ proptest! {
         let Explanation::Mirrored(mirrored) = explained(&choices) else { return Ok(()) };
         prop_assert_eq!(mirrored.target.key.as_str().as_bytes(), key.as_slice());
         let under = |url: &str, prefix: &str| {
-            // As whoever reads it would: with dot segments taken away.
+            // A usual reader takes dot segments away.
             let read = Url::parse(url).unwrap();
             read.as_str() == url && read.path().starts_with(&format!("{prefix}/")) && read.query().is_none()
         };
@@ -382,7 +383,7 @@ proptest! {
     }
 }
 
-/// Every byte but letters, digits and slashes percent-encoded, except what AWS leaves bare.
+/// Percent-encodes every byte but letters, digits and slashes, except those that AWS leaves bare.
 fn encoded(text: &str) -> String {
     let encode = |byte: u8| match byte {
         b'/' | b'.' | b'-' | b'_' | b'~' => char::from(byte).to_string(),

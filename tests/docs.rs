@@ -1,6 +1,6 @@
-//! What is generated of the documentation: the JSON Schema and the table of fields, both from the parser itself.
+//! The generated parts of the documentation: the JSON Schema and the table of fields, both from the parser itself.
 //!
-//! `make docs` runs this with `WRITE_DOCS=1`, which writes what it otherwise compares.
+//! `make docs` runs this with `WRITE_DOCS=1`, which writes the parts instead of comparing them.
 
 #![allow(
     clippy::unwrap_used,
@@ -85,7 +85,7 @@ fn every_default_is_what_the_field_is_without_being_said() {
     assert!(checked > 20, "{checked}");
 }
 
-/// A configuration with all that the field stands in, and the field with this value, or without it.
+/// Makes a configuration with everything around the field, and the field with this value, or without it.
 fn configured(path: &str, value: Option<&str>) -> Value {
     let mut config = json!({
         "bucket": {"cluster": "signer", "authority": "s3.test"},

@@ -1,7 +1,7 @@
-//! The built module as Envoy gets it: what it asks of its host, what it offers, how large it is, and that it starts.
+//! Tests of the built module as Envoy gets it: its imports, its exports, its size, and its start.
 //!
-//! `make wasm` builds it. The host here is a stub in an interpreter; how the module behaves is the business of
-//! `tests/plugin` and `tests/e2e`.
+//! `make wasm` builds it. The host here is a stub in an interpreter. `tests/plugin` and `tests/e2e` test the module's
+//! behaviour.
 
 #![allow(
     clippy::expect_used,
@@ -21,8 +21,8 @@ use wasmi::{
 /// Envoy loads the module into every worker, and an operator into a ConfigMap of at most 1 MiB.
 const MAX_SIZE: usize = 400_000;
 
-/// What the SDK can ask of Envoy: proxy-wasm's own interface, which reaches the request at hand, the clusters, the shared
-/// data, the queues, the metrics and the log of this Envoy, and nothing outside of it.
+/// The functions of Envoy that the SDK can call. They are proxy-wasm's own interface. It reaches the current request,
+/// the clusters, the shared data, the queues, the metrics and the log of this Envoy, and nothing outside of it.
 const ENV: &[&str] = &[
     "proxy_add_header_map_value",
     "proxy_close_stream",
@@ -57,8 +57,8 @@ const ENV: &[&str] = &[
     "proxy_set_tick_period_milliseconds",
 ];
 
-/// What Rust's standard library asks of WASI. There are no files and no sockets among it. What Envoy does with each is
-/// in `exports.cc` of proxy-wasm-cpp-host.
+/// The functions of WASI that Rust's standard library calls. There are no files and no sockets among them. Envoy's
+/// implementation of each is in `exports.cc` of proxy-wasm-cpp-host.
 const WASI: &[&str] = &[
     // The monotonic and the wall clock.
     "clock_time_get",
@@ -73,7 +73,7 @@ const WASI: &[&str] = &[
     "random_get",
 ];
 
-/// The callbacks that the filter has a use for. Envoy does without the others, and calls in vain what is exported.
+/// The callbacks that the filter uses. Envoy does without the others, and calls an exported one in vain.
 const EXPORTS: &[&str] = &[
     "_initialize",
     "memory",
@@ -151,10 +151,10 @@ fn it_holds_a_miss_and_no_hit() {
     }
 }
 
-/// Nearly all requests are hits, so whatever is done for one is paid for by all.
+/// Nearly all requests are hits, so a hit must cost little.
 #[test]
 fn a_hit_costs_three_host_calls_and_few_instructions() {
-    // Of the interpreter's: 10 % above what it is.
+    // The interpreter's units: 10 % above the measured ones.
     const MAX_FUEL: u64 = 14_700;
     let (asked, spent) = cost(Running::hit);
     let looks_up = |name| format!("proxy_get_header_map_value {name}");
@@ -162,7 +162,7 @@ fn a_hit_costs_three_host_calls_and_few_instructions() {
     assert!(spent <= MAX_FUEL, "{spent} instead of {MAX_FUEL}");
 }
 
-/// A miss is paid for by its client. What else it costs is Envoy's: two calls.
+/// Only its client pays for a miss. Envoy's two calls cost the rest.
 #[test]
 fn a_small_miss_costs_a_known_number_of_host_calls_and_instructions() {
     const HOST_CALLS: usize = 57;
@@ -173,11 +173,11 @@ fn a_small_miss_costs_a_known_number_of_host_calls_and_instructions() {
     assert!(spent <= MAX_FUEL, "{spent} instead of {MAX_FUEL}");
 }
 
-/// What a request asks of its host, and the instructions that it takes.
+/// Returns a request's calls to its host, and its number of instructions.
 fn cost(request: fn(&mut Running, u32)) -> (Vec<String>, u64) {
     let mut running = Running::start(SMALLEST_CONFIGURATION);
     assert!(running.configure());
-    // The first one has metrics defined, and lists grow that are kept.
+    // The first request defines metrics and grows lists that are kept.
     request(&mut running, 2);
     running.host().asked.clear();
     let before = running.fuel();
@@ -197,20 +197,20 @@ struct Running {
     instance: Instance,
 }
 
-/// As much of a host as it takes to start. Whatever is not here succeeds and does nothing.
+/// The part of a host that a start needs. Every other function succeeds and does nothing.
 #[derive(Default)]
 struct Stub {
     configuration: &'static str,
-    /// Of whichever map the module reads.
+    /// The headers of every map that the module reads.
     headers: Vec<(&'static str, &'static str)>,
-    /// Of whichever response the module reads.
+    /// The body of every response that the module reads.
     body: Vec<u8>,
     /// The entries of shared data that were written.
     shared: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// Of the last call that was sent.
+    /// The token of the last call that was sent.
     token: u32,
     logs: Vec<String>,
-    /// What the module called, with the name of the header where it looked one up.
+    /// The functions that the module called, with the name of a header that was looked up.
     asked: Vec<String>,
 }
 
@@ -258,7 +258,7 @@ impl Running {
         called.unwrap_or_else(|trap| panic!("{export}: {trap}: {:#?}", self.logs()))
     }
 
-    /// A small object that the bucket has, in two pieces.
+    /// Plays a small object that the bucket has, in two pieces.
     fn hit(&mut self, stream: u32) {
         self.call::<_, ()>("proxy_on_context_create", (stream, Self::ROOT));
         self.host().headers = vec![(":method", "GET"), (":path", "/img/2026/11/a-picture_of_the-harbour.jpg?v=1")];
@@ -270,7 +270,7 @@ impl Running {
         self.call::<_, ()>("proxy_on_delete", stream);
     }
 
-    /// A small object that the bucket has not, and now gets.
+    /// Plays a small object that the bucket lacks, and now gets.
     fn miss(&mut self, stream: u32) {
         self.call::<_, ()>("proxy_on_context_create", (stream, Self::ROOT));
         let path = format!("/img/2026/11/a-picture_of_the-harbour-{stream}.jpg?v=1");
@@ -314,7 +314,7 @@ impl Running {
     }
 }
 
-/// One call of the module's to its host.
+/// Answers one call of the module to its host.
 fn answer(caller: &mut Caller<'_, Stub>, name: &str, parameters: &[u32]) -> i32 {
     const OK: i32 = 0;
     const NOT_FOUND: i32 = 1;
@@ -389,7 +389,8 @@ fn answer(caller: &mut Caller<'_, Stub>, name: &str, parameters: &[u32]) -> i32 
     }
 }
 
-/// A map as proxy-wasm passes it: how many there are, the lengths of each, then names and values with an end of zero.
+/// Writes a map as proxy-wasm passes it: the number of headers, the lengths of each, then names and values with an
+/// end of zero.
 fn serialized(headers: &[(&str, &str)]) -> Vec<u8> {
     let length = |text: &str| (text.len() as u32).to_le_bytes();
     let lengths = headers.iter().flat_map(|(name, value)| [length(name), length(value)].concat());

@@ -26,7 +26,7 @@ class Count:
         return Count(self.passed + other.passed, self.failed + other.failed)
 
     def checked(self, suite: str, exit_code: int) -> Count:
-        """A suite that crashed, or in which nothing ran, has failed even if it counted no failure."""
+        """Counts a suite that crashed, or in which nothing ran, as failed even without a counted failure."""
         if self.failed == 0 and (exit_code != 0 or self.passed == 0):
             print(f"{suite}: exit code {exit_code} after {self.passed} tests", flush=True)
             return Count(self.passed, 1)

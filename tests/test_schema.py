@@ -1,6 +1,6 @@
-"""The shipped JSON Schema against the parser: what the one accepts, the other does, as far as a schema can.
+"""The shipped JSON Schema against the parser: both accept the same, as far as a schema can.
 
-The parser is asked by way of `mirror-on-miss check`.
+`mirror-on-miss check` asks the parser.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ Put = tuple[dict[str, Any], str, Any]
 
 
 def one(path: str, *values: Any) -> list[Put]:
-    """The smallest configuration with each of the values at a path."""
+    """Makes the smallest configuration with each of the values at a path."""
     return [(SMALLEST, path, value) for value in values]
 
 
 def rule(path: str, *values: Any) -> list[Put]:
-    """The same in its only rule."""
+    """Makes the same, in its only rule."""
     return one(f"rules.0.{path}", *values)
 
 
@@ -217,7 +217,7 @@ def test_a_schema_cannot_say(what: str, validator: Draft202012Validator, command
 
 
 def test_every_field_has_a_good_value(validator: Draft202012Validator) -> None:
-    """So that no field is forgotten above, neither by the schema nor by this table."""
+    """A field that is missing above fails here: the schema and this table must name the same ones."""
     fields = set(names(validator.schema))
     tried = {name for config, path, value in GOOD for name in words(put(config, path, value))}
     assert fields - tried == set()
@@ -226,7 +226,7 @@ def test_every_field_has_a_good_value(validator: Draft202012Validator) -> None:
 def judged(
     table: list[Put], validator: Draft202012Validator, command: Path
 ) -> list[tuple[str, list[str], list[str]]]:
-    """Each configuration, what the schema has against it, and what the parser has."""
+    """Returns each configuration, the schema's objections to it, and the parser's."""
     result = []
     for config, path, value in table:
         changed = put(config, path, value)
@@ -242,7 +242,9 @@ def judged(
 
 
 def put(config: Any, path: str, value: Any) -> Any:
-    """A copy with a value at a path of names and indices; for no path the value itself, if there is one."""
+    """Returns a copy with a value at a path of names and indices; for no path the value itself, if there is
+    one.
+    """
     if not path:
         return config if value is None else value
     changed = deepcopy(config)
@@ -258,7 +260,7 @@ def put(config: Any, path: str, value: Any) -> Any:
 
 
 def names(schema: Any) -> list[str]:
-    """The fields that a schema knows."""
+    """Names the fields that a schema knows."""
     if isinstance(schema, list):
         return [name for part in schema for name in names(part)]
     if not isinstance(schema, dict):
@@ -268,7 +270,7 @@ def names(schema: Any) -> list[str]:
 
 
 def words(config: Any) -> list[str]:
-    """The fields that a configuration has."""
+    """Names the fields that a configuration has."""
     if isinstance(config, list):
         return [name for part in config for name in words(part)]
     if not isinstance(config, dict):

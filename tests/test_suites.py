@@ -1,4 +1,4 @@
-"""How `make test` counts: a suite that crashed, or ran nothing, has not passed."""
+"""The count of `make test`: a suite that crashed, or ran nothing, has not passed."""
 
 from __future__ import annotations
 

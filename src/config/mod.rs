@@ -1,4 +1,5 @@
-//! The plugin's configuration: JSON in, a [`Config`] that cannot be wrong out, or every problem at once.
+//! The plugin's configuration. The parser takes JSON and returns a [`Config`] that cannot be wrong, or every problem
+//! at once.
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod describe;

@@ -1,24 +1,24 @@
-//! Everything that the operator decides, as types that cannot be wrong, and the defaults.
+//! The operator's decisions, as types that cannot be wrong, and the defaults.
 
 use super::rule::Rule;
 use std::time::Duration;
 
-/// Everything that the operator decides.
+/// The operator's decisions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Where objects are stored.
+    /// The bucket that objects are stored in.
     pub bucket: Bucket,
-    /// Tried in order; the first that is for a request serves it. Never empty.
+    /// Rules in order; the first one that matches a request serves it. Never empty.
     pub rules: Vec<Rule>,
-    /// What `Location` begins with. Without it `Location` is a path.
+    /// The start of `Location`. Without it `Location` is a path.
     pub location: Option<Location>,
-    /// How long a client waits for a fill before it is answered without one.
+    /// The longest time that a client waits for a fill.
     pub wait: Duration,
-    /// How long an origin's 404 is remembered.
+    /// The time for which an origin's 404 is remembered.
     pub negative_ttl: Duration,
-    /// How long a key that was stored is not filled again.
+    /// The time for which a key that was stored is not filled again.
     pub loop_window: Duration,
-    /// What one worker holds at most.
+    /// Bounds on what one worker holds.
     pub limits: Limits,
 }
 
@@ -29,29 +29,28 @@ pub struct Bucket {
     pub cluster: String,
     /// The store's `host[:port]`, which is signed.
     pub authority: String,
-    /// What stands before a key at the store: `/BUCKET`, or nothing for a virtual-hosted bucket.
+    /// The path in front of a key at the store: `/BUCKET`, or nothing for a virtual-hosted bucket.
     pub path_prefix: String,
-    /// What clients write.
+    /// The form of clients' paths.
     pub exposed: Exposed,
-    /// The class that objects are stored in; the bucket's own default without it.
+    /// The storage class of objects; without it, the bucket's own default.
     pub storage_class: Option<String>,
-    /// What keeps a fill from overwriting an object.
     pub overwrite: Overwrite,
 }
 
-/// What keeps a fill from overwriting an object that somebody else stored meanwhile.
+/// The means that keeps a fill from overwriting an object that another writer stored meanwhile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overwrite {
     /// `If-None-Match: *`.
     #[default]
     Conditional,
-    /// This header with the value `true`, which a store has in its place.
+    /// This header with the value `true`, for stores that have it in place of `If-None-Match`.
     Forbidden(&'static str),
-    /// A HEAD just before, for stores that know neither. Who stores between the two is overwritten.
+    /// A HEAD just before, for stores that know neither. An object that is stored between the two is overwritten.
     HeadFirst,
 }
 
-/// What a client's path looks like.
+/// The form of a client's path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Exposed {
     /// `/BUCKET/KEY`: the store's path style, which S3 SDKs use.
@@ -61,7 +60,7 @@ pub enum Exposed {
     Root,
 }
 
-/// What `Location` begins with, so that it is a URL.
+/// The start of `Location` that makes it a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// The request's own scheme and authority. Envoy follows internal redirects only to these.
@@ -70,14 +69,14 @@ pub enum Location {
     Base(String),
 }
 
-/// What one worker holds at most.
+/// Bounds on what one worker holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes asked of the origin at once, and so of an object that is stored with a single PUT.
+    /// Bytes asked of the origin at once. A larger object is not stored with a single PUT.
     pub part_size: u64,
     /// Fills that run at once.
     pub fills: usize,
-    /// Fills that wait for one of those to end.
+    /// Fills that wait for a running one to end.
     pub queue: usize,
     /// Streams that wait for fills.
     pub waiters: usize,
@@ -85,7 +84,7 @@ pub struct Limits {
     pub memory: u64,
     /// Parts of one object that are fetched and stored at once.
     pub parts_in_flight: usize,
-    /// Larger objects are not mirrored.
+    /// Bytes of the largest object that is mirrored.
     pub max_object_size: u64,
 }
 
@@ -93,14 +92,15 @@ pub const MIB: u64 = 1024 * 1024;
 pub const GIB: u64 = 1024 * MIB;
 pub const TIB: u64 = 1024 * GIB;
 
-/// S3's smallest part but the last: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>.
+/// S3's smallest part, except for the last one: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>.
 pub const MIN_PART_SIZE: u64 = 5 * MIB;
 /// Envoy refuses a larger answer to a call: `http.async_response_buffer_limit` in `async_client_impl.cc`.
 pub const MAX_PART_SIZE: u64 = 32 * MIB;
 /// 10,000 parts of 5 GiB, S3's largest object.
 pub const MAX_OBJECT_SIZE: u64 = 50_000 * GIB;
 
-/// Measured with three parts in flight: a 1 GiB fill took no longer than with 8 MiB, and 62 to 65 MiB resident, not 77 to 95.
+/// Measured with three parts in flight: a 1 GiB fill took no longer than with 8 MiB, and 62 to 65 MiB resident, not
+/// 77 to 95.
 const DEFAULT_PART_SIZE: u64 = 6 * MIB;
 const DEFAULT_MEMORY: u64 = 128 * MIB;
 const DEFAULT_PARTS_IN_FLIGHT: usize = 3;
@@ -108,7 +108,7 @@ const DEFAULT_FILLS: usize = 64;
 const DEFAULT_QUEUE: usize = 256;
 /// About 1 kB each, in the module.
 const DEFAULT_WAITERS: usize = 10_000;
-/// Below the patience of browsers and of S3 SDKs (60 s), above what a part takes at 4 Mbit/s.
+/// Below the patience of browsers and of S3 SDKs (60 s), above the time that a part takes at 4 Mbit/s.
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(25);
 /// Below [`DEFAULT_WAIT`], so that a silent origin is a 504 and not a fill that goes on.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);

@@ -1,25 +1,25 @@
-//! An origin: where objects come from.
+//! Origins, which objects come from.
 
 use std::time::Duration;
 
-/// Where objects come from.
+/// A server that objects come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// Its name in the configuration, for logs.
     pub name: String,
     /// Envoy's name of its cluster.
     pub cluster: String,
-    /// The `host[:port]` that it is asked for.
+    /// The `host[:port]` of requests to it.
     pub authority: String,
-    /// What stands before the key in its paths.
+    /// The path in front of the key.
     pub path_prefix: String,
-    /// Where clients reach it themselves, without a trailing slash.
+    /// The URL at which clients reach it directly, without a trailing slash.
     pub public_url: Option<String>,
     /// Bound on one request to it, from sending to the last byte of the answer.
     pub timeout: Duration,
-    /// Sent with each request to it; lower-case names.
+    /// Headers of each request to it; lower-case names.
     pub headers: Vec<(String, String)>,
-    /// Which of its redirects are followed; none without it.
+    /// The redirects that are followed; none without it.
     pub redirects: Option<Redirects>,
     /// What joins the parts of an object.
     pub pin: Pin,
@@ -47,11 +47,11 @@ pub enum Pin {
     Strong,
 }
 
-/// Which redirects of an origin are followed: those to itself, and those to these hosts.
+/// The redirects of an origin that are followed: those to itself, and those to these hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redirects {
-    /// How many in a row.
+    /// The most redirects in a row.
     pub follow: u32,
-    /// `host[:port]`, without the port that the scheme has by default, and Envoy's name of the cluster that is asked.
+    /// `host[:port]`, without the default port of the scheme, and Envoy's name of the cluster that is asked.
     pub hosts: Vec<(String, String)>,
 }

@@ -1,4 +1,4 @@
-//! Which rule serves a request, and where at an origin its object is.
+//! Rules: which of them serves a request, and where the origin has its object.
 
 use super::origin::Origin;
 use crate::http::Method;
@@ -6,21 +6,21 @@ use crate::object::key::{Encoded, Key};
 use std::fmt::Write;
 use std::rc::Rc;
 
-/// Which requests are mirrored, and how.
+/// A choice of requests, and the way in which they are mirrored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// What the key begins with, decoded; empty for every key.
+    /// The start of the key, decoded; empty for every key.
     pub prefix: String,
-    /// What the key ends with, one of them; empty for every key.
+    /// The ends of the key, one of which it must have; empty for every key.
     pub suffixes: Vec<String>,
-    /// The methods that it is for; empty for all.
+    /// The methods; empty for all.
     pub methods: Vec<Method>,
     /// `None` leaves the bucket's answers as they are.
     pub mirror: Option<Rc<Mirror>>,
 }
 
 impl Rule {
-    /// Whether it is for a request.
+    /// Tells if the rule matches a request.
     pub fn is_for(&self, method: Method, key: &Key) -> bool {
         key.as_str().starts_with(&self.prefix)
             && (self.suffixes.is_empty() || self.suffixes.iter().any(|suffix| key.as_str().ends_with(suffix)))
@@ -28,29 +28,29 @@ impl Rule {
     }
 }
 
-/// How an object is mirrored: by the first rule that is for it. `None` if it is not.
+/// Finds the first rule that matches, and returns its way of mirroring. `None` if the object is not mirrored.
 pub fn mirror_for<'a>(rules: &'a [Rule], method: Method, key: &Key) -> Option<&'a Rc<Mirror>> {
     let mirror = rules.iter().find(|rule| rule.is_for(method, key))?.mirror.as_ref()?;
     let off = method == Method::Head && mirror.on_head == OnHead::Off;
     (!off).then_some(mirror)
 }
 
-/// Everything that is tried for an object, in order: when the origins of one say that they do not have it, the next is
-/// asked. Ends where a rule mirrors nothing.
+/// Lists everything that is tried for an object, in order. When the origins of one rule say that they do not have the
+/// object, the next rule's are asked. The list ends at a rule that mirrors nothing.
 pub fn chain(rules: &[Rule], method: Method, key: &Key) -> Vec<Rc<Mirror>> {
     let matching = rules.iter().filter(|rule| rule.is_for(method, key));
     let mirrors = matching.map_while(|rule| rule.mirror.as_ref().filter(|mirror| !mirror.observe));
     mirrors.cloned().collect()
 }
 
-/// How a rule fills the bucket.
+/// A rule's way of filling the bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mirror {
-    /// Asked in order: the next one when one is unavailable. Never empty.
+    /// Origins in order: when one is unavailable, the next is asked. Never empty.
     pub origins: Vec<Origin>,
-    /// What the keys begin with that the origins do not know: whole segments, decoded, with a leading slash.
+    /// The start of the keys that the origins do not know: whole segments, decoded, with a leading slash.
     pub strip_prefix: String,
-    /// What the origins have in its place; of the same form.
+    /// The start that the origins have in its place; of the same form.
     pub add_prefix: String,
     /// Names of query parameters that the origins get.
     pub query: Vec<String>,
@@ -58,41 +58,42 @@ pub struct Mirror {
     pub request_headers: Vec<String>,
     /// Media types that may be stored, `type/subtype` or `type/*`, in lower case; empty for all.
     pub content_types: Vec<String>,
-    /// Stored in the place of the origin's `Cache-Control`.
+    /// The value that is stored in place of the origin's `Cache-Control`.
     pub cache_control: Option<String>,
     /// An origin's `application/octet-stream` is replaced by what the key's extension says.
     pub guess_types: bool,
-    /// What a client gets whose object can be had.
+    /// The answer to a client when the object can be had.
     pub response: ResponseMode,
-    /// What a 403 means.
+    /// The meaning of a 403.
     pub on_403: On403,
-    /// What a HEAD leads to.
+    /// The effect of a HEAD.
     pub on_head: OnHead,
-    /// What a client gets whose object cannot be stored.
+    /// The answer to a client when the object cannot be stored.
     pub too_large: TooLarge,
-    /// Nothing is fetched, only counted.
+    /// A miss is only counted; nothing is fetched.
     pub observe: bool,
 }
 
 impl Mirror {
-    /// Where a client may fetch an object itself: at the `public_url` of the first origin that has one.
+    /// Returns the URL at which a client may fetch the object directly: below the `public_url` of the first origin
+    /// that has one.
     pub fn public_location(&self, key: &Key, query: Option<&str>) -> Option<String> {
         let base = self.origins.iter().find_map(|origin| origin.public_url.as_deref())?;
         Some(self.url(base, key, query.into_iter().flat_map(|query| query.split('&'))))
     }
 
-    /// The path that an origin is asked for, with those of the parameters `name=value` that it gets.
+    /// Returns the path for a request to an origin, with those of the parameters `name=value` that it gets.
     pub fn path(&self, origin: &Origin, key: &Key, parameters: &[String]) -> String {
         self.url(&origin.path_prefix, key, parameters.iter().map(String::as_str))
     }
 
-    /// Whether a parameter of a client's query is one that the origins get. Names are compared percent-decoded.
+    /// Tells if the origins get a parameter of a client's query. Names are compared percent-decoded.
     pub fn passes(&self, parameter: &str) -> bool {
         let name = url::form_urlencoded::parse(parameter.as_bytes()).next().map(|(name, _)| name).unwrap_or_default();
         self.query.iter().any(|allowed| *allowed == name)
     }
 
-    /// Whether an object of this type may be stored.
+    /// Tells if an object of this type may be stored.
     pub fn accepts(&self, content_type: &str) -> bool {
         let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let matches = |allowed: &String| match allowed.strip_suffix('*') {
@@ -104,7 +105,7 @@ impl Mirror {
 
     fn url<'a>(&self, base: &str, key: &Key, parameters: impl Iterator<Item = &'a str>) -> String {
         let segments = self.strip_prefix.strip_prefix('/').and_then(|stripped| key.as_str().strip_prefix(stripped));
-        // What is left behind whole segments begins with a slash; a key itself does not.
+        // The rest behind whole segments begins with a slash; a key itself does not.
         let rest = segments.and_then(|rest| rest.strip_prefix('/')).unwrap_or(key.as_str());
         let mut url = format!("{base}{}/{}", Encoded::of(&self.add_prefix), Encoded::of(rest));
         for (number, parameter) in parameters.filter(|parameter| self.passes(parameter)).enumerate() {
@@ -114,21 +115,21 @@ impl Mirror {
     }
 }
 
-/// What a client gets whose object can be had.
+/// The answer to a client when the object can be had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ResponseMode {
-    /// A 302 to the origin's `public_url` at once; the bucket is filled meanwhile.
+    /// A 302 to the origin's `public_url` at once. The bucket is filled meanwhile.
     Origin,
     /// A 302 to the same URL, when the object is stored.
     #[default]
     Redirect,
-    /// The object itself as soon as it is at hand, which is stored meanwhile. Objects of several parts as with
-    /// [`Redirect`](Self::Redirect).
+    /// The object itself as soon as it is at hand. It is stored meanwhile. Objects of several parts are answered as
+    /// with [`Redirect`](Self::Redirect).
     Serve,
 }
 
-/// What a 403 with the code `AccessDenied`, or with none that can be read, is taken for. S3 says it for a missing key
-/// when the reader may not list the bucket, and for an existing one that the reader may not have.
+/// The meaning of a 403 with the code `AccessDenied`, or without a code that can be read. S3 answers so for a missing
+/// key when the reader may not list the bucket, and for an existing key that the reader may not read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum On403 {
     /// Ask the bucket with the writer's HEAD.
@@ -140,7 +141,7 @@ pub enum On403 {
     Miss,
 }
 
-/// What a HEAD of a missing object leads to.
+/// The effect of a HEAD of a missing object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnHead {
     /// The same as a GET.
@@ -152,7 +153,7 @@ pub enum OnHead {
     Origin,
 }
 
-/// What a client gets whose object is larger than may be stored.
+/// The answer to a client when the object is larger than may be stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TooLarge {
     /// A 502.

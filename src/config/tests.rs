@@ -17,7 +17,7 @@ fn smallest() -> Value {
     serde_json::from_str(SMALLEST).unwrap()
 }
 
-/// The smallest configuration with one value put at a path of names.
+/// Makes the smallest configuration, with one value set at a path of names.
 fn with(path: &[&str], value: Value) -> Value {
     let mut config = smallest();
     let mut place = &mut config;

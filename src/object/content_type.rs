@@ -161,7 +161,7 @@ fn pieces_of(value: &[u8], separator: u8) -> Vec<&[u8]> {
     pieces.collect()
 }
 
-/// The type of an object by the extension of its key.
+/// Guesses the type of an object by the extension of its key.
 fn guessed(key: &str) -> Option<&'static str> {
     let (_, name) = key.rsplit_once('/').unwrap_or(("", key));
     let (_, extension) = name.rsplit_once('.')?;

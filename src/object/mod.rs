@@ -10,17 +10,15 @@ pub mod metadata;
 use crate::http::Body;
 use metadata::Metadata;
 
-/// Content, and what is said about it.
+/// An object's content and metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
-    /// Headers that belong to it.
     pub metadata: Metadata,
-    /// Its bytes.
     pub body: Body,
 }
 
 impl Object {
-    /// Number of its bytes.
+    /// Returns the number of bytes.
     pub fn length(&self) -> u64 {
         u64::try_from(self.body.len()).unwrap_or(u64::MAX)
     }

@@ -1,6 +1,6 @@
-//! The host calls that need care: which of the SDK's functions can panic, and when.
+//! The host calls that need care, because some of the SDK's functions can panic.
 //!
-//! The SDK (0.2.5, `hostcalls.rs`) panics on every status that it does not list. What stands here is called only
+//! The SDK (0.2.5, `hostcalls.rs`) panics on every status that it does not list. The functions here call it only
 //! where Envoy (`source/extensions/common/wasm/context.cc`) answers with a listed one.
 
 use crate::fill::Call;
@@ -12,10 +12,10 @@ use proxy_wasm::types::{BufferType, MapType};
 use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 use std::time::{Duration, UNIX_EPOCH};
 
-/// Sends a call of a fill. `None` if it could not even be sent: there is no such cluster, or none of its hosts can be
+/// Sends a call of a fill. `None` if it could not be sent: there is no such cluster, or none of its hosts can be
 /// reached.
 ///
-/// To be called with the root as the effective context: Envoy cancels a stream's calls with the stream.
+/// The root must be the effective context: Envoy cancels a stream's calls with the stream.
 pub fn send(call: &Call) -> Option<u32> {
     let request = &call.request;
     let mut headers = vec![
@@ -29,7 +29,8 @@ pub fn send(call: &Call) -> Option<u32> {
     hostcalls::dispatch_http_call(&call.to.cluster, headers, body, Vec::new(), call.timeout).ok()
 }
 
-/// The response to a call. `None` if it failed: then there are no headers, and reading one panics in the SDK.
+/// Reads the response to a call. `None` if the call failed: then there are no headers, and reading one panics in the
+/// SDK.
 pub fn response(num_headers: usize, body_size: usize) -> Option<Response> {
     if num_headers == 0 {
         return None;
@@ -42,8 +43,8 @@ pub fn response(num_headers: usize, body_size: usize) -> Option<Response> {
     Some(Response { status: headers.status(), headers, body })
 }
 
-/// Runs something as a stream, if that is still there. Afterwards `root_id` is the effective context again, whose
-/// calls outlive the stream.
+/// Runs a function as a stream, if that stream is still there. Afterwards `root_id` is the effective context again;
+/// the root's calls outlive the stream.
 pub fn as_stream(stream_id: u32, root_id: u32, run: impl FnOnce()) {
     if hostcalls::set_effective_context(stream_id).is_ok() {
         run();
@@ -51,19 +52,19 @@ pub fn as_stream(stream_id: u32, root_id: u32, run: impl FnOnce()) {
     let _ = hostcalls::set_effective_context(root_id);
 }
 
-/// What is buffered of the body of the stream that is in effect. To be called only after a body callback, or in one.
+/// Reads the buffered body of the effective stream. Call it only in a body callback or after one.
 pub fn response_body(max_size: usize) -> Option<Vec<u8>> {
     hostcalls::get_buffer(BufferType::HttpResponseBody, 0, max_size).ok().flatten()
 }
 
-/// Puts something in its place. Same condition.
+/// Replaces the buffered body. The same condition holds.
 pub fn replace_response_body(body: &[u8]) {
-    // Envoy's `Buffer::copyFrom` replaces everything if the length is not below what there is.
+    // Envoy's `Buffer::copyFrom` replaces everything if the length is not below that of the buffer.
     let everything = usize::try_from(u32::MAX).unwrap_or(usize::MAX);
     let _ = hostcalls::set_buffer(BufferType::HttpResponseBody, 0, everything, body);
 }
 
-/// Adds to a counter. `amount` must be above 0: Envoy takes no other for one.
+/// Adds to a counter. `amount` must be above 0: Envoy adds no 0.
 pub fn add_to_counter(id: u32, amount: u64) {
     let _ = hostcalls::increment_metric(id, i64::try_from(amount).unwrap_or(i64::MAX));
 }
@@ -73,38 +74,38 @@ pub fn add_to_gauge(id: u32, change: isize) {
     let _ = hostcalls::increment_metric(id, i64::try_from(change).unwrap_or(0));
 }
 
-/// Gives a histogram a time, in milliseconds.
+/// Records a time in a histogram, in milliseconds.
 pub fn record(id: u32, time: Duration) {
     let _ = hostcalls::record_metric(id, u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
 }
 
-/// Puts a message into a queue, which brings `on_queue_ready` to the root that has it. `false` if there is none.
+/// Puts a message into a queue. Its root gets `on_queue_ready`. `false` if there is no such queue.
 pub fn enqueue(queue: u32, message: Option<&[u8]>) -> bool {
     hostcalls::enqueue_shared_queue(queue, message).is_ok()
 }
 
-/// The root gets a tick after this time and again each time it has passed; never for `None`.
+/// Sets the period after which the root is called, again and again. `None` ends that.
 pub fn tick_after(period: Option<Duration>) {
     // 0 would mean never.
     const SHORTEST: Duration = Duration::from_millis(1);
     let _ = hostcalls::set_tick_period(period.map(|period| period.max(SHORTEST)).unwrap_or_default());
 }
 
-/// When the request of the stream that is in effect came, in nanoseconds since 1970.
+/// Returns the time of the effective stream's request, in nanoseconds since 1970.
 pub fn request_time() -> Option<u64> {
     let time = hostcalls::get_property(vec!["request", "time"]).ok().flatten()?;
     Some(u64::from_le_bytes(time.try_into().ok()?))
 }
 
-/// Whether the response of the stream that is in effect came from its upstream, and was not made by Envoy: by a filter
-/// behind this one, as RBAC, or by the router.
+/// Tells if the response of the effective stream came from its upstream. Envoy can make one itself: in a filter
+/// behind this one, such as RBAC, or in the router.
 pub fn is_upstreams() -> bool {
     let details = hostcalls::get_property(vec!["response", "code_details"]).ok().flatten();
     // `ResponseCodeDetails::ViaUpstream` in Envoy's `stream_info.h`.
     details.is_none_or(|details| details == b"via_upstream")
 }
 
-/// What the stream that is in effect carries from its request to the calls of its fill.
+/// Reads the headers that the calls of a fill take over from the effective stream's request.
 pub fn trace() -> Trace {
     Trace::find(|name| {
         let path = vec!["metadata", "filter_metadata", trace::NAMESPACE, name];
@@ -112,12 +113,12 @@ pub fn trace() -> Trace {
     })
 }
 
-/// The table in Envoy's shared data, and the workers' queues.
+/// The lease table in Envoy's shared data, and the workers' queues.
 pub struct EnvoySharedHost;
 
 impl EnvoySharedHost {
-    /// Creates the sets that nobody has created yet. Envoy has no such call, so of two workers that come at the same
-    /// time one may empty what the other has written, which costs a fetch.
+    /// Creates the sets that do not exist yet. Envoy has no call for that. If two workers come at the same time, one
+    /// may empty a set that the other has written, which costs a fetch.
     pub fn create() {
         for set in 0..SETS {
             let name = Self::name(set);
@@ -132,7 +133,7 @@ impl EnvoySharedHost {
     }
 }
 
-/// What a set begins with: Envoy takes an empty value for none.
+/// The first byte of a set: Envoy takes an empty value for no value.
 const EMPTY: u8 = 0;
 
 impl SharedHost for EnvoySharedHost {
@@ -153,19 +154,20 @@ impl SharedHost for EnvoySharedHost {
     }
 
     fn post(&self, queue: u32, message: &[u8]) {
-        // A queue that is gone is that of a worker that is gone.
+        // A queue is gone only when its worker is gone.
         enqueue(queue, Some(message));
     }
 }
 
-/// A number that is the same for the same configuration.
+/// Returns a number that is the same for the same configuration.
 pub fn fingerprint(configuration: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(configuration);
     hasher.finish()
 }
 
-/// A number that differs between workers, from the hash keys that the standard library draws (WASI `random_get`).
+/// Returns a number that differs between workers, from the hash keys that the standard library draws (WASI
+/// `random_get`).
 pub fn random() -> u64 {
     RandomState::new().hash_one(())
 }

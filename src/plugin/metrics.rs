@@ -1,4 +1,4 @@
-//! What is counted, given to Envoy, whose counters, gauges and histograms are those of all workers.
+//! Metrics as Envoy keeps them. Its counters, gauges and histograms belong to all workers together.
 
 use super::host;
 use crate::metrics::{self, CallRecord};
@@ -12,21 +12,21 @@ use std::time::Duration;
 /// The metrics of one root context.
 #[derive(Default)]
 pub struct Metrics {
-    /// Envoy's numbers for them.
+    /// Envoy's numbers for the metrics.
     known: Known,
-    /// What this root adds to [`GAUGES`].
+    /// This root's share of [`GAUGES`].
     shown: [usize; 2],
 }
 
-/// The gauges, and what all roots of this VM add to them.
+/// The gauges, and the sum that all roots of this VM add to them.
 static GAUGES: [(&str, AtomicUsize); 2] =
     [(metrics::FILLS_IN_FLIGHT, AtomicUsize::new(0)), (metrics::WAITERS, AtomicUsize::new(0))];
 
-/// The VM has panicked. Where that was in a callback inside of another one, Envoy lets the outer one go on.
+/// The VM has panicked. If the panic was in a callback inside another one, Envoy continues the outer one.
 static PANICKED: AtomicBool = AtomicBool::new(false);
 
 impl Metrics {
-    /// Shows what there is from the start.
+    /// Defines the metrics that are shown from the start.
     pub fn define(&mut self) {
         for name in metrics::NEVER {
             self.known.id(MetricType::Counter, name);
@@ -36,26 +36,25 @@ impl Metrics {
         }
     }
 
-    /// Counts one.
     pub fn count(&mut self, metric: &str) {
         self.add(metric, 1);
     }
 
-    /// Adds to a counter. Envoy takes no 0 for one.
+    /// Adds to a counter. Envoy adds no 0.
     pub fn add(&mut self, metric: &str, amount: u64) {
         if amount > 0 {
             host::add_to_counter(self.known.id(MetricType::Counter, metric), amount);
         }
     }
 
-    /// A call ended.
+    /// Records a call that ended.
     pub fn called(&mut self, called: &CallRecord) {
         self.count(&called.count());
         self.record(&called.time(), called.took);
         self.add(metrics::FETCHED_BYTES, called.fetched);
     }
 
-    /// A fill ended.
+    /// Records a fill that ended.
     pub fn ended(&mut self, ended: &FillEnded) {
         self.count(&metrics::fills(ended.outcome));
         self.record(metrics::FILL_TIME, ended.took);
@@ -64,7 +63,7 @@ impl Metrics {
         }
     }
 
-    /// Shows how many fills run in this worker, and how many requests wait.
+    /// Shows the number of fills that run in this worker, and the number of requests that wait.
     pub fn show(&mut self, values: [usize; 2]) {
         if PANICKED.load(Ordering::Relaxed) {
             return;
@@ -91,8 +90,8 @@ impl Drop for Metrics {
     }
 }
 
-/// Metrics that are defined. To define one again gives another number for it, which Envoy keeps as long as the VM lives
-/// (`Context::defineMetric` in `wasm/context.cc`).
+/// Metrics that are defined. A second definition of the same name gives another number, which Envoy keeps as long as
+/// the VM lives (`Context::defineMetric` in `wasm/context.cc`).
 #[derive(Default)]
 struct Known(Vec<(String, u32)>);
 
@@ -107,8 +106,8 @@ impl Known {
     }
 }
 
-/// Has a VM that panics take back what it added to the gauges: what runs in it ends with it. Takes the place of the SDK's
-/// panic hook, and logs as that does.
+/// Installs a panic hook that takes back the VM's share of the gauges: the VM's fills end with it. The hook replaces
+/// the SDK's and logs as that one does.
 pub fn take_back_on_panic() {
     panic::set_hook(Box::new(|info| {
         let _ = hostcalls::log(LogLevel::Critical, &info.to_string());

@@ -1,4 +1,4 @@
-//! The root context: owns the worker's fills, makes their calls, answers the streams.
+//! The root context: it owns the worker's fills, makes their calls and answers the streams.
 
 use super::host::{self, EnvoySharedHost};
 use super::metrics::Metrics;
@@ -22,18 +22,18 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
 
-/// Streams that are answered in one callback of the host.
+/// The most streams that one callback of the host answers.
 ///
-/// Envoy lets them go on when the callback is over, one inside the other: letting a stream go on ends it, which
-/// is a callback too (`proxy_on_delete`), and at the end of that Envoy lets the next one go on
+/// Envoy continues them after the callback, one inside the other. A stream that continues ends, and its end is a
+/// callback too (`proxy_on_delete`). After that callback Envoy continues the next one
 /// (`WasmBase::doAfterVmCallActions`). 2,500 at once overflowed the stack of the VM (measured on 1.40).
 const ANSWERS_AT_ONCE: usize = 32;
 
-/// How a stream is answered.
+/// An answer that a stream is about to get.
 enum PendingAnswer {
-    /// As its fill ended, or because it goes on.
+    /// The answer of a fill that ended, or that goes on without this stream.
     Filled { stream: StreamId, mirror: Rc<Mirror>, outcome: Rc<Outcome> },
-    /// By the bucket, for this reason.
+    /// The bucket's own answer, for this reason.
     Released { stream: StreamId, reason: &'static str },
 }
 
@@ -42,20 +42,20 @@ pub struct Root {
     id: u32,
     /// `None` until it is configured.
     handle: Option<Rc<WorkerHandle>>,
-    /// Streams to be answered, and how; by no more than [`ANSWERS_AT_ONCE`] in one callback.
+    /// Answers to streams. One callback gives no more than [`ANSWERS_AT_ONCE`] of them.
     answers: VecDeque<PendingAnswer>,
-    /// The calls that are under way, and since when, by Envoy's tokens: as many as fills run.
+    /// Calls that are under way, by Envoy's tokens, with their start. There are as many as fills run.
     calls: Vec<(u32, Ticket, Instant)>,
     metrics: Metrics,
 }
 
 impl Root {
-    /// A root context that is not configured yet.
     pub fn new(id: u32) -> Self {
         Self { id, handle: None, answers: VecDeque::new(), calls: Vec::new(), metrics: Metrics::default() }
     }
 
-    /// Judges every stream whose error document can be read, then does what is due, and asks to be called again.
+    /// Judges every stream whose error document can be read, then does everything that is due, and asks for the next
+    /// call.
     fn catch_up(&mut self, handle: &WorkerHandle) {
         let now = Instant::now();
         let readable = handle.worker.borrow_mut().readable(now);
@@ -69,7 +69,7 @@ impl Root {
         self.finish(handle);
     }
 
-    /// Answers some of those who can be answered, and asks to be called again when it is time.
+    /// Gives some of the pending answers, and asks for the next call when it is due.
     fn finish(&mut self, handle: &WorkerHandle) {
         for answer in self.answers.drain(..ANSWERS_AT_ONCE.min(self.answers.len())) {
             match answer {
@@ -97,9 +97,10 @@ impl Root {
         host::tick_after(next.map(|next| next.saturating_duration_since(Instant::now())));
     }
 
-    /// What a stream was denied with.
+    /// Reads the denial of a stream.
     fn denied(&self, stream: StreamId, has_document: bool) -> DeniedResponse {
-        // Without a time, now: an object that was stored meanwhile then looks like one that cannot be read.
+        // A stream without a time counts as asked now. An object that was stored meanwhile then looks like one that
+        // cannot be read.
         let mut denied =
             DeniedResponse { asked: EnvoySharedHost.nanos(), by_bucket: true, document: None, trace: Trace::default() };
         host::as_stream(stream.0, self.id, || {
@@ -111,7 +112,8 @@ impl Root {
         denied
     }
 
-    /// Does what the core wants done. A call that cannot be sent is a call that came back, so this may lead to more.
+    /// Carries out the effects of the core. A call that cannot be sent counts as a call that came back, so it may
+    /// lead to more effects.
     fn perform(&mut self, handle: &WorkerHandle, steps: Vec<WorkerEffect>) {
         let mut steps = VecDeque::from(steps);
         while let Some(step) = steps.pop_front() {

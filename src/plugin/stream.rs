@@ -1,4 +1,4 @@
-//! A stream's context: captures what was asked for, recognises the denial, and holds the response for the root.
+//! A stream's context: it captures the request, recognises the denial, and holds the response for the root.
 
 use super::{WorkerHandle, host};
 use crate::request::denial::Denial;
@@ -14,14 +14,14 @@ use std::time::Instant;
 pub struct Stream {
     id: StreamId,
     handle: Option<Rc<WorkerHandle>>,
-    /// What a miss needs of the request, whose headers are gone in the response phase.
+    /// The facts of the request that a miss needs. The headers are gone in the response phase.
     client_request: Option<ClientRequest>,
     /// The worker knows of this stream.
     held: bool,
 }
 
 impl Stream {
-    /// A stream of a worker; one that passes everything if the worker is not configured.
+    /// Makes a stream of a worker. Without a configured worker it passes everything.
     pub fn new(id: StreamId, handle: Option<Rc<WorkerHandle>>) -> Self {
         Self { id, handle, client_request: None, held: false }
     }
@@ -33,8 +33,8 @@ impl Stream {
 
 impl Context for Stream {}
 
-/// With `proxy_on_delete`, which Envoy calls right after `proxy_on_done` (`Context::onDestroy`): so that one is not
-/// exported, and costs nothing.
+/// Runs in `proxy_on_delete`, which Envoy calls right after `proxy_on_done` (`Context::onDestroy`). So
+/// `proxy_on_done` is not exported, and costs nothing.
 impl Drop for Stream {
     fn drop(&mut self) {
         if let Some(handle) = self.handle.as_ref().filter(|_| self.held) {
@@ -44,8 +44,8 @@ impl Drop for Stream {
 }
 
 impl HttpContext for Stream {
-    /// The path is rewritten to the canonical encoding of its key: what the bucket is asked and what is signed is
-    /// then what will be stored, however the client spelled it.
+    /// Rewrites the path to the canonical encoding of its key. The bucket is then asked, and the signature made, for
+    /// the key that will be stored, in every spelling of the client's.
     fn on_http_request_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
         let Some(handle) = &self.handle else { return Action::Continue };
         let header = |name: &str| Self::header(MapType::HttpRequestHeaders, name);
@@ -76,8 +76,8 @@ impl HttpContext for Stream {
         Action::Pause
     }
 
-    /// The document is read by the root once all of it is there: what it says may begin a fill, and only the root's
-    /// calls outlive the stream.
+    /// Leaves the document to the root, which reads it once all of it is there. It may begin a fill, and only the
+    /// root's calls outlive the stream.
     fn on_http_response_body(&mut self, body_size: usize, end_of_stream: bool) -> Action {
         let Some(handle) = self.handle.as_ref().filter(|_| self.held) else { return Action::Continue };
         let step = handle.worker.borrow_mut().body(self.id, body_size, end_of_stream);

@@ -1,18 +1,16 @@
-//! Is this answer of the bucket a miss?
+//! The bucket's denials, and the judgement that tells a miss from other errors.
 
 use crate::config::rule::On403;
 
-/// The bucket's answers that may be misses. `envoy/edge.yaml` names the same: the filter hears of no other.
+/// The bucket's answers that may be misses. `envoy/edge.yaml` names the same ones: the filter sees no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denial {
-    /// 403.
     Forbidden,
-    /// 404.
     NotFound,
 }
 
 impl Denial {
-    /// `None` for every status that is never a miss.
+    /// Reads a status. `None` for every status that is never a miss.
     pub fn from_status(status: &[u8]) -> Option<Self> {
         match status {
             b"403" => Some(Self::Forbidden),
@@ -22,21 +20,21 @@ impl Denial {
     }
 }
 
-/// What a [`Denial`] turns out to be.
+/// The meaning of a [`Denial`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The bucket, its credentials or its clock are broken; filling it would not help.
+    /// The bucket, its credentials or its clock are broken; a fill would not help.
     BucketError,
-    /// Fill it, if the bucket, asked with the writer's credential, does not have it.
+    /// A miss, if the bucket does not have the object when it is asked with the writer's credential.
     Check,
-    /// Fill it.
+    /// A miss, to be filled.
     Miss,
-    /// The client may not have it, and that is all.
+    /// A denial that stands: the client may not have the object.
     Untouched,
 }
 
-/// Judges a denial by its S3 error code, where that could be read, and by its status where not: HEAD has no error
-/// document, and a website endpoint answers in HTML.
+/// Judges a denial by its S3 error code, or by its status where no code can be read: HEAD has no error document, and
+/// a website endpoint answers in HTML.
 ///
 /// S3's codes: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>. Of those that come with 403 or
 /// 404 only `NoSuchKey` and `AccessDenied` can mean that the object is missing.

@@ -3,7 +3,7 @@
 use crate::config::rule::Mirror;
 use std::rc::Rc;
 
-/// What of a client's request the origins get, because a rule lists it.
+/// The parts of a client's request that the origins get, because a rule lists them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Forwarded {
     /// Parameters of the query, `name=value`; visible ASCII.
@@ -13,7 +13,7 @@ pub struct Forwarded {
 }
 
 impl Forwarded {
-    /// What one of these rules lists, of a request's query and headers.
+    /// Picks the parts of a query and headers that one of these rules lists.
     pub fn of(query: Option<&str>, headers: &[(String, String)], mirrors: &[Rc<Mirror>]) -> Self {
         let pairs = query.into_iter().flat_map(|query| query.split('&'));
         let listed = |pair: &&str| mirrors.iter().any(|mirror| mirror.passes(pair));

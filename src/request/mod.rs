@@ -1,4 +1,4 @@
-//! What a client asked for, and how the bucket denied it.
+//! The client's request, and the bucket's denial of it.
 
 pub mod denial;
 pub mod forwarded;

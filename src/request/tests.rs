@@ -1,4 +1,4 @@
-//! Rules as requests meet them.
+//! Tests of rules by the requests that they match.
 
 use super::target::Target;
 use crate::config::rule::{Mirror, chain, mirror_for};
@@ -20,7 +20,7 @@ fn target(method: &str, path: &str) -> Target {
     Target::parse(method.as_bytes(), path.as_bytes(), &Bucket::default()).unwrap()
 }
 
-/// The names of the origins that are asked for a request, in order; empty if it is not mirrored.
+/// Names the origins that are asked for a request, in order; empty if it is not mirrored.
 fn origins(config: &Config, method: &str, path: &str) -> Vec<String> {
     let Target { method, key, .. } = target(method, path);
     let chain = match mirror_for(&config.rules, method, &key) {
@@ -128,7 +128,7 @@ fn a_type_is_accepted_by_its_essence_alone() {
 }
 
 proptest! {
-    /// Whatever a client spells, the origin is asked below the prefixes of its rule, and for the same by each spelling.
+    /// In every spelling of a client's, the origin is asked below the prefixes of its rule, and for the same path.
     #[test]
     fn the_way_from_a_key_to_the_origin_is_total_stable_and_never_leaves_its_prefix(
         rest in "(\\PC|%[0-9a-fA-F]{2}|[/.+%\\\\]){0,24}",

@@ -1,12 +1,12 @@
-//! What ties the calls of a fill to the request that began it.
+//! The headers that tie the calls of a fill to the request that began it.
 //!
-//! Nothing of a client's request reaches an origin unless the operator says so. Here that is said in Envoy's
-//! configuration: a `header_to_metadata` filter in front of this one keeps a header as metadata of the stream. It
+//! Nothing of a client's request reaches an origin unless the operator allows it. Envoy's configuration allows it
+//! here: a `header_to_metadata` filter in front of this one keeps a header as metadata of the stream. That filter
 //! runs natively, so a hit costs no call into the module, and the metadata is there when a miss is judged.
 
 use std::rc::Rc;
 
-/// The headers that can be carried, which are also the names of the metadata.
+/// The headers that can be carried. The metadata have the same names.
 pub const HEADERS: [&str; 2] = ["traceparent", REQUEST_ID];
 
 const REQUEST_ID: &str = "x-request-id";
@@ -22,7 +22,8 @@ const MAX_VALUE: usize = 128;
 pub struct Trace(Rc<Vec<(&'static str, String)>>);
 
 impl Trace {
-    /// Looks for each of [`HEADERS`]. A value that is too long, or has anything but visible ASCII in it, counts as absent.
+    /// Looks for each of [`HEADERS`]. A value counts as absent if it is too long, or has a byte that is not visible
+    /// ASCII.
     pub fn find(look_up: impl Fn(&str) -> Option<Vec<u8>>) -> Self {
         let mut found = Vec::new();
         for name in HEADERS {
@@ -34,12 +35,11 @@ impl Trace {
         Self(Rc::new(found))
     }
 
-    /// The headers.
     pub fn headers(&self) -> &[(&'static str, String)] {
         &self.0
     }
 
-    /// The request's name in logs; empty if it has none.
+    /// Returns the request's id for logs; empty if it has none.
     pub fn request_id(&self) -> &str {
         self.0.last().filter(|(name, _)| *name == REQUEST_ID).map(|(_, value)| value.as_str()).unwrap_or_default()
     }

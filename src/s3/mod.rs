@@ -1,4 +1,4 @@
-//! The S3 side of a fill: what is sent to the store, and what its answers mean.
+//! Requests of a fill to the store, and the reading of the answers.
 
 pub mod xml;
 
@@ -8,32 +8,32 @@ use crate::object::key::Key;
 use crate::object::metadata::Metadata;
 use std::rc::Rc;
 
-/// What a HEAD with the writer's credential says about an object.
+/// The result of a HEAD with the writer's credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadResult {
-    /// It is there.
+    /// The object is there.
     Exists,
-    /// It is not there, or S3 would not say: without the right to list, a missing key is a 403 here too. The
+    /// The object is missing, or S3 does not tell: without the right to list, a missing key is a 403 here too. The
     /// conditional PUT decides.
     Unknown,
     /// The store could not be asked.
     Unavailable,
 }
 
-/// What a conditional PUT led to.
+/// The result of a conditional PUT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PutResult {
-    /// Somebody else's object is there.
+    /// Another writer's object is there.
     Exists,
-    /// It was not stored and will not be: wrong credentials, no such bucket.
+    /// The object was not stored and will not be: wrong credentials, no such bucket.
     Rejected(u16),
-    /// It may be stored or not; asking again is safe, because it is conditional.
+    /// The object may be stored or not. Another attempt is safe, because the PUT is conditional.
     Retry(u16),
-    /// Stored.
+    /// The object is stored.
     Stored,
 }
 
-/// Asks whether the object is there.
+/// Makes the request that finds out if the object is there.
 pub fn head_object(bucket: &Bucket, key: &Key) -> Request {
     Request { method: Method::Head, path: path(bucket, key), headers: Vec::new(), body: Rc::default() }
 }
@@ -47,7 +47,7 @@ pub fn read_head_object(response: &Response) -> HeadResult {
     }
 }
 
-/// Stores the object unless one is there, as far as the store knows how to refuse that.
+/// Makes the request that stores the object unless one is there, as far as the store can refuse that.
 ///
 /// `If-None-Match: *` makes it idempotent and keeps it from ever overwriting:
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>. `Content-Length` is given because
@@ -63,7 +63,7 @@ pub fn put_object(bucket: &Bucket, key: &Key, metadata: &Metadata, body: Body) -
 pub fn read_put_object(response: &Response) -> PutResult {
     match response.status {
         200..=299 => PutResult::Stored,
-        // R2 answers a failed If-None-Match with 304, everyone else with 412.
+        // R2 answers a failed If-None-Match with 304, all other stores with 412.
         304 | 412 => PutResult::Exists,
         409 if is_forbidden_overwrite(response) => PutResult::Exists,
         status if is_passing(status) => PutResult::Retry(status),
@@ -71,7 +71,7 @@ pub fn read_put_object(response: &Response) -> PutResult {
     }
 }
 
-/// Begins an upload of parts. Not idempotent: each success begins another one.
+/// Makes the request that begins an upload of parts. It is not idempotent: each success begins another upload.
 pub fn create_multipart_upload(bucket: &Bucket, key: &Key, metadata: &Metadata) -> Request {
     let mut headers = vec![("content-length", "0".to_owned())];
     headers.extend(described(bucket, metadata));
@@ -79,7 +79,7 @@ pub fn create_multipart_upload(bucket: &Bucket, key: &Key, metadata: &Metadata) 
     Request { method: Method::Post, path, headers, body: Rc::default() }
 }
 
-/// The id of the upload that was begun, or the status of an answer that has none.
+/// Reads the id of the upload that was begun. The error is an answer without one.
 pub fn read_create_multipart_upload(response: &Response) -> Result<UploadId, Refusal> {
     let id = ok(response).then(|| std::str::from_utf8(&response.body).ok()).flatten().and_then(|text| {
         let (_, id) = text.split_once("<UploadId>")?;
@@ -90,19 +90,20 @@ pub fn read_create_multipart_upload(response: &Response) -> Result<UploadId, Ref
     id.ok_or_else(|| Refusal::of(response))
 }
 
-/// Stores one part; the same part again replaces it.
+/// Makes the request that stores one part. The same part again replaces it.
 pub fn upload_part(bucket: &Bucket, key: &Key, upload: &UploadId, number: u64, body: Body) -> Request {
     let path = format!("{}?partNumber={number}&{}", path(bucket, key), upload.query());
     Request { method: Method::Put, path, headers: vec![("content-length", body.len().to_string())], body }
 }
 
-/// The stored part's entity tag, by which the upload is completed.
+/// Reads the stored part's entity tag, by which the upload is completed.
 pub fn read_upload_part(response: &Response) -> Result<String, Refusal> {
     let etag = response.headers.text("etag").filter(|_| ok(response));
     etag.map(str::to_owned).ok_or_else(|| Refusal::of(response))
 }
 
-/// Makes the object of its parts unless one is there. `x-amz-mp-object-size` has the store compare the length.
+/// Makes the request that joins the parts to the object unless one is there. `x-amz-mp-object-size` makes the store
+/// compare the length.
 pub fn complete_multipart_upload(
     bucket: &Bucket,
     key: &Key,
@@ -126,8 +127,9 @@ pub fn complete_multipart_upload(
     Request { method: Method::Post, path, headers, body: Rc::new(document.into_bytes()) }
 }
 
-/// Reads the answer to [`complete_multipart_upload`]. A 200 says nothing without the result: AWS sends its status before it is done
-/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>).
+/// Reads the answer to [`complete_multipart_upload`]. A 200 alone proves nothing, because AWS sends its status before
+/// it is done (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>). The result in the
+/// body counts.
 pub fn read_complete_multipart_upload(response: &Response) -> CompleteResult {
     const RESULT: &str = "<CompleteMultipartUploadResult";
     let code = xml::error_code(&response.body);
@@ -143,18 +145,18 @@ pub fn read_complete_multipart_upload(response: &Response) -> CompleteResult {
     }
 }
 
-/// Gives an upload up, with its parts.
+/// Makes the request that aborts an upload and drops its parts.
 pub fn abort_multipart_upload(bucket: &Bucket, key: &Key, upload: &UploadId) -> Request {
     let path = format!("{}?{}", path(bucket, key), upload.query());
     Request { method: Method::Delete, path, headers: Vec::new(), body: Rc::default() }
 }
 
-/// Whether an answer to [`abort_multipart_upload`] says that the upload is gone.
+/// Tells if an answer to [`abort_multipart_upload`] says that the upload is gone.
 pub fn read_abort_multipart_upload(response: &Response) -> bool {
     ok(response) || response.status == 404
 }
 
-/// A store's name for an upload.
+/// The store's id of an upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UploadId(String);
 
@@ -171,14 +173,13 @@ impl UploadId {
     }
 }
 
-/// A store that did not do what it was asked.
+/// A store's answer that it did not do as asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Its status.
     pub status: u16,
-    /// Whether it may do it the next time.
+    /// The store may do it the next time.
     pub passing: bool,
-    /// Whether it certainly has not done it. A 500 or 504 may hide that it has.
+    /// The store certainly has not done it. A 500 or 504 may hide that it has.
     pub undone: bool,
 }
 
@@ -189,16 +190,16 @@ impl Refusal {
     }
 }
 
-/// What completing an upload led to.
+/// The result of completing an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CompleteResult {
-    /// Somebody else's object is there.
+    /// Another writer's object is there.
     Exists,
-    /// The upload is gone: completed by an earlier attempt, or aborted by somebody.
+    /// The upload is gone: an earlier attempt completed it, or it was aborted.
     NoSuchUpload,
-    /// It was not done and will not be.
+    /// The upload was not completed and will not be.
     Rejected(u16),
-    /// It may be done or not; asking again is safe.
+    /// The upload may be completed or not; another attempt is safe.
     Retry(u16),
     /// The object is there.
     Stored,
@@ -208,13 +209,13 @@ fn ok(response: &Response) -> bool {
     (200..=299).contains(&response.status)
 }
 
-/// Statuses of a store that may answer otherwise the next time. 409 ConditionalRequestConflict: another conditional
-/// write of this key is under way. 503 SlowDown.
+/// Tells if the store may answer otherwise the next time. 409 ConditionalRequestConflict: another conditional write
+/// of this key is under way. 503 SlowDown.
 fn is_passing(status: u16) -> bool {
     matches!(status, 408 | 409 | 425 | 429 | 500..=599)
 }
 
-/// What has a store refuse to overwrite.
+/// Returns the header that makes the store refuse to overwrite.
 fn condition(bucket: &Bucket) -> Option<(&'static str, String)> {
     match bucket.overwrite {
         Overwrite::Conditional => Some(("if-none-match", "*".to_owned())),
@@ -223,12 +224,12 @@ fn condition(bucket: &Bucket) -> Option<(&'static str, String)> {
     }
 }
 
-/// How stores answer a header that forbids to overwrite.
+/// Tells if the store refused because of a header that forbids to overwrite.
 fn is_forbidden_overwrite(response: &Response) -> bool {
     xml::error_code(&response.body) == Some("FileAlreadyExists")
 }
 
-/// The headers that describe an object to its store.
+/// Lists the headers that describe an object to its store.
 fn described(bucket: &Bucket, metadata: &Metadata) -> Vec<(&'static str, String)> {
     let class = bucket.storage_class.as_ref().map(|class| ("x-amz-storage-class", class.clone()));
     metadata.stored().map(|(name, value)| (name, value.to_owned())).chain(class).collect()

@@ -1,11 +1,11 @@
-//! S3's error documents: reading their code, and writing them.
+//! S3's error documents: the reader of their code, and their writer.
 
 use crate::object::key::Key;
 
-/// The `<Code>` of an S3 error document, if this is one.
+/// Finds the `<Code>` of an S3 error document. `None` if the body is none.
 ///
-/// A search instead of an XML parser: codes are plain letters, and a document that hides one from this search is one
-/// whose code nobody knows.
+/// A search replaces an XML parser. Codes are plain letters, and a document that hides its code from this search
+/// counts as one without a code.
 pub fn error_code(body: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(body).ok()?;
     let (_, error) = text.split_once("<Error")?;
@@ -15,7 +15,7 @@ pub fn error_code(body: &[u8]) -> Option<&str> {
     (!code.is_empty() && code.bytes().all(|b| b.is_ascii_alphanumeric())).then_some(code)
 }
 
-/// An error document in S3's form.
+/// Writes an error document in S3's form.
 pub fn error_document(code: &str, message: &str, resource: &str) -> Vec<u8> {
     let resource = escape(resource);
     format!(
@@ -25,7 +25,7 @@ pub fn error_document(code: &str, message: &str, resource: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// S3's own answer to a GET of a key that is not there.
+/// Writes S3's own answer to a GET of a missing key.
 pub fn no_such_key(key: &Key) -> Vec<u8> {
     let key = escape(key.as_str());
     format!(
@@ -35,7 +35,7 @@ pub fn no_such_key(key: &Key) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A text as the content of an element.
+/// Escapes a text as the content of an element.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

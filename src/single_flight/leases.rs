@@ -1,38 +1,39 @@
-//! What workers tell each other: a table of fixed size that all of them see, and a queue for each.
+//! The lease table: a table of fixed size that all workers see.
 //!
-//! A slot holds one fact about one key: who fills it, that its origins do not have it, or that it was stored a moment
-//! ago. The table never grows, so keys share sets of slots; whoever finds all slots of its set taken does without.
-//! Nothing here has to be true: a fact that is lost, late or overwritten costs a fetch more, and the conditional PUT
-//! keeps the bucket right.
+//! A slot holds one fact about one key: the worker that fills it, or that its origins do not have it, or that it was
+//! stored a moment ago. The table never grows, so keys share sets of slots. A key that finds all slots of its set
+//! taken does without. No fact has to be true: a fact that is lost, late or overwritten costs one more fetch, and the
+//! conditional PUT keeps the bucket right.
 
 use crate::config::Config;
 use crate::fill::{FillKey, Outcome};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-/// Sets in the table: with their slots enough for the fills of many workers and a thousand negative answers.
+/// Sets in the table. With their slots they suffice for the fills of many workers and a thousand negative answers.
 pub const SETS: u32 = 1024;
 
-/// Slots of a set, any of which a key's fact may stand in. With one, a hundred keys would already collide.
+/// Slots of a set. A key's fact may stand in any of them. With one, a hundred keys would already collide.
 const WAYS: usize = 4;
 
-/// Bytes of a slot: `kind mark until value`, in 1, 16, 8 and 8 bytes. Kind 0 is an empty one.
+/// Bytes of a slot: `kind hash until value`, in 1, 16, 8 and 8 bytes. Kind 0 is an empty slot.
 const SLOT_BYTES: usize = 33;
 
-/// How often a set is read and written again that somebody else writes in between.
+/// Attempts to read and write a set while other workers write to it.
 const TRIES: u32 = 4;
 
-/// A set is one entry of the shared data, so that it takes one call to read and one to write.
+/// A set of slots: one entry of the shared data, so that one call reads it and one writes it.
 type Set = [[u8; SLOT_BYTES]; WAYS];
 
-/// How long a fill counts as under way after its worker last said so. A worker that died is waited for so long.
+/// The time for which a lease holds without renewal. The other workers wait that long for a worker that died.
 pub const LEASE: Duration = Duration::from_secs(10);
 
-/// What all workers of an Envoy share.
+/// The clock, table and queues that all workers of an Envoy share.
 pub trait SharedHost {
-    /// Nanoseconds on a clock that all workers see, and that request times are given in.
+    /// Returns the nanoseconds of a clock that all workers see. Request times are given on it.
     fn nanos(&self) -> u64;
-    /// A set's content and its version; of a set that nothing was written to yet, anything. `None` if there is no table.
+    /// Reads a set's content and version. A set that was never written may have any content. `None` if there is no
+    /// table.
     fn read(&self, set: u32) -> Option<(Vec<u8>, u32)>;
     /// Replaces a set's content if it still has that version.
     fn write(&self, set: u32, content: &[u8], version: u32) -> bool;
@@ -40,7 +41,7 @@ pub trait SharedHost {
     fn post(&self, queue: u32, message: &[u8]);
 }
 
-/// A key under a configuration: two never have the same one (128 bits of SipHash).
+/// A hash of a fill key and its configuration. No two of these share one (128 bits of SipHash).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyHash(pub [u8; 16]);
 
@@ -49,20 +50,20 @@ pub struct KeyHash(pub [u8; 16]);
 pub struct Leases {
     /// This worker's queue.
     me: u32,
-    /// Tells configurations apart, whose facts do not concern each other.
+    /// A number for the configuration. The facts of one configuration do not concern another.
     salt: u64,
     negative_ttl: Duration,
     loop_window: Duration,
 }
 
-/// What a worker is to do about a key.
+/// A worker's task for a key.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Claim {
     /// Wait for the worker that fills it.
     Follow {
-        /// Its queue.
+        /// The queue of that worker.
         owner: u32,
-        /// How long its lease lasts.
+        /// The time that its lease still lasts.
         lasts: Duration,
     },
     /// Fill it.
@@ -75,7 +76,7 @@ pub enum Claim {
     Stored,
 }
 
-/// What a slot says.
+/// The fact in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum KeyState {
     /// A worker, known by its queue, fills the key.
@@ -87,12 +88,12 @@ enum KeyState {
 }
 
 impl Leases {
-    /// The view of the worker with this queue.
+    /// Makes the view of the worker with this queue.
     pub fn new(config: &Config, salt: u64, me: u32) -> Self {
         Self { me, salt, negative_ttl: config.negative_ttl, loop_window: config.loop_window }
     }
 
-    /// What stands in the table for what is wanted.
+    /// Hashes a fill key, under this configuration.
     pub fn hash(&self, fill_key: &FillKey) -> KeyHash {
         let half = |which: u8| {
             let mut hasher = DefaultHasher::new();
@@ -102,8 +103,8 @@ impl Leases {
         KeyHash(((u128::from(half(0)) << 64) | u128::from(half(1))).to_le_bytes())
     }
 
-    /// Finds out what to do about a key, and takes the lease where that is to fill it. `asked` is when the client
-    /// asked, which tells an object that was stored meanwhile from one that is stored and cannot be read.
+    /// Decides the worker's task for a key, and takes the lease if the task is to fill it. `asked` is the time of the
+    /// client's request. It tells an object that was stored meanwhile from one that is stored and cannot be read.
     pub fn claim(&self, shared: &dyn SharedHost, hash: KeyHash, asked: u64) -> Claim {
         for _ in 0..TRIES {
             let now = shared.nanos();
@@ -125,13 +126,13 @@ impl Leases {
         Claim::Lead
     }
 
-    /// Says that a fill is still under way.
+    /// Renews the lease of a fill that is still under way.
     pub fn renew(&self, shared: &dyn SharedHost, hash: KeyHash) {
         let renewed = |now| encode(hash, KeyState::Lease { owner: self.me }, LEASE, now);
         change(shared, hash, |slot, now| self.owns(slot).then(|| renewed(now)));
     }
 
-    /// Says how a fill ended, as far as that helps those who come later.
+    /// Records the end of a fill, as far as that helps later clients.
     pub fn settle(&self, shared: &dyn SharedHost, hash: KeyHash, outcome: &Outcome) {
         let stored = matches!(outcome, Outcome::Stored | Outcome::Exists);
         if !stored && *outcome != Outcome::NotFound {
@@ -148,7 +149,7 @@ impl Leases {
         });
     }
 
-    /// Gives up a lease that nothing came of.
+    /// Gives up a lease that led to nothing.
     pub fn release(&self, shared: &dyn SharedHost, hash: KeyHash) {
         change(shared, hash, |slot, _| self.owns(slot).then_some(EMPTY));
     }
@@ -157,26 +158,26 @@ impl Leases {
         matches!(slot.known, Some((KeyState::Lease { owner }, _)) if owner == self.me)
     }
 
-    /// This worker's queue.
+    /// Returns this worker's queue.
     pub fn queue(&self) -> u32 {
         self.me
     }
 }
 
-/// Where a key's fact stands, or can be put.
+/// The slot of a key's fact, or the slot that the fact can be put into.
 #[derive(Debug)]
 struct Slot {
     at: u32,
     version: u32,
     set: Set,
     way: usize,
-    /// What is known of the key, and for how long.
+    /// The fact about the key, and the time that it still holds.
     known: Option<(KeyState, Duration)>,
 }
 
 impl Slot {
-    /// The slot that speaks of the key; else an empty one of its set; else one that speaks of another key, but not of
-    /// its fill. `None` if there is no table, or no such slot.
+    /// Finds the slot of the key; else an empty one of its set; else one of another key, but not with a lease. `None`
+    /// if there is no table, or no such slot.
     fn of(shared: &dyn SharedHost, hash: KeyHash, now: u64) -> Option<Self> {
         let at = hash.set();
         let (content, version) = shared.read(at)?;
@@ -200,7 +201,7 @@ impl Slot {
         best.map(|(_, way)| Self { at, version, set, way, known: None })
     }
 
-    /// Replaces the slot's content, unless somebody was faster with one of the set.
+    /// Replaces the slot's content, unless another worker has written to the set since.
     fn write(mut self, shared: &dyn SharedHost, content: [u8; SLOT_BYTES]) -> bool {
         if let Some(slot) = self.set.get_mut(self.way) {
             *slot = content;
@@ -209,7 +210,7 @@ impl Slot {
     }
 }
 
-/// Writes what `to` makes of a key's place, if it makes anything of it.
+/// Changes the slot of a key to the content that `to` returns, if it returns any.
 fn change(shared: &dyn SharedHost, hash: KeyHash, to: impl Fn(&Slot, u64) -> Option<[u8; SLOT_BYTES]>) {
     for _ in 0..TRIES {
         let now = shared.nanos();
@@ -222,7 +223,7 @@ fn change(shared: &dyn SharedHost, hash: KeyHash, to: impl Fn(&Slot, u64) -> Opt
 }
 
 impl KeyHash {
-    /// The set in which a key's fact may stand.
+    /// Returns the number of the set that the key's fact may stand in.
     fn set(self) -> u32 {
         let Self([a, b, c, d, ..]) = self;
         u32::from_le_bytes([a, b, c, d]) % SETS
@@ -242,7 +243,7 @@ fn encode(hash: KeyHash, fact: KeyState, lasts: Duration, now: u64) -> [u8; SLOT
     content.try_into().unwrap_or(EMPTY)
 }
 
-/// A slot's fact, and how long it holds; none if that time is over, or if the slot is empty.
+/// Reads a slot's fact, and the time that it still holds. `None` if that time is over, or if the slot is empty.
 fn decode(slot: &[u8; SLOT_BYTES], now: u64) -> Option<(KeyHash, KeyState, Duration)> {
     let (kind, rest) = slot.split_first()?;
     let (hash, rest) = rest.split_first_chunk()?;

@@ -1,29 +1,27 @@
-//! What workers say to each other, through the shared queue that each of them has.
+//! Messages between workers, through the shared queue that each of them has.
 
 use super::leases::KeyHash;
 use crate::fill::Outcome;
 
-/// What one worker says to another.
+/// A message from one worker to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// Tell me how the fill of this key ends.
+    /// A request to tell how the fill of this key ends.
     Subscribe {
-        /// The key.
         hash: KeyHash,
-        /// Where to.
+        /// The queue for the answer.
         reply_to: u32,
     },
-    /// It ended so; or I do not fill it, or cannot say.
+    /// The end of the fill.
     Ended {
-        /// The key.
         hash: KeyHash,
-        /// How it ended.
+        /// `None` if the sender does not fill the key, or cannot tell the outcome.
         outcome: Option<Outcome>,
     },
 }
 
 impl Message {
-    /// `kind mark value status`, in 1, 16, 4 and 2 bytes.
+    /// Writes `kind hash value status`, in 1, 16, 4 and 2 bytes.
     pub fn encode(&self) -> Vec<u8> {
         let (kind, hash, value, status) = match self {
             Self::Subscribe { hash, reply_to } => (1_u8, hash, *reply_to, 0),
@@ -35,7 +33,7 @@ impl Message {
         [&[kind][..], &hash.0, &value.to_le_bytes(), &status.to_le_bytes()].concat()
     }
 
-    /// `None` for what is no message.
+    /// Reads a message. `None` for any other bytes.
     pub fn decode(message: &[u8]) -> Option<Self> {
         let (kind, rest) = message.split_first()?;
         let (hash, rest) = rest.split_first_chunk()?;
@@ -50,7 +48,8 @@ impl Message {
     }
 }
 
-/// An outcome in numbers. 0 for those that another worker cannot act on: an object is not told, only that it is there.
+/// Writes an outcome in numbers. It is 0 where another worker cannot act on it. An object is not sent; the receiver
+/// only learns that it is there.
 fn encode_outcome(outcome: &Outcome) -> (u32, u16) {
     match outcome {
         Outcome::Stored => (1, 0),

@@ -9,7 +9,7 @@ fn fill_key(key: &str) -> Rc<FillKey> {
     Rc::new(FillKey { key: Key::from_path(key.as_bytes()).unwrap(), head: false, forwarded: Forwarded::default() })
 }
 
-/// Flights in virtual time, with every effect kept until it is looked for.
+/// Flights in virtual time. Every effect is kept until a test looks for it.
 struct World {
     flights: Flights,
     mirror: Rc<Mirror>,
@@ -33,12 +33,12 @@ impl World {
         Self::worker(1, Rc::new(FakeSharedHost::new()), &config)
     }
 
-    /// The worker with this queue.
+    /// Makes the worker with this queue.
     fn worker(me: u32, shared: Rc<FakeSharedHost>, config: &serde_json::Value) -> Self {
         Self::configured(me, shared, Config::parse(config.to_string().as_bytes(), &|_| None).unwrap(), 0)
     }
 
-    /// Its streams are served by this rule.
+    /// Makes a worker with streams that this rule serves.
     fn configured(me: u32, shared: Rc<FakeSharedHost>, config: Config, rule: usize) -> Self {
         let config = Rc::new(config);
         let mirror = config.rules[rule].mirror.clone().unwrap();
@@ -65,7 +65,7 @@ impl World {
         self.flights.leave(StreamId(stream), &fill_key(key));
     }
 
-    /// The oldest call that was asked for, as `METHOD path`.
+    /// Takes the oldest call that was asked for, as `METHOD path`.
     fn call(&mut self) -> (Ticket, String) {
         match self.effects.pop_front() {
             Some(Effect::Call { ticket, call }) => {
@@ -96,7 +96,7 @@ impl World {
         self.keep(effects);
     }
 
-    /// Lets time pass until something happens, and says how far that is from the start.
+    /// Lets time pass until something happens. Returns the time since the start.
     fn pass_to_deadline(&mut self) -> Duration {
         while self.effects.is_empty() {
             self.tick();
@@ -304,7 +304,7 @@ fn fills_that_would_hold_more_than_the_memory_wait_although_more_might_run() {
     world.assert_empty();
 }
 
-/// Two workers of one Envoy. What one posts reaches the other when the test says so.
+/// Makes two workers of one Envoy. A message of one reaches the other when the test delivers it.
 fn two_workers() -> (World, World) {
     let config = serde_json::json!({
         "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
@@ -322,7 +322,7 @@ impl World {
         }
     }
 
-    /// Fetches and stores for the one waiter, and has it answered.
+    /// Fetches and stores for the waiters, and has them answered.
     fn fill(&mut self, waiters: usize) {
         let (get, _) = self.call();
         self.finish(get, 200);
@@ -518,7 +518,7 @@ fn an_origin_that_ignores_ranges_gets_room_for_whole_objects_from_the_second_one
     assert!(world.effects.is_empty(), "two of 32 MiB are all that 64 MiB hold");
 }
 
-/// A worker whose only rule answers so.
+/// Makes a worker with one rule that has this response.
 fn responding(response: &str, fills: usize, queue: usize) -> World {
     let config = serde_json::json!({
         "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},

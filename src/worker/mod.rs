@@ -1,8 +1,8 @@
-//! What one worker knows: the streams that it holds, and the fills that they wait for.
+//! One worker's state: the streams that it holds, and the fills that they wait for.
 //!
-//! A stream whose bucket answered 403 or 404 is held from the response's headers on. Its error document is read to
-//! the end, then the denial is judged; a miss joins its fill, anything else is let go. A held stream always has a
-//! deadline, first that of the reading, then that of the waiting.
+//! A stream whose bucket answered 403 or 404 is held from the response's headers on. The worker reads its error
+//! document to the end, then judges the denial. A miss joins its fill; every other stream is let go. A held stream
+//! always has a deadline, first that of the reading, then that of the waiting.
 
 pub mod reply;
 
@@ -23,75 +23,74 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// How long a bucket may take from the headers of an error to the end of its document. Also the whole of the reading
-/// where bodies do not arrive while headers are held (no `allow_on_headers_stop_iteration`).
+/// The longest time from the headers of the bucket's error to the end of its document. It also bounds the whole
+/// reading where bodies do not arrive while headers are held (no `allow_on_headers_stop_iteration`).
 pub const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Bytes of a body that are put into or kept in Envoy's buffer of a held response.
+/// The most bytes of a body that are kept in Envoy's buffer of a held response, or put into it.
 ///
-/// Past `per_connection_buffer_limit_bytes` Envoy fails the stream with a 500; where the module itself filled the
-/// buffer it does so inside the host call, and the callback at the stream's end finds the SDK borrowed, which is a panic
-/// (measured on 1.40). The limit is 1 MiB by default and 32 KiB in Envoy's advice for edges; this is half of that. S3's
-/// error documents are below 8 KiB.
+/// Past `per_connection_buffer_limit_bytes` Envoy fails the stream with a 500. Where the module itself filled the
+/// buffer, Envoy does so inside the host call. The callback at the stream's end then finds the SDK borrowed, which is
+/// a panic (measured on 1.40). The limit is 1 MiB by default and 32 KiB in Envoy's advice for edges; this is half of
+/// that. S3's error documents are below 8 KiB.
 pub const MAX_BUFFERED: usize = 16 * 1024;
 
-/// What a miss needs of a client's request. Taken from every GET and HEAD, so nothing is read out of it before the
-/// bucket has said no.
+/// The facts of a client's request that a miss needs. They are taken from every GET and HEAD, so they are not parsed
+/// before the bucket has denied the object.
 #[derive(Clone, Debug)]
 pub struct ClientRequest {
     method: Method,
     path_and_query: Vec<u8>,
-    /// Those of its headers that some rule lists.
+    /// The client's headers that some rule lists.
     headers: Vec<(String, String)>,
-    /// Its own scheme and authority, where `Location` needs them and they are those of a URL.
+    /// The request's own scheme and authority, where `Location` needs them and they are those of a URL.
     own_base: Option<String>,
 }
 
-/// An object that a client asked for, and how it is mirrored.
+/// A request for an object that is mirrored.
 #[derive(Clone, Debug)]
 pub struct MirroredRequest {
-    /// The object.
     pub target: Target,
-    /// Those of the client's headers that some rule lists.
+    /// The client's headers that some rule lists.
     headers: Vec<(String, String)>,
     mirror: Rc<Mirror>,
     /// The request's own scheme and authority, where `Location` needs them and they are those of a URL.
     own_base: Option<String>,
 }
 
-/// What a stream was denied with.
+/// The denial of a stream's object.
 #[derive(Debug)]
 pub struct DeniedResponse {
-    /// When its client asked, on the board's clock.
+    /// The time of the client's request, on the shared host's clock.
     pub asked: u64,
-    /// By the bucket, and not by a filter behind this one or by Envoy itself.
+    /// The bucket answered, and not a filter behind this one or Envoy itself.
     pub by_bucket: bool,
     /// The error document, if there is one.
     pub document: Option<Vec<u8>>,
-    /// What the calls of its fill carry.
+    /// The headers that the calls of its fill carry.
     pub trace: Trace,
 }
 
-/// What the adapter is to do with a piece of a response's body.
+/// The adapter's next step with a piece of a response's body.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BodyStep {
-    /// Hold it, and empty what is buffered.
+    /// Hold it, and empty the buffer.
     Drop,
-    /// Hold it with what is buffered.
+    /// Hold it, and keep the buffer.
     Keep,
     /// Let it pass.
     Pass,
-    /// Put this in its place and let that pass.
+    /// Replace it, and let the replacement pass.
     Replace(Body),
 }
 
-/// How an answer reaches its stream.
+/// The way in which an answer reaches its stream.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// As a reply of its own, because there is no body that could be replaced, because the bucket's does not come to
-    /// its end, or because it is too large for Envoy's buffer. Filters of the chain do not see it.
+    /// A local reply. It is used where there is no body that could be replaced, where the bucket's body does not come
+    /// to its end, and where the answer is too large for Envoy's buffer. Filters of the chain do not see it.
     Direct(LocalReply),
-    /// In the place of the bucket's headers and, if a body is given, of what is buffered of its body.
+    /// In place of the bucket's headers and, if a body is given, of the buffered body.
     InPlace(LocalReply, Option<Body>),
     /// The bucket's answer with one more header: the outcome's name.
     Tagged(&'static str),
@@ -99,18 +98,18 @@ pub enum Delivery {
     Untouched,
 }
 
-/// What is to be done now.
+/// An effect that the adapter carries out now.
 #[derive(Debug)]
 pub enum WorkerEffect {
     /// An effect of a fill.
     Flight(Effect),
     /// Let a stream's answer pass, for this reason (a metric's label).
     Release(StreamId, &'static str),
-    /// Something that an operator must see.
+    /// A warning for the operator.
     Warn(String),
 }
 
-/// A worker's state.
+/// One worker's state.
 #[derive(Debug)]
 pub struct Worker {
     config: Rc<Config>,
@@ -118,20 +117,19 @@ pub struct Worker {
     listed: Vec<String>,
     flights: Flights,
     streams: SortedMap<StreamId, StreamState>,
-    /// Streams whose error document is being read, and until when: in the order of that, because all may take equally
-    /// long. Some of them are judged already, or gone.
+    /// Streams whose error document is being read, with the deadline of each. All may take equally long, so they
+    /// stand in the order of their deadlines. Some of them are judged already, or gone.
     reading: VecDeque<(Instant, StreamId)>,
-    /// Those of them whose response has come to its end.
+    /// The streams among them whose response has come to its end.
     complete: Vec<StreamId>,
-    /// When an operator was last told of a bucket that cannot be read.
+    /// The time of the last warning about a bucket that cannot be read.
     warned: Option<Instant>,
 }
 
 #[derive(Debug)]
 enum StreamState {
-    /// Its response is held.
     Held(Held),
-    /// It was answered before all of the bucket's body had come: what takes the next piece's place.
+    /// The stream was answered before all of the bucket's body had come. This body replaces the next piece.
     Replacing(Body),
 }
 
@@ -142,18 +140,18 @@ struct Held {
     content: Content,
     /// The error document is being read.
     reading: bool,
-    /// What was buffered had to be dropped.
+    /// The buffered body had to be dropped.
     dropped: bool,
-    /// What it waits for, once that is known.
+    /// The key of the fill that it waits for, once that is known.
     fill_key: Option<Rc<FillKey>>,
 }
 
-/// How much of the bucket's body has come.
+/// The part of the bucket's body that has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Content {
     /// All of it.
     Complete,
-    /// There is none.
+    /// There is no body.
     None,
     /// Nothing yet.
     Pending,
@@ -164,7 +162,7 @@ enum Content {
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
 impl Worker {
-    /// A worker without streams. `seed` differs between workers.
+    /// Makes a worker without streams. `seed` differs between workers.
     pub fn new(config: Rc<Config>, leases: Leases, seed: u64) -> Self {
         let flights = Flights::new(config.clone(), leases, seed);
         let mirrors = config.rules.iter().filter_map(|rule| rule.mirror.as_ref());
@@ -185,8 +183,8 @@ impl Worker {
         }
     }
 
-    /// Takes from a request what a miss would need. `None` if its answer is to be left alone, whatever it is. `header`
-    /// looks up a header of the request.
+    /// Takes the facts that a miss would need from a request. `None` if every answer to it is to be left alone.
+    /// `header` looks up a header of the request.
     pub fn capture(&self, header: &dyn Fn(&str) -> Option<Vec<u8>>) -> Option<ClientRequest> {
         let method = readable(&header(":method")?)?;
         let path_and_query = header(":path")?;
@@ -202,7 +200,7 @@ impl Worker {
         Some(ClientRequest { method, path_and_query, headers: listed.collect(), own_base })
     }
 
-    /// The path and query that the bucket is to be asked, if they are not those that came.
+    /// Returns the path and query for the bucket, if they differ from those that came.
     pub fn canonical_path(&self, captured: &ClientRequest) -> Option<String> {
         if is_plain(&captured.path_and_query) {
             return None;
@@ -211,14 +209,14 @@ impl Worker {
         Some(target.path_and_query()).filter(|canonical| canonical.as_bytes() != captured.path_and_query)
     }
 
-    /// The object that a request was for, if it is mirrored.
+    /// Finds the object of a request, if it is mirrored.
     pub fn mirrored_request(&self, captured: ClientRequest) -> Option<MirroredRequest> {
         let (target, mirror) = self.target_and_mirror(&captured)?;
         let ClientRequest { headers, own_base, .. } = captured;
         Some(MirroredRequest { target, headers, mirror: mirror.clone(), own_base })
     }
 
-    /// Holds a stream that was denied its object. `end` says that the response has no body.
+    /// Holds a stream whose object was denied. `end` says that the response has no body.
     pub fn hold(&mut self, stream: StreamId, wanted: MirroredRequest, denial: Denial, end: bool, now: Instant) {
         let content = if end { Content::None } else { Content::Pending };
         let held = Held { wanted, denial, content, reading: true, dropped: false, fill_key: None };
@@ -227,7 +225,7 @@ impl Worker {
         self.complete.extend(end.then_some(stream));
     }
 
-    /// A piece of a response's body came. `size` is all that is buffered of it.
+    /// Takes a piece of a response's body. `size` is the size of everything that is buffered of it.
     pub fn body(&mut self, stream: StreamId, size: usize, end: bool) -> BodyStep {
         match self.streams.get_mut(&stream) {
             Some(StreamState::Held(held)) => {
@@ -236,13 +234,14 @@ impl Worker {
                 held.dropped |= size > MAX_BUFFERED;
                 if held.dropped { BodyStep::Drop } else { BodyStep::Keep }
             }
-            // The next piece is replaced by everything, each further one by nothing.
+            // The whole replacement takes the place of the next piece, and nothing takes the place of each further
+            // one.
             Some(StreamState::Replacing(body)) => BodyStep::Replace(std::mem::take(body)),
             None => BodyStep::Pass,
         }
     }
 
-    /// The response's trailers came, and with them the end of its body. Says whether they are to be held.
+    /// Takes the response's trailers, which end its body. Returns `true` if they are to be held.
     pub fn trailers(&mut self, stream: StreamId) -> bool {
         let Some(StreamState::Held(held)) = self.streams.get_mut(&stream) else { return false };
         held.content = if held.content == Content::Pending { Content::None } else { Content::Complete };
@@ -250,15 +249,15 @@ impl Worker {
         true
     }
 
-    /// A stream is gone; its fill is not.
+    /// Forgets a stream that is gone. Its fill goes on.
     pub fn forget(&mut self, stream: StreamId) {
         if let Some(StreamState::Held(Held { fill_key: Some(fill_key), .. })) = self.streams.remove(&stream) {
             self.flights.leave(stream, &fill_key);
         }
     }
 
-    /// Streams whose error document has come, or will not come in time, and whether there is one to be read. Each is
-    /// given once, to be judged.
+    /// Returns the streams whose error document has come, or will not come in time. The flag says that there is one
+    /// to be read. Each stream is returned once, to be judged.
     pub fn readable(&mut self, now: Instant) -> Vec<(StreamId, bool)> {
         let mut ended = std::mem::take(&mut self.complete);
         let late = self.reading.iter().take_while(|(until, _)| *until <= now).count();
@@ -273,7 +272,7 @@ impl Worker {
         ended.into_iter().filter_map(read).collect()
     }
 
-    /// Decides what a stream's denial is.
+    /// Judges a stream's denial.
     pub fn judge(
         &mut self,
         stream: StreamId,
@@ -307,7 +306,7 @@ impl Worker {
         flown(self.flights.join(join, now, shared))
     }
 
-    /// A call of a fill came back: with a response, or with none.
+    /// Takes the end of a fill's call: a response, or none.
     pub fn finish_call(
         &mut self,
         ticket: Ticket,
@@ -318,46 +317,47 @@ impl Worker {
         flown(self.flights.finish_call(ticket, response, now, shared))
     }
 
-    /// A message came on the worker's queue: another worker's, or none at all, which only wakes it up.
+    /// Takes a message from the worker's queue. It is another worker's, or an empty one that only wakes this worker
+    /// up.
     pub fn receive(&mut self, message: &[u8], now: Instant, shared: &dyn SharedHost) -> Vec<WorkerEffect> {
         let message = Message::decode(message);
         flown(message.map(|message| self.flights.receive(message, now, shared)).unwrap_or_default())
     }
 
-    /// Does what is due at `now`. [`readable`](Self::readable) streams are the caller's to read.
+    /// Does everything that is due at `now`. The caller reads the [`readable`](Self::readable) streams.
     pub fn tick(&mut self, now: Instant, shared: &dyn SharedHost) -> Vec<WorkerEffect> {
         let over = self.reading.iter().take_while(|(_, stream)| !self.is_read(*stream)).count();
         self.reading.drain(..over);
         flown(self.flights.tick(now, shared))
     }
 
-    /// When there is something to do again, if nothing happens before.
+    /// Returns the time of the next tick that is needed if nothing happens before.
     pub fn next_deadline(&self) -> Option<Instant> {
         let reading = self.reading.iter().find(|(_, stream)| self.is_read(*stream)).map(|(until, _)| *until);
         reading.into_iter().chain(self.flights.next_deadline()).min()
     }
 
-    /// Fills that run now.
+    /// Returns the number of fills that run now.
     pub fn fills(&self) -> usize {
         self.flights.running()
     }
 
-    /// Streams that wait for fills now.
+    /// Returns the number of streams that wait for fills now.
     pub fn waiters(&self) -> usize {
         self.flights.waiters()
     }
 
-    /// Lets a stream go without an answer of ours, as far as its own can still be passed on.
+    /// Lets a stream go with the bucket's answer, as far as that can still be passed on.
     pub fn release(&mut self, stream: StreamId) -> Delivery {
         let Some(StreamState::Held(held)) = self.streams.get(&stream) else { return Delivery::Untouched };
         let mirror = held.wanted.mirror.clone();
         self.deliver(stream, &mirror, &Outcome::Forbidden)
     }
 
-    /// The answer to a held stream, which is not held any more.
+    /// Makes the answer to a held stream, which is not held any more.
     pub fn deliver(&mut self, stream: StreamId, mirror: &Mirror, outcome: &Outcome) -> Delivery {
         let Some(StreamState::Held(held)) = self.streams.remove(&stream) else { return Delivery::Untouched };
-        // A body that has begun and was not waited for may never end, and its client would wait for that.
+        // A body that has begun and was not waited for may never end, and its client would wait for that end.
         let stalled = held.content == Content::Started;
         let body_kept = !held.dropped && !stalled;
         let asked = ReplyContext { target: &held.wanted.target, denial: held.denial, body_kept };

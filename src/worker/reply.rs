@@ -1,4 +1,4 @@
-//! From an outcome to what the client gets: the one table.
+//! The one table from an outcome to the client's answer.
 
 use crate::config::rule::{Mirror, TooLarge};
 use crate::fill::Outcome;
@@ -9,29 +9,28 @@ use crate::request::target::Target;
 use crate::s3::xml;
 use std::rc::Rc;
 
-/// Names the outcome on every answer that the filter made or knows more about.
+/// The header that names the outcome, on every answer that the filter made or changed.
 pub const OUTCOME_HEADER: &str = "x-mirror-on-miss";
 
-/// Seconds after which a failed origin, or a fill that goes on, may be asked for again.
+/// Seconds until the next attempt after an origin failed, or while a fill goes on.
 const RETRY_AFTER_FAILURE: &str = "5";
-/// Seconds after which there may be room for another fill.
+/// Seconds until there may be room for another fill.
 const RETRY_AFTER_BUSY: &str = "1";
 
-/// Everything about a request that its answer depends on.
+/// The facts of a request that its answer depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct ReplyContext<'a> {
-    /// The object.
     pub target: &'a Target,
-    /// How the bucket denied it.
+    /// The bucket's denial.
     pub denial: Denial,
     /// The bucket's own body, if it sent one, can still be passed on.
     pub body_kept: bool,
 }
 
-/// What the client gets.
+/// The answer to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// An answer of ours.
+    /// An answer of the filter's own.
     Local(LocalReply),
     /// The bucket's answer, with [`OUTCOME_HEADER`].
     Tagged(&'static str),
@@ -39,18 +38,17 @@ pub enum Reply {
     Untouched,
 }
 
-/// An answer of ours. It has no header of the bucket's or the origin's that is not named here.
+/// An answer of the filter's own. It has no header of the bucket or the origin that is not named here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalReply {
-    /// Status code.
     pub status: u16,
     /// Lower-case names.
     pub headers: Vec<(&'static str, String)>,
-    /// `None` for HEAD, which has no content, and whose length is not said to be 0 either: pyarrow would believe it.
+    /// `None` for HEAD, which has no content. Its length is not set to 0 either, because pyarrow would believe that.
     pub body: Option<Body>,
 }
 
-/// The table. `location_base` is what `Location` begins with, if it is not a path.
+/// Looks up the answer in the table. `location_base` is the start of `Location`, if that is not a path.
 pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location_base: Option<&str>) -> Reply {
     let target = asked.target;
     let error = |status, code, message, retry_after: Option<&str>| {
@@ -58,7 +56,7 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
     };
     match outcome {
         Outcome::Stored => redirect(outcome, target, target.location(location_base)),
-        // Stored by somebody else. To whom it was denied it still is.
+        // Another writer stored it. A client that was denied it is still denied it.
         Outcome::Exists if asked.denial == Denial::NotFound => {
             redirect(outcome, target, target.location(location_base))
         }
@@ -129,7 +127,7 @@ fn xml_headers() -> Vec<(&'static str, String)> {
     vec![("content-type", "application/xml".to_owned()), ("cache-control", "no-store".to_owned())]
 }
 
-/// The bucket's answer; where its body is lost, the same in S3's words.
+/// Returns the bucket's answer. If its body is lost, S3's own words replace it.
 fn untouched(outcome: &Outcome, asked: ReplyContext<'_>) -> Reply {
     if asked.body_kept {
         return Reply::Untouched;
@@ -140,7 +138,7 @@ fn untouched(outcome: &Outcome, asked: ReplyContext<'_>) -> Reply {
     }
 }
 
-/// The object itself, with the headers that are stored with it.
+/// Makes an answer of the object itself, with the headers that are stored with it.
 fn serve(outcome: &Outcome, target: &Target, metadata: &Metadata, length: Option<String>, body: &Body) -> Reply {
     let mut headers: Vec<_> = metadata.served().map(|(name, value)| (name, value.to_owned())).collect();
     headers.push((OUTCOME_HEADER, outcome.label().to_owned()));

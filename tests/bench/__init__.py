@@ -1,1 +1,1 @@
-"""`make bench`: what a fill costs, beside what it is compared to, on one machine and in one run."""
+"""`make bench`: the costs of a fill beside those of its rivals, on one machine and in one run."""

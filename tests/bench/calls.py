@@ -10,11 +10,11 @@ from .native import Call
 from .site import Site
 
 ANSWERS = [404, 206, 200]
-"""How they are answered. The part that is asked for holds the whole object."""
+"""The statuses of their answers. The part that is asked for holds the whole object."""
 
 
 def calls_of_fill(here: Site, key: str, size: int) -> list[Call]:
-    """The bucket's 404 and the GET from the origin, through the edge, and the PUT to the signer."""
+    """Returns the bucket's 404 and the GET from the origin, through the edge, and the PUT to the signer."""
     url = f"{here.stack.url}/{key}"
     ranged = {"accept-encoding": "identity", "range": f"bytes=0-{PART_SIZE - 1}"}
     stored = {

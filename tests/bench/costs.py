@@ -1,4 +1,4 @@
-"""Who computes how long for one request of a load, and what the processors could do besides."""
+"""The processor time of each process for one request of a load, and the idle time of the processors."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from .resident import cpu_seconds, idle_seconds
 
 @dataclass(frozen=True)
 class Profile:
-    """A load, and where the time of the processors went meanwhile."""
+    """A load, and the processor time spent meanwhile."""
 
     load: Load
     cpu: Mapping[str, float]
     """Seconds that each process computed, the load itself among them."""
     idle: float
-    """Processors that had nothing to do, on average."""
+    """Idle processors, on average."""
 
     @property
     def used(self) -> float:
-        """Processors that worked on it, on average. What both leave of the machine, other programs took."""
+        """Returns the processors that worked on it, on average. Other programs took the rest."""
         return sum(self.cpu.values()) / self.load.seconds
 
     @property
     def for_one(self) -> dict[str, float]:
-        """Microseconds for one request, by process."""
+        """Returns the microseconds for one request, by process."""
         return {name: seconds / self.load.requests * 1e6 for name, seconds in self.cpu.items()}
 
 
@@ -41,10 +41,10 @@ def profiled(pids: Mapping[str, int], run: Callable[[], Load]) -> Profile:
 
 
 def highest_ratio(profile: Profile, other: Profile, *, free: str) -> float:
-    """The rate that the first load could have at most, over that of the other, if one process cost nothing.
+    """Returns the highest ratio of the first load's rate to the other's, if one process cost nothing.
 
-    The other's processor time, and all that it left idle, would be spent on the first's remaining costs.
-    What other programs took from the machine counts for neither.
+    The other's processor time, and all that it left idle, would be spent on the first's remaining costs. The
+    share of other programs on the machine counts for neither.
     """
     needed = sum(us for name, us in profile.for_one.items() if name != free) / 1e6
     return (other.used + other.idle) / needed / other.load.per_second

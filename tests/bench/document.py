@@ -1,6 +1,6 @@
-"""The tables and plots of docs/performance.md, from target/bench.json: `python -m bench.document`.
+"""The tables and plots of docs/performance*.md, from target/bench.json: `python -m bench.document`.
 
-What stands between `<!-- NAME -->` and `<!-- end -->` is replaced, all else is prose and stays.
+The text between `<!-- NAME -->` and `<!-- end -->` is replaced, all other text is prose and stays.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .measure import columns
 from .plot import draw
 from .results import Results
 
-PAGE = CHECKOUT / "docs" / "performance.md"
+PAGES = [CHECKOUT / "docs" / name for name in ("performance.md", "performance-appendix.md")]
 PLOTS = CHECKOUT / "docs" / "performance"
 
 SIZES = {1 << 10: "KiB", 1 << 20: "MiB", 1 << 30: "GiB"}
@@ -39,12 +39,18 @@ def main() -> None:
         "rivals": _markdown(rivals_rows(content.get("rivals", []))),
         "plots": "\n\n".join(_plot(each) for each in content.get("series", [])),
     }
-    page = PAGE.read_text()
+    for page in PAGES:
+        page.write_text(filled(page.read_text(), blocks))
+
+
+def filled(page: str, blocks: dict[str, str]) -> str:
+    """Returns the page with the blocks that it has a place for."""
+    end = "<!-- end -->"
     for name, text in blocks.items():
-        begin, end = f"<!-- {name} -->\n", "<!-- end -->"
-        before, _, rest = page.partition(begin)
-        page = f"{before}{begin}\n{text}\n\n{end}{rest.partition(end)[2]}"
-    PAGE.write_text(page)
+        before, begin, rest = page.partition(f"<!-- {name} -->\n")
+        if begin:
+            page = f"{before}{begin}\n{text}\n\n{end}{rest.partition(end)[2]}"
+    return page
 
 
 def rivals_table(rivals: Sequence[dict[str, Any]]) -> str:
@@ -52,7 +58,7 @@ def rivals_table(rivals: Sequence[dict[str, Any]]) -> str:
 
 
 def rivals_rows(rivals: Iterable[dict[str, Any]]) -> list[list[str]]:
-    """One row for a system with a size and a concurrency: medians, or why there are none."""
+    """Makes one row for a system with a size and a concurrency: medians, or the reason for none."""
     rows = [["size", "at once", "system", *FIGURES.values()]]
     for row in rivals:
         figures = [f"{row[name][0]:g}" if row[name] else "" for name in FIGURES]
@@ -73,7 +79,7 @@ def _measures(measures: Iterable[dict[str, Any]]) -> list[list[str]]:
 
 
 def _machine(content: dict[str, Any]) -> str:
-    """The machine, and from when to when."""
+    """Describes the machine and the time of the run."""
     times = sorted(each["at"] for each in content.get("benches", {}).values())
     where = "; ".join(f"{name} {value}" for name, value in content["machine"].items())
     return f"{where}. Measured from {times[0]} to {times[-1]}."

@@ -1,4 +1,4 @@
-"""The edge in other forms: what it is compared to, and ways through it that a fill's own requests take."""
+"""Other forms of the edge: those that it is compared with, and the ways that a fill's own requests take."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ FILTER = "mirror_on_miss"
 
 BUCKET_HOST = "bucket.bench"
 FETCH_HOST = "origin.bench"
-"""What the edge is asked for by whoever wants the bucket's or the origin's own answers through it."""
+"""Hosts at the edge for the bucket's or the origin's own answers."""
 
 
 def bare(edge: dict[str, Any]) -> None:
-    """The same Envoy without the filter."""
+    """Makes the same Envoy without the filter."""
     manager = connection_manager(edge)
     manager["http_filters"] = [each for each in manager["http_filters"] if each["name"] != FILTER]
     del object_route(edge)["typed_per_filter_config"]
 
 
 def bare_transparent(edge: dict[str, Any]) -> None:
-    """The transparent edge without its way to the filter and back."""
+    """Makes the transparent edge without its way to the filter and back."""
     route = object_route(edge)["route"]
     route["cluster"] = "bucket"
     del route["retry_policy"], route["internal_redirect_policy"]
 
 
 def unmatched(edge: dict[str, Any]) -> None:
-    """The filter without the matcher that keeps responses from it, as where Envoy is configured by others."""
+    """Makes the filter without the matcher that keeps responses from it, as where others configure Envoy."""
     module = named(connection_manager(edge)["http_filters"], FILTER)
     module["typed_config"] = module["typed_config"]["extension_config"]["typed_config"]
 
 
 def empty(edge: dict[str, Any], wasm: Path = EMPTY_FILTER) -> None:
-    """The same Envoy with a filter that does nothing, and no matcher either."""
+    """Makes the same Envoy with a filter that does nothing, and no matcher either."""
     unmatched(edge)
     vm = plugin_of(edge)["vm_config"]
     vm["vm_id"] = "empty"
@@ -47,7 +47,7 @@ def empty(edge: dict[str, Any], wasm: Path = EMPTY_FILTER) -> None:
 
 
 def to_halves(origin: str) -> Edit:
-    """Adds the ways that a fill's requests take to the origin and the bucket, for others too."""
+    """Adds the ways that a fill's requests take to the origin and the bucket, for other clients too."""
     return partial(_route_to_halves, origin)
 
 

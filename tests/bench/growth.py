@@ -1,4 +1,4 @@
-"""How cost grows: with the size of an object, its waiters, the keys seen, the workers."""
+"""The growth of costs: with the size of an object, its waiters, the keys seen, the workers."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ KEY_SIZE = 1 * KIB
 KEY_CONNECTIONS = 32
 FILLED_AT_ONCE = 5_000
 KEY_SECONDS = 600.0
-"""After which the keys seen so far must do."""
+"""The seconds after which the keys seen so far must do."""
 FLAT_FROM = 10_000
-"""Keys by which every buffer and table has been used once."""
+"""The number of keys by which every buffer and table has been used once."""
 
 SAMPLE = 0.1
 AFTERWARDS = 3.0
@@ -43,7 +43,7 @@ LOAD_CONNECTIONS = 32
 LOAD_SECONDS = 2.0
 
 Points = dict[float, list[float]]
-"""What the runs gave for each step of the axis."""
+"""The results of the runs for each step of the axis."""
 
 
 def sizes() -> tuple[list[Measure], list[dict[str, Any]]]:
@@ -88,7 +88,7 @@ def waiters() -> tuple[list[Measure], list[dict[str, Any]]]:
 
 
 def over_time() -> tuple[list[Measure], list[dict[str, Any]]]:
-    """What is resident while large objects are filled, and after."""
+    """Measures the resident memory while large objects are filled, and after."""
     runs: dict[str, Callable[[FilmSite], None]] = {
         "one of 1 GiB": lambda films: films.fill("/film.mp4", Large(GIB)),
         "ten of 200 MiB": FilmSite.fill_ten,
@@ -112,7 +112,7 @@ def over_time() -> tuple[list[Measure], list[dict[str, Any]]]:
 
 
 def keys() -> tuple[list[Measure], list[dict[str, Any]]]:
-    """Distinct small objects are filled, and nothing may remain of those that are done."""
+    """Fills distinct small objects, of which nothing may remain."""
     memory: Points = {}
     with site(workers=WORKERS) as here:
         growth = Growth(here.stack.edge.pid)
@@ -138,7 +138,7 @@ def keys() -> tuple[list[Measure], list[dict[str, Any]]]:
 
 
 def workers() -> tuple[list[Measure], list[dict[str, Any]]]:
-    """How much more two workers do than one, with the load and the upstreams on the same processors."""
+    """Compares two workers with one, with the load and the upstreams on the same processors."""
     rates: dict[str, Points] = {"hits/s": {1: [], 2: []}, "misses/s": {1: [], 2: []}}
     costs: dict[str, Points] = {"hit": {1: [], 2: []}, "miss": {1: [], 2: []}}
     for _ in range(ROUNDS):
@@ -160,7 +160,7 @@ def workers() -> tuple[list[Measure], list[dict[str, Any]]]:
 
 
 def series(name: str, title: str, axis: str, lines: dict[str, Points]) -> dict[str, Any]:
-    """Curves over one axis; a point is the step, the median, the lowest and the highest."""
+    """Makes curves over one axis; a point is the step, the median, the lowest and the highest."""
     return {
         "name": name,
         "title": title,
@@ -176,7 +176,7 @@ def _point(step: float, values: Sequence[float]) -> list[float]:
 
 
 def _warm(here: Site) -> None:
-    """The first requests open connections and compile."""
+    """Warms up: the first requests open connections and compile."""
     here.loader.run(Call(f"{here.stack.url}/{KIB}/{{n}}.bin"), connections=4, requests=40).expect(302)
 
 

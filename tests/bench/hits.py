@@ -1,4 +1,4 @@
-"""What a hit costs: an object that is in the bucket already, the rule once a migration has begun."""
+"""The cost of a hit: an object that is in the bucket already, the rule once a migration has begun."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .resident import cpu_seconds
 from .site import directory
 
 WORKERS = 1
-"""One busy thread of what is measured; the second core is for the load and the bucket."""
+"""One busy thread of the measured system. The second core is for the load and the bucket."""
 
 SMALL = 4096
 CONNECTIONS = 16
@@ -32,8 +32,9 @@ LARGE_ROUNDS = 16
 LARGE_REQUESTS = 4
 
 SMALL_PROCESSES, LARGE_PROCESSES = 6, 12
-"""The turns of one system differ by a tenth and more, by chance, and its processes do too: the more of both,
-the less that matters. What is left of it shows in a second bare Envoy beside the first."""
+"""The turns and the processes of one system differ by a tenth and more, by chance. More of both make that
+matter less. A second bare Envoy beside the first shows the rest of it.
+"""
 
 STACKS: dict[str, dict[str, Any]] = {
     "bare Envoy": {"edit_edge": bare},
@@ -47,7 +48,7 @@ STACKS: dict[str, dict[str, Any]] = {
 """Both wirings have edges of their own, with other routes: each is compared to its own without the filter."""
 
 PEERS = ("Lua filter", "nginx")
-"""Besides. The Lambda recipe is left out: a hit never comes to it."""
+"""Peers of the edge. The Lambda recipe is left out: a hit never comes to it."""
 
 
 @dataclass(frozen=True)
@@ -56,20 +57,20 @@ class Bench:
     loader: Loader
 
     def turns(self, rounds: int) -> Iterator[tuple[str, System]]:
-        """Each of them once a round, in an order that turns with the rounds."""
+        """Runs each of them once a round, in an order that turns with the rounds."""
         names = list(self.systems)
         for number in range(rounds):
             for name in names if number % 2 else reversed(names):
                 yield name, self.systems[name]
 
     def hits(self, system: System, size: int, **bounds: float) -> Load:
-        # One object, since nginx has only what was asked for before.
+        # One object, since nginx has only objects that were asked for before.
         call = Call(f"{system.url}{system.prefix}/hit/{size}/photo.jpg")
         return self.loader.run(call, **bounds).expect(200)
 
 
 def cost_of_hits() -> list[Measure]:
-    """The processor time for one request, by the process's own account."""
+    """Returns the processor time for one request, by the process's own account."""
     costs: dict[str, list[float]] = {}
     for _ in range(SMALL_PROCESSES):
         with _bench([*STACKS, *PEERS]) as bench:

@@ -1,6 +1,6 @@
 """Objects that are stored part by part: the memory and the time that they take.
 
-The store is SeaweedFS. The origin has the kernel copy, so that it is never what is measured.
+The store is SeaweedFS. The origin lets the kernel copy, so that it is never the bottleneck.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ GIB = 1 << 30
 
 MEMORY_ROUNDS = 3
 TIME_SITES, TIME_TURNS = 4, 4
-"""New processes, and turns in each: what a turn stored stays on the disk until its site ends, 2 GiB."""
+"""New processes, and turns in each: the objects of a turn, 2 GiB, stay on the disk until its site ends."""
 
 WORKERS = 2
 PART_SIZE = 6 * MIB
@@ -43,7 +43,7 @@ MEMORY = 128 * MIB
 
 
 def memory_of_one() -> list[Measure]:
-    """What Envoy takes for 1 GiB with the default settings, from its start on."""
+    """Measures Envoy's memory for 1 GiB with the default settings, from its start on."""
     peaks, settled = [], []
     for _ in range(MEMORY_ROUNDS):
         with film_site() as site:
@@ -58,7 +58,9 @@ def memory_of_one() -> list[Measure]:
 
 
 def memory_of_ten() -> list[Measure]:
-    """Against what is documented: `limits.memory` in each worker's module, and as much again in Envoy."""
+    """Compares with the documented bound: `limits.memory` in each worker's module, and as much again in
+    Envoy.
+    """
     bound = WORKERS * 2 * MEMORY / MIB
     peaks, settled = [], []
     for _ in range(MEMORY_ROUNDS):
@@ -74,23 +76,23 @@ def memory_of_ten() -> list[Measure]:
 
 
 def time_of_one() -> list[Measure]:
-    """Against the slower of fetching and storing alone, in turns with them."""
+    """Compares with the slower of fetching and storing alone, in turns with them."""
     film = Large(GIB)
     spans = spans_of(film.size, PART_SIZE)
     times: dict[str, list[float]] = {}
     for _ in range(TIME_SITES):
         with film_site() as site:
             for turn in range(TIME_TURNS):
-                # Not the same again: a key that was filled a moment ago would not be filled.
+                # It is not the same key again: a key that was filled a moment ago would not be filled.
                 path = f"/film-{turn}.mp4"
                 runs = {
                     "fetching alone": partial(site.fetch, path, film, spans),
                     "storing alone": partial(site.store_parts, path, film, spans),
                     "the fill": partial(site.fill, path, film),
                 }
-                # Each follows the others as often: what the bucket has to do for one goes on into the next.
+                # Each follows the others as often: the bucket's work for one goes on into the next.
                 for name in runs if turn % 2 else reversed(runs):
-                    os.sync()  # What the last run left to write is not this one's.
+                    os.sync()  # The last run's pending writes are not this one's.
                     times.setdefault(name, []).append(_timed(runs[name]))
                     site.store.delete(path[1:])
     for name, seconds in times.items():
@@ -102,7 +104,7 @@ def time_of_one() -> list[Measure]:
 
 @dataclass(frozen=True)
 class Site:
-    """What runs, and what is done with it."""
+    """The running stack, and the work that it gets."""
 
     stack: Stack
     store: SeaweedFS
@@ -117,7 +119,7 @@ class Site:
                 raise RuntimeError(f"{path} was not filled: {answer.status} {answer.read()!r}")
 
     def fill_ten(self) -> None:
-        """Ten films of 200 MiB at once."""
+        """Fills ten films of 200 MiB at once."""
         films = {f"/film-{number}.mp4": Large(200 * MIB, number) for number in range(10)}
         with ThreadPoolExecutor(len(films)) as pool:
             list(pool.map(self.fill, films.keys(), films.values()))

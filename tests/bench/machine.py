@@ -1,4 +1,4 @@
-"""Where something was measured: numbers without that say little."""
+"""The machine of a measurement: numbers without it mean little."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def description() -> dict[str, str]:
     return {
         "cpu": f"{len(os.sched_getaffinity(0))} x {model[1] if model else platform.machine()}",
         "memory": f"{int(memory[1]) / (1 << 20):.0f} GiB" if memory else "unknown",
-        # From others, as nothing of ours runs yet: above 0.5 or so the times say less.
+        # The load of other programs, as nothing of the bench runs yet: above 0.5 or so the times mean less.
         "load": f"{os.getloadavg()[0]:.1f}",
         "kernel": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
@@ -40,6 +40,6 @@ def _nginx_version() -> str:
 
 
 def _envoy_version() -> str:
-    """Of the binary that runs, which ENVOY_VERSION may have chosen."""
+    """Returns the version of the binary that runs, which ENVOY_VERSION may have chosen."""
     said = subprocess.run([binary(), "--version"], capture_output=True, text=True, check=True).stdout
     return re.findall(r"/(\d+\.\d+\.\d+)/", said)[-1]

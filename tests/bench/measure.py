@@ -1,4 +1,4 @@
-"""What was measured, and whether it keeps its bound."""
+"""Measures and their bounds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BOUNDS = {"<=": operator.le, ">=": operator.ge, "=": operator.eq}
 
 @dataclass(frozen=True)
 class Measure:
-    """A value, and what it must keep to. Without a target it is only said."""
+    """A value and its bound. Without a target it is only reported."""
 
     name: str
     value: float
@@ -21,7 +21,7 @@ class Measure:
     unit: str
     lowest: float
     highest: float
-    """Of the single runs that the value comes from."""
+    """The bounds of the single runs that the value comes from."""
     bound: str = "<="
 
     @property
@@ -44,27 +44,29 @@ class Measure:
 
 
 def worst(name: str, values: Sequence[float], target: float | None, unit: str) -> Measure:
-    """For what may never be exceeded."""
+    """Makes a measure that may never exceed its bound."""
     return Measure(name, max(values), target, unit, min(values), max(values))
 
 
 def exactly(name: str, values: Sequence[float], target: float, unit: str) -> Measure:
-    """For what has one right value in every run: the value is the one that is furthest from it."""
+    """Makes a measure that has one right value in every run: the value is the one that is furthest from
+    it.
+    """
     furthest = max(values, key=lambda value: abs(value - target))
     return Measure(name, furthest, target, unit, min(values), max(values), "=")
 
 
 def typical(name: str, values: Sequence[float], unit: str) -> Measure:
-    """For what is only said."""
+    """Makes a measure that is only reported."""
     return Measure(name, median(values), None, unit, min(values), max(values))
 
 
 def ratio(
     name: str, values: Sequence[float], over: Sequence[float], target: float | None, bound: str = "<="
 ) -> Measure:
-    """The median of the ratios of runs that took turns; the spread is theirs.
+    """Takes the median of the ratios of runs that took turns; the spread is theirs.
 
-    What the machine does besides comes and goes slower than a turn, and so mostly strikes both or none.
+    Other work on the machine comes and goes slower than a turn, and so mostly strikes both runs or none.
     """
     turns = [value / other for value, other in zip(values, over)]
     return Measure(name, median(turns), target, "x", min(turns), max(turns), bound)
@@ -73,9 +75,9 @@ def ratio(
 def ratio_of_rates(
     name: str, rates: Sequence[float], over: Sequence[float], target: float | None, bound: str = ">="
 ) -> Measure:
-    """All that was done over all the time it took, of each, in turns of equal work; the spread is the turns'.
+    """Divides all work by all its time, of each, in turns of equal work; the spread is the turns'.
 
-    For many short turns that differ by chance, where the median of their ratios wanders more.
+    It suits many short turns that differ by chance, where the median of their ratios wanders more.
     """
     turns = [rate / other for rate, other in zip(rates, over)]
     value = harmonic_mean(rates) / harmonic_mean(over)

@@ -1,4 +1,4 @@
-"""What a miss of a small object costs, alone and among many."""
+"""The cost of a miss of a small object, alone and among many."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STEPS = {
     "GET from the origin in sequence": slice(1, 2),
     "PUT in sequence": slice(2, 3),
 }
-"""Of what a client does for each number: the calls of a fill, and then a miss."""
+"""The part of a client's calls for each number: the calls of a fill, and then a miss."""
 
 HERD = 5_000
 HERD_ROUNDS = 3
@@ -44,19 +44,22 @@ RATE_SECONDS = 1.5
 
 S3_PUT_SLOTS = 35
 S3_PUT_MS = 10
-"""3,500 PUTs a second: what S3 promises at least for a prefix, as its user guide says in "Best practices
-design patterns: optimizing Amazon S3 performance"."""
+"""3,500 PUTs a second: S3 promises at least that for a prefix, as its user guide says in "Best practices
+design patterns: optimizing Amazon S3 performance".
+"""
 
 
 def miss_alone() -> list[Measure]:
-    """Up to the 302, against a GET from the origin and then a PUT to the bucket through the same Envoys."""
+    """Compares a miss up to the 302 with a GET from the origin and then a PUT to the bucket through the same
+    Envoys.
+    """
     with directory() as run_dir, SeaweedFS(run_dir) as store:
         measures = _alone("SeaweedFS", store, 1.15)
     return measures + _alone("a bucket that costs nothing", None, None)
 
 
 def herd() -> list[Measure]:
-    """Everybody wants the same object, and nobody has it."""
+    """Makes all clients want the same object, which the bucket lacks."""
     gets, puts, answered = [], [], []
     for _ in range(HERD_ROUNDS):
         with site(workers=WORKERS) as here:
@@ -73,7 +76,7 @@ def herd() -> list[Measure]:
 
 
 def rate() -> list[Measure]:
-    """Distinct small objects, against what the bucket takes without us."""
+    """Compares distinct small objects with the rate that the bucket takes without the filter."""
     with directory() as run_dir, SeaweedFS(run_dir) as store:
         measures = _rate("SeaweedFS", store, 0.80)
     limits = {"put_slots": S3_PUT_SLOTS, "put_ms": S3_PUT_MS}
@@ -81,9 +84,9 @@ def rate() -> list[Measure]:
 
 
 def gated(here: Site, clients: int) -> tuple[Load, float]:
-    """As many clients want one new object, and the origin answers once all of them wait.
+    """Makes as many clients want one new object. The origin answers once all of them wait.
 
-    Returns what came of it, and the seconds from there to the last answer.
+    Returns the result, and the seconds from there to the last answer.
     """
     needed = clients + 1000
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -107,10 +110,10 @@ def gated(here: Site, clients: int) -> tuple[Load, float]:
 
 
 def _alone(bucket: str, store: S3Store | None, target: float | None) -> list[Measure]:
-    """One client makes the calls of a fill in sequence, then misses another key, and so on by turns.
+    """Makes one client do the calls of a fill in sequence, then miss another key, and so on by turns.
 
-    So both find the same caches. A miss begins with the bucket's 404, which no way round can save: the
-    sequence with it is the floor.
+    So both find the same caches. A miss begins with the bucket's 404, which no alternative can save. The
+    sequence with it is the lower bound.
     """
     ms: dict[str, list[float]] = {name: [] for name in STEPS}
     with site(workers=WORKERS, store=store) as here:
@@ -130,7 +133,7 @@ def _alone(bucket: str, store: S3Store | None, target: float | None) -> list[Mea
 
 
 def _rate(bucket: str, store: S3Store | None, target: float | None, **limits: int) -> list[Measure]:
-    """As many clients miss, or make the calls of a fill in sequence, or only its PUT."""
+    """Makes as many clients miss, or make the calls of a fill in sequence, or only its PUT."""
     profiles: dict[str, list[Profile]] = {"misses": [], "sequences": [], "PUTs": []}
     with site(workers=WORKERS, store=store, **limits) as here:
         calls = calls_of_fill(here, f"{SMALL}/{{n}}.jpg", SMALL)
@@ -156,7 +159,7 @@ def _rate(bucket: str, store: S3Store | None, target: float | None, **limits: in
 
 
 def _costs(bucket: str, profiles: dict[str, list[Profile]]) -> Iterator[Measure]:
-    """Where the time of the processors went."""
+    """Returns the processes' shares of the processor time."""
     for name, turns in profiles.items():
         title = f"{CONNECTIONS} {name} at a time, {bucket}"
         for process in turns[0].for_one:

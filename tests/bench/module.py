@@ -1,4 +1,4 @@
-"""The module itself: how large it is, and whether the empty filter is called for the same."""
+"""The module itself: its size, and its callbacks compared with the empty filter's."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def size_of_module() -> list[Measure]:
 
 
 def callbacks(wasm: Path) -> set[str]:
-    """What the host may call in a module, by name."""
+    """Names the functions that the host may call in a module."""
     module = wasm.read_bytes()
     position = 8
     while position < len(module):
@@ -48,7 +48,7 @@ def _names(module: bytes, position: int) -> list[str]:
 
 
 def _number(module: bytes, position: int) -> tuple[int, int]:
-    """An LEB128 number, and where it ends."""
+    """Reads an LEB128 number, and returns its end."""
     value = shift = 0
     while True:
         byte = module[position]

@@ -1,4 +1,6 @@
-"""The load and the upstreams, which are compiled: in Python they would be slower than what they measure."""
+"""The load and the upstreams, which are compiled: in Python they would be slower than the edge that they
+measure.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,10 @@ BUILT = CHECKOUT / "target" / "bench"
 EMPTY_FILTER = BUILT / "empty_filter.wasm"
 
 LOAD_TIMEOUT = 600
-"""Seconds. A load is bounded by itself; this is for one that hangs."""
+"""Seconds. A load has its own bound; this one is for a load that hangs."""
 
 CONTROL_TIMEOUT = 80
-"""Seconds. The upstream may have thousands of other connections to look after."""
+"""Seconds. The upstream may have thousands of other connections to serve."""
 
 NOBODY = Credentials("nobody", "secret")
 """The upstream's bucket believes every signature."""
@@ -39,27 +41,27 @@ class Call:
     """Bytes."""
 
     def __str__(self) -> str:
-        """As load.rs reads it."""
+        """Writes it as load.rs reads it."""
         words = [self.method, self.url, *([] if self.body is None else [str(self.body)])]
         return "\n".join([" ".join(words), *(f"{name}: {value}" for name, value in self.headers.items())])
 
 
 @dataclass(frozen=True)
 class Load:
-    """What came of a load."""
+    """The result of a load."""
 
     seconds: float
     bytes: int
     statuses: dict[str, int]
-    """How often; those of several calls of one number in a row, as in "404 200"."""
+    """The number of each status; those of several calls of one number in a row, as in "404 200"."""
     ms: Sequence[Sequence[float]]
-    """What each call took, number by number."""
+    """The times of each call, number by number."""
     cpu_seconds: float
-    """What the load itself computed."""
+    """The processor time of the load itself."""
 
     @property
     def requests(self) -> int:
-        """Numbers whose calls were all answered."""
+        """Returns the count of numbers whose calls were all answered."""
         return len(self.ms[0])
 
     @property
@@ -68,16 +70,16 @@ class Load:
 
     @property
     def p50(self) -> float:
-        """Milliseconds until all calls of a number were answered."""
+        """Returns the milliseconds until all calls of a number were answered."""
         return self.percentile(50)
 
     def percentile(self, percent: int, calls: slice = slice(None)) -> float:
-        """Milliseconds that these calls of a number took together."""
+        """Returns a percentile of the milliseconds that these calls of a number took together."""
         times = sorted(sum(each) for each in zip(*self.ms[calls]))
         return times[min(len(times) * percent // 100, len(times) - 1)]
 
     def expect(self, *statuses: int) -> Load:
-        """What was answered otherwise makes the numbers those of something else."""
+        """Checks the answers: others would make the numbers those of something else."""
         expected = " ".join(map(str, statuses))
         if set(self.statuses) != {expected}:
             raise StackError(f"a load got {self.statuses} instead of {expected} alone")
@@ -86,7 +88,7 @@ class Load:
 
 @dataclass
 class Loader:
-    """Loads of one bench. No two ask for the same new object."""
+    """The loads of one bench. No two ask for the same new object."""
 
     asked: int = 0
     binary: Path = BUILT / "release" / "load"
@@ -99,7 +101,7 @@ class Loader:
         seconds: float | None = None,
         follow: bool = False,
     ) -> Load:
-        """As many numbers, or as long; the calls of each are made one after the other."""
+        """Makes so many numbers, or runs so long. The calls of each number are made one after the other."""
         options = {
             "connections": connections,
             "requests": requests,
@@ -121,7 +123,7 @@ class Loader:
 
 
 class Upstream:
-    """A bucket and an origin in one process. See upstream.rs for what they have and what slows them down."""
+    """A bucket and an origin in one process. upstream.rs describes their objects and their options."""
 
     def __init__(self, run_dir: Path, **options: int) -> None:
         self._run_dir = run_dir
@@ -148,11 +150,11 @@ class Upstream:
         return self._ask("/counts")
 
     def open_gate(self) -> None:
-        """Lets the origin answer for what is below /gated/."""
+        """Lets the origin answer for the objects below /gated/."""
         self._ask("/open")
 
     def reset(self) -> None:
-        """An empty bucket, a closed gate, and counts from zero."""
+        """Empties the bucket, closes the gate, and counts from zero."""
         self._ask("/reset")
 
     def _ask(self, path: str) -> dict[str, Any]:

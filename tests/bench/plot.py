@@ -1,4 +1,6 @@
-"""Curves as SVG, drawn by hand: a library for that would be larger than all else that the bench installs."""
+"""Curves as SVG, drawn by hand: a library for that would be larger than the bench's other packages
+together.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ STYLE = (
 )
 
 MOST_MARKS = 12
-"""Points that each have a mark and a number; of more there is only the line."""
+"""The most points that each have a mark and a number. With more there is only the line."""
 
 Axis = Callable[[float], float]
 
@@ -26,7 +28,7 @@ SUFFIXES = {1 << 10: "KiB", 1 << 20: "MiB", 1 << 30: "GiB"}
 
 
 def draw(series: dict[str, Any]) -> str:
-    """One picture of a series, with a bar from the lowest to the highest run at each point."""
+    """Draws one picture of a series, with a bar from the lowest to the highest run at each point."""
     lines: dict[str, list[list[float]]] = series["lines"]
     steps = sorted({point[0] for points in lines.values() for point in points})
     lowest = min(point[2] for points in lines.values() for point in points)
@@ -63,7 +65,9 @@ def _line(points: Sequence[Sequence[float]], x: Axis, y: Axis, colour: str) -> l
 
 
 def _x_axis(steps: Sequence[float]) -> Axis:
-    """Logarithmic where the steps are; from edge to edge, with room for the first and last."""
+    """Makes an axis that is logarithmic where the steps are; from edge to edge, with room for the first and
+    last.
+    """
     scale: Axis = math.log10 if len(steps) <= MOST_MARKS else float
     first, last = scale(steps[0]), scale(steps[-1])
     room = 24
@@ -72,13 +76,13 @@ def _x_axis(steps: Sequence[float]) -> Axis:
 
 
 def _round_steps(steps: Sequence[float]) -> list[float]:
-    """A handful of whole numbers for an axis of many steps."""
+    """Picks a handful of whole numbers for an axis of many steps."""
     every = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500) if steps[-1] <= 10 * step)
     return [float(step) for step in range(math.ceil(steps[0]), math.floor(steps[-1]) + 1, every)]
 
 
 def _y_axis(lowest: float, highest: float) -> tuple[Axis, list[float]]:
-    """From zero, or logarithmic where the highest is more than a hundred times the lowest."""
+    """Makes an axis from zero, or logarithmic where the highest is more than a hundred times the lowest."""
     height = HEIGHT - TOP - BOTTOM
     if lowest > 0 and highest / lowest > 100:
         bottom, top = math.floor(math.log10(lowest)), math.ceil(math.log10(highest))

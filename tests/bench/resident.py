@@ -1,4 +1,4 @@
-"""What processes cost, by the kernel's own accounts: memory as proc_pid_status(5) has it, and time."""
+"""The costs of processes, by the kernel's own accounts: memory as proc_pid_status(5) has it, and time."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pathlib import Path
 MIB_IN_KIB = 1024
 
 SETTLING = 1.0
-"""Seconds after the last byte until what is resident is what stays."""
+"""Seconds after the last byte until the resident size is stable."""
 
 PROCESS_CLOCK = 2
 """CPUCLOCK_SCHED of <linux/posix-timers.h>: the nanoseconds that all threads of a process have run."""
 
 
 class Growth:
-    """Of one or more processes, from now on, in MiB."""
+    """The growth of one or more processes, from now on, in MiB."""
 
     def __init__(self, *pids: int) -> None:
         self._processes = [Path("/proc", str(pid)) for pid in pids]
         for process in self._processes:
-            # 5 sets the peak, VmHWM, back to what is resident now: proc_pid_clear_refs(5).
+            # 5 sets the peak, VmHWM, back to the resident size of now: proc_pid_clear_refs(5).
             (process / "clear_refs").write_text("5")
         self._base = self.now()
 
@@ -36,22 +36,22 @@ class Growth:
         return self.now() - self._base
 
     def now(self) -> float:
-        """All that is resident."""
+        """Returns everything resident."""
         return sum(_mib(process, "VmRSS") for process in self._processes)
 
     def highest(self) -> float:
-        """All that was resident, of each process at its own worst moment."""
+        """Returns the peaks of all processes, each at its own worst moment."""
         return sum(_mib(process, "VmHWM") for process in self._processes)
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """What all of them have computed so far, threads that have ended among it."""
+    """Returns the processor time of all of them so far, including that of ended threads."""
     # clock_getcpuclockid(3): the clock of a process is a number made of its id.
     return sum(time.clock_gettime((~pid << 3) | PROCESS_CLOCK) for pid in pids)
 
 
 def idle_seconds() -> float:
-    """How long the processors that are ours to use had nothing to do so far: proc_stat(5)."""
+    """Returns the idle time so far of the processors that this process may use: proc_stat(5)."""
     ours = {f"cpu{number}" for number in os.sched_getaffinity(0)}
     lines = (line.split() for line in Path("/proc/stat").read_text().splitlines())
     # The fourth figure is idle, the fifth the part of it in which something waited for a disk.
@@ -60,7 +60,7 @@ def idle_seconds() -> float:
 
 
 def members(group: int) -> list[int]:
-    """The processes of a process group."""
+    """Lists the processes of a process group."""
     pids = []
     for path in Path("/proc").glob("[0-9]*"):
         with suppress(ProcessLookupError):

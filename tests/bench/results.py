@@ -1,4 +1,4 @@
-"""target/bench.json: what the last run of each bench gave."""
+"""target/bench.json: the results of the last run of each bench."""
 
 from __future__ import annotations
 

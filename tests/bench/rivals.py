@@ -1,4 +1,4 @@
-"""Misses beside those of what people use instead: how soon, how many, for what processor time and memory.
+"""Misses beside those of other solutions: latency, rate, processor time and memory.
 
 A miss ends when the client has the object, after the redirect where there is one: some peers send none.
 """
@@ -20,11 +20,11 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 WORKERS = 2
 ROUNDS = 3
 MANY = 4 * GIB
-"""Bytes at once of which one round has to do: nginx keeps on its disk what it stored in each."""
+"""The bytes at once for which one round has to do: nginx keeps the objects of each round on its disk."""
 WARM_UP_SIZE = 1 << 10
 LARGE = 32 * MIB
 SECONDS = 1.0
-"""Of one load; it ends with the requests that are under way then."""
+"""The seconds of one load; it ends with the requests that are under way then."""
 
 CELLS: dict[int, list[int]] = {
     4 * KIB: [1, 16, 64],
@@ -73,7 +73,9 @@ def rivals() -> list[dict[str, Any]]:
 
 
 def _beside_each_other(size: int, connections: int) -> list[Cell]:
-    """All systems in turns. They are new for each cell, since what a process once took it may keep."""
+    """Runs all systems in turns. They are new for each cell, since a process may keep memory that it once
+    took.
+    """
     print(f"  {size} bytes, {connections} at once...", flush=True)
     cells = [Cell(name, size, connections, problem=unavailable(name)) for name in SYSTEMS]
     with directory() as run_dir, Upstream(run_dir) as upstream, ExitStack() as running:
@@ -98,7 +100,7 @@ def _measure(cell: Cell, system: System, loader: Loader) -> None:
     pids = system.pids()
     growth, before = Growth(*pids), cpu_seconds(pids)
     call = Call(f"{system.url}{system.prefix}/{cell.size}/{{n}}.jpg")
-    # What is large ends by its number, else one that is just begun would be the rest of the load.
+    # A large load ends by its number. Otherwise an object that is just begun would be the rest of the load.
     bound = {"requests": cell.connections} if cell.size >= LARGE else {"seconds": SECONDS}
     load = loader.run(call, connections=cell.connections, follow=True, **bound)
     served = load.statuses.get("200", 0)

@@ -1,4 +1,4 @@
-"""What runs while something is measured, and where it keeps its files."""
+"""The processes of a measurement, and the place of its files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Site:
 
     @property
     def processes(self) -> dict[str, int]:
-        """All that work on a request besides who makes it."""
+        """Returns every process that works on a request besides its client."""
         if isinstance(self.store, SeaweedFS):
             upstreams = {"bucket": self.store.child.pid, "origin": self.upstream.child.pid}
         else:

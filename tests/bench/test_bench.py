@@ -1,4 +1,6 @@
-"""What `make bench` says is computed right: it is not part of `make test`, so nothing else would notice."""
+"""The results of `make bench` are computed right: it is not part of `make test`, so nothing else would
+notice.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from stack import StackError
 from stack.render import named, plugin_of, shipped
 
 from .costs import Profile, highest_ratio, profiled
-from .document import rivals_rows
+from .document import PAGES, filled, rivals_rows
 from .edges import FILTER, connection_manager, empty
 from .measure import exactly, ratio, ratio_of_rates, table, typical, worst
 from .native import Load
@@ -103,6 +105,14 @@ def test_what_takes_long_is_written_out() -> None:
     assert rivals_rows([{**row, **figures}])[1][3:5] == ["31180", "0.5"]
 
 
+def test_each_table_has_one_place_and_nothing_else_changes_there() -> None:
+    pages = [page.read_text() for page in PAGES]
+    for name in ("machine", "others", "plots", "rivals", "targets"):
+        assert sum(page.count(f"<!-- {name} -->\n") for page in pages) == 1, name
+    page = "a\n<!-- x -->\n\nold\n\n<!-- end -->\nb\n<!-- y -->\n\nkept\n\n<!-- end -->\n"
+    assert filled(page, {"x": "new", "z": "nowhere"}) == page.replace("old", "new")
+
+
 def test_processor_time_is_that_of_the_whole_process_group() -> None:
     code = "import os\nif os.fork() == 0: os.execvp('sleep', ['sleep', '60'])\nwhile True: pass"
     busy = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
@@ -117,7 +127,7 @@ def test_processor_time_is_that_of_the_whole_process_group() -> None:
 
 
 def test_the_empty_filter_stands_plain_where_ours_has_a_matcher_around_it() -> None:
-    """It is the floor of proxy-wasm: what a filter costs that hears of everything."""
+    """It is the least cost of proxy-wasm: that of a filter with all callbacks."""
     edge = yaml.safe_load(shipped("edge.yaml"))
     ours = plugin_of(edge)
     empty(edge, Path("empty.wasm"))
@@ -173,5 +183,5 @@ def test_what_a_rate_could_be_at_most_leaves_out_the_free_process_and_counts_wha
 
 
 def load_of(ms: list[list[float]], statuses: dict[str, int] | None = None) -> Load:
-    """One that took a second, all of it computing."""
+    """Makes a load that took a second, all of it computing."""
     return Load(seconds=1.0, bytes=0, statuses=statuses or {}, ms=ms, cpu_seconds=1.0)

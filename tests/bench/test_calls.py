@@ -1,4 +1,4 @@
-"""A miss is compared with calls that must be those of a fill, or the comparison says nothing."""
+"""The calls that a miss is compared with must be those of a fill, or the comparison means nothing."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_bucket_and_origin_get_from_a_client_what_they_get_from_a_fill(tmp_path:
 
 
 def make(call: Call) -> int:
-    """The status of its answer."""
+    """Makes a call and returns the status of its answer."""
     url = urlsplit(call.url)
     body = None if call.body is None else OBJECT[: call.body]
     headers = {"host": url.netloc, **call.headers}
@@ -68,7 +68,7 @@ def make(call: Call) -> int:
 
 
 def sent(request: Request, key: str) -> tuple[str, dict[str, str], bytes]:
-    """All but what no two requests have in common."""
+    """Returns the request without the parts that differ in each one."""
     headers = {
         name.lower(): value.replace(key, "KEY")
         for name, value in request.headers

@@ -1,4 +1,4 @@
-"""The load makes the calls that it is told: what it measures depends on it."""
+"""The load makes the given calls: its measurements depend on that."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .native import BUILT, Call, Loader
 
 
 class Server(ThreadingHTTPServer):
-    """Has nothing, takes everything, and breaks off where it is told."""
+    """A server that has nothing, takes everything, and breaks off where a test wants it."""
 
     daemon_threads = True
 
@@ -48,12 +48,12 @@ class Handler(BaseHTTPRequestHandler):
     do_PUT = do_GET
 
     def log_message(self, *_: object) -> None:
-        """Nobody reads it."""
+        """Logs nothing."""
 
 
 @pytest.fixture(scope="module")
 def binary() -> Path:
-    """As cargo builds it soonest."""
+    """Builds the load in the way that takes cargo the least time."""
     manifest = CHECKOUT / "tests" / "bench" / "Cargo.toml"
     options = ["--quiet", "--locked", "--manifest-path", manifest, "--target-dir", BUILT]
     subprocess.run(["cargo", "build", *options, "--package", "bench-native", "--bin", "load"], check=True)

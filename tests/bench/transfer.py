@@ -26,7 +26,7 @@ BUFFER_SIZE = 1 << 20
 
 
 class TransferError(Exception):
-    """A half that failed: what it took says nothing."""
+    """A half that failed: its time means nothing."""
 
 
 def fetch(url: str, host: str, path: str, spans: Sequence[range], window: int) -> None:
@@ -79,7 +79,7 @@ def spans_of(size: int, part_size: int) -> list[range]:
 def _in_window(
     url: str, work: Callable[[HTTPConnection, Item], Result], items: Sequence[Item], window: int
 ) -> list[Result]:
-    """Does the work for the items in their order, `window` at once, none on the connection of another."""
+    """Does the work for the items in their order, `window` at once, each on a connection of its own."""
     idle: SimpleQueue[HTTPConnection] = SimpleQueue()
 
     def one(item: Item) -> Result:

@@ -2,7 +2,7 @@
 
     python -m chaos          # SEED=1 SEEDS=500
 
-A seed decides what there is, what goes wrong and what clients do (`plan`); `run` carries that out through
-the real Envoy and holds it against what may never happen. Which request meets which fault is up to the
-machine, so a replay repeats the circumstances, not each byte.
+A seed decides the objects, the faults and the clients' requests (`plan`). `run` carries that out through the
+real Envoy and checks the invariants. The machine decides which request meets which fault, so a replay repeats
+the circumstances, not each byte.
 """

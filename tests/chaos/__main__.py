@@ -1,4 +1,6 @@
-"""`make chaos`: SEEDS seeds from SEED on. Goes on after one that fails, and names all of those in the end."""
+"""`make chaos`: SEEDS seeds from SEED on. It goes on after one that fails, and names all of those in
+the end.
+"""
 
 from __future__ import annotations
 

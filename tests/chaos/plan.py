@@ -1,4 +1,4 @@
-"""What a seed stands for: objects, what goes wrong with each of them, and visits of clients."""
+"""The plan of a seed: objects, the faults of each, and visits of clients."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ PART_SIZE = 5 * MIB
 OBJECTS = 40
 VISITS = 220
 SPAN = 1.5
-"""Seconds over which the visits are spread: most come while something is filled, some long after."""
+"""The seconds over which the visits are spread: most come while something is filled, some long after."""
 
 FAMILIES = ("plain", "backed-up", "dead")
 """Prefixes with a rule each: a working origin; a dead one and then a working one; only a dead one."""
 
 Arm = Callable[[StrictBucket, str], None]
-"""Has something go wrong with the next request for a key."""
+"""A function that makes the next request for a key fail."""
 
 
 @dataclass
 class Thing:
-    """A path, what the origin has there, and what goes wrong with it."""
+    """A path, the origin's answer there, and its faults."""
 
     path: str
     content: bytes | None = field(repr=False)
@@ -36,11 +36,11 @@ class Thing:
     drips: bool
     """The origin sends it slowly."""
     origin: list[str]
-    """What the origin says before it gives what it has, and how it says that, last."""
+    """The origin's answers before the object, and the form of the last one."""
     reads: list[str]
-    """What the bucket says to its first readers."""
+    """The bucket's answers to its first readers."""
     writes: list[str]
-    """What the bucket says to the first attempts to store it."""
+    """The bucket's answers to the first attempts to store it."""
 
     @property
     def key(self) -> str:
@@ -48,17 +48,17 @@ class Thing:
 
     @property
     def is_calm(self) -> bool:
-        """Nothing goes wrong, so nothing but the object or its absence may come of it."""
+        """Tells if nothing goes wrong, so that the object or its absence is the only possible result."""
         return not (self.origin[:-1] or self.reads or self.writes or self.path.startswith("/dead/"))
 
     @property
     def is_in_doubt(self) -> bool:
-        """Nobody has it, but the dead origin, which is asked first, cannot be asked about it."""
+        """Tells if only the dead origin, which is asked first, could know the object."""
         return self.content is None and self.path.startswith("/backed-up/")
 
     @property
     def may_be_lost(self) -> bool:
-        """The store has said that it holds what it does not hold."""
+        """Tells if the store claims to hold an object that it does not hold."""
         return any(name.startswith("untrue: ") for name in self.writes)
 
     def scripts(self) -> list[Script]:
@@ -74,7 +74,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Visit:
-    """One client: when it comes, what it asks for, and whether it stays."""
+    """One client: the time of its visit, its request, and its patience."""
 
     at: float
     method: str
@@ -101,7 +101,7 @@ def plan(seed: int) -> Plan:
 def _thing(random: Random, seed: int, number: int) -> Thing:
     family = "plain" if number < 2 else random.choices(FAMILIES, weights=(7, 2, 1))[0]
     path = f"/{family}/{seed}-{number}.bin"
-    # Two films, much that is small, an empty one now and then, and much that is not there.
+    # Two films, many small objects, an empty one now and then, and many that are missing.
     if number < 2:
         content: bytes | None = random.randbytes(PART_SIZE + random.randrange(1, 2 * PART_SIZE))
     elif random.random() < 0.2:
@@ -111,7 +111,7 @@ def _thing(random: Random, seed: int, number: int) -> Thing:
     if random.random() < 0.25:
         return Thing(path, content, False, [_last(random, content)], [], [])
     is_film = content is not None and len(content) > PART_SIZE
-    # The trouble with a film is more often with one of its later parts.
+    # A film's trouble is more often with one of its later parts.
     beginning = ["as it should"] if is_film and random.random() < 0.7 else []
     return Thing(
         path,
@@ -130,7 +130,7 @@ def _last(random: Random, content: bytes | None) -> str:
 
 
 def _some(random: Random, names: list[str], chance: float) -> list[str]:
-    """Nothing, or a few, or more than a fill has patience for."""
+    """Picks no fault, or a few, or more than a fill has patience for."""
     return random.choices(names, k=random.randint(1, 8)) if random.random() < chance else []
 
 
@@ -149,7 +149,7 @@ def _visit(random: Random, things: list[Thing]) -> Visit:
     )
 
 
-# What the origin says of an object. None of it can be taken for the whole of another one: a lie that agrees
+# The origin's answers for an object. None of them can pass for the whole of another object: a lie that agrees
 # with itself is an answer.
 
 Answer = Callable[[str, bytes], Script]
@@ -199,7 +199,7 @@ TROUBLE: dict[str, Answer] = {
 
 
 def _without_body_for_head(script: Script) -> Script:
-    """A body that does not belong there would be read as the next answer on that connection, to anybody."""
+    """Drops the body for a HEAD. It would be read as the next answer on that connection, by any client."""
 
     def reply(request: Request) -> Reply:
         whole = script(request)
@@ -210,7 +210,7 @@ def _without_body_for_head(script: Script) -> Script:
 
 
 def _cut(content: bytes, then: Then) -> Script:
-    """In the middle of the body, or of the head if there is no body."""
+    """Cuts a reply in the middle of the body, or of the head if there is no body."""
     script = replies.resource(content, TYPE)
     return (
         replies.cut_after(len(content) // 2, script, then) if content else replies.raw(b"HTTP/1.1 200", then)
@@ -224,11 +224,11 @@ ANSWERS: dict[str, Answer] = {
     "410": lambda *_: replies.status(410),
 }
 
-# What the bucket says.
+# The bucket's answers.
 
 
 def _reads(arm: Callable[[StrictBucket, str, str], None]) -> Arm:
-    """For whichever of the two comes; the writer's HEAD is one of them."""
+    """Makes a fault for the next read of either kind; the writer's HEAD is one of them."""
 
     def both(bucket: StrictBucket, key: str) -> None:
         arm(bucket, "GetObject", key)
@@ -242,7 +242,9 @@ def _read_fault(status: int, code: str) -> Arm:
 
 
 def _read_raw(data: bytes, *, stall: bool = False) -> Arm:
-    """The connection is not used again, and says so: whom its end meets instead would have had no fault."""
+    """Makes a raw answer to a read. It closes the connection, because its end would otherwise meet a request
+    without a fault.
+    """
     head, end, body = data.replace(b"\r\n", b"\r\nConnection: close\r\n", 1).partition(b"\r\n\r\n")
 
     def arm(bucket: StrictBucket, key: str) -> None:
@@ -304,7 +306,7 @@ PUTS: dict[str, Arm] = {
 }
 
 UPLOADS: dict[str, Arm] = {
-    # One that is created without anybody being told its id cannot be aborted: so never a reset after that.
+    # An upload that was created cannot be aborted if its id is lost: so never a reset after that.
     "create: SlowDown": _write_fault("CreateMultipartUpload", 503, "SlowDown"),
     "create: 403": _write_fault("CreateMultipartUpload", 403, "AccessDenied"),
     "create: reset": _write_reset("CreateMultipartUpload"),

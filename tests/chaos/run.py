@@ -1,4 +1,4 @@
-"""One seed through the real Envoy, held against what may never happen."""
+"""One seed through the real Envoy, with a check of the invariants."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from .sides import Bucket, Origin
 from .verdict import UNTOUCHED, objection
 
 DEADLINE = 15.0
-"""Seconds in which every client is answered.
+"""The seconds in which every client is answered.
 
-The bucket may be silent for 1.5 s, twice because Envoy repeats what was reset; its error document has 1 s,
-`wait` is 2 s; the rest is for a machine that has more to do. Envoy's idle timeout, which nothing may rely on,
+The bucket may be silent for 1.5 s, twice because Envoy repeats a request after a reset. Its error document
+has 1 s, and `wait` is 2 s. The rest is for a busy machine. Envoy's idle timeout, on which nothing may rely,
 is 90 s.
 """
 
 REDIRECTS = 3
-"""That a client follows. The bucket may forget an object, so not each of them leads to one."""
+"""The redirects that a client follows. The bucket may forget an object, so not each of them leads to one."""
 
 QUIET = 0.6
-"""Seconds. Longer than a fill waits before it repeats a request; when it aborts an upload, that is seen."""
+"""Seconds. Longer than a fill waits before it repeats a request. An upload's abort is seen in that time."""
 
 SETTLED_IN = 60.0
-"""Seconds in which all fills are over."""
+"""The seconds in which all fills are over."""
 
 
 @dataclass
 class Report:
-    """What came of a seed."""
+    """The result of a seed."""
 
     seed: int
     problems: list[str] = field(default_factory=list)
@@ -140,7 +140,7 @@ async def _visit(client: Client, visit: Visit) -> Got:
 
 
 def _settle(site: Site) -> list[str]:
-    """Waits until no fill runs any more: nobody is asked anything, and no upload is under way."""
+    """Waits until no fill runs any more: no server is asked, and no upload is under way."""
     end = time.monotonic() + SETTLED_IN
     while site.store.uploads.open() or min(site.origin.idle_for, site.store.idle_for) < QUIET:
         if time.monotonic() > end:
@@ -174,7 +174,9 @@ def _counted(site: Site) -> Counter[str]:
 
 
 def _wrong_counts(got: list[Got], counted: Counter[str]) -> Iterator[str]:
-    """Each answer is counted once, under its name. One that a client did not wait for may be counted too."""
+    """Finds wrong counts. Each answer is counted once, under its name. One that a client did not wait for may
+    be counted too.
+    """
     if counted["broken"]:
         yield f"{counted['broken']} fills broke an invariant"
     answers = [answer for each in got for answer in each.answers]

@@ -1,6 +1,6 @@
-"""The two sides that fail: the other suites' doubles, here silent for a time only.
+"""The two sides that fail: the other suites' doubles, here silent for a limited time only.
 
-They also tell since when they have had nothing to do.
+They also tell since when they have been idle.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ from doubles import ScriptedOrigin, StrictBucket
 from doubles.wire import Request, Server
 
 SILENCE = 1.5
-"""Seconds that a side is silent before it closes the connection. Longer than the patience with an origin."""
+"""The seconds that a side is silent before it closes the connection. Longer than the patience with an
+origin.
+"""
 
 PIECES = 20
-"""In which a slow answer comes, and the seconds between them."""
+"""The pieces of a slow answer, and the seconds between them."""
 
 PAUSE = 0.02
 
 
 class Side(Server):
-    """Knows since when it has had nothing to do."""
+    """A side that knows since when it has been idle."""
 
     _under_way = 0
     _last = 0.0
@@ -48,7 +50,7 @@ class Bucket(Side, StrictBucket):
 
 
 class Origin(Side, ScriptedOrigin):
-    """Sends what is on some paths slowly."""
+    """An origin that sends the objects of some paths slowly."""
 
     def __init__(self) -> None:
         super().__init__()

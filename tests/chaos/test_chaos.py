@@ -1,4 +1,4 @@
-"""Twenty seeds; `make chaos` runs as many as one likes."""
+"""Twenty seeds; `make chaos` runs any number."""
 
 from __future__ import annotations
 

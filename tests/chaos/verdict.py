@@ -1,4 +1,4 @@
-"""What a client may get, whatever goes wrong."""
+"""The answers that a client may get, under any fault."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from .plan import Thing, Visit
 REDIRECTS = ("stored", "exists")
 
 ALWAYS = {(503, "busy"), (503, "filling"), (504, "origin_timeout")}
-"""What a busy machine alone may bring about."""
+"""Outcomes that a busy machine alone may cause."""
 
 FAILURES = {(502, "origin_refused"), (502, "origin_unavailable"), (502, "not_stored"), (502, "too_large")}
-"""What somebody's fault brings about."""
+"""Outcomes that a fault causes."""
 
 UNTOUCHED = ("broken", "bucket_error", "bucket_unavailable", "exists", "forbidden", "loop", "not_the_bucket")
 """Outcomes that leave the bucket's answer as it is.
 
-Clients see their names only where its document was too long to be kept, and on the redirect to what somebody
-else has stored.
+Clients see their names only where its document was too long to be kept, and on the redirect to an object that
+another writer has stored.
 """
 
 
 def objection(visit: Visit, answer: Answer) -> str | None:
-    """Why this may not be the answer to that; None if it may."""
+    """Returns the objection to an answer; None if it is allowed."""
     thing, got = visit.thing, (answer.status, answer.outcome)
     if answer.status in (200, 206):
         return _wrong_content(visit, answer)

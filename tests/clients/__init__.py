@@ -1,5 +1,5 @@
 """`make clients`: real S3 clients at pinned versions, each with cold keys, through both wirings.
 
-`catalogue` says what they are and how they are called, `programs/` calls those that are libraries, `trial`
-runs one, and `browser` is `make browser`.
+`catalogue` lists the clients and their calls, `programs/` calls those that are libraries, `trial` runs one,
+and `browser` is `make browser`.
 """

@@ -1,6 +1,6 @@
-"""Chromium, at the sample page, through the redirect wiring: every picture has to be shown.
+"""Chromium on the sample page, through the redirect wiring: it must show every picture.
 
-Then a page of another site fetches what the bucket does not have yet, so that the 302 needs its CORS headers.
+Then a page of another site fetches an object that the bucket lacks, so that the 302 needs its CORS headers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The clients and how they are called.
+"""The clients and their calls.
 
-Each has a key of its own for each operation, which the bucket does not have yet. What it reads goes to a
-file: the object, a thousand bytes of it, or for a HEAD the length that the client was told.
+Each has a key of its own for each operation, which the bucket does not have yet. It writes its result to a
+file: the object, a thousand bytes of it, or for a HEAD the length that the client got.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ BIN = INSTALLED / "bin"
 PROGRAMS = Path(__file__).with_name("programs")
 
 ACCESS_KEY, SECRET_KEY = "anything", "anything-at-all"
-"""Of no use anywhere."""
+"""Credentials that are valid nowhere."""
 
 Operation = Literal["get", "range", "head", "download"]
 
 RANGE = range(1000, 2000)
-"""What `range` reads."""
+"""The bytes that `range` reads."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ Command = Callable[[Ask], Sequence[str | Path]]
 class Client:
     name: str
     version: Sequence[str | Path]
-    """A command that prints it; what looks like one is taken."""
+    """A command that prints it; the first text that looks like a version counts."""
     command: Command
     operations: Sequence[Operation] = ("get", "range", "head", "download")
 
 
 def library(name: str, distribution: str) -> Client:
-    """A Python library, called by its program."""
+    """Makes a client of a Python library, called by its program."""
     version = f"import importlib.metadata as m; print(m.version({distribution!r}))"
     program = PROGRAMS / f"with_{distribution}.py"
     return Client(
@@ -114,7 +114,7 @@ def node(ask: Ask) -> Sequence[str | Path]:
 
 
 def to_file(ask: Ask, command: Sequence[str | Path]) -> Sequence[str | Path]:
-    """For a command that says what it has read on its standard output."""
+    """Wraps a command that writes its result to its standard output."""
     write = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[2:], stdout=open(sys.argv[1], 'wb')))"
     return [sys.executable, "-c", write, ask.output, *command]
 

@@ -1,4 +1,4 @@
-"""One client, one operation, one cold key: does it get what it asked for?"""
+"""The trial of one client, one operation and one cold key: the client must get the right result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .catalogue import ACCESS_KEY, INSTALLED, RANGE, SECRET_KEY, Ask, Client, Op
 
 SIZES: Mapping[Operation, int] = {"get": 65_537, "range": 65_537, "head": 65_537, "download": 20 << 20}
 PATIENCE = 120
-"""Seconds for one call. The slowest client needs five, most of them to start."""
+"""The seconds for one call. The slowest client needs five, most of them to start."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class Result:
     operation: Operation
     right: bool
     redirects: int
-    """Answers with a status of 3xx that it was sent."""
+    """The answers with a status of 3xx that it got."""
     said: str
-    """The end of what the client complained of."""
+    """The end of the client's error output."""
 
 
 class Endpoint:
-    """A stack on a strict bucket, which holds nothing, with an origin that has everything."""
+    """A stack on an empty strict bucket, with an origin that has every object."""
 
     def __init__(self, wiring: Wiring, directory: Path) -> None:
         self._wiring: Wiring = wiring
@@ -95,7 +95,7 @@ class Endpoint:
 
 def is_right(operation: Operation, got: bytes, body: bytes) -> bool:
     if operation == "head":
-        # Some say more than the length; nothing else that they say has five digits.
+        # Some print more than the length; nothing else that they print has five digits.
         return re.findall(rb"\b\d{5}\b", got) == [str(len(body)).encode()]
     return got == (body[RANGE.start : RANGE.stop] if operation == "range" else body)
 
@@ -109,7 +109,7 @@ def version(client: Client, home: Path) -> str:
 
 
 def run(argv: Sequence[str | Path], home: Path) -> subprocess.CompletedProcess[str]:
-    """With nothing of the user's own: no profile, no proxy, no credential."""
+    """Runs a command with nothing of the user's own: no profile, no proxy, no credential."""
     environment = {
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,

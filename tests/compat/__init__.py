@@ -1,1 +1,1 @@
-"""`make compat`: the end-to-end tests on every Envoy that docs/compatibility.md speaks of."""
+"""`make compat`: the end-to-end tests on every Envoy that docs/compatibility.md names."""

@@ -1,4 +1,4 @@
-"""`make compat`: which versions it runs, and that one failure on any of them is a failure."""
+"""`make compat` runs the documented versions, and fails if one of them fails."""
 
 from __future__ import annotations
 

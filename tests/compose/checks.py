@@ -1,4 +1,4 @@
-"""What must hold of the containers that `python -m compose` has started."""
+"""Checks of the containers that `python -m compose` has started."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOLD = {
     if name.startswith("COMPOSE_TEST_")
 }
 PATIENCE = 90.0
-"""Seconds for what happens by itself: health checks every 5, scrapes every 15."""
+"""The seconds for events that happen by themselves: health checks every 5, scrapes every 15."""
 
 
 def get(path: str, method: str = "GET") -> Answer:
@@ -155,7 +155,7 @@ def test_prometheus_has_every_alert_rule() -> None:
 
 
 def test_grafana_reads_what_is_provisioned() -> None:
-    """The stand-in says what it found; the real one says how it is."""
+    """The stand-in reports the files that it found; the real one reports its health."""
     with urlopen(f"http://127.0.0.1:{TOLD['GRAFANA_PORT']}/api/health", timeout=10) as response:
         found = json.load(response)
     shipped = [json.loads(file.read_text()) for file in OBSERVABILITY.glob("grafana/dashboards/*.json")]
@@ -163,7 +163,7 @@ def test_grafana_reads_what_is_provisioned() -> None:
 
 
 def test_draining_says_so_before_it_ends() -> None:
-    """Last: nothing undoes it but a restart."""
+    """This check is last: only a restart undoes it."""
     assert execute("edge", "/opt/mirror-on-miss/admin.sh", "drain", "0").returncode == 0
     assert execute("edge", "/opt/mirror-on-miss/admin.sh", "GET", "/ready").returncode != 0
     assert get("/img/harbour.svg").status == 200

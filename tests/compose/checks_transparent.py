@@ -1,4 +1,4 @@
-"""What must hold where the edge is the transparent one: clients ask as S3's do, and never see a redirect."""
+"""Checks where the edge is the transparent one: clients ask as S3's do, and never see a redirect."""
 
 from __future__ import annotations
 

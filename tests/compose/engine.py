@@ -1,4 +1,6 @@
-"""A container engine of the test's own: its images, volumes and networks are nobody else's and go with it."""
+"""A container engine of the test's own: its images, volumes and networks belong to it alone and go with
+it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from stack.render import CHECKOUT
 DIRECTORY = CHECKOUT / "target" / "compose"
 START_TIMEOUT = 60.0
 STOP_GRACE = 30.0
-"""Seconds that dockerd has to stop what runs and to unmount it."""
+"""The seconds that dockerd has to stop its containers and to unmount their volumes."""
 
 PROJECT = "mirror-on-miss-test"
 
@@ -29,7 +31,7 @@ class Engine:
     def __init__(self, socket: Path) -> None:
         self.host = f"unix://{socket}"
         self._env = {**os.environ, "DOCKER_HOST": self.host}
-        # COMPOSE_* may be set for somebody's own project, and docker-compose 1 must not find our `compose`.
+        # COMPOSE_* may be set for the user's own project, and docker-compose 1 must not find this `compose`.
         self._env = {
             name: value for name, value in self._env.items() if not name.startswith(("COMPOSE_", "PYTHON"))
         }
@@ -71,7 +73,7 @@ class Engine:
 
 @contextlib.contextmanager
 def started() -> Iterator[Engine]:
-    """StackError with what is missing, where no engine can run."""
+    """Starts an engine. StackError with the missing part, where no engine can run."""
     for program in ("docker", "dockerd"):
         if not shutil.which(program):
             raise StackError(f"there is no {program} here; {INSTALL}")

@@ -1,4 +1,4 @@
-"""Images under the names that compose file and Dockerfile pull, from what this machine has: no registry.
+"""Images under the names that compose file and Dockerfile pull, from programs of this machine: no registry.
 
 | image | is |
 | --- | --- |
@@ -8,8 +8,8 @@
 | python | this machine's |
 | rust | a stand-in: `cargo build` copies what cargo built for `make wasm` |
 | node | the real node, of pip; `npm ci` copies what npm installed for `make wasm` |
-| minio/minio, minio/mc | stand-ins: our strict bucket, with the rights that the policies give |
-| grafana/grafana | a stand-in that reads what is provisioned |
+| minio/minio, minio/mc | stand-ins: the strict bucket, with the rights that the policies give |
+| grafana/grafana | a stand-in that reads the provisioned files |
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ SHELL = (
     "sleep",
     "tr",
 )
-"""What the base images of the real ones have too, as far as our scripts use it."""
+"""Programs that the base images of the real ones have too, as far as the scripts use them."""
 
 
 @dataclass
 class Image:
     files: dict[str, Path]
-    """By their paths in the image; executable as they are here."""
+    """Files by their paths in the image; executable as they are here."""
     lines: list[str] = field(default_factory=list)
     """Further lines of its Dockerfile."""
 
@@ -82,7 +82,7 @@ def build(engine: Engine) -> None:
 
 
 def _names() -> dict[str, str]:
-    """Every image that is pulled, by its repository."""
+    """Lists every image that is pulled, by its repository."""
     texts = [(CHECKOUT / "envoy" / "Dockerfile").read_text()]
     names = re.findall(r"^FROM (\S+:\S+)", texts[0], re.MULTILINE)
     for file in ("docker-compose.yaml", "docker-compose.seaweedfs.yaml"):
@@ -141,7 +141,9 @@ def _build(engine: Engine, name: str, image: Image) -> None:
 
 
 def _write_base(archive: Path) -> None:
-    """A shell, what our scripts call, Python with its library, and the libraries of all of them."""
+    """Writes a shell, the commands of the scripts, Python with its library, and the libraries of all of
+    them.
+    """
     programs = {f"/bin/{name}": _program(name) for name in SHELL}
     programs[PYTHON] = Path(sys.executable).resolve()
     extensions = Path(sysconfig.get_path("stdlib"), "lib-dynload").glob("*.so")

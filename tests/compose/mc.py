@@ -1,4 +1,4 @@
-"""In the place of MinIO's client: the calls that envoy/compose/minio.sh makes, to the stand-in of MinIO.
+"""A stand-in for MinIO's client: the calls that envoy/compose/minio.sh makes, to the stand-in of MinIO.
 
 An option or a call that the real one (RELEASE.2025-08-13T08-35-41Z) does not document is an error here too.
 """

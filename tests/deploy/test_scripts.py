@@ -35,6 +35,6 @@ def test_hadolint_finds_nothing() -> None:
 
 
 def test_the_image_of_the_module_is_one_layer_with_the_module_in_it() -> None:
-    """What Istio and Envoy Gateway look for in an image."""
+    """Istio and Envoy Gateway look for that in an image."""
     (stage,) = re.findall(r"^FROM scratch AS module\n(.*?)(?=\n\n|\Z)", DOCKERFILE.read_text(), re.M | re.S)
     assert stage == "COPY --from=shrinker /plugin.wasm /plugin.wasm"

@@ -52,7 +52,7 @@ def test_without_variables_nothing_changes(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_only_names_and_addresses_change(name: str) -> None:
-    """Put back, the values give the shipped file: nothing else was touched."""
+    """With the example values put back, the result is the shipped file: nothing else was touched."""
     text = rendered(name, **AWS, MODULE="/plugin.wasm")
     text = text.replace('"old.example.net", "path_prefix": "/v1"', '"files.example.com"')
     text = text.replace("old.example.net", "files.example.com").replace(
@@ -131,7 +131,9 @@ def test_a_value_that_is_not_allowed_is_named(variables: dict[str, str]) -> None
 @pytest.mark.parametrize("variables", [LOCAL, AWS, {**AWS, "CREDENTIALS": "aws"}])
 @pytest.mark.parametrize("name", NAMES)
 def test_envoy_takes_what_it_is_started_on(tmp_path: Path, name: str, variables: dict[str, str]) -> None:
-    """With the status listener merged in, as start.sh does it; its `envoy` is ours, with one option more."""
+    """The status listener is merged in, as start.sh does it; its `envoy` is the tests' one, with one option
+    more.
+    """
     assert WASM.exists(), "`make wasm` builds it"
     shim = tmp_path / "envoy"
     shim.write_text(f'#!/bin/sh\nexec {envoy.binary()} --mode validate "$@"\n')

@@ -1,4 +1,4 @@
-"""envoy/status.yaml and envoy/admin.sh on a live Envoy: what its operators may ask, and how it drains."""
+"""envoy/status.yaml and envoy/admin.sh on a live Envoy: the operators' questions, and the draining."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be made to go wrong with a request to the bucket."""
+"""Faults of a request to the bucket."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .s3.errors import S3Error
 
 
 class Effect(enum.Enum):
-    """What happens in place of the operation's answer."""
+    """The event in place of the operation's answer."""
 
     ANSWER = "an error is answered"
     RAW = "these bytes are answered and the connection is closed"
@@ -26,7 +26,7 @@ UNANSWERED = frozenset({Effect.RAW, Effect.RAW_STALL, Effect.RESET, Effect.RESET
 
 @dataclass
 class Fault:
-    """Strikes the next `times` requests for `operation` on `key`, or on any key if that is None."""
+    """A fault of the next `times` requests for `operation` on `key`, or on any key if that is None."""
 
     operation: str
     key: str | None
@@ -46,7 +46,7 @@ class Faults:
         self._armed.append(fault)
 
     def strike(self, operation: str, key: str) -> Fault | None:
-        """The fault for this request, used up by it once."""
+        """Returns the fault for this request, and uses it up by one."""
         for fault in self._armed:
             if fault.operation == operation and fault.key in (None, key):
                 fault.times -= 1

@@ -1,6 +1,6 @@
-"""**An origin of objects of any size, as fast as the kernel copies, and what goes wrong in long transfers.**
+"""**An origin of objects of any size, as fast as the kernel copies, with the faults of long transfers.**
 
-The scripted origin holds every byte of its answers. This one knows where in a pattern they are.
+The scripted origin holds every byte of its answers. This one only knows the place of each byte in a pattern.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from .scripted_origin import Gate
 from .wire import Journal, Request, Server, reset
 
 PERIOD = 4_194_301
-"""Bytes after which content repeats: a prime, so that no two parts of an object are alike."""
+"""The bytes after which content repeats: a prime, so that no two parts of an object are alike."""
 
 SHIFT = 1_000_003
-"""Bytes of the pattern between the beginnings of two versions."""
+"""The bytes of the pattern between the beginnings of two versions."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class Large:
-    """One version of an object: what it consists of and what the origin says about it."""
+    """One version of an object: its content and its headers."""
 
     size: int
     version: int = 1
     etag: str | None = '"1"'
     last_modified: str | None = formatdate(1_700_000_000, usegmt=True)
     ranges: bool = True
-    """Answers a Range. Without, every answer is the whole object."""
+    """It answers a Range. Otherwise every answer is the whole object."""
     conditions: bool = True
-    """Evaluates If-Match and If-Unmodified-Since. Many an origin does not."""
+    """It evaluates If-Match and If-Unmodified-Since. Many an origin does not."""
 
     def sha256(self) -> str:
         digest = hashlib.sha256()
@@ -63,7 +63,9 @@ class Large:
         return b"".join(pattern[start : start + length] for start, length in self.pieces(span))
 
     def pieces(self, span: range) -> Iterator[tuple[int, int]]:
-        """Where in the pattern these bytes of the object are: first byte and length of each piece."""
+        """Lists the pieces of the pattern that make these bytes of the object: first byte and length of
+        each.
+        """
         start, left = (span.start + self.version * SHIFT) % PERIOD, len(span)
         while left > 0:
             length = min(left, PERIOD - start)
@@ -86,7 +88,9 @@ class Large:
         return {name: value for name, value in known.items() if value is not None}
 
     def _meets(self, request: Request) -> bool:
-        """RFC 9110, 13.2.2: the date counts only where no tag is named; a weak tag never matches."""
+        """Tells if the conditions hold. RFC 9110, 13.2.2: the date counts only where no tag is named; a weak
+        tag never matches.
+        """
         tag, date = request.header("if-match"), request.header("if-unmodified-since")
         if tag is not None:
             return tag == self.etag and not tag.startswith("W/")
@@ -96,7 +100,7 @@ class Large:
 
 
 class Trouble(enum.Enum):
-    """What happens in place of an answer."""
+    """The event in place of an answer."""
 
     OTHER_RANGE = "a 206 that says it begins one byte later"
     RESET = "half of the body, then the connection is reset"
@@ -107,7 +111,7 @@ class Trouble(enum.Enum):
 
 @dataclass
 class Fault:
-    """Strikes the next `times` requests for content that begins at the byte `at`."""
+    """A fault of the next `times` requests for content that begins at the byte `at`."""
 
     trouble: Trouble
     at: int
@@ -115,7 +119,7 @@ class Fault:
 
 
 class LargeOrigin(Server):
-    """A path that has no object is a 404."""
+    """An origin of large objects. A path that has no object is a 404."""
 
     def __init__(self) -> None:
         self.requests: Journal[Request] = Journal()
@@ -143,12 +147,12 @@ class LargeOrigin(Server):
         return large
 
     def replace(self, path: str, large: Large, *, after: int) -> Large:
-        """Serves another version to those who come after the path's first `after` requests."""
+        """Serves another version after the path's first `after` requests."""
         self._versions[path].append((after, large))
         return large
 
     def fault(self, path: str, trouble: Trouble, *, at: int = 0, times: float = 1) -> None:
-        """`times` may be `math.inf`."""
+        """Adds a fault. `times` may be `math.inf`."""
         self._faults.setdefault(path, []).append(Fault(trouble, at, times))
 
     def hold(self, path: str, *, at: int = 0) -> Gate:
@@ -160,7 +164,7 @@ class LargeOrigin(Server):
         return self.requests.matching(lambda request: request.path == path)
 
     def ranges(self, path: str) -> list[range | None]:
-        """The bytes that each request asked for, in order; None for one without a Range."""
+        """Lists the bytes that each request asked for, in order; None for one without a Range."""
         (_, first), *_ = self._versions[path]
         return [byte_range(request.header("range"), first.size) for request in self.asked(path)]
 
@@ -199,7 +203,7 @@ class LargeOrigin(Server):
         return begun[-1] if begun else None
 
     def _strike(self, path: str, span: range) -> Trouble | None:
-        """The trouble for this request, used up by it once."""
+        """Returns the trouble for this request, and uses it up by one."""
         armed = self._faults.get(path, [])
         for fault in armed:
             if fault.at == span.start:

@@ -1,4 +1,4 @@
-"""What an origin may say: decent answers, and every kind of bad one that a filter has to live through.
+"""An origin's replies: decent ones, and every kind of bad one that a filter has to survive.
 
 Each function makes a script, which turns a request into the bytes of a reply.
 """
@@ -20,7 +20,7 @@ LAST_MODIFIED = formatdate(1_700_000_000, usegmt=True)
 
 
 class Then(enum.Enum):
-    """What happens to the connection after the last byte of a reply."""
+    """The event on the connection after the last byte of a reply."""
 
     CLOSE = "it is closed"
     KEEP = "it waits for the next request"
@@ -30,7 +30,7 @@ class Then(enum.Enum):
 
 @dataclass(frozen=True)
 class Reply:
-    """The bytes of one reply, and what follows them."""
+    """The bytes of one reply, and the event after them."""
 
     data: bytes = field(repr=False)
     then: Then = Then.KEEP
@@ -43,7 +43,7 @@ Headers = Optional[Mapping[str, str]]
 
 
 def resource(body: bytes, headers: Headers = None, ranges: bool = True) -> Script:
-    """An object as a good static server gives it: validators, a single range, If-Match."""
+    """Gives an object as a good static server does: validators, a single range, If-Match."""
     etag = f'"{hashlib.sha1(body).hexdigest()}"'
     known = {"ETag": etag, "Last-Modified": LAST_MODIFIED, **({"Accept-Ranges": "bytes"} if ranges else {})}
     known.update(headers or {})
@@ -68,32 +68,34 @@ def status(code: int, headers: Headers = None, body: bytes = b"from the origin")
 
 
 def chunked(body: bytes, size: int = 1000) -> Script:
-    """No length, but an end: chunks, with an extension and a trailer."""
+    """Gives no length, but an end: chunks, with an extension and a trailer."""
     pieces = (body[start : start + size] for start in range(0, len(body), size))
     data = b"".join(b"%x;a=b\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
     return raw(_head(200, {"Transfer-Encoding": "chunked"}) + data + b"0\r\nX-Trailer: 1\r\n\r\n")
 
 
 def close_delimited(body: bytes) -> Script:
-    """No length, and no end but that of the connection."""
+    """Gives no length, and no end but that of the connection."""
     return raw(_head(200, {"Connection": "close"}) + body, Then.CLOSE)
 
 
-# Bad ones.
+# Bad replies.
 
 
 def raw(data: bytes, then: Then = Then.KEEP) -> Script:
-    """Any bytes at all."""
+    """Gives any bytes at all."""
     return lambda _: Reply(data, then)
 
 
 def silent() -> Script:
-    """Takes the request and never says a word."""
+    """Takes the request and never answers."""
     return raw(b"", Then.STALL)
 
 
 def cut_after(sent: int, script: Script, then: Then) -> Script:
-    """The head and `sent` bytes of the body of another reply, unless that has no more, then nothing."""
+    """Gives the head and `sent` bytes of the body of another reply, unless that is all of it, then
+    nothing.
+    """
 
     def reply(request: Request) -> Reply:
         whole = script(request)
@@ -104,12 +106,12 @@ def cut_after(sent: int, script: Script, then: Then) -> Script:
 
 
 def announcing(length: int, body: bytes) -> Script:
-    """A Content-Length that is not the body's."""
+    """Gives a Content-Length that is not the body's."""
     return raw(_head(200, {"Content-Length": str(length)}) + body, Then.CLOSE)
 
 
 def partial(content_range: str, body: bytes) -> Script:
-    """A 206 with this Content-Range, whatever was asked for."""
+    """Gives a 206 with this Content-Range, for every request."""
     return status(206, {"Content-Range": content_range}, body)
 
 
@@ -118,7 +120,7 @@ def many_headers(count: int, body: bytes) -> Script:
 
 
 def with_header_bytes(header: bytes, body: bytes) -> Script:
-    """A decent 200 with one more header line, whose bytes may be anything."""
+    """Gives a decent 200 with one more header line, whose bytes may be anything."""
     return raw(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%b\r\n\r\n%b" % (len(body), header, body))
 
 

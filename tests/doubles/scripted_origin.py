@@ -1,4 +1,4 @@
-"""**An origin that says what the test tells it to, byte for byte, and remembers what it was asked.**"""
+"""**An origin that sends exactly the bytes of a test's script, and remembers the requests.**"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Gate:
 
 
 class ScriptedOrigin(Server):
-    """Paths are matched as they are on the wire; one that has no script is a 404."""
+    """An origin with scripts. Paths are matched as they are on the wire; one that has no script is a 404."""
 
     def __init__(self) -> None:
         self.requests: Journal[Request] = Journal()
@@ -76,5 +76,5 @@ class ScriptedOrigin(Server):
 
 
 async def _new_event() -> asyncio.Event:
-    """Made inside the loop: up to Python 3.9 an event belongs to the loop that it is made in."""
+    """Makes an event inside the loop: up to Python 3.9 an event belongs to the loop that it is made in."""
     return asyncio.Event()

@@ -36,7 +36,7 @@ WRITER_RIGHTS = frozenset({"HeadObject", "ListMultipartUploads", "PutObject", *M
 
 @dataclass
 class Call:
-    """One request that the bucket got and what came of it. Status None: it was never answered."""
+    """One request to the bucket and its result. Status None: it was never answered."""
 
     request: Request
     operation: str = ""
@@ -50,7 +50,7 @@ class StrictBucket(Server):
     """The bucket as a server and, for the test, as an object that it arranges and looks into.
 
     With `keeps_parts` False it forgets the bytes of an upload's parts, and takes more than fits into memory.
-    The object's ETag tells what they were.
+    The object's ETag shows their content.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class StrictBucket(Server):
     def url(self) -> str:
         return f"http://{self.authority}"
 
-    # What the bucket holds.
+    # The bucket's content.
 
     def put(self, key: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         self._objects[key] = new_object(body, (headers or {}).items())
@@ -87,10 +87,10 @@ class StrictBucket(Server):
     def list(self) -> list[str]:
         return sorted(self._objects)
 
-    # Who may do what.
+    # Rights.
 
     def forbid(self, key: str) -> None:
-        """An explicit Deny of s3:GetObject on one object for the reader."""
+        """Denies the reader s3:GetObject on one object explicitly."""
         self._forbidden.add(key)
 
     @contextmanager
@@ -105,41 +105,41 @@ class StrictBucket(Server):
 
     @contextmanager
     def with_secret(self, credential: Credentials, secret_key: str) -> Iterator[None]:
-        """Knows a credential by another secret, so that every signature made with it is wrong."""
+        """Gives a credential another secret, so that every signature made with it is wrong."""
         self._secrets[credential.access_key] = secret_key
         try:
             yield
         finally:
             self._secrets[credential.access_key] = credential.secret_key
 
-    # What goes wrong.
+    # Faults.
 
     def fault(
         self, operation: str, key: str | None = None, times: int = 1, *, status: int, code: str
     ) -> None:
-        """An S3 error as the answer. Status 200 gives an error inside a success, as Complete may answer."""
+        """Answers with an S3 error. Status 200 gives an error inside a success, as Complete may answer."""
         error = S3Error(status, code, f"Injected {code}.")
         self._faults.arm(Fault(operation, key, Effect.ANSWER, times, error))
 
     def raw(
         self, operation: str, key: str | None, data: bytes, times: int = 1, *, stall: bool = False
     ) -> None:
-        """Any bytes as the answer, then the end of the connection; with `stall`, silence."""
+        """Answers with any bytes, then ends the connection; with `stall`, silence."""
         self._faults.arm(Fault(operation, key, Effect.RAW_STALL if stall else Effect.RAW, times, raw=data))
 
     def swallow(self, operation: str, key: str | None = None, times: int = 1) -> None:
-        """Says 200 and stores nothing."""
+        """Answers 200 and stores nothing."""
         self._faults.arm(Fault(operation, key, Effect.SWALLOW, times))
 
     def reset(self, operation: str, key: str | None = None, times: int = 1, *, after: bool = False) -> None:
-        """An RST instead of an answer; with `after`, the operation has been carried out by then."""
+        """Sends an RST instead of an answer; with `after`, the operation has been carried out by then."""
         self._faults.arm(Fault(operation, key, Effect.RESET_AFTER if after else Effect.RESET, times))
 
     def stall(self, operation: str, key: str | None = None, times: int = 1) -> None:
         """Takes the request and never answers."""
         self._faults.arm(Fault(operation, key, Effect.STALL, times))
 
-    # What a client gets.
+    # Answers to clients.
 
     async def respond(self, request: Request, writer: asyncio.StreamWriter) -> bool:
         call, fault = Call(request), None
@@ -165,7 +165,9 @@ class StrictBucket(Server):
         self.requests.add(call)
 
     def _identify(self, call: Call) -> None:
-        """Who asks for what. Requests are path-style; any other Host names another bucket."""
+        """Identifies the client and its operation. Requests are path-style; any other Host names another
+        bucket.
+        """
         request = call.request
         try:
             path = sigv4.decode(request.path).decode()
@@ -251,7 +253,9 @@ class StrictBucket(Server):
         return document("ListBucketResult", inner, Name=self.bucket)
 
     def _check_condition(self, call: Call) -> None:
-        """A conditional write. `If-None-Match` takes nothing but `*` in S3; `If-Match` is not needed here."""
+        """Checks a conditional write. `If-None-Match` takes nothing but `*` in S3; `If-Match` is not needed
+        here.
+        """
         condition = call.request.header("if-none-match")
         if condition not in (None, "*"):
             raise not_implemented("If-None-Match")

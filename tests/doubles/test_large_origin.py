@@ -1,4 +1,4 @@
-"""The large origin gives the bytes that it says it gives, and notices what the tests rely on."""
+"""The large origin gives the right bytes, and notices everything that the tests rely on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scripted origin says and records what the tests that use it rely on."""
+"""The scripted origin sends and records everything that the tests rely on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def ask(origin: ScriptedOrigin, path: str, headers: dict[str, str] | None = None
 
 
 def everything_sent(origin: ScriptedOrigin, path: str) -> bytes:
-    """All bytes until the origin closes."""
+    """Returns all bytes until the origin closes."""
     with socket.create_connection(("127.0.0.1", origin.port), timeout=10) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nhost: a\r\n\r\n".encode())
         return b"".join(iter(lambda: connection.recv(65536), b""))

@@ -80,7 +80,7 @@ def sign(
     body: bytes = b"",
     region: str | None = None,
 ) -> dict[str, str]:
-    """The headers that botocore would send."""
+    """Returns the headers that botocore would send."""
     request = AWSRequest(method, f"{bucket.url}{target}", {"host": bucket.authority, **(headers or {})}, body)
     keys = SigningCredentials(credential.access_key, credential.secret_key)
     S3SigV4Auth(keys, "s3", region or bucket.region).add_auth(request)
@@ -287,7 +287,7 @@ def test_a_bucket_that_forgets_parts_still_knows_what_they_were() -> None:
         write(bucket, "POST", f"/mirror/big?uploadId={upload}", part_list((1, etag)))
         _, headers, body = bucket.get("big")
         (part,) = bucket.calls("UploadPart", "big")
-    # As AWS computes it: the MD5 of the parts' MD5s, and how many there are.
+    # AWS computes it so: the MD5 of the parts' MD5s, and their number.
     assert headers["etag"] == f'"{hashlib.md5(hashlib.md5(b"a").digest()).hexdigest()}-1"'
     assert (body, part.request.body) == (b"", b"")
 

@@ -1,7 +1,7 @@
-"""HTTP/1.1 as it is on the wire: what both doubles read and how they are served.
+"""HTTP/1.1 as it is on the wire: the reader of requests, and the server of both doubles.
 
 The standard library's servers are no use here. `http.server` rewrites a path that starts with `//`, and all
-tidy up what a double must see, or send, exactly as it is.
+of them tidy up bytes that a double must see, or send, exactly as they are.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Callable, Generic, TypeVar
 
 HEAD_LIMIT = 1 << 20
-"""Bytes of a request's head. Far above what Envoy sends; it only bounds a runaway client."""
+"""The most bytes of a request's head. Far above Envoy's heads; it only bounds a runaway client."""
 
 Recorded = TypeVar("Recorded")
 
@@ -33,7 +33,7 @@ class Request:
 
     @property
     def target(self) -> str:
-        """Path and query as they were sent."""
+        """Returns path and query as they were sent."""
         return self.line.split(" ")[1]
 
     @property
@@ -45,13 +45,13 @@ class Request:
         return self.target.partition("?")[2]
 
     def header(self, name: str) -> str | None:
-        """The values of a header, joined as RFC 9110 section 5.3 joins them; None without one."""
+        """Returns the values of a header, joined as RFC 9110 section 5.3 joins them; None without one."""
         values = [value for known, value in self.headers if known.lower() == name.lower()]
         return ", ".join(values) if values else None
 
 
 class Journal(Generic[Recorded]):
-    """What a double has seen, in order. Written in the server's thread, awaited in the test's."""
+    """A double's observations, in order. The server's thread writes them, the test's thread awaits them."""
 
     def __init__(self) -> None:
         self._entries: list[Recorded] = []
@@ -135,7 +135,7 @@ class Server:
 
 
 async def read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request | None:
-    """The next request of a connection, None if the client closed it."""
+    """Reads the next request of a connection, None if the client closed it."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:

@@ -1,1 +1,1 @@
-"""End to end: a client, the real Envoy with the shipped configuration, a store and an origin."""
+"""End-to-end tests: a client, the real Envoy with the shipped configuration, a store and an origin."""

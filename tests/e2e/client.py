@@ -1,4 +1,4 @@
-"""A client that sends what it is told, byte for byte: no path is normalised, no redirect followed."""
+"""A client that sends exactly the given bytes: it normalises no path and follows no redirect."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 TIMEOUT = 40.0
-"""Seconds of silence. Above all that the filter makes a client wait, below Envoy's idle timeout."""
+"""Seconds of silence. Above every wait that the filter causes, below Envoy's idle timeout."""
 
 Headers = Iterable[tuple[str, str]]
 
@@ -70,14 +70,16 @@ class Connection:
 def ask(
     url: str, target: str | bytes, method: str = "GET", headers: Headers = (), body: bytes = b""
 ) -> Answer:
-    """One request on a connection of its own."""
+    """Sends one request on a connection of its own."""
     with Connection(url) as connection:
         connection.send(method, target, headers, body)
         return connection.receive(method)
 
 
 def target_of(location: str) -> str:
-    """The target that a client requests for a `Location` that is a path (RFC 3986, 5.2.2 and 5.2.4)."""
+    """Returns the target that a client requests for a `Location` that is a path (RFC 3986, 5.2.2 and
+    5.2.4).
+    """
     assert location.startswith("/"), f"{location} is no path"
     assert not location.startswith("//"), f"{location} leaves the host"
     return location[2:] if location.startswith("/./") else location

@@ -44,7 +44,7 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin) ->
 
 @pytest.fixture(params=["strict", "seaweed"])
 def site(request: pytest.FixtureRequest) -> Site:
-    """Each stack in turn."""
+    """Gives each stack in turn."""
     return request.getfixturevalue(request.param)
 
 

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Client:
-    """One client. Like `Connection`, it changes nothing of what it is told to send."""
+    """One client. Like `Connection`, it sends exactly the given request."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, authority: str) -> None:
         self._reader = reader
@@ -31,18 +31,18 @@ class Client:
     async def ask(
         self, target: str, method: str = "GET", headers: Headers = (), timeout: float = TIMEOUT
     ) -> Answer:
-        """One request and all of its answer; TimeoutError if that takes longer."""
+        """Sends one request and reads all of its answer; TimeoutError if that takes longer."""
         lines = "".join(f"{name}: {value}\r\n" for name, value in (("host", self._authority), *headers))
         self._writer.write(f"{method} {target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))
         return await asyncio.wait_for(self._receive(method), timeout)
 
     async def follow(self, redirect: Answer, timeout: float = TIMEOUT) -> Answer:
-        """Requests what a 302 points to, once."""
+        """Requests the target of a 302, once."""
         assert redirect.status == 302, redirect
         return await self.ask(target_of(redirect.header("location") or ""), timeout=timeout)
 
     def leave(self) -> None:
-        """Closes the connection, whatever is still to come."""
+        """Closes the connection, even if more is to come."""
         self._writer.close()
 
     async def _receive(self, method: str) -> Answer:
@@ -102,7 +102,7 @@ async def all_of(awaitables: Iterable[Awaitable[T]]) -> Sequence[T]:
 
 
 async def in_thread(wait: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """Awaits something that blocks, such as a double's journal."""
+    """Awaits a function that blocks, such as a double's journal."""
     return await asyncio.get_running_loop().run_in_executor(None, lambda: wait(*args, **kwargs))
 
 

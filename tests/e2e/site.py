@@ -20,13 +20,13 @@ from stack.render import named
 from .client import TIMEOUT, Answer, Connection, Headers, ask, target_of
 
 PUBLIC_URL = "https://old.example.com/files"
-"""Where clients of the `/public/` rule reach the origin themselves. Nobody asks it here."""
+"""The URL at which clients of the `/public/` rule reach the origin directly. No test requests it."""
 
 DEAD_PORT = 1
-"""tcpmux (RFC 1078), which nobody has served for decades; a free port could be taken meanwhile."""
+"""tcpmux (RFC 1078), a port without servers for decades; a free port could be taken meanwhile."""
 
 PATIENCE = 30.0
-"""Seconds that anything may take on a busy machine."""
+"""The seconds that anything may take on a busy machine."""
 
 WAIT = "5s"
 """Short enough to see it elapse, long enough for fifty clients at once on a busy machine."""
@@ -34,7 +34,7 @@ WAIT = "5s"
 
 @dataclass(frozen=True)
 class Site:
-    """What a test talks to and looks into."""
+    """A running site, with everything that a test talks to and looks into."""
 
     stack: Stack
     store: SeaweedFS | StrictBucket
@@ -46,21 +46,21 @@ class Site:
         return ask(self.stack.url, target, method, headers, body)
 
     def open(self, timeout: float = TIMEOUT) -> Connection:
-        """A connection to the edge, for a test that has something to do while it waits."""
+        """Opens a connection to the edge, for a test that does something else while it waits."""
         return Connection(self.stack.url, timeout)
 
     def follow(self, redirect: Answer, method: str = "GET", headers: Headers = ()) -> Answer:
-        """Requests what a 302 points to, once."""
+        """Requests the target of a 302, once."""
         assert redirect.status == 302, redirect
         return self.ask(target_of(redirect.header("location") or ""), method, headers)
 
     def stored(self, path: str) -> bytes | None:
-        """What the bucket holds under a plain path, None if nothing."""
+        """Returns the bucket's object under a plain path, None if there is none."""
         status, _, body = self.store.get(path[1:])
         return body if status == 200 else None
 
     def assert_module_healthy(self) -> None:
-        """No worker's VM has ever panicked, trapped or been replaced."""
+        """Checks that no worker's VM has ever panicked, trapped or been replaced."""
         log = self.stack.edge.log_path.read_text(errors="replace")
         assert not re.search("panicked|Uncaught|VM failed|Function:", log), log[-4000:]
         failures = {
@@ -71,15 +71,15 @@ class Site:
     def wait_until_held(self, path: str, count: int) -> None:
         """Waits until the strict bucket has denied `count` requests for a path and the worker holds them.
 
-        The bucket answers in order, so when the worker has passed on a hit that was asked for later, it has
-        seen those denials too.
+        The bucket answers in order. When the worker has passed on a hit that was asked for later, it has seen
+        those denials too.
         """
         self.store.requests.wait(lambda call: call.key == path[1:], count)
         self.store.put("later", b"")
         assert self.ask("/later").status == 200
 
     def access_logged(self, path: str) -> dict[str, Any]:
-        """The line of the access log about a path that was asked for once. Envoy writes in batches."""
+        """Returns the access log's line about a path that was asked for once. Envoy writes in batches."""
         found: list[dict[str, Any]] = []
 
         def is_there() -> bool:
@@ -91,20 +91,20 @@ class Site:
         return found[0]
 
     def gauges(self) -> tuple[int, int]:
-        """Fills in flight, and waiters."""
+        """Returns the fills in flight, and the waiters."""
         stats = self.stats("^wasmcustom.mirror_on_miss_(fills_in_flight|waiters)$")
         prefix = "wasmcustom.mirror_on_miss_"
         return stats.get(f"{prefix}fills_in_flight", 0), stats.get(f"{prefix}waiters", 0)
 
     def stats(self, contains: str) -> dict[str, int]:
-        """The edge's counters and gauges."""
+        """Returns the edge's counters and gauges."""
         text = ask(self.stack.edge.admin, f"/stats?filter={contains}").body.decode()
         lines = (line.rpartition(": ") for line in text.splitlines())
         return {name: int(value) for name, _, value in lines if value.isdigit()}
 
 
 def eventually(look: Callable[[], Any], expected: Any) -> None:
-    """Waits for what Envoy only shows to those who ask."""
+    """Waits for a value that only Envoy's statistics show."""
     end = time.monotonic() + PATIENCE
     while (seen := look()) != expected:
         assert time.monotonic() < end, f"{seen}, not {expected}, after {PATIENCE:g} s"
@@ -115,7 +115,7 @@ def eventually(look: Callable[[], Any], expected: Any) -> None:
 def running(
     run_dir: Path, origin: ScriptedOrigin, store: SeaweedFS | StrictBucket, **options: Any
 ) -> Iterator[Site]:
-    """A site with a store of its own, with options of `Stack`. In the end its module must be healthy."""
+    """Runs a site with a store of its own, with options of `Stack`. In the end its module must be healthy."""
     with store, Stack(run_dir, origin=origin.url, store=store, **options) as stack:
         site = Site(stack, store, origin)
         yield site
@@ -123,7 +123,9 @@ def running(
 
 
 def a_rule_for_everything(origin: ScriptedOrigin) -> dict[str, Any]:
-    """Over the plugin's configuration as it is shipped: for each thing that a rule can say, a prefix."""
+    """Returns a configuration with a prefix for each setting of a rule, over the shipped configuration of the
+    plugin.
+    """
     working = {"cluster": "origin", "authority": origin.authority}
     origins = {
         "dead": {**working, "cluster": "dead"},
@@ -147,20 +149,20 @@ def a_rule_for_everything(origin: ScriptedOrigin) -> dict[str, Any]:
 
 
 def error_code(answer: Answer) -> str | None:
-    """The `<Code>` of an S3 error document."""
-    # Without an outcome it may be the bucket's or Envoy's own.
+    """Returns the `<Code>` of an S3 error document."""
+    # An answer without an outcome may be the bucket's or Envoy's own.
     types = {"application/xml"} if answer.outcome else {"application/xml", xml_of_envoy()}
     assert answer.header("content-type") in types, answer
     return ElementTree.fromstring(answer.body).findtext("Code")
 
 
 def xml_of_envoy() -> str:
-    """The type of what Envoy itself says in XML: https://github.com/envoyproxy/envoy/issues/43680"""
+    """Returns the type of Envoy's own answers in XML: https://github.com/envoyproxy/envoy/issues/43680"""
     return "application/xml" if envoy.version() >= (1, 38) else "text/plain"
 
 
 def add_dead_cluster(edge: dict[str, Any]) -> None:
-    """A cluster that refuses every connection."""
+    """Adds a cluster that refuses every connection."""
     clusters = edge["static_resources"]["clusters"]
     dead = copy.deepcopy(named(clusters, "origin"))
     dead["name"] = dead["load_assignment"]["cluster_name"] = "dead"

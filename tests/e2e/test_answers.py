@@ -1,4 +1,4 @@
-"""What a client gets when a miss cannot simply be filled: the table of the README, row by row."""
+"""The clients' answers when a miss cannot simply be filled: the table of docs/answers.md, row by row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .site import PUBLIC_URL, Site, error_code
 BODY = b"an object of the origin\n"
 PART_SIZE = 6 << 20
 
-# The origin does not have it, or does not give it.
+# The origin lacks the object, or does not give it.
 
 
 @pytest.mark.parametrize("status", [404, 410])
@@ -86,7 +86,7 @@ def test_the_next_origin_of_the_rule_is_asked_when_the_first_is_dead(strict: Sit
     assert strict.follow(strict.ask(path)).body == BODY
 
 
-# It cannot be stored.
+# The object cannot be stored.
 
 
 def test_an_origin_without_ranges_is_served_beyond_a_part(strict: Site, unique: Unique) -> None:
@@ -198,7 +198,7 @@ def test_without_its_signer_the_edge_serves_what_it_can(start: Start, unique: Un
     assert site.origin.count(path) == 1
 
 
-# It takes long.
+# The fill takes long.
 
 
 def test_a_put_that_never_ends_does_not_hold_the_client(strict: Site, unique: Unique) -> None:
@@ -228,7 +228,7 @@ def test_a_client_does_not_wait_longer_than_the_wait_and_the_fill_goes_on(
     assert strict.origin.count(path) == 1
 
 
-# It is no miss.
+# The denial is no miss.
 
 
 @pytest.mark.parametrize(

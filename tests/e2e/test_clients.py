@@ -31,7 +31,7 @@ def site(start: Start) -> Iterator[Site]:
 
 
 def test_boto3_reads_cold_keys(site: Site, unique: Unique, tmp_path: Path) -> None:
-    # A retry would hide what it does not understand.
+    # A retry would hide an answer that it does not understand.
     once = Config(retries={"max_attempts": 0})
     s3 = boto3.client("s3", endpoint_url=site.stack.url, region_name="us-east-1", config=once, **CREDENTIALS)
 

@@ -1,4 +1,4 @@
-"""A wrong configuration of the plugin: `envoy --mode validate` shows every problem, and what is allowed."""
+"""Wrong configurations of the plugin: `envoy --mode validate` shows every problem, and the allowed values."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_the_shipped_configuration_is_valid_as_it_stands(name: str, tmp_path: Pa
 
 
 def validate(site: Site, tmp_path: Path, plugin: str) -> tuple[int, str]:
-    """Exit code and log of Envoy for a stack's edge with another plugin configuration."""
+    """Returns Envoy's exit code and log for a stack's edge with another plugin configuration."""
     edge = json.loads(site.stack.edge.log_path.with_name("edge.json").read_text())
     plugin_of(edge)["configuration"]["value"] = plugin
     config = tmp_path / "edge.json"

@@ -1,4 +1,4 @@
-"""The edge around the filter: CORS, methods, sub-resources, listings, and what the log says."""
+"""The edge around the filter: CORS, methods, sub-resources, listings, and the log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ FROM_A_BROWSER = [("origin", "https://shop.example.com")]
 
 @pytest.mark.parametrize(("under", "status"), [("", 302), ("", 404), ("/dead", 502), ("/unmirrored", 404)])
 def test_every_answer_has_its_cors_headers(strict: Site, unique: Unique, under: str, status: int) -> None:
-    """The CORS filter stands behind this one on the way back, so made answers have to pass through it."""
+    """The CORS filter stands behind this one on the way back, so answers of this filter must pass
+    through it.
+    """
     path = unique(under=under)
     if status == 302:
         strict.origin.put(path, BODY)
@@ -100,7 +102,7 @@ def test_a_hit_is_the_bucket_s_own_answer(strict: Site, unique: Unique) -> None:
 
 
 def test_one_connection_carries_answers_of_every_kind(strict: Site, unique: Unique) -> None:
-    """What the filter makes of an answer must leave the connection where the next one begins."""
+    """The filter's change of an answer must leave the connection at the start of the next one."""
     here, head_only, missing = unique("here"), unique("head"), unique("missing")
     for path in (here, head_only):
         strict.origin.put(path, BODY)

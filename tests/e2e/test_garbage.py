@@ -1,4 +1,4 @@
-"""An origin and a bucket that say anything at all.
+"""An origin and a bucket that send anything at all.
 
 The client gets a clean answer, nothing partial is stored, and the next request works.
 """
@@ -27,7 +27,7 @@ def header(line: bytes) -> Script:
 
 
 def start(line: bytes) -> Script:
-    """A status line, then a decent message."""
+    """Makes a status line, then a decent message."""
     return replies.raw(line + b"\r\nContent-Length: 1000\r\n\r\n" + BODY, Then.CLOSE)
 
 
@@ -183,7 +183,7 @@ UNFINISHED = {
 def test_a_denial_that_breaks_off_is_502_and_the_next_request_works(
     strict: Site, unique: Unique, data: bytes
 ) -> None:
-    """Envoy itself answers in the place of a bucket that resets while its answer is held."""
+    """Envoy itself answers in place of a bucket that resets while its answer is held."""
     path = unique(under="/impatient")
     strict.origin.script(path, GOOD)
     strict.store.raw("GetObject", path[1:], data)

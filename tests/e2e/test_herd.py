@@ -1,4 +1,4 @@
-"""Herds through the real Envoy: however many clients come at once, the origin is asked once per object."""
+"""Herds through the real Envoy: the origin is asked once per object, for any number of clients."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .site import Site
 BODY = bytes(range(256)) * 4
 CLIENTS = 5_000
 OPEN_FILES = 16_000
-"""10,000 clients, 1,024 connections to the bucket for each worker, and what a process has anyway."""
+"""10,000 clients, 1,024 connections to the bucket for each worker, and the files of every process."""
 
 WAIT = "80s"
-"""A herd takes its time on a busy machine, and whoever waits for it is to see its end."""
+"""A herd takes its time on a busy machine, and every waiting client is to see its end."""
 
 PATIENCE = 85.0
 """Seconds. Above `WAIT`, below Envoy's idle timeout."""
@@ -137,7 +137,7 @@ def test_ten_thousand_requests_for_a_hundred_missing_objects_cost_a_hundred_ques
 def test_a_herd_that_the_bucket_itself_turns_away_is_left_alone(
     herd: Callable[..., Site], unique: Unique
 ) -> None:
-    """Five thousand streams that are let go at once are as deep a recursion as as many that are answered."""
+    """Five thousand streams that are let go at once recurse as deep as five thousand that are answered."""
     site, path = herd(), unique()
     site.store.fault("GetObject", times=CLIENTS, status=404, code="NoSuchBucket")
 
@@ -179,9 +179,9 @@ def test_more_waiters_than_a_worker_holds_are_told_to_come_again(start: Start, u
 async def denied(site: Site, count: int) -> None:
     """Waits until the test's own bucket has denied so many requests.
 
-    The last denials may still be on their way to their workers: whoever comes after the end of the fill is
-    told what came of it, too. Looked at now and then: a journal that is awaited goes through all that it has
-    with each new entry.
+    The last denials may still be on their way to their workers. That is no loss: a client that comes after
+    the end of the fill gets its outcome, too. This looks at the journal now and then, because an awaited
+    journal goes through all of its entries with each new one.
     """
     end = time.monotonic() + PATIENCE
     while len(site.store.requests) < count:

@@ -1,4 +1,4 @@
-"""What the module hears of a hit: its request, and nothing of its answer."""
+"""The module's callbacks of a hit: the request, and nothing of the answer."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ DENIALS = {403, 404}
 
 WITHOUT_BODY = (204, 304)
 BODY = bytes(range(256)) * 256
-"""Several pieces of what Envoy reads at once."""
+"""Several of the pieces that Envoy reads at once."""
 
 
 def test_an_answer_that_is_no_denial_never_comes_to_the_module(start: Start, unique: Unique) -> None:
-    """Else each hit would cost a call of the module for its headers, and one for every piece of its body."""
+    """Otherwise each hit would cost a call of the module for its headers, and one for every piece of its
+    body.
+    """
     site, statuses = start(), range(200, 600)
     log_callbacks(site)
     for status in statuses:
@@ -38,12 +40,12 @@ def test_an_answer_that_is_no_denial_never_comes_to_the_module(start: Start, uni
 
 
 def log_callbacks(site: Site) -> None:
-    """Has Envoy log each call of the module (`WasmVm::cmpLogLevel` in proxy-wasm-cpp-host)."""
+    """Makes Envoy log each call of the module (`WasmVm::cmpLogLevel` in proxy-wasm-cpp-host)."""
     assert ask(site.stack.edge.admin, "/logging?wasm=trace", "POST").status == 200
 
 
 def callbacks(site: Site) -> list[list[str]]:
-    """What the module was called for, stream by stream, in the order of their requests."""
+    """Lists the module's callbacks, stream by stream, in the order of their requests."""
     log = site.stack.edge.log_path.read_text(errors="replace")
     streams: dict[str, list[str]] = {}
     # The root, which was created before, has context 1; an allocation has none.

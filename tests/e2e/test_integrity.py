@@ -1,4 +1,4 @@
-"""Objects that are what their origin announced, and objects that are not, through a real Envoy."""
+"""Objects that match their origin's announced digest, and objects that do not, through a real Envoy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OTHER = b"of something else"
 
 
 def sf(algorithm: str, body: bytes) -> str:
-    """A dictionary of structured fields with one digest."""
+    """Makes a dictionary of structured fields with one digest."""
     return f"{algorithm}=:{b64(algorithm, body)}:"
 
 
@@ -32,7 +32,7 @@ def b64(algorithm: str, body: bytes) -> str:
 
 
 def announcements(body: bytes) -> dict[str, dict[str, str]]:
-    """What an origin may say about the whole of an object, by what it says it with."""
+    """Lists an origin's possible announcements about the whole of an object, by header and algorithm."""
     etag = {"ETag": f'"{hashlib.md5(body).hexdigest()}"', "x-amz-request-id": "17B2"}
     checksum = {"x-amz-checksum-sha256": b64("sha256", body), "x-amz-checksum-type": "FULL_OBJECT"}
     return {
@@ -46,7 +46,7 @@ def announcements(body: bytes) -> dict[str, dict[str, str]]:
 
 
 def crc32c(body: bytes) -> str:
-    """CRC-32/ISCSI, byte by byte."""
+    """Computes CRC-32/ISCSI, byte by byte."""
     table = []
     for entry in range(256):
         for _ in range(8):
@@ -59,11 +59,11 @@ def crc32c(body: bytes) -> str:
 
 
 OF_PARTS = {"content-md5", "x-amz-checksum-sha256"}
-"""Which of them are about a part where the answer is one."""
+"""The announcements that are about a part where the answer is one."""
 
 
 def without_content_digest(edge: dict[str, Any]) -> None:
-    """As docs/integrity.md says for an origin whose header is wrong for good."""
+    """Configures an origin whose header is always wrong, as docs/integrity.md says."""
     origin = named(edge["static_resources"]["clusters"], "origin")
     (options,) = origin["typed_extension_protocol_options"].values()
     mutation = named(options["http_filters"], "envoy.filters.http.header_mutation")

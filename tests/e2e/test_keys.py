@@ -1,4 +1,4 @@
-"""One key, however it is spelled: the origin, the signature, the store and the client agree on it."""
+"""One key in all its spellings: the origin, the signature, the store and the client agree on it."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_hostile_name_is_one_key_for_everybody(site: Site, unique: Unique, nam
 
 
 def test_a_name_that_ends_in_a_slash_is_a_key_like_any_other(strict: Site, unique: Unique) -> None:
-    """Not on SeaweedFS, which takes it for a directory and drops the content."""
+    """Not on SeaweedFS, which treats it as a directory and drops the content."""
     path = unique("trailing/")
     strict.origin.put(path, BODY)
     assert strict.follow(strict.ask(path)).body == BODY
@@ -102,7 +102,7 @@ def test_a_name_that_begins_with_slashes_stays_on_the_host(strict: Site, unique:
 
 @pytest.mark.parametrize("character", ["k", "ä", "€"])
 def test_a_key_of_1024_bytes_is_mirrored(site: Site, unique: Unique, character: str) -> None:
-    """In segments, because SeaweedFS takes a segment for a file name, of 255 bytes at most."""
+    """The key has segments, because SeaweedFS makes a segment a file name, of 255 bytes at most."""
     segment = character * (150 // len(character.encode())) + "/"
     key = unique("")[1:]
     while len((key + segment).encode()) < 1024:
@@ -207,7 +207,7 @@ def test_whatever_is_mirrored_is_mirrored_under_the_key_that_another_decoder_rea
 
 
 def canonical_path(written: str) -> str | None:
-    """What the filter has to make of a path, by the standard library; None if it is no key."""
+    """Returns the filter's expected path, by the standard library; None if the path is no key."""
     key = unquote_to_bytes(written[1:])
     text = key.decode("utf-8", "replace")
     lone_percent = re.search("%(?![0-9A-Fa-f]{2})", written)

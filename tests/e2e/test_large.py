@@ -1,4 +1,4 @@
-"""Objects of any size through the real Envoy: what arrives, and what origin and store are asked for."""
+"""Objects of any size through the real Envoy: the arriving bytes, and the requests to origin and store."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PART_SIZE = 6 * MIB
 """The default of `limits.part_size`."""
 
 ENVOY_LIMIT = 32 * MIB
-"""Bytes of an answer to a call that Envoy takes."""
+"""The bytes of an answer to a call that Envoy takes."""
 
 PATIENCE = "85s"
 """The filter's `wait`: as long as Envoy's idle timeout allows, for fills on a busy machine."""
@@ -45,7 +45,7 @@ def large() -> Iterator[LargeOrigin]:
 def large_strict(
     tmp_path_factory: pytest.TempPathFactory, strict: Site, large: LargeOrigin
 ) -> Iterator[Site]:
-    """One worker, so that whoever asks again finds the fill that is under way."""
+    """One worker, so that a second request finds the fill that is under way."""
     run_dir = tmp_path_factory.mktemp("large-strict")
     with Stack(run_dir, origin=large.url, store=strict.store, workers=1, plugin={"wait": PATIENCE}) as stack:
         site = Site(stack, strict.store, large)
@@ -66,11 +66,11 @@ def large_seaweed(
 
 @pytest.fixture(params=["large_strict", "large_seaweed"])
 def large_site(request: pytest.FixtureRequest) -> Site:
-    """Each store in turn."""
+    """Gives each store in turn."""
     return request.getfixturevalue(request.param)
 
 
-# What arrives.
+# The bytes that arrive.
 
 
 @pytest.mark.parametrize("size", [*SIZES, 200 * MIB])
@@ -92,7 +92,7 @@ def test_a_gibibyte_arrives_whole(large_seaweed: Site, unique: Unique) -> None:
 def test_a_gibibyte_arrives_whole_in_the_strict_bucket(
     tmp_path: Path, large: LargeOrigin, unique: Unique
 ) -> None:
-    """It forgets the parts, but not their digests."""
+    """The bucket forgets the parts, but not their digests."""
     path = unique("film.mp4")
     object_ = large.put(path, Large(GIB))
     with (
@@ -125,7 +125,7 @@ def test_without_ranges_a_larger_object_is_too_large(large_site: Site, unique: U
 
 
 def test_many_fills_share_little_memory(start: Start, large: LargeOrigin, unique: Unique) -> None:
-    """Room for two parts: one fill that takes its time, or two that have one part each."""
+    """There is room for two parts: one fill that takes its time, or two that have one part each."""
     site = start(origin=large.url, plugin={"wait": PATIENCE, "limits": {"memory": "16MiB"}})
     objects = {unique("film.mp4"): Large(40 * MIB, version=number) for number in range(4)}
     for path, object_ in objects.items():
@@ -137,7 +137,7 @@ def test_many_fills_share_little_memory(start: Start, large: LargeOrigin, unique
         assert_stored(site, path, object_)
 
 
-# What the origin is asked for, and what the store is sent.
+# The requests to the origin and to the store.
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_an_object_that_changes_with_every_request_is_not_stored(large_strict: S
     assert_nothing_left(large_strict, path)
 
 
-# It takes longer than a client may wait, or than Envoy lives.
+# The fill takes longer than a client may wait, or than Envoy lives.
 
 
 @pytest.mark.parametrize("public_url", [None, PUBLIC_URL])
@@ -266,14 +266,16 @@ def test_a_killed_edge_leaves_no_object_and_its_successor_fills_it(
 
 
 def patiently(site: Site, path: str) -> Answer:
-    """A request that waits for as long as a fill may take."""
+    """Sends a request that waits for as long as a fill may take."""
     with site.open(timeout=100) as connection:
         connection.send("GET", path)
         return connection.receive("GET")
 
 
 def assert_stored(site: Site, path: str, object_: Large, uploads: list[str] | None = None) -> None:
-    """A client gets the object, bit by bit, from the bucket; no upload is left but those."""
+    """Checks that a client gets the object from the bucket, bit by bit, and that only these uploads are
+    left.
+    """
     asked = len(site.origin.asked(path))
     with closing(http.client.HTTPConnection("127.0.0.1", site.stack.edge.port, timeout=40)) as connection:
         connection.request("GET", path)
@@ -293,7 +295,7 @@ def assert_nothing_left(site: Site, path: str) -> None:
 
 
 def incomplete_uploads(store: SeaweedFS | StrictBucket, key: str | None = None) -> list[str]:
-    """Ids of the uploads that are neither completed nor aborted: all, or those of one key."""
+    """Lists the ids of the uploads that are neither completed nor aborted: all, or those of one key."""
     if isinstance(store, StrictBucket):
         return [upload for its_key, upload in store.uploads.open() if key in (None, its_key)]
     status, _, document = store.request("GET", "", store.writer, query={"uploads": ""})

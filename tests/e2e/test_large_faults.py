@@ -24,12 +24,12 @@ SIZE = 12 * MIB
 """Three parts, the last one shorter."""
 
 FOR_GOOD = 1_000_000
-"""More often than anybody asks."""
+"""More often than any request."""
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """An origin that may be silent for a second, so that it is known soon."""
+    """An origin that may be silent for a second only, so that a test notices it soon."""
     plugin = {"origin": {"timeout": "1s"}, "limits": {"part_size": "5MiB"}}
     run_dir = tmp_path_factory.mktemp("faults")
     with (
@@ -44,21 +44,23 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @dataclass(frozen=True)
 class Fill:
-    """One fill, and what can go wrong with it."""
+    """One fill, and the faults that a test can add to it."""
 
     site: Site
     path: str
 
     def part(self, number: int, trouble: Trouble, times: float = math.inf) -> None:
-        """At the origin, with the range of a part."""
+        """Adds a fault at the origin, for the range of a part."""
         self.site.origin.fault(self.path, trouble, at=(number - 1) * PART_SIZE, times=times)
 
     def store(self, operation: str, status: int, code: str, times: int = FOR_GOOD) -> None:
-        """At the store, with the requests of one kind."""
+        """Adds a fault at the store, for the requests of one kind."""
         self.site.store.fault(operation, self.path[1:], times, status=status, code=code)
 
     def reset(self, operation: str, *, after: bool = False) -> None:
-        """A connection to the store, once; with `after`, what was asked for is done."""
+        """Resets a connection to the store, once; with `after`, the operation has been carried out by
+        then.
+        """
         self.site.store.reset(operation, self.path[1:], after=after)
 
 

@@ -1,4 +1,4 @@
-"""A bucket that says it has stored an object and does not have it: nobody is sent in circles."""
+"""A bucket that claims to have stored an object and does not have it: no client is sent in circles."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .site import Site, error_code
 
 BODY = b"an object\n"
 FOR_GOOD = 1_000_000
-"""More often than anybody asks."""
+"""More often than any request."""
 
 FOLLOWED = 5
-"""Redirects that a client follows before it gives up, were there so many."""
+"""The redirects that a client follows before it gives up."""
 
 
 def test_a_client_is_redirected_once_and_then_gets_the_buckets_own_answer(
@@ -68,7 +68,7 @@ def test_without_a_window_every_miss_is_filled(start: Start, unique: Unique) -> 
 
 
 async def to_the_end(client: Client, path: str) -> tuple[int, Answer]:
-    """Follows redirects. Returns how many there were, and what came after them."""
+    """Follows redirects. Returns their number, and the answer after them."""
     answer = await client.ask(path)
     for redirects in range(FOLLOWED):
         if answer.status != 302:
@@ -88,6 +88,6 @@ def asked_until_redirected(site: Site, path: str, patience: float = 20) -> Answe
 
 
 def counted(site: Site) -> dict[str, int]:
-    """Requests by the outcome that the edge has counted them under."""
+    """Returns the edge's count of requests by outcome."""
     stats = site.stats("mirror_on_miss_requests_total.outcome")
     return {name.rpartition(".")[2]: value for name, value in stats.items() if value}

@@ -1,4 +1,4 @@
-"""What `make run` starts, as a stranger meets it: it fills, says what is wrong, and leaves nothing behind."""
+"""`make run` as a new user meets it: it fills, reports mistakes, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Run:
         self.read_until(f"ready {self.url}/")
 
     def read_until(self, expected: str) -> list[str]:
-        """The lines that it prints up to and with the expected one."""
+        """Returns the lines that it prints up to and with the expected one."""
         assert self.process.stdout
         lines: list[str] = []
         for line in self.process.stdout:
@@ -61,7 +61,7 @@ class Run:
         raise AssertionError(f"it ended without {expected!r}: {lines} {self.process.communicate()}")
 
     def end(self) -> tuple[int, str, str]:
-        """Exit code and what it still said, once it has ended by itself."""
+        """Returns the exit code and the rest of the output, once it has ended by itself."""
         out, err = self.process.communicate(timeout=START_TIMEOUT)
         return self.process.returncode, out, err
 
@@ -212,7 +212,7 @@ def is_free(port: int) -> bool:
 
 
 def _processes() -> Iterator[tuple[int, int]]:
-    """Every process and its parent."""
+    """Lists every process and its parent."""
     for directory in Path("/proc").iterdir():
         if directory.name.isdigit():
             try:

@@ -13,7 +13,7 @@ from .site import Site
 
 BODY = bytes(range(256)) * 16
 PART_SIZE = 6 << 20
-"""The default `limits.part_size`: what is asked of the origin at once."""
+"""The default `limits.part_size`: the bytes that are asked of the origin at once."""
 
 FIRST_RANGE = f"bytes=0-{PART_SIZE - 1}"
 

@@ -1,4 +1,4 @@
-"""Every metric that a page, an alert or a panel names is there, and every one that is there has its row."""
+"""Metrics: every one that a page, an alert or a panel names exists, and every one that exists has its row."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEEPER = "envoy.filters.http.header_to_metadata"
 """The filter that keeps headers of a request for the calls of its fill."""
 
 UNPROVOKED = {"broken"}
-"""Outcomes that no request brings about: they are defects."""
+"""Outcomes that no request causes: they are defects."""
 
 TRACE_PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -37,7 +37,7 @@ FIELD = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|[^\s"=]*)(?: |$)')
 def eventful(
     tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin
 ) -> Iterator[tuple[Site, set[str]]]:
-    """A site to which everything has happened that can happen to one, and the outcomes that were meant."""
+    """A site to which every possible event has happened, and the intended outcomes."""
     run_dir = tmp_path_factory.mktemp("eventful")
     options = {"plugin": eventful_plugin(origin), "edit_edge": prepare}
     with running(run_dir, origin, StrictBucket(), workers=1, **options) as site:
@@ -74,7 +74,7 @@ def forbid_behind_the_module(edge: dict[str, Any], prefix: str) -> None:
 
 
 def let_everything_happen(site: Site) -> set[str]:
-    """One request for each outcome, named for it. Returns the outcomes."""
+    """Makes one request for each outcome, named for it. Returns the outcomes."""
     store, origin = site.store, site.origin
 
     def happens(outcome: str, path: str | None = None, method: str = "GET") -> None:
@@ -234,11 +234,11 @@ def canonical(path: str) -> str:
 
 
 def lines(site: Site) -> list[str]:
-    """The lines about ends of fills."""
+    """Returns the lines about ends of fills."""
     return LINE.findall(site.stack.edge.log_path.read_text(errors="replace"))
 
 
-# The request's name.
+# The request's id.
 
 
 def test_a_request_has_one_name_in_the_access_log_at_the_origin_at_the_store_and_in_the_line(

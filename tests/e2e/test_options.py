@@ -1,4 +1,4 @@
-"""What the configuration can say beside the defaults, where that takes a stack of its own."""
+"""Settings beside the defaults that need a stack of their own."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_location_elsewhere(start: Start, unique: Unique) -> None:
 def test_too_large_an_object_is_the_public_url_s_business_or_502(
     start: Start, unique: Unique, public_url: str | None
 ) -> None:
-    """Larger than the limit, or than what Envoy takes from an origin that knows no ranges."""
+    """The object is larger than the limit, or than Envoy takes from an origin that knows no ranges."""
     site = start(plugin={"origin": {"public_url": public_url}, "limits": {"max_object_size": "1KiB"}})
     fits, larger, whole = unique("fits"), unique("larger"), unique("whole")
     site.origin.put(fits, b"x" * 1024)
@@ -83,7 +83,7 @@ def assert_nowhere_else(site: Site, path: str, secret: str) -> None:
 
 def test_a_denial_of_another_filter_is_not_a_miss(start: Start, unique: Unique) -> None:
     def forbid_everything(edge: dict[str, Any]) -> None:
-        """Puts a filter behind ours that lets nobody through."""
+        """Puts a filter behind this one that lets no request through."""
         (listener,) = edge["static_resources"]["listeners"]
         filters = listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
         rbac = {

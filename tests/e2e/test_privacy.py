@@ -1,4 +1,4 @@
-"""What crosses over between client, origin and bucket: the path, and nothing else that is not meant to."""
+"""The data that pass between client, origin and bucket: the path, and nothing else that is not intended."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ OF_THE_CLIENT = [
 ]
 
 SENT_TO_THE_ORIGIN = {"accept-encoding", "host", "range", "x-request-id"}
-"""The last one is Envoy's own name for the request."""
+"""The last one is Envoy's own id of the request."""
 
 SENT_TO_THE_STORE = {
     "authorization",
@@ -72,7 +72,7 @@ IN_A_MADE_ANSWER = {
 }
 
 OF_THE_BUCKET_S_404 = {"x-amz-id-2", "x-amz-request-id"}
-"""Where the origin has it neither, the bucket's own answer stands."""
+"""Where the origin lacks the object too, the bucket's own answer stands."""
 
 OF_THE_ORIGIN = {
     "Access-Control-Allow-Origin": "https://evil.example",

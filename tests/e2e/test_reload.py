@@ -1,4 +1,6 @@
-"""A configuration that changes, or a VM that dies, while objects are filled: whoever waits is answered."""
+"""A configuration that changes, or a VM that dies, while objects are filled: every waiting client is
+answered.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ MIB = 1 << 20
 
 
 class Listeners:
-    """The edge's listener in a file that Envoy watches, changed as an operator does it: by a rename."""
+    """The edge's listener in a file that Envoy watches. A change is a rename, as an operator does it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -37,7 +39,7 @@ class Listeners:
         self._listener: dict[str, Any]
 
     def move_out_of(self, edge: dict[str, Any]) -> None:
-        """To be given to a stack as `edit_edge`."""
+        """Moves the listener out of an edge. A stack takes this as its `edit_edge`."""
         (self._listener,) = edge["static_resources"].pop("listeners")
         self._write()
         edge["node"] = {"id": "edge", "cluster": "edge"}  # Envoy wants a name where it is told its listeners.
@@ -117,7 +119,7 @@ def test_no_request_fails_while_the_configuration_changes(
 def test_a_fill_that_nobody_waits_for_ends_after_its_configuration(
     tmp_path: Path, listeners: Listeners, unique: Unique, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Envoy lets go of the connections of the old configuration in the middle of an upload."""
+    """Envoy drops the connections of the old configuration in the middle of an upload."""
     monkeypatch.setattr(stack.stack, "Envoy", ImpatientEnvoy)
     path, film = unique("film.mp4"), Large(20 * MIB)
     with (
@@ -147,11 +149,12 @@ def test_a_fill_that_nobody_waits_for_ends_after_its_configuration(
 # A VM that dies.
 
 IDLE_TIMEOUT = 20
-"""Seconds after which Envoy answers a stream whose filter never will. Longer than a lease of 10 s."""
+"""The seconds after which Envoy answers a stream whose filter never will. Longer than a lease of 10 s."""
 
 TOO_SMALL_A_BUFFER = 4096
-"""Bytes. If the module itself puts more into Envoy's buffer, Envoy fails the stream inside of that host call,
-and the SDK, which is borrowed then, panics. Nothing else is known to kill a VM at will."""
+"""Bytes. If the module itself puts more into Envoy's buffer, Envoy fails the stream inside that host call.
+The SDK, which is borrowed then, panics. No other way to kill a VM at will is known.
+"""
 
 
 def frail(edge: dict[str, Any]) -> None:
@@ -189,19 +192,19 @@ def test_a_dead_vm_costs_its_own_streams_and_another_worker_takes_over(
         assert (answer.status, answer.outcome) == (302, "stored")
         assert site.follow(answer).body == BODY
         assert origin.count(path) == 2
-        # Nobody is left who could answer it but Envoy.
+        # Only Envoy is left to answer it.
         assert leader.receive("GET").status == 504
         other = unique("other")
         origin.put(other, BODY)
         later.send("GET", other)
         assert later.receive("GET").outcome == "stored"
-        # What the dead one had shown of its two fills and its clients went with it.
+        # The dead worker's share of the gauges, of its two fills and its clients, went with it.
         eventually(site.gauges, (0, 0))
         assert stat(site, "wasm.mirror_on_miss.vm_reload_success") == 1
 
 
 def on_worker(site: Site, worker: int, connections: ExitStack) -> Connection:
-    """A connection that the kernel gave to that worker. Others stay open beside it."""
+    """Opens a connection that the kernel gave to that worker. Others stay open beside it."""
     for _ in range(100):
         before = active(site, worker)
         connection = connections.enter_context(site.open())
@@ -214,7 +217,7 @@ def on_worker(site: Site, worker: int, connections: ExitStack) -> Connection:
 
 
 def active(site: Site, worker: int) -> int:
-    """Connections of a worker."""
+    """Returns the number of a worker's connections."""
     stats = site.stats(f"worker_{worker}.downstream_cx_active")
     return sum(value for name, value in stats.items() if "admin" not in name)
 

@@ -1,4 +1,4 @@
-"""What rules say, through a real Envoy: which origin is asked for what, and how the client is answered."""
+"""Rules through a real Envoy: the origin's requests, and the client's answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGE = bytes(range(256)) * (13 << 12)
 
 
 def rules_of(origin: ScriptedOrigin) -> dict[str, Any]:
-    """All that rules can say, a prefix for each."""
+    """Lists all settings of rules, with a prefix for each."""
     working = {"cluster": "origin", "authority": origin.authority}
     hosts = {"cdn.test": "cdn"}
     origins = {
@@ -55,7 +55,7 @@ def rules_of(origin: ScriptedOrigin) -> dict[str, Any]:
 
 
 def add_clusters(edge: dict[str, Any]) -> None:
-    """Beside a dead one, one for a host that the origin redirects to: it is the same server."""
+    """Adds a dead cluster, and one for a host that the origin redirects to: it is the same server."""
     add_dead_cluster(edge)
     clusters = edge["static_resources"]["clusters"]
     cdn = copy.deepcopy(named(clusters, "origin"))
@@ -258,7 +258,7 @@ def test_a_store_without_conditional_writes_is_asked_before_each_one(start: Star
 
 
 def let_unconditional_writes_pass(signer: dict[str, Any]) -> None:
-    """As signer.yaml says for such stores."""
+    """Lets unconditional writes pass, as signer.yaml says for such stores."""
     (listener,) = signer["static_resources"]["listeners"]
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
     for route in manager["route_config"]["virtual_hosts"][0]["routes"]:

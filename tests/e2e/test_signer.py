@@ -1,4 +1,4 @@
-"""The signer, asked directly: whoever reaches it may do what a fill does, and nothing else."""
+"""The signer, asked directly: a client of it may do as a fill does, and nothing else."""
 
 from __future__ import annotations
 

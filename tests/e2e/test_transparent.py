@@ -1,6 +1,6 @@
-"""The transparent wiring: a path-style S3 endpoint that reads like a bucket which has everything already.
+"""The transparent wiring: a path-style S3 endpoint that reads like a bucket which has every object already.
 
-Where a test looks for a 200, a 302 would be seen: the client of these tests follows none.
+A test that looks for a 200 would see a 302: the client of these tests follows none.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ BUCKET = "/mirror"
 
 @pytest.fixture(scope="module")
 def transparent(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin) -> Iterator[Site]:
-    """On the strict bucket, with a rule for everything and one worker."""
+    """A stack on the strict bucket, with a rule for everything and one worker."""
     run_dir = tmp_path_factory.mktemp("transparent")
     options = {"plugin": a_rule_for_everything(origin), "edit_edge": add_dead_cluster}
     with running(run_dir, origin, StrictBucket(), workers=1, wiring="transparent", **options) as site:
@@ -45,7 +45,7 @@ def transparent(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin
 
 @pytest.fixture(scope="module")
 def seaweed_transparent(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin) -> Iterator[Site]:
-    """On SeaweedFS, with the plugin's configuration as it is shipped and two workers."""
+    """A stack on SeaweedFS, with the plugin's configuration as it is shipped and two workers."""
     run_dir = tmp_path_factory.mktemp("transparent-seaweed")
     with running(run_dir, origin, SeaweedFS(run_dir), wiring="transparent") as site:
         yield site
@@ -116,7 +116,7 @@ def test_any_name_that_is_a_key_leads_to_its_object(transparent: Site, unique: U
     assert transparent.stored(key) == BODY
 
 
-# Answers that are not the object.
+# Answers other than the object.
 
 
 def test_missing_everywhere_is_the_bucket_s_404(site: Site, unique: Unique) -> None:
@@ -214,7 +214,7 @@ def test_a_bucket_in_trouble_is_passed_on_as_it_is(transparent: Site, unique: Un
 def test_a_redirect_to_a_public_url_is_the_client_s_to_follow(
     start: Start, unique: Unique, public_url: str
 ) -> None:
-    """Even one that looks like a path of this bucket, at which Envoy looks first."""
+    """It is so even for a location that looks like a path of this bucket, at which Envoy looks first."""
     plugin = {"origin": {"public_url": public_url}, "limits": {"max_object_size": "1KiB"}}
     site, path = start(wiring="transparent", plugin=plugin), unique()
     site.origin.put(path, BODY)
@@ -261,11 +261,11 @@ def test_a_hit_never_comes_to_the_module(start: Start, unique: Unique) -> None:
     assert [each["name"] for each in filters] == ["envoy.filters.http.cors", "envoy.filters.http.router"]
 
 
-# Who asks, and how.
+# The clients' credentials and connections.
 
 
 def signed(url: str, method: str = "GET", headers: Mapping[str, str] | None = None) -> Headers:
-    """As an SDK signs that has credentials of its own."""
+    """Signs as an SDK does that has credentials of its own."""
     request = AWSRequest(method, url, headers=dict(headers or {}))
     S3SigV4Auth(STRANGER, "s3", "eu-central-1").add_auth(request)
     return [(name.lower(), value) for name, value in request.headers.items()]
@@ -353,7 +353,7 @@ def test_behind_a_trusted_proxy_that_ends_tls_clients_see_no_redirect_either(
     assert (answer.status, answer.body) == (200, BODY)
 
 
-# What is not served.
+# Requests that are not served.
 
 
 @pytest.mark.parametrize("method", ["DELETE", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"])
@@ -461,7 +461,7 @@ def test_browsers_may_read_across_origins(transparent: Site, unique: Unique) -> 
 
 
 def test_clients_may_write_keys_without_the_bucket(start: Start, unique: Unique) -> None:
-    """As virtual-hosted S3 does. A key may begin with the bucket's name."""
+    """It works as virtual-hosted S3 does. A key may begin with the bucket's name."""
     site = start(wiring="transparent", plugin={"bucket": {"exposed": "root"}})
     for path in (unique(), f"{BUCKET}{unique()}"):
         site.origin.put(path, BODY)

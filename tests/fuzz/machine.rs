@@ -1,13 +1,12 @@
-//! Two workers that share a table, driven by a script of bytes: clients, buckets, origins and stores that do anything,
-//! in any order, in virtual time.
+//! A simulation of two workers that share a table. A script of bytes drives clients, buckets, origins and stores,
+//! which do anything in any order, in virtual time.
 //!
-//! The bytes decide what happens next and with what. Whatever that is, every client that stays is answered exactly
-//! once and in time, no fill breaks an invariant, and in the end nothing is left.
+//! The bytes decide the next event and its content. In every case each client that stays is answered exactly once and
+//! in time, no fill breaks an invariant, and nothing is left in the end.
 
-mod board;
+mod shared_host;
 
 use crate::readers::{response, trace};
-use board::Table;
 use mirror_on_miss::config::Config;
 use mirror_on_miss::config::rule::Mirror;
 use mirror_on_miss::fill::{Call, Outcome};
@@ -17,6 +16,7 @@ use mirror_on_miss::request::trace::Trace;
 use mirror_on_miss::single_flight::leases::{Leases, SharedHost};
 use mirror_on_miss::single_flight::{Effect, StreamId, Ticket};
 use mirror_on_miss::worker::{Delivery, DeniedResponse, READ_TIMEOUT, Worker, WorkerEffect};
+use shared_host::Table;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -43,19 +43,19 @@ const STATUSES: [u16; 16] = [200, 204, 206, 301, 304, 403, 404, 408, 409, 412, 4
 const PART: u64 = 8;
 const MEMORY: u64 = 32;
 
-/// Time that passes at once, in milliseconds.
+/// Times that pass at once, in milliseconds.
 const WAITS: [u64; 8] = [0, 1, 100, 900, 1_000, 5_000, 10_000, 26_000];
 
-/// Longer than anything takes that nobody answers any more.
+/// Longer than any wait for an answer that never comes.
 const LONG: Duration = Duration::from_secs(600);
 
-/// How often a fill asks a store to abort an upload before it gives that up (`ABORT_ATTEMPTS`).
+/// A fill's attempts to have a store abort an upload (`ABORT_ATTEMPTS`).
 const ABORTIONS: u32 = 8;
 
-/// Far above what any script needs: whoever gets here goes in circles.
+/// Far above any script's need: a simulation that gets here goes in circles.
 const MOST_STEPS: u32 = 20_000;
 
-/// Has a script happen, and says what came of it.
+/// Plays a script, and returns a number for its result.
 pub fn run(script: &[u8]) -> u64 {
     let mut world = World::new();
     let mut bytes = Bytes(script.iter().copied().collect());
@@ -66,7 +66,7 @@ pub fn run(script: &[u8]) -> u64 {
     trace(world.seen)
 }
 
-/// What is left of a script; 0 from its end on.
+/// The rest of a script; 0 from its end on.
 struct Bytes(VecDeque<u8>);
 
 impl Bytes {
@@ -78,7 +78,7 @@ impl Bytes {
         choices[usize::from(self.byte()) % choices.len()]
     }
 
-    /// One of so many; there is at least one.
+    /// Returns a number below `end`, which is above 0.
     fn below(&mut self, end: usize) -> usize {
         usize::from(self.byte()) % end
     }
@@ -100,11 +100,11 @@ struct Side {
     calls: Vec<(Ticket, Call)>,
     /// Streams that are held, with the time by which they have been answered.
     held: BTreeMap<StreamId, Instant>,
-    /// What those were denied with that were not judged yet.
+    /// The denials of held streams that were not judged yet.
     denied: BTreeMap<StreamId, DeniedResponse>,
 }
 
-/// A multipart upload, as far as the store has told.
+/// A multipart upload, as far as the store has answered.
 #[derive(Default)]
 struct Upload {
     is_over: bool,
@@ -118,7 +118,7 @@ struct World {
     sides: [Side; 2],
     streams: u32,
     uploads: BTreeMap<String, Upload>,
-    /// What this script led to: outcomes, and kinds of calls.
+    /// The results of this script: outcomes, and kinds of calls.
     seen: BTreeSet<String>,
 }
 
@@ -171,7 +171,7 @@ impl World {
         }
     }
 
-    /// A bucket denies a client an object, with all of its document, some of it or none of it.
+    /// Makes a bucket deny a client an object, with all of its document, some of it or none of it.
     fn denied(&mut self, at: usize, bytes: &mut Bytes) {
         self.streams += 1;
         let (stream, side) = (StreamId(self.streams), &mut self.sides[at]);
@@ -202,7 +202,7 @@ impl World {
         self.catch_up(at);
     }
 
-    /// More of a document comes.
+    /// Sends more of a document.
     fn body(&mut self, at: usize, bytes: &mut Bytes) {
         let Some(stream) = self.some_stream(at, bytes) else { return };
         let (size, end) = (bytes.of(&[1, 100, 20_000]), bytes.one_in(2));
@@ -226,7 +226,7 @@ impl World {
         if held.is_empty() { None } else { held.keys().nth(bytes.below(held.len())).copied() }
     }
 
-    /// What comes back from a call, and what the store did.
+    /// Makes the response to a call, and the effect on the store.
     fn answer(&mut self, call: &Call, bytes: &mut Bytes) -> Option<Response> {
         let response = match bytes.byte() % 8 {
             0 => None,
@@ -240,7 +240,7 @@ impl World {
         response
     }
 
-    /// Keeps the books of uploads.
+    /// Keeps the record of uploads.
     fn note(&mut self, call: &Call, response: &Response) {
         let path = &call.request.path;
         let done = (200..=299).contains(&response.status);
@@ -255,7 +255,7 @@ impl World {
         let Some(upload) = self.uploads.get_mut(&format!("UploadId({id:?})")) else { return };
         match call.request.method {
             Method::Delete => upload.is_over |= done || response.status == 404,
-            // An error inside a success is told by the machine itself: it goes on to ask.
+            // The machine itself detects an error inside a success: it goes on to ask.
             Method::Post => {
                 let complete = mirror_on_miss::s3::read_complete_multipart_upload(response);
                 upload.is_over |= matches!(
@@ -273,7 +273,7 @@ impl World {
         self.checks(at);
     }
 
-    /// A worker takes what stands in its queue.
+    /// Makes a worker take the messages of its queue.
     fn hear(&mut self, at: usize) {
         for message in self.table.take(self.sides[at].queue) {
             self.perform_heard(at, &message);
@@ -286,7 +286,7 @@ impl World {
         self.catch_up(at);
     }
 
-    /// What the adapter does whenever its root is called.
+    /// Does as the adapter does whenever its root is called.
     fn catch_up(&mut self, at: usize) {
         for (stream, has_document) in self.sides[at].worker.readable(self.now) {
             let mut denied = self.sides[at].denied.remove(&stream).expect("a stream is judged once");
@@ -341,7 +341,7 @@ impl World {
         self.seen.insert(format!("{} {}", outcome.label(), mirror.origins.len()));
     }
 
-    /// Exactly once, and in time.
+    /// Checks that a stream is answered exactly once, and in time.
     fn answered(&mut self, at: usize, stream: StreamId, deliver: impl FnOnce(&mut Worker) -> Delivery) {
         let side = &mut self.sides[at];
         let until = side.held.remove(&stream).unwrap_or_else(|| panic!("{stream:?} is not held"));
@@ -349,7 +349,7 @@ impl World {
         let _ = deliver(&mut side.worker);
     }
 
-    /// What holds at all times.
+    /// Checks the invariants that hold at all times.
     fn checks(&self, at: usize) {
         let side = &self.sides[at];
         let late = side.held.iter().find(|(_, until)| **until < self.now);
@@ -362,7 +362,7 @@ impl World {
         assert!(sent <= 2 * 64, "{sent} bytes are held");
     }
 
-    /// Time passes, and both workers do what is due, when it is due.
+    /// Lets time pass. Both workers do everything when it is due.
     fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         for _ in 0..MOST_STEPS {
@@ -379,7 +379,7 @@ impl World {
         panic!("there is always something due");
     }
 
-    /// Whoever is asked answers as is proper, and time passes.
+    /// Ends the script: every call is answered properly, and time passes.
     fn ends(&mut self) {
         for _ in 0..MOST_STEPS {
             let Some(at) = (0..2).find(|at| !self.sides[*at].calls.is_empty()) else {
@@ -414,7 +414,7 @@ impl World {
     }
 }
 
-/// What an origin or a store answers that has nothing against it. `length` is that of the origin's object.
+/// Makes the proper answer of an origin or a store. `length` is that of the origin's object.
 fn obliging(call: &Call, length: u64, uploads: usize) -> Response {
     let request = &call.request;
     let with = |status, headers: &[(&str, String)], body: Vec<u8>| {

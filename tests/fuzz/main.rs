@@ -1,12 +1,10 @@
-//! Arbitrary inputs for everything that reads what strangers send ([`readers`]), and for the machine as a whole
-//! ([`machine`]).
+//! Random inputs for everything that reads foreign bytes ([`readers`]), and for the machine as a whole ([`machine`]).
 //!
-//! Fuzzers that see which code an input reaches need a nightly compiler. This one runs on stable: a target says what
-//! an input led to, and an input that led to something new is mutated further ([`pool`]). What is kept in `corpus/` is
-//! tried first, always: put there what once made a target fail.
+//! `cargo test` tries as many inputs as a few seconds allow, the same ones each time. A target returns a number for
+//! an input's result, and an input with a new result is mutated further ([`pool`]). The inputs in `corpus/` come
+//! first. Put an input there that once made a target fail.
 //!
-//! `cargo test` tries as many inputs as a few seconds allow, the same ones each time. `make fuzz` goes on for
-//! `SECONDS`, from another seed each time (or from `SEED`).
+//! `make fuzz` goes on for longer, with libFuzzer, which sees the code that an input reaches (`libfuzzer.rs`).
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -22,78 +20,26 @@ mod machine;
 mod pool;
 mod random;
 mod readers;
+mod targets;
 
 use pool::Pool;
 use random::Random;
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use std::{env, fs};
+use targets::{Run, TARGETS};
 
-/// Fails on what must never come of an input; otherwise says what did come of it, in a number.
-type Run = fn(&[u8]) -> u64;
-
-/// Everything that is tried, by the name of its part of the corpus, with how many inputs `cargo test` gives it.
-const TARGETS: [(&str, Run, u64); 11] = [
-    ("announced", readers::announced, 20_000),
-    ("config", readers::config, 10_000),
-    ("content-range", readers::content_range, 20_000),
-    ("error-document", readers::error_document, 20_000),
-    ("key", readers::key, 20_000),
-    ("machine", machine::run, 10_000),
-    ("message", readers::message, 20_000),
-    ("origin-answer", readers::origin_answer, 20_000),
-    ("own-base", readers::own_base, 20_000),
-    ("store-answer", readers::store_answer, 20_000),
-    ("target", readers::target, 20_000),
-];
-
-/// Where a run of `cargo test` starts.
+/// The seed of a run of `cargo test`.
 const SEED: u64 = 1;
-
-/// How many inputs a target gets before it is the next one's turn.
-const TURN: u64 = 1_000;
-
-const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 #[test]
 fn no_input_makes_anything_fail() {
-    let seconds = env::var("FUZZ_SECONDS").ok().map(|seconds| seconds.parse().expect("FUZZ_SECONDS is a number"));
-    match seconds {
-        Some(seconds) => for_long(Duration::from_secs(seconds)),
-        None => TARGETS.iter().for_each(|(name, run, inputs)| {
-            let mut fuzzer = Fuzzer::new(name, *run, SEED);
-            fuzzer.goes_on(*inputs);
-        }),
+    for (name, run, inputs) in TARGETS {
+        Fuzzer::new(name, run, SEED).goes_on(inputs);
     }
 }
 
-fn for_long(time: Duration) {
-    let seed = match env::var("SEED") {
-        Ok(seed) => seed.parse().expect("SEED is a number"),
-        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs(),
-    };
-    println!("seed {seed}");
-    let (start, mut told) = (Instant::now(), Instant::now());
-    let mut fuzzers: Vec<Fuzzer> = TARGETS.iter().map(|(name, run, _)| Fuzzer::new(name, *run, seed)).collect();
-    while start.elapsed() < time {
-        fuzzers.iter_mut().for_each(|fuzzer| fuzzer.goes_on(TURN));
-        if told.elapsed() >= REPORT_EVERY {
-            told = Instant::now();
-            tell(&fuzzers, start.elapsed());
-        }
-    }
-    tell(&fuzzers, start.elapsed());
-}
-
-fn tell(fuzzers: &[Fuzzer], elapsed: Duration) {
-    let inputs: u64 = fuzzers.iter().map(|fuzzer| fuzzer.inputs).sum();
-    let rate = inputs / elapsed.as_secs().max(1);
-    let kept: Vec<_> = fuzzers.iter().map(|fuzzer| format!("{} {}", fuzzer.name, fuzzer.pool.len())).collect();
-    println!("{inputs} inputs in {} s, {rate} a second, no failure; kept: {}", elapsed.as_secs(), kept.join(", "));
-}
-
-/// One target, and what has been tried on it.
+/// One target, and the inputs that have been tried on it.
 struct Fuzzer {
     name: &'static str,
     run: Run,
@@ -104,7 +50,7 @@ struct Fuzzer {
 }
 
 impl Fuzzer {
-    /// Tries the corpus first.
+    /// Makes a fuzzer that tries the corpus first.
     fn new(name: &'static str, run: Run, seed: u64) -> Self {
         let mut fuzzer = Self { name, run, seed, random: Random(seed), pool: Pool::default(), inputs: 0 };
         let corpus = pool::corpus(name);

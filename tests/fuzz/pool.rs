@@ -1,20 +1,20 @@
-//! Inputs that led to something new, and their mutations.
+//! Inputs that led to a new result, and their mutations.
 
 use crate::random::Random;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// Inputs that are kept; beyond it a new one takes the place of another.
+/// Inputs that are kept; beyond that a new one replaces another.
 const MOST_KEPT: usize = 2_000;
 
-/// Bytes of an input. What is read in fewer steps is tried more often.
+/// Bytes of an input. A short input takes fewer steps, so it is tried more often.
 const MOST_BYTES: usize = 2_000;
 
 /// Mutations of one input at a time.
 const MOST_MUTATIONS: usize = 6;
 
-/// Numbers and bytes at which something begins or ends somewhere.
+/// Numbers and bytes that are a bound in some format.
 const TELLING: [&[u8]; 20] = [
     b"0",
     b"-1",
@@ -38,7 +38,7 @@ const TELLING: [&[u8]; 20] = [
     "\u{FFFE}".as_bytes(),
 ];
 
-/// What is mutated.
+/// The inputs that are mutated.
 #[derive(Default)]
 pub struct Pool {
     kept: Vec<Vec<u8>>,
@@ -47,12 +47,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// How many inputs there are.
-    pub fn len(&self) -> usize {
-        self.kept.len()
-    }
-
-    /// Remembers an input if nothing else has led to the same.
+    /// Keeps an input if no other has led to the same result.
     pub fn keep(&mut self, input: Vec<u8>, what: u64) {
         if !self.known.insert(what) {
             return;
@@ -65,7 +60,7 @@ impl Pool {
         }
     }
 
-    /// One that has not been tried yet, most likely.
+    /// Makes an input that most likely has not been tried yet.
     pub fn next(&self, random: &mut Random) -> Vec<u8> {
         let mut input = self.kept[random.below(self.kept.len())].clone();
         for _ in 0..=random.below(MOST_MUTATIONS) {
@@ -109,14 +104,14 @@ impl Pool {
     }
 }
 
-/// Some of so many bytes; few more often than many.
+/// Picks a span of some bytes; short spans more often than long ones.
 fn span(length: usize, random: &mut Random) -> (usize, usize) {
     let from = random.below(length + 1);
     let most = (length - from).min([2, 8, 64, MOST_BYTES][random.below(4)]);
     (from, from + random.below(most + 1))
 }
 
-/// What is kept in the repository for a target.
+/// Reads the inputs that the repository keeps for a target.
 pub fn corpus(name: &str) -> Vec<Vec<u8>> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(name);
     let mut files: Vec<_> = fs::read_dir(directory).expect("a corpus").map(|file| file.unwrap().path()).collect();

@@ -1,4 +1,4 @@
-//! Everything that reads bytes of strangers: it never panics, and what it makes of them keeps its promises.
+//! Targets for everything that reads foreign bytes. A reader never panics, and its result keeps its promises.
 
 use mirror_on_miss::config::{Bucket, Config, Exposed};
 use mirror_on_miss::http::{ContentRange, Headers, Response, is_field_value};
@@ -20,15 +20,15 @@ const CONFIG: &str = r#"{"bucket": {"cluster": "signer", "authority": "s3.test",
 /// Bytes that the origin is asked for.
 const ASKED: u64 = 16;
 
-/// A number for what came of an input.
+/// Makes a number of an input's result.
 pub fn trace(what: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     what.hash(&mut hasher);
     hasher.finish()
 }
 
-/// A response's head and body, as they are on the wire: what it announces about its body, whatever is computed in
-/// which pieces.
+/// Reads the digests of a response's head and body, as they are on the wire. The pieces of the body make no
+/// difference.
 pub fn announced(input: &[u8]) -> u64 {
     let answer = response(input);
     let total = u64::try_from(answer.body.len()).unwrap();
@@ -45,7 +45,7 @@ pub fn announced(input: &[u8]) -> u64 {
     trace((format!("{whole:?}").len() / 16, format!("{part:?}").len() / 16, verdict))
 }
 
-/// JSON.
+/// Reads JSON.
 pub fn config(input: &[u8]) -> u64 {
     let parsed = Config::parse(input, &|name| Some(format!("secret of {name}")));
     match &parsed {
@@ -72,7 +72,7 @@ pub fn config(input: &[u8]) -> u64 {
     }
 }
 
-/// The header's value.
+/// Reads the header's value.
 pub fn content_range(input: &[u8]) -> u64 {
     let Some(range) = std::str::from_utf8(input).ok().and_then(ContentRange::parse) else {
         return trace(input.iter().map(u8::is_ascii_digit).collect::<Vec<_>>());
@@ -83,7 +83,7 @@ pub fn content_range(input: &[u8]) -> u64 {
     trace((range.first.leading_zeros(), range.last.leading_zeros(), range.total.leading_zeros()))
 }
 
-/// A bucket's document.
+/// Reads a bucket's document.
 pub fn error_document(input: &[u8]) -> u64 {
     let code = s3::xml::error_code(input);
     if let Some(code) = code {
@@ -92,7 +92,7 @@ pub fn error_document(input: &[u8]) -> u64 {
     trace(code.map(str::len))
 }
 
-/// A path without its first slash. A key has one encoding, which is visible ASCII and leads to the same key.
+/// Reads a path without its first slash. A key has one encoding, which is visible ASCII and leads to the same key.
 pub fn key(input: &[u8]) -> u64 {
     let key = match Key::from_path(input) {
         Ok(key) => key,
@@ -107,7 +107,7 @@ pub fn key(input: &[u8]) -> u64 {
     trace((key.as_str().len() / 32, encoded.matches('%').count(), encoded.matches('/').count()))
 }
 
-/// What another worker says.
+/// Reads another worker's message.
 pub fn message(input: &[u8]) -> u64 {
     let message = Message::decode(input);
     if let Some(message) = &message {
@@ -119,7 +119,7 @@ pub fn message(input: &[u8]) -> u64 {
     }))
 }
 
-/// A response's head and body, as they are on the wire.
+/// Reads an origin's response: head and body, as they are on the wire.
 pub fn origin_answer(input: &[u8]) -> u64 {
     let key = Key::from_path(b"a.jpg").unwrap();
     let endpoint = endpoint(&key);
@@ -143,7 +143,7 @@ pub fn origin_answer(input: &[u8]) -> u64 {
     })
 }
 
-/// Likewise, and what an upload's id does to later requests.
+/// Reads a store's response, and checks the effect of an upload's id on later requests.
 pub fn store_answer(input: &[u8]) -> u64 {
     let (bucket, key, response) = (bucket(), Key::from_path(b"a.jpg").unwrap(), response(input));
     let created = s3::read_create_multipart_upload(&response);
@@ -164,7 +164,7 @@ pub fn store_answer(input: &[u8]) -> u64 {
     trace(format!("{} {put:?} {head:?} {complete:?} {gone}", created.is_ok()))
 }
 
-/// `METHOD TARGET`. What a client is sent to is a path of this host that leads to the same object.
+/// Reads `METHOD TARGET`. The client's new location is a path of this host that leads to the same object.
 pub fn target(input: &[u8]) -> u64 {
     let at = input.iter().position(|byte| *byte == b' ').unwrap_or(input.len());
     let (method, path) = input.split_at(at);
@@ -183,7 +183,7 @@ pub fn target(input: &[u8]) -> u64 {
     })
 }
 
-/// `SCHEME AUTHORITY`. The base that comes of them leads to that host, whatever path is put behind it.
+/// Reads `SCHEME AUTHORITY`. The base of these leads to that host, with any path behind it.
 pub fn own_base(input: &[u8]) -> u64 {
     let at = input.iter().position(|byte| *byte == b' ').unwrap_or(input.len());
     let (scheme, rest) = input.split_at(at);
@@ -211,7 +211,7 @@ fn endpoint(key: &Key) -> Endpoint {
     Endpoint::at(&mirror.origins[0], mirror, key, &Forwarded::default())
 }
 
-/// `STATUS\nname: value\n...\n\nbody`; a status that is no number is none.
+/// Reads `STATUS\nname: value\n...\n\nbody`; a status that is no number is none.
 pub fn response(input: &[u8]) -> Response {
     let end = input.windows(2).position(|two| two == b"\n\n").unwrap_or(input.len());
     let (head, body) = input.split_at(end);

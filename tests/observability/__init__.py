@@ -1,1 +1,1 @@
-"""What operators look at: metrics, alerts, dashboard, and what the documentation says of them."""
+"""The operators' view: metrics, alerts, dashboard, and their documentation."""

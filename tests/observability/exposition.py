@@ -1,4 +1,4 @@
-"""What Envoy shows at /stats/prometheus."""
+"""The metrics that Envoy shows at /stats/prometheus."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Series:
     value: float
 
     def relabelled(self, rules: list[dict[str, Any]]) -> Series:
-        """As Prometheus relabels it, by rules that replace something by a part of the name."""
+        """Returns the series as Prometheus relabels it, by rules that read the name."""
         name, labels = self.name, dict(self.labels)
         for rule in rules:
             assert rule["source_labels"] == ["__name__"]
@@ -48,19 +48,19 @@ class Scrape:
 
     @property
     def own(self) -> dict[str, str]:
-        """The module's metrics, and their types."""
+        """Returns the module's metrics, and their types."""
         return {name: kind for name, kind in self.types.items() if name.startswith("mirror_on_miss_")}
 
     def has(self, name: str, labels: dict[str, str]) -> bool:
-        """Whether there is a series of that name with at least these labels."""
+        """Tells if there is a series of that name with at least these labels."""
         return any(each.name == name and labels.items() <= each.labels.items() for each in self.series)
 
     def labels(self, name: str) -> set[str]:
-        """The labels of a metric; those of a histogram without its own `le`."""
+        """Returns the labels of a metric; those of a histogram without its own `le`."""
         names = {name, f"{name}_sum"}
         return {label for each in self.series if each.name in names for label in each.labels}
 
     def values(self, name: str, label: str) -> dict[str, float]:
-        """By a label's value, what was counted under it."""
+        """Returns the counts by a label's value."""
         found = (each for each in self.series if each.name == name and label in each.labels)
         return {each.labels[label]: each.value for each in found}

@@ -1,4 +1,4 @@
-"""The files that operators load or read, and which metrics they name."""
+"""The files that operators load or read, and the metrics that they name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _GRAFANA = {"$__rate_interval": "5m", "$__interval": "1m"}
 
 @dataclass(frozen=True)
 class Selector:
-    """A series that an expression asks for. `where` tells whoever has to find it."""
+    """A series that an expression asks for. `where` is its place, for a failing test's message."""
 
     where: str
     name: str
@@ -48,7 +48,7 @@ def panels() -> list[dict[str, Any]]:
 
 
 def selectors() -> Iterator[Selector]:
-    """Of all alerts and of all panels."""
+    """Returns the selectors of all alerts and of all panels."""
     for rule in alerts():
         yield from _selectors(rule["alert"], rule["expr"])
     for panel in panels():
@@ -60,28 +60,28 @@ def selectors() -> Iterator[Selector]:
 
 
 def documented() -> dict[str, tuple[str, set[str]]]:
-    """Type and labels of each metric in the table of docs/operations.md."""
+    """Returns type and labels of each metric in the table of docs/operations.md."""
     row = re.compile(r"^\| `(mirror_on_miss_\w+)` \| (\w+) \|([^|]*)\|", re.MULTILINE)
     rows = row.findall(OPERATIONS.read_text())
     return {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
 
 
 def documented_values(label: str) -> set[str]:
-    """The values of a label, each a row of the table under the heading that names the label."""
+    """Returns the values of a label, each a row of the table under the heading that names the label."""
     section = re.search(rf"^### `{label}`\n(.*?)(?=^#)", OPERATIONS.read_text(), re.MULTILINE | re.DOTALL)
     assert section, f"{OPERATIONS.name} has no heading for {label}"
     return set(re.findall(r"^\| `(\w+)` \|", section[1], re.MULTILINE))
 
 
 def relabelling() -> list[dict[str, Any]]:
-    """The rules for an Envoy without stats_tags."""
+    """Returns the rules for an Envoy without stats_tags."""
     snippet = re.compile(r"^```yaml\n(metric_relabel_configs:.*?)^```", re.MULTILINE | re.DOTALL)
     (rules,) = snippet.findall(OPERATIONS.read_text())
     return yaml.safe_load(rules)["metric_relabel_configs"]
 
 
 def named_in_docs() -> dict[str, str]:
-    """Every metric that any page names, and one page that does."""
+    """Returns every metric that any page names, and one page that does."""
     found = {}
     for page in [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("**/*.md"))]:
         for name in re.findall(
@@ -92,7 +92,7 @@ def named_in_docs() -> dict[str, str]:
 
 
 def metric_of(series: str) -> str:
-    """A histogram's own name for one of its series."""
+    """Returns a histogram's own name for one of its series."""
     return _SUFFIX.sub("", series)
 
 
@@ -121,7 +121,7 @@ def _matchers(selector: Any) -> list[Any]:
 
 
 def _alternatives(matcher: Any) -> list[str]:
-    """The values of `=` and of `=~` with a list of words. Nothing else is used here."""
+    """Returns the values of `=` and of `=~` with a list of words. The files use nothing else."""
     values = matcher.value.split("|")
     assert all(re.fullmatch(r"\w+", value) for value in values), f"cannot tell what {matcher} matches"
     return values

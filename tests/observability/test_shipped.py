@@ -1,4 +1,4 @@
-"""Alerts and dashboard by themselves. What they ask for is looked for in a live scrape by tests/e2e."""
+"""Alerts and dashboard by themselves. tests/e2e looks for their metrics in a live scrape."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_page_leads_to_what_is_there(page: str) -> None:
 
 
 def anchors(page: Path) -> list[str]:
-    """Its headings as GitHub makes anchors of them."""
+    """Returns its headings as GitHub makes anchors of them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return [re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings]
 

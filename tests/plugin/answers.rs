@@ -1,4 +1,4 @@
-//! The table "What a client gets" of the README, row by row, for GET and for HEAD.
+//! The table of clients' answers of docs/answers.md, row by row, for GET and for HEAD.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::scene::{
 const PUBLIC_URL: &str = "https://files.example.com/v1";
 const QUERY: &str = "?v=1&token=s3cr3t-of-the-client";
 
-/// How a call ends.
+/// The end of a call.
 #[derive(Clone, Copy)]
 enum End {
     Answered(u16, &'static [(&'static str, &'static str)], &'static [u8]),
@@ -33,7 +33,7 @@ impl End {
     }
 }
 
-/// What an origin with more to say than anybody is to hear answers.
+/// The answer of an origin that sends more headers than may be passed on.
 const FOUND: End = Answered(
     206,
     &[
@@ -50,10 +50,10 @@ const FOUND: End = Answered(
 );
 const STORE_FAILS: End = Answered(503, &[("x-amz-request-id", "17B3")], b"<Error><Code>SlowDown</Code></Error>");
 
-/// A row of the table whose answer the filter makes.
+/// A row of the table with an answer that the filter makes.
 struct Row<'a> {
     bucket: fn(Client),
-    /// Who is asked then, and how that ends.
+    /// The calls that follow, and the end of each.
     calls: &'a [(&'static str, End)],
     configuration: Value,
     status: u16,
@@ -288,7 +288,7 @@ fn an_origin_that_fails_is_a_502_that_may_pass() {
     {
         check_origin_unavailable(&[("origin", end)]);
     }
-    // Was it too long for Envoy? The origin is asked, and does not say so.
+    // The answer may have been too long for Envoy. The origin is asked, and its answer does not confirm it.
     for said in [Answered(200, &[("content-length", "33554432")], b""), Answered(404, &[], b""), CutShort, TimedOut] {
         check_origin_unavailable(&[("origin", CutShort), ("origin", said)]);
     }
@@ -339,7 +339,7 @@ fn an_object_that_cannot_be_stored_is_fetched_from_the_origin_or_a_502() {
     }
 }
 
-/// Has one client wait for as long as it may, behind a call that the test holds.
+/// Makes one client wait for as long as it may, behind a call that the test holds.
 fn check_filling(configuration: Value, status: u16, headers: &[(&str, &str)], body: &str) {
     for method in ["GET", "HEAD"] {
         let is_head = method == "HEAD";

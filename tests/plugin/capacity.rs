@@ -1,4 +1,4 @@
-//! How much is done at once, who waits for it and how long, and when the worker's timer runs.
+//! Bounds on the work at once, on the waiting clients and on their waiting time; and the worker's timer.
 
 use std::time::Duration;
 
@@ -105,7 +105,7 @@ fn memory_bounds_the_fills_that_run_by_what_they_may_hold() {
     let second = expect_call(&mut envoy, "GET origin /2");
     assert!(envoy.try_next_call().is_none(), "a third could bring it to 24 MiB");
 
-    // 4 MiB and what the second may bring leave room for 8 more.
+    // 4 MiB and the most that the second may bring leave room for 8 more.
     origin_gives_bytes(&mut envoy, first, &vec![1; 4 * MIB]);
     let put = expect_call(&mut envoy, "PUT signer /assets/1");
     let third = expect_call(&mut envoy, "GET origin /3");

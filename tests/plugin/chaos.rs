@@ -1,8 +1,8 @@
-//! Whatever clients, bucket, origin and store send, in whatever order: the module does not panic, Envoy is not misused, and
-//! every client is answered.
+//! Random events in random order from clients, bucket, origin and store. The module does not panic, Envoy is not
+//! misused, and every client is answered.
 //!
-//! A panic of the module ends the process, before proptest could make the case smaller. So the case is said then as it is;
-//! cases are short.
+//! A panic of the module ends the process before proptest could make the case smaller. So the case is printed as it
+//! is, and cases are short.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use serde_json::json;
 use crate::host::{Call, Client, Envoy, Headers, set_last_words};
 use crate::scene::{ACCESS_DENIED, LONG, NO_SUCH_KEY, configured};
 
-/// Everything that can happen to a worker.
+/// An event that can happen to a worker.
 #[derive(Clone, Debug)]
 enum Event {
-    /// A client asks.
+    /// A client sends a request.
     Request { method: Vec<u8>, path: Vec<u8> },
-    /// The bucket begins to answer one of those that wait for it. Chunks that are there come at once.
+    /// The bucket begins to answer a client that waits for it. Chunks that are there come at once.
     BucketAnswers { client: Index, status: u16, headers: Vec<Header>, chunks: Vec<Vec<u8>>, end: bool },
     /// The bucket sends more of an answer that it has begun.
     BucketSends { client: Index, chunk: Vec<u8>, end: bool },
@@ -29,13 +29,13 @@ enum Event {
     CallEnds { call: Index, end: CallEnd },
     /// Time passes.
     Passes { millis: u64 },
-    /// The event loop is busy with other things than queues, or is so no longer.
+    /// The event loop keeps notifications about queues back, or delivers them again.
     HoldsQueues { yes: bool },
 }
 
 type Header = (&'static str, Vec<u8>);
 
-/// How a call ends.
+/// The end of a call.
 #[derive(Clone, Debug)]
 enum CallEnd {
     Fails,
@@ -45,7 +45,7 @@ enum CallEnd {
         headers: Vec<Header>,
         body: Vec<u8>,
     },
-    /// As a well-behaved upstream answers it, whose object has so many parts of 5 MiB, the last one of a byte.
+    /// The answer of a well-behaved upstream. Its object has this many parts of 5 MiB, and a last one of a byte.
     Obliging {
         parts: u64,
     },
@@ -57,7 +57,7 @@ fn method() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![8 => select(vec!["GET", "HEAD"]).prop_map(Into::into), 1 => bytes(8)]
 }
 
-/// Few, so that clients meet in one fill; and any.
+/// Makes one of few paths, so that clients meet in one fill; or any path.
 fn path() -> impl Strategy<Value = Vec<u8>> {
     let known = vec!["/a", "/a?v=1", "/%61", "/assets/b", "//evil.example/", "/a%20b", "/private/a", "/?list-type=2"];
     prop_oneof![
@@ -91,7 +91,7 @@ fn headers() -> impl Strategy<Value = Vec<Header>> {
     ];
     let sensible =
         vec!["bytes 0-4/5", "bytes 0-4/99999999999", "bytes */0", "\"e\"", "W/\"e\"", "chunked", "text/css", ""];
-    // What Envoy itself lets through from an upstream.
+    // Bytes that Envoy itself lets through from an upstream.
     let any = bytes(20).prop_map(|value| value.into_iter().filter(|byte| !matches!(byte, 0 | b'\r' | b'\n')).collect());
     let value = prop_oneof![select(sensible).prop_map(Into::into), any];
     vec((select(names), value), 0..6)
@@ -141,7 +141,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// A worker, and what its environment has under way.
+/// A worker, and everything that its environment has under way.
 struct World {
     envoy: Envoy,
     asking: Vec<Client>,
@@ -164,7 +164,7 @@ impl World {
         Self { envoy, asking: Vec::new(), being_answered: Vec::new(), all: Vec::new(), calls: Vec::new() }
     }
 
-    /// Has something happen, if there is anything that it could happen to.
+    /// Makes something happen, if it can happen to anything.
     fn happens(&mut self, event: Event) {
         match event {
             Event::Request { method, path } => {
@@ -239,7 +239,7 @@ impl World {
         match (call.method(), range) {
             ("GET", Some((first, last))) => {
                 let (first, last): (u64, u64) = (first.parse().unwrap(), last.parse().unwrap());
-                // Parts of a fill are as many as its first answer said, whatever this one says.
+                // A fill has as many parts as its first answer said, and this answer cannot change that.
                 let total = (parts * PART + 1).max(first + 1);
                 let last = last.min(total - 1);
                 let content_range = format!("bytes {first}-{last}/{total}");
@@ -253,7 +253,7 @@ impl World {
         }
     }
 
-    /// The bucket gets to its end with everything, nobody answers calls any more, and time passes.
+    /// Ends everything: the bucket finishes its answers, calls stay unanswered, and time passes.
     fn ends(mut self) {
         self.envoy.deliver_queues();
         for client in std::mem::take(&mut self.asking) {

@@ -1,4 +1,4 @@
-//! What the plugin makes of its configuration, and says about it.
+//! The plugin's reading of its configuration, and its log lines about that.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -114,7 +114,7 @@ fn a_path_style_bucket_is_exposed_as_it_is() {
     assert_eq!(answer(inside).header("location"), Some("/assets/img/a.jpg?v"));
 }
 
-/// JSON that has the shape of a configuration here and there.
+/// Makes JSON that has the shape of a configuration here and there.
 fn any_value() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         Just(json!(null)),

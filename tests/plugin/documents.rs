@@ -1,5 +1,5 @@
-//! The bucket's error documents: in pieces, too long, late, never, or none at all; in Envoys that show them to the filter
-//! and in those that do not.
+//! The bucket's error documents: in pieces, too long, late, never, or none at all; in Envoys that show them to the
+//! filter and in those that do not.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::scene::{
     store_says,
 };
 
-/// What `worker.rs` keeps of a document, and how long it waits for one.
+/// The bound on a document in `src/worker`.
 const LONGEST: usize = mirror_on_miss::worker::MAX_BUFFERED;
 const READ_TIMEOUT: Duration = mirror_on_miss::worker::READ_TIMEOUT;
 
@@ -20,14 +20,14 @@ fn origin_has_none(envoy: &mut Envoy) {
     envoy.respond(get, 404, &[], "gone");
 }
 
-/// A document with this code that is this long.
+/// Makes a document with this code that is this long.
 fn document(code: &str, length: usize) -> Vec<u8> {
     let mut document = format!("<Error><Code>{code}</Code><Message>").into_bytes();
     document.resize(length, b'x');
     document
 }
 
-/// The bucket says 404 and sends nothing yet.
+/// Makes the bucket answer 404 and send nothing yet.
 fn begins(client: Client) {
     client.bucket_sends_headers(Headers::response(404).with("server", "S3"), false);
 }

@@ -8,7 +8,7 @@ use crate::scene::{
     store_says,
 };
 
-/// How a call can fail, beside statuses of the upstream's own.
+/// The failures of a call, beside statuses of the upstream's own.
 const FAILURES: [fn(&mut Envoy, Call); 3] =
     [|envoy, call| envoy.fail(call), |envoy, call| envoy.refuse(call), |envoy, call| envoy.time_out(call)];
 
@@ -64,7 +64,7 @@ fn a_store_that_fails_for_a_moment_is_asked_again() {
             fail(&mut envoy, put);
             assert!(envoy.try_next_call().is_none(), "not at once");
         }
-        // It had stored the object at the second time, and says so.
+        // The store had stored the object at the second attempt, and now answers 412.
         store_says(&mut envoy, 412);
         assert_eq!(result(client), is(302, "stored"));
     }
@@ -185,7 +185,7 @@ fn sorted(headers: &Headers) -> Vec<(&str, &[u8])> {
 
 #[test]
 fn two_thousand_headers_are_read_and_not_stored() {
-    // Past Envoy's default of 100, at which it answers in the origin's place, if an operator allows them.
+    // Past Envoy's default of 100 headers, at which Envoy answers in the origin's place, if an operator allows them.
     let mut envoy = envoy_with(json!({}));
     let client = envoy.get(PATH);
     miss(client);

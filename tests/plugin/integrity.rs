@@ -1,4 +1,4 @@
-//! Objects that are what their origin announced, and objects that are not.
+//! Objects that match their origin's announced digest, and objects that do not.
 
 use serde_json::json;
 
@@ -6,14 +6,14 @@ use crate::host::{Call, Envoy};
 use crate::multipart::{CREATE, CREATED, GET, UPLOAD, object, put_part, upload_is_aborted};
 use crate::scene::{OBJECT, PATH, answer, envoy_with, expect_call, is, miss, result, store_says};
 
-/// Of [`OBJECT`].
+/// The MD5 of [`OBJECT`].
 const MD5: &str = "XUFAKrxLKna5cZ2REBfFkg==";
-/// Of the object of three parts.
+/// The MD5 of the object of three parts.
 const LARGE_MD5: &str = "P6Jq6eCnqoNXVb7l7YD/lQ==";
-/// Of nothing.
+/// The MD5 of nothing.
 const OTHER_MD5: &str = "1B2M2Y8AsgTpgAmY7PhCfg==";
 
-/// The origin gives the object, or what a call asks for of it, and says that all of it has this digest.
+/// Makes the origin give the object, or the range that a call asks for, and announce this digest for all of it.
 fn give(envoy: &mut Envoy, call: Call, object: &[u8], md5: &str) {
     let range = call.header("range").and_then(|range| range.strip_prefix("bytes=")).expect("a range");
     let (first, last) = range.split_once('-').expect("two ends");
@@ -53,7 +53,7 @@ fn a_corrupt_object_is_neither_stored_nor_served() {
         assert_eq!(envoy.metric("mirror_on_miss_fills_total.outcome.corrupt"), 1);
         envoy.assert_idle();
 
-        // It is not remembered: the origin may have mended it.
+        // The failure is not remembered: the origin may have mended the object.
         let client = envoy.get(PATH);
         miss(client);
         let get = expect_call(&mut envoy, GET);
@@ -81,7 +81,7 @@ fn the_next_origin_is_asked_for_what_the_first_one_spoiled() {
     envoy.assert_idle();
 }
 
-/// All parts are fetched, the last one first, and stored.
+/// Fetches all parts, the last one first, and stores them.
 fn transfer(envoy: &mut Envoy, md5: &str) {
     let object = object();
     let first = expect_call(envoy, GET);

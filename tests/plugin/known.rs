@@ -1,4 +1,4 @@
-//! Keys of which the worker knows how they fare: its origins do not have them, or they were stored a moment ago.
+//! Keys that the worker knows about: their origins do not have them, or they were stored a moment ago.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The plugin as Envoy drives it: the real adapter and the real SDK, linked natively against a host that behaves like
-//! Envoy ([`host`]).
+//! Tests of the plugin as Envoy drives it. The real adapter and the real SDK are linked natively against a host that
+//! behaves like Envoy ([`host`]).
 
 #![allow(
     clippy::arithmetic_side_effects,

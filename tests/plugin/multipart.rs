@@ -1,4 +1,4 @@
-//! Objects of several parts: what is asked of whom, byte by byte, and how it ends when something is wrong.
+//! Objects of several parts: the calls, byte by byte, and the end when something is wrong.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub const UPLOAD: &str = "/assets/img/a.jpg?uploadId=a-._~%2B%2F%3D";
 pub const CREATED: &str = "<?xml version=\"1.0\"?><InitiateMultipartUploadResult><Bucket>assets</Bucket>\
                        <UploadId>a-._~+/=</UploadId></InitiateMultipartUploadResult>";
 
-/// Bytes that show where they belong: the pattern's length divides no part's.
+/// Makes bytes that show where they belong: the pattern's length divides no part's.
 pub fn object() -> Vec<u8> {
     let pattern: Vec<u8> = (0..251).collect();
     let mut object = pattern.repeat(LENGTH / pattern.len() + 1);
@@ -30,7 +30,7 @@ pub fn put_part(number: usize) -> String {
     format!("PUT signer /assets/img/a.jpg?partNumber={number}&uploadId=a-._~%2B%2F%3D")
 }
 
-/// The origin gives what a call asks for, of the version with this entity tag.
+/// Makes the origin give the range that a call asks for, of the version with this entity tag.
 fn give(envoy: &mut Envoy, call: Call, object: &[u8], etag: &str) {
     let range = call.header("range").and_then(|range| range.strip_prefix("bytes=")).expect("a range");
     let (first, last) = range.split_once('-').expect("two ends");
@@ -41,7 +41,7 @@ fn give(envoy: &mut Envoy, call: Call, object: &[u8], etag: &str) {
     envoy.respond(call, 206, &headers, &object[first..=last]);
 }
 
-/// A client, and a fill up to the creation of its upload.
+/// Makes a client, and a fill up to the creation of its upload.
 fn begun(envoy: &mut Envoy) -> Client {
     let client = envoy.get(PATH);
     miss(client);
@@ -57,7 +57,7 @@ fn begin(envoy: &mut Envoy, etag: &str) {
     envoy.respond(create, 200, &[], CREATED);
 }
 
-/// All parts are fetched and stored.
+/// Fetches and stores all parts.
 fn transfer(envoy: &mut Envoy) {
     let object = object();
     for number in 1..=3 {
@@ -192,7 +192,7 @@ fn a_part_that_fails_for_a_moment_is_repeated() {
     envoy.assert_idle();
 }
 
-/// The store refuses the second part for good.
+/// Makes the store refuse the second part for good.
 fn second_part_is_refused(envoy: &mut Envoy) {
     let put = expect_call(envoy, &put_part(1));
     envoy.respond(put, 200, &[("etag", "\"1\"")], "");
@@ -276,7 +276,7 @@ fn a_wait_that_is_given_up_with_its_part_does_not_end_the_abortion() {
     envoy.assert_idle();
 }
 
-/// The origin has another version when it is asked for the second part.
+/// Makes the origin give another version when it is asked for the second part.
 fn object_changes(envoy: &mut Envoy, status: u16) {
     let put = expect_call(envoy, &put_part(1));
     let (second, third) = (expect_call(envoy, GET), expect_call(envoy, GET));
@@ -351,7 +351,7 @@ fn an_upload_that_is_gone_after_a_lost_answer_was_completed_if_the_object_is_the
     }
 }
 
-/// How many calls are made at once, with these limits, after an upload was created.
+/// Returns the number of calls at once, with these limits, after an upload was created.
 fn under_way(limits: Value) -> usize {
     let mut envoy = envoy_with(json!({"limits": limits}));
     begun(&mut envoy);

@@ -1,4 +1,4 @@
-//! What an operator sees of a fill: metrics, lines in the log, and the request's name on the calls.
+//! The operator's view of a fill: metrics, lines in the log, and the request's id on the calls.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn missed(envoy: &mut Envoy, path: &str) -> Client {
     client
 }
 
-/// What Envoy's `header_to_metadata` filter has kept of every request.
+/// Sets the metadata that Envoy's `header_to_metadata` filter keeps of every request.
 fn kept(envoy: &mut Envoy, name: &str, value: impl AsRef<[u8]>) {
     envoy.set_property(&["metadata", "filter_metadata", "mirror_on_miss", name], value);
 }
@@ -38,7 +38,7 @@ fn gauges(envoy: &Envoy) -> (u64, u64) {
     (envoy.metric("mirror_on_miss_fills_in_flight"), envoy.metric("mirror_on_miss_waiters"))
 }
 
-/// The lines about ends of fills.
+/// Returns the lines about ends of fills.
 fn ends(envoy: &Envoy) -> Vec<String> {
     envoy.logs().into_iter().filter(|line| line.starts_with("info: fill ")).collect()
 }
@@ -69,7 +69,7 @@ fn a_call_without_an_answer_of_its_own_is_counted_too() {
             0 => envoy.fail(call),
             1 => envoy.time_out(call),
             2 => {
-                // The answer has begun: Envoy says nothing of a time that is over.
+                // The answer has begun, so Envoy does not report the passed timeout.
                 envoy.advance(Duration::from_millis(1_900));
                 envoy.fail(call);
             }

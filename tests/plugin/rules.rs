@@ -1,5 +1,5 @@
-//! What a rule makes of a request: answers at once, HEAD of its own, requests that are only counted, and what of a client's
-//! request goes on.
+//! A rule's effect on a request: answers at once, the origin's HEAD, requests that are only counted, and the parts of
+//! a client's request that the origin gets.
 
 use serde_json::{Value, json};
 

@@ -1,13 +1,13 @@
-//! The words in which scenarios are told: a bucket that denies, an origin that gives, a store that takes.
+//! The vocabulary of the scenarios: a bucket that denies, an origin that gives, a store that takes.
 
 use serde_json::{Value, json};
 
 use crate::host::{Answer, Call, Client, Envoy};
 
-/// What clients ask for where it does not matter.
+/// The path of clients' requests where it does not matter.
 pub const PATH: &str = "/img/a.jpg";
 
-/// What the origin has there.
+/// The origin's object at that path.
 pub const OBJECT: &[u8] = b"hello";
 
 /// Enough time for every fill to end and for every client to be answered.
@@ -18,7 +18,7 @@ pub const NO_SUCH_KEY: &str =
     "<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>";
 pub const ACCESS_DENIED: &str = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
 
-/// Headers of the bucket's, none of which a made answer may have.
+/// Headers of the bucket, none of which a made answer may have.
 pub const BUCKET_HEADERS: [(&str, &str); 5] = [
     ("content-type", "application/xml"),
     ("date", "Thu, 01 Jan 2026 00:00:00 GMT"),
@@ -27,7 +27,7 @@ pub const BUCKET_HEADERS: [(&str, &str); 5] = [
     ("x-amz-request-id", "17B2"),
 ];
 
-/// The smallest configuration.
+/// Returns the smallest configuration.
 pub fn configuration() -> Value {
     json!({
         "bucket": {"cluster": "signer", "authority": "s3.test", "path_prefix": "/assets"},
@@ -35,19 +35,19 @@ pub fn configuration() -> Value {
     })
 }
 
-/// An Envoy with the smallest configuration, in which `changes` replace or add fields.
+/// Makes an Envoy with the smallest configuration, in which `changes` replace or add fields.
 pub fn envoy_with(changes: Value) -> Envoy {
     Envoy::start(&configured(changes))
 }
 
-/// The smallest configuration, in which `changes` replace or add fields; null removes one.
+/// Returns the smallest configuration, in which `changes` replace or add fields; null removes one.
 pub fn configured(changes: Value) -> String {
     let mut configuration = configuration();
     merge(&mut configuration, changes);
     configuration.to_string()
 }
 
-/// RFC 7396.
+/// Merges JSON as RFC 7396 does.
 fn merge(target: &mut Value, patch: Value) {
     match (target, patch) {
         (Value::Object(target), Value::Object(patch)) => {
@@ -60,28 +60,28 @@ fn merge(target: &mut Value, patch: Value) {
     }
 }
 
-/// The bucket says that there is no such object.
+/// Makes the bucket answer that there is no such object.
 pub fn miss(client: Client) {
     deny(client, 404, NO_SUCH_KEY);
 }
 
-/// The bucket denies the object, perhaps because there is none.
+/// Makes the bucket deny the object, perhaps because there is none.
 pub fn denial(client: Client) {
     deny(client, 403, ACCESS_DENIED);
 }
 
-/// The bucket says no. HEAD has no document.
+/// Makes the bucket deny. HEAD has no document.
 pub fn deny(client: Client, status: u16, document: &str) {
     let is_head = client.request_sent().text(":method") == Some("HEAD");
     client.bucket_answers(status, &BUCKET_HEADERS, if is_head { "" } else { document });
 }
 
-/// The next call, after the time that a fill waits before it repeats one.
+/// Takes the next call, after the time that a fill waits before it repeats one.
 pub fn next_call(envoy: &mut Envoy) -> Call {
     in_time(envoy, Envoy::try_next_call).expect("the module makes a call")
 }
 
-/// The call that is, say, `GET origin /path`; likewise.
+/// Takes the call of this description, such as `GET origin /path`; after the same time.
 pub fn expect_call(envoy: &mut Envoy, expected: &str) -> Call {
     in_time(envoy, |envoy| envoy.try_call(expected)).unwrap_or_else(|| panic!("the module does not {expected}"))
 }
@@ -96,37 +96,37 @@ fn in_time<T>(envoy: &mut Envoy, find: impl Fn(&mut Envoy) -> Option<T>) -> Opti
     })
 }
 
-/// The origin has [`OBJECT`].
+/// Makes the origin give [`OBJECT`].
 pub fn origin_gives(envoy: &mut Envoy) {
     let call = expect_call(envoy, &format!("GET origin {PATH}"));
     origin_gives_bytes(envoy, call, OBJECT);
 }
 
-/// The origin answers a call for the beginning of an object that is no longer than what is asked for.
+/// Makes the origin answer a call with a small object, no longer than the range that is asked for.
 pub fn origin_gives_bytes(envoy: &mut Envoy, call: Call, bytes: &[u8]) {
     let length = bytes.len().to_string();
     envoy.respond(call, 200, &[("content-type", "image/jpeg"), ("content-length", &length)], bytes);
 }
 
-/// The store answers a PUT of [`OBJECT`].
+/// Makes the store answer a PUT of [`OBJECT`].
 pub fn store_says(envoy: &mut Envoy, status: u16) {
     let call = expect_call(envoy, &format!("PUT signer /assets{PATH}"));
     assert_eq!(call.body, OBJECT);
     envoy.respond(call, status, &[("x-amz-request-id", "17B3")], "");
 }
 
-/// A whole answer.
+/// Returns a whole answer.
 pub fn answer(client: Client) -> Answer {
     client.answer().unwrap_or_else(|| panic!("no whole answer: {client:?}"))
 }
 
-/// Status and outcome of a whole answer.
+/// Returns status and outcome of a whole answer.
 pub fn result(client: Client) -> (u16, String) {
     let answer = answer(client);
     (answer.status(), answer.header("x-mirror-on-miss").unwrap_or("none").to_owned())
 }
 
-/// What [`result`] is compared with.
+/// Makes the expected value for [`result`].
 pub fn is(status: u16, outcome: &str) -> (u16, String) {
     (status, outcome.to_owned())
 }

@@ -1,4 +1,4 @@
-//! Objects that the store does not take are served, whatever their size, and never through a buffer that is too small.
+//! Objects that the store does not take are served, at any size, and never through a buffer that is too small.
 
 use serde_json::json;
 
@@ -8,12 +8,12 @@ use crate::scene::{PATH, answer, configured, envoy_with, expect_call, is, miss, 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// Bytes that show where they belong.
+/// Makes bytes that show where they belong.
 fn bytes(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at / 251 + at % 251) as u8).collect()
 }
 
-/// The origin gives an object of this length, and the store will not have it.
+/// Makes the origin give an object of this length, and the store refuse it.
 fn not_stored(envoy: &mut Envoy, object: &[u8]) {
     let get = expect_call(envoy, &format!("GET origin {PATH}"));
     origin_gives_bytes(envoy, get, object);
@@ -37,7 +37,7 @@ fn objects_of_any_size_are_served_in_full_under_any_buffer_limit() {
             assert!(answer.body == object, "{case}: {} bytes came", answer.body.len());
             assert_eq!(answer.header("content-length"), Some(length.to_string().as_str()), "{case}");
             assert_eq!(answer.header("content-type"), Some("image/jpeg"), "{case}");
-            // Envoy's CORS filter does not see what is too large to be put in place.
+            // Envoy's CORS filter does not see an answer that is too large to be put in place.
             assert_eq!(answer.through_filters, in_place, "{case}");
             envoy.assert_idle();
         }

@@ -35,7 +35,7 @@ fn fifty_clients_cause_one_call_to_the_origin_and_one_to_the_store() {
 
 #[test]
 fn a_herd_is_answered_in_more_than_one_callback() {
-    // The host minds if it is not.
+    // The host reports a violation otherwise.
     let mut envoy = envoy_with(json!({}));
     let clients: Vec<Client> = (0..2_500).map(|_| envoy.get(PATH)).collect();
     clients.iter().copied().for_each(miss);

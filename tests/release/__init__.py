@@ -1,1 +1,1 @@
-"""`make release-check`: builds what a release holds, and proves of it what can be proved on one machine."""
+"""`make release-check`: builds the parts of a release, and proves everything that one machine can prove."""

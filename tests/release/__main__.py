@@ -1,6 +1,6 @@
-"""`make release-check VERSION=1.2.3`: makes target/release-check/out, and says what was proved of it.
+"""`make release-check VERSION=1.2.3`: makes target/release-check/out, and reports the proofs.
 
-Without VERSION everything is checked but what a release must say of itself, in Cargo.toml and CHANGELOG.md.
+Without VERSION everything is checked except the release's own notes, in Cargo.toml and CHANGELOG.md.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def _check(version: str | None) -> None:
 
 
 def _check_compiler() -> None:
-    """Other compilers give other bytes: all that build a release use the one of envoy/Dockerfile."""
+    """Checks the compiler. Another one gives other bytes: every build of a release uses the one of
+    envoy/Dockerfile.
+    """
     pinned = re.findall(r"^FROM rust:([\d.]+)", (CHECKOUT / "envoy/Dockerfile").read_text(), re.MULTILINE)
     said = subprocess.run(["rustc", "--version"], check=True, capture_output=True, text=True).stdout
     ours = said.split()[1]

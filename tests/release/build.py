@@ -1,4 +1,4 @@
-"""One clean build: what git knows, copied somewhere else, and `make wasm` there."""
+"""One clean build: the files that git knows, copied to another place, and `make wasm` there."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Build:
     def run(cls, checkout: Path, **variables: str) -> Build:
         """Builds the working tree's tracked files, as they are, in a directory that does not exist yet."""
         _copy(checkout)
-        # Else what this make was told would be told to that one.
+        # Otherwise this make's own variables would reach that one.
         ours = {name: value for name, value in os.environ.items() if "MAKE" not in name and name != "MFLAGS"}
         ours.pop("CARGO_TARGET_DIR", None)
         build = cls(checkout, {**ours, **variables})
@@ -41,7 +41,7 @@ class Build:
 
     @property
     def built(self) -> Path:
-        """Where cargo left what it built for the module."""
+        """Returns the directory of cargo's output for the module."""
         target = Path(self.environment.get("CARGO_TARGET_DIR", self.checkout / "target"))
         return target / TARGET / "release"
 
@@ -56,7 +56,7 @@ class Build:
 
 
 def committed() -> str:
-    """When the commit was made, in seconds of Unix: the time of all that is built from it."""
+    """Returns the time of the commit, in seconds of Unix. Everything that is built from it has this time."""
     argv = ["git", "log", "-1", "--format=%ct"]
     return subprocess.run(argv, cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout.strip()
 

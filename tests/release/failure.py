@@ -1,4 +1,4 @@
-"""Why something may not be released."""
+"""The reason for which something may not be released."""
 
 
 class ReleaseError(Exception):

@@ -24,7 +24,7 @@ FILE = "plugin.wasm"
 """The name that Istio and Envoy Gateway look for in an image."""
 
 PLATFORMS = ("linux/amd64", "linux/arm64")
-"""The module runs on any, but a node's container engine takes an image for its own platform only."""
+"""The module runs on any platform, but a node's container engine takes an image for its own platform only."""
 
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 """Istio and Envoy Gateway take no other: `extractOCIStandardImage`, pkg/wasm/imagefetcher.go of Istio."""
@@ -42,7 +42,7 @@ def build(module: Path, layout: Path, *, tag: str, work: Path) -> str:
     context = work / "context"
     context.mkdir()
     shutil.copyfile(module, context / FILE)
-    # Not of this user's: nothing stays behind, and whatever storage the machine has set up does not matter.
+    # It is not this user's storage: nothing stays behind, and the machine's own storage does not matter.
     with tempfile.TemporaryDirectory(prefix="mirror-on-miss-image-") as storage:
         buildah = ["buildah", "--storage-driver=vfs", f"--root={storage}/root", f"--runroot={storage}/run"]
         _run(
@@ -50,7 +50,7 @@ def build(module: Path, layout: Path, *, tag: str, work: Path) -> str:
             "build",
             "--isolation=chroot",
             "--target=module",
-            # In the place of the stage that builds the module in a container.
+            # In place of the stage that builds the module in a container.
             f"--build-context={stage[1]}={context}",
             f"--platform={','.join(PLATFORMS)}",
             "--manifest=module",
@@ -65,7 +65,9 @@ def build(module: Path, layout: Path, *, tag: str, work: Path) -> str:
 
 
 def check(layout: Path, module: Path) -> None:
-    """Blobs are what their names say, and each image is one compressed layer with the module in it."""
+    """Checks that blobs match their names, and that each image is one compressed layer with the module
+    in it.
+    """
     for blob in (layout / "blobs/sha256").iterdir():
         if hashlib.sha256(blob.read_bytes()).hexdigest() != blob.name:
             raise ReleaseError(f"the image's blob {blob.name} has other bytes")

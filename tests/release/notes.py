@@ -1,4 +1,4 @@
-"""What a release says of itself: its version and its notes."""
+"""A release's version and notes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .failure import ReleaseError
 
 
 def of(version: str, checkout: Path) -> str:
-    """The notes of that version, which Cargo.toml must have too."""
+    """Returns the notes of that version, which Cargo.toml must have too."""
     # Fails if Cargo.lock has another one.
     argv = ["cargo", "metadata", "--locked", "--no-deps", "--format-version=1"]
     metadata = subprocess.run(argv, cwd=checkout, check=True, capture_output=True, text=True).stdout
@@ -22,7 +22,9 @@ def of(version: str, checkout: Path) -> str:
 
 
 def section(changelog: str, version: str) -> str:
-    """What stands below `## VERSION - YYYY-MM-DD`. It must be the newest, with nothing left in Unreleased."""
+    """Returns the text below `## VERSION - YYYY-MM-DD`. It must be the newest, with nothing left in
+    Unreleased.
+    """
     heading, *sections = re.split(r"^## ", changelog, flags=re.MULTILINE)
     unreleased, found = "", None
     for each in sections:

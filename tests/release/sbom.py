@@ -1,4 +1,6 @@
-"""The bill of materials, in CycloneDX: what cargo-cyclonedx says of a build, held to what the build left."""
+"""The bill of materials, in CycloneDX: cargo-cyclonedx's list of a build, compared with the build's
+output.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ FILE = "sbom"
 
 
 def of(build: Build) -> str:
-    """The SBOM of a build's module, without anything of the machine or the moment in it."""
+    """Makes the SBOM of a build's module, without anything of the machine or the moment in it."""
     build.call(
         str(TOOL),
         "cyclonedx",
@@ -23,14 +25,17 @@ def of(build: Build) -> str:
         "--spec-version=1.5",
         f"--target={TARGET}",
         f"--override-filename={FILE}",
-        # Else it holds the moment and a random number: https://reproducible-builds.org/specs/source-date-epoch/
+        # Otherwise it holds the moment and a random number:
+        # https://reproducible-builds.org/specs/source-date-epoch/
         SOURCE_DATE_EPOCH=committed(),
     )
     return (build.checkout / f"{FILE}.json").read_text().replace(str(build.checkout), "/mirror-on-miss")
 
 
 def check(text: str, build: Build) -> list[str]:
-    """Returns what rustc compiled for the module, `name version` each. The SBOM must name it all."""
+    """Returns the crates that rustc compiled for the module, `name version` each. The SBOM must name them
+    all.
+    """
     bill = json.loads(text)
     components = [bill["metadata"]["component"], *bill["components"]]
     named = {f"{each['name']} {each['version']}" for each in components}
@@ -45,13 +50,15 @@ def check(text: str, build: Build) -> list[str]:
 
 
 def _compiled(build: Build) -> set[str]:
-    """Crates whose sources rustc read for the target; those are no build scripts and no procedural macros."""
+    """Lists crates whose sources rustc read for the target; they are no build scripts and no procedural
+    macros.
+    """
     texts = [each.read_text() for each in (build.built / "deps").glob("*.d")]
     paths = re.findall(r"/registry/src/[^/]+/([^/]+?)-(\d+\.\d+\.\d+[^/]*)/", "\n".join(texts))
     return {f"{name} {version}" for name, version in paths}
 
 
 def _mentioned(module: Path) -> set[str]:
-    """Crates whose source paths are in the module, in what a panic would say."""
+    """Lists crates whose source paths are in the module, in the messages of panics."""
     paths = re.findall(rb"\./[^/\0]+/([a-z0-9_-]+)-(\d+\.\d+\.\d+[^/\0]*)/", module.read_bytes())
     return {f"{name.decode()} {version.decode()}" for name, version in paths}

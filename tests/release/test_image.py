@@ -1,4 +1,4 @@
-"""What is looked at in an image: each thing that Istio, Envoy Gateway or a node would stumble over."""
+"""The check of an image finds each flaw that Istio, Envoy Gateway or a node would stumble over."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def module(tmp_path: Path) -> Path:
 
 
 def layout(at: Path, **changes: Any) -> Path:
-    """Writes a layout as it should be but for what is changed."""
+    """Writes a correct layout with these changes."""
     about = {"name": image.FILE, "content": WASM, "media_type": image.LAYER, "layers": 1, "arm": "arm64"}
     about |= changes
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""What a release says of itself: only when CHANGELOG.md is ready for it."""
+"""A release's version and notes are taken only when CHANGELOG.md is ready for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an SBOM is held to: the sources that rustc read, and the paths that are in the module."""
+"""An SBOM is compared with the sources that rustc read, and with the paths that are in the module."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .failure import ReleaseError
 
 @pytest.fixture
 def build(tmp_path: Path) -> Build:
-    """Rustc read two crates; the module mentions one of them, and a third."""
+    """Makes a build in which rustc read two crates, and the module mentions one of them and a third."""
     made = Build(tmp_path, {})
     (made.built / "deps").mkdir(parents=True)
     for crate in ("log-0.4.35", "md-5-0.10.6"):

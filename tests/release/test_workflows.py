@@ -1,4 +1,4 @@
-"""What .github/workflows and the rest of the project must agree on; `make lint` judges them one by one."""
+"""The facts on which .github/workflows and the rest of the project must agree. `make lint` judges each."""
 
 from __future__ import annotations
 

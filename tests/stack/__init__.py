@@ -1,9 +1,9 @@
-"""Starts everything that mirror-on-miss needs on one machine: for `make run`, and for the tests.
+"""The starter of everything that mirror-on-miss needs on one machine: for `make run`, and for the tests.
 
     with SeaweedFS(run_dir) as store, Stack(run_dir, origin="http://127.0.0.1:9999", store=store) as stack:
         stack.url
 
-Children die with the thread that started them (see `children`): start a stack from one that outlives it.
+Children die with the thread that started them (see `children`). Start a stack from a thread that outlives it.
 """
 
 from .children import Child, StackError

@@ -1,4 +1,4 @@
-"""`make run`: an Envoy that fills a bucket from an origin, for whoever wants to watch it do so.
+"""`make run`: an Envoy that fills a bucket from an origin, for a user who wants to watch it.
 
 `make help` describes the variables, `settings` parses them.
 """
@@ -28,7 +28,7 @@ from .store import S3Store
 from .terminal import Follower, request_line
 
 POLL = 0.1
-"""Seconds between two looks at the logs and at the children."""
+"""The seconds between two looks at the logs and at the children."""
 
 PROBE = "x" * 1025
 """A key one byte longer than S3 can store: the bucket answers, and no origin is ever asked."""
@@ -91,7 +91,7 @@ def _run(wanted: Settings) -> NoReturn:
 
 
 def _run_directory() -> Path:
-    """target/run/PID, ours alone. What a killed run left there goes."""
+    """Makes target/run/PID for this run alone, and removes the leftovers of killed runs."""
     base = CHECKOUT / "target" / "run"
     base.mkdir(parents=True, exist_ok=True)
     for old in base.iterdir():
@@ -104,7 +104,9 @@ def _run_directory() -> Path:
 
 
 def _wait_until_the_bucket_answers(stack: Stack, prefix: str) -> None:
-    """Through the edge. Any answer will do but Envoy's own 503, for a bucket that it cannot reach."""
+    """Waits until an answer comes through the edge. Any will do but Envoy's own 503, for a bucket that it
+    cannot reach.
+    """
     address = urlsplit(stack.url).netloc
 
     def answered() -> bool:
@@ -134,7 +136,7 @@ def _explain(wanted: Settings, store: S3Store, origin: str, base: str) -> None:
 
 
 def _watch(stack: Stack, children: list[Child]) -> NoReturn:
-    """Shows each request, and what Envoy complains of, until a child ends."""
+    """Shows each request, and Envoy's complaints, until a child ends."""
     requests = Follower(stack.edge.access_log_path)
     complaints = Follower(stack.edge.log_path)
     while True:
@@ -153,18 +155,18 @@ def _watch(stack: Stack, children: list[Child]) -> NoReturn:
 
 
 def _end_in_order() -> None:
-    """Ctrl-C, SIGTERM, a closed terminal and the end of the make above us: all come as KeyboardInterrupt."""
+    """Turns Ctrl-C, SIGTERM, a closed terminal and the end of the make above into a KeyboardInterrupt."""
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # Else nohup asked for that.
         signal.signal(signal.SIGHUP, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # A shell starts its background jobs with SIGINT ignored; whoever sends it means it.
+    # A shell starts its background jobs with SIGINT ignored; a sender of it means it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if "MAKELEVEL" in os.environ:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _ignore_further_signals() -> None:
-    """A second Ctrl-C must not interrupt the tidying."""
+    """Ignores further signals: a second Ctrl-C must not interrupt the tidying."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 

@@ -19,16 +19,19 @@ PR_SET_PDEATHSIG = 1
 PORTS = range(10240, 32768)
 """Below Linux's ephemeral ports (32768 and up), which any outgoing connection may take meanwhile."""
 
-# Loaded before any fork, and its calls keep the GIL: a forked child that waits for a lock waits for ever.
+# It is loaded before any fork, and its calls keep the GIL: a forked child that waits for a lock waits for
+# ever.
 _libc = ctypes.PyDLL(None)
 
 
 class StackError(Exception):
-    """Something that keeps the stack from running, in one line for the person who started it."""
+    """An error that keeps the stack from running, in one line for the user."""
 
 
 class Child:
-    """One child process, in a process group of its own so that a Ctrl-C in the terminal is ours to handle."""
+    """One child process, in a process group of its own, so that the runner handles a Ctrl-C in the
+    terminal.
+    """
 
     def __init__(
         self,
@@ -66,11 +69,11 @@ class Child:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; -N when signal N ended it."""
+        """Returns None while it runs; -N when signal N ended it."""
         return self._process.poll()
 
     def tail(self, lines: int = 8) -> str:
-        """The end of what it wrote to its log."""
+        """Returns the end of its log."""
         return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
 
     def wait_until(self, ready: Callable[[], bool], timeout: float) -> None:
@@ -84,7 +87,7 @@ class Child:
             time.sleep(0.02)
 
     def why_ended(self) -> str:
-        """The last thing it said; the programs themselves know better ways (see Envoy)."""
+        """Returns its last line; the programs themselves know better ways (see Envoy)."""
         return self.tail(1) or f"exit code {self.exit_code}"
 
     def stop(self, grace: float = 2.0) -> None:
@@ -102,14 +105,18 @@ class Child:
 
 
 def _die_with(runner: int) -> None:
-    """Runs in the child before exec: not even a SIGKILL of the runner leaves it behind."""
+    """Makes the child die with its runner. It runs before exec, so not even a SIGKILL of the runner leaves it
+    behind.
+    """
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != runner:  # It ended before the line above.
         os._exit(1)
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 on which nothing listens now. Somebody may still take one: be ready to try again."""
+    """Finds ports of 127.0.0.1 on which nothing listens now. Another program may still take one, so be ready
+    to retry.
+    """
     ports: list[int] = []
     candidates = random.sample(PORTS, len(PORTS))
     while len(ports) < count:
@@ -125,7 +132,7 @@ def require_free(port: int) -> None:
 
 
 def is_free(port: int) -> bool:
-    """Whether nothing listens on the port, not even an Envoy that would share it (SO_REUSEPORT)."""
+    """Tells if nothing listens on the port, not even an Envoy that would share it (SO_REUSEPORT)."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

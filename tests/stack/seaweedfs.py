@@ -22,13 +22,13 @@ START_TIMEOUT = 60.0
 """Seconds. It takes 3 on an idle machine; test runs share theirs."""
 
 ATTEMPTS = 3
-"""Starts, because somebody else may take a port between our look and its bind."""
+"""Attempts to start, because another program may take a port between its choice and its bind."""
 
 DIRECTORY = "seaweedfs"
 """Its directory in that of the run."""
 
 PORTS = "ports"
-"""The file in which a running SeaweedFS notes its ports, for whoever tidies up after it."""
+"""The file in which a running SeaweedFS notes its ports, for the next run's tidying."""
 
 S3_XML = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
@@ -71,7 +71,7 @@ class SeaweedFS(S3Store):
         self.stop()
 
     def stop(self) -> None:
-        # Nothing to save, and its own shutdown takes 25 seconds.
+        # There is nothing to save, and its own shutdown takes 25 seconds.
         self.child.stop(grace=0)
         remove_sockets(self._dir)
 
@@ -87,7 +87,7 @@ class SeaweedFS(S3Store):
         self.request("DELETE", key, self._owner)
 
     def list(self, prefix: str = "") -> list[str]:
-        """All keys that start with the prefix."""
+        """Lists all keys that start with the prefix."""
         keys: list[str] = []
         query = {"list-type": "2", "prefix": prefix}
         while True:
@@ -152,13 +152,17 @@ class SeaweedFS(S3Store):
             raise StackError(f"SeaweedFS does not create the bucket {self.bucket}: {status} {body.decode()}")
 
     def _warm_up(self) -> None:
-        """The first write lays out the volumes, up to 3 seconds: better now than in somebody's test."""
+        """Makes the first write, which lays out the volumes and takes up to 3 seconds: better now than in a
+        test.
+        """
         self.put("warm-up", b"any byte")
         self.delete("warm-up")
 
 
 def remove_sockets(directory: Path) -> None:
-    """Of the SeaweedFS that ran in a directory and has ended: it puts them into /tmp whatever one says."""
+    """Removes the sockets of a SeaweedFS that ran in a directory and has ended: it always puts them into
+    /tmp.
+    """
     noted = directory / PORTS
     for port in noted.read_text().split() if noted.exists() else ():
         for socket in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
@@ -177,7 +181,7 @@ def _binary() -> Path:
 
 
 def _environment(home: Path) -> dict[str, str]:
-    """Without what would change it behind our back: a ~/.seaweedfs, and variables that it reads."""
+    """Returns an environment without hidden settings: a ~/.seaweedfs, and variables that it reads."""
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "S3_", "WEED_"))
     }

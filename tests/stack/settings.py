@@ -15,7 +15,7 @@ from .sigv4 import Credentials
 from .store import S3Store
 
 OLDEST_ENVOY = (1, 36)
-"""The first that was tried, with what envoy/envoy-1.36.sed changes."""
+"""The oldest version that was tried, with the changes of envoy/envoy-1.36.sed."""
 
 
 @dataclass(frozen=True)
@@ -27,20 +27,20 @@ class Settings:
     bucket: str
     workers: int
     plugin: dict[str, Any]
-    """What CONFIG and EXPOSED change in the plugin's configuration."""
+    """The fields of the plugin's configuration that CONFIG and EXPOSED change."""
     store: S3Store | None
     """None: the embedded SeaweedFS."""
 
     @property
     def exposes_path(self) -> bool:
-        """Whether clients write /BUCKET/KEY."""
+        """Tells if clients write /BUCKET/KEY."""
         bucket = self.plugin.get("bucket")
         exposed = bucket.get("exposed") if isinstance(bucket, dict) else None
         return (exposed or ("path" if self.wiring == "transparent" else "root")) == "path"
 
 
 class SettingsError(Exception):
-    """Every variable that is wrong, in a line each, with what is allowed."""
+    """Every variable that is wrong, in a line each, with the allowed values."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -48,7 +48,7 @@ class SettingsError(Exception):
 
 
 def parse(environment: Mapping[str, str]) -> Settings:
-    """A variable that is empty counts as not set, as with any other program that make starts."""
+    """Parses the variables. An empty one counts as not set, as with any other program that make starts."""
     reader = _Reader(environment)
     bucket = reader.bucket()
     settings = Settings(
@@ -98,7 +98,9 @@ class _Reader:
         return patch
 
     def store(self, bucket: str) -> S3Store | None:
-        """An existing server. Without S3_ENDPOINT the AWS_* variables, which many have set, mean nothing."""
+        """Returns an existing server. Without S3_ENDPOINT the AWS_* variables, which many have set, mean
+        nothing.
+        """
         endpoint = self._get("S3_ENDPOINT")
         if endpoint is None:
             return None
@@ -119,7 +121,9 @@ class _Reader:
         )
 
     def envoy_version(self) -> None:
-        """Only looked at: make has installed it, and `envoy.binary` finds it by the same variable."""
+        """Checks the version only: make has installed it, and `envoy.binary` finds it by the same
+        variable.
+        """
         value = self._get("ENVOY_VERSION")
         numbers = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)(\.post\d+)?", value or "")
         if value and (not numbers or (int(numbers[1]), int(numbers[2])) < OLDEST_ENVOY):
@@ -174,7 +178,7 @@ class _Reader:
 
 
 def _http_url(value: str) -> SplitResult | None:
-    """None unless it is an absolute http or https URL without credentials, query or fragment."""
+    """Returns None unless it is an absolute http or https URL without credentials, query or fragment."""
     try:
         url = urlsplit(value)
         acceptable = url.scheme in ("http", "https") and url.hostname and url.port != 0

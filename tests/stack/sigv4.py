@@ -1,4 +1,4 @@
-"""Signature Version 4 for a request to S3, so that a bucket can be looked into without the stack.
+"""Signature Version 4 for a request to S3, so that a test can look into a bucket without the stack.
 
 After "Authenticating Requests: Using the Authorization Header" in the Amazon S3 API Reference.
 """
@@ -23,19 +23,21 @@ class Credentials:
 
 
 def encode(text: str, safe: str = "") -> str:
-    """AWS's UriEncode: whatever is not unreserved becomes upper-case percent escapes."""
+    """Encodes a text by AWS's UriEncode: every byte that is not unreserved becomes an upper-case percent
+    escape.
+    """
     return quote(text, safe="-._~" + safe)
 
 
 def query_string(query: Mapping[str, str]) -> str:
-    """The canonical form, which is also what must be sent."""
+    """Returns the canonical form, which is also the form that must be sent."""
     return "&".join(f"{encode(name)}={encode(query[name])}" for name in sorted(query))
 
 
 def sign(
     method: str, path: str, query: str, headers: Mapping[str, str], credentials: Credentials, region: str
 ) -> dict[str, str]:
-    """All headers of the request: the given ones, host among them, and those that authenticate it."""
+    """Returns all headers of the request: the given ones, host among them, and those that authenticate it."""
     timestamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     headers = {name.lower(): value.strip() for name, value in headers.items()}
     headers.update({"x-amz-content-sha256": UNSIGNED, "x-amz-date": timestamp})

@@ -1,4 +1,4 @@
-"""A bucket on an S3-compatible server that runs already, and how to ask it something without the stack."""
+"""A bucket on an S3-compatible server that runs already, and requests to it without the stack."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .children import StackError
 from .sigv4 import Credentials
 
 TIMEOUT = 30
-"""Seconds that the server may take for one answer."""
+"""The seconds that the server may take for one answer."""
 
 Answer = tuple[int, HTTPMessage, bytes]
 """Status, headers, body."""
@@ -27,9 +27,9 @@ class S3Store:
     region: str
     bucket: str
     reader: Credentials
-    """What the edge reads with."""
+    """The edge's credentials, for reading."""
     writer: Credentials
-    """What the signer writes with."""
+    """The signer's credentials, for writing."""
 
     def request(
         self,
@@ -41,7 +41,7 @@ class S3Store:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
     ) -> Answer:
-        """One signed request for an object, or for the bucket if the key is empty."""
+        """Sends one signed request for an object, or for the bucket if the key is empty."""
         path = "/" + sigv4.encode(f"{self.bucket}/{key}" if key else self.bucket, safe="/")
         query_string = sigv4.query_string(query or {})
         headers = {**(headers or {}), "host": self.host}
@@ -49,7 +49,7 @@ class S3Store:
         return self.send(method, f"{path}?{query_string}" if query_string else path, signed, body)
 
     def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
-        """One request, exactly as given."""
+        """Sends one request, exactly as given."""
         connect = HTTPSConnection if self.url.startswith("https:") else HTTPConnection
         with closing(connect(self.host, timeout=TIMEOUT)) as connection:
             connection.request(method, target, body=body, headers=dict(headers))
@@ -57,13 +57,13 @@ class S3Store:
             return response.status, response.headers, response.read()
 
     def check(self) -> None:
-        """StackError if the store does not answer, or knows neither the bucket nor the credentials."""
+        """Raises StackError if the store does not answer, or knows neither the bucket nor the credentials."""
         try:
             status, _, body = self.request("GET", "is-this-bucket-there", self.writer)
         except (OSError, HTTPException) as error:
             raise StackError(f"{self.url} does not answer: {error}") from error
         code = re.search(rb"<Code>(\w+)</Code>", body)
-        # AccessDenied is what S3 says of a missing key to those who may not list the bucket.
+        # S3 answers AccessDenied for a missing key to a reader that may not list the bucket.
         if status != 200 and (code is None or code[1] not in (b"NoSuchKey", b"AccessDenied")):
             said = code[1].decode() if code else "no S3 error code"
             raise StackError(f"{self.url} does not serve the bucket {self.bucket}: {status} {said}")

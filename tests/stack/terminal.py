@@ -1,4 +1,4 @@
-"""What whoever watches `make run` sees: a line for each request, as it happens."""
+"""The output of `make run`: a line for each request, as it happens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Follower:
         self._partial = ""
 
     def lines(self) -> Iterator[str]:
-        """The complete lines written since the last call."""
+        """Returns the complete lines written since the last call."""
         for line in self._file:
             self._partial += line
             if self._partial.endswith("\n"):
@@ -25,7 +25,7 @@ class Follower:
 
 
 def request_line(access_log: str) -> str:
-    """One line of the edge's JSON access log, for people: `302 stored /img/a.svg`."""
+    """Turns a line of the edge's JSON access log into one for people: `302 stored /img/a.svg`."""
     entry = json.loads(access_log)
     words = [str(entry["status"]), entry["outcome"], entry["path"]]
     if entry["method"] != "GET":

@@ -1,4 +1,4 @@
-"""Children and ports: nothing outlives who started it, and a taken port is seen."""
+"""Children and ports: no child outlives its starter, and a taken port is seen."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ print(child.pid, flush=True)
 signal.pause()
 """
 PATIENCE = 10
-"""Seconds that a process may take to end before a test fails."""
+"""The seconds that a process may take to end before a test fails."""
 
 
 def test_a_killed_runner_leaves_no_child(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_the_transparent_wiring_tells_the_plugin_what_the_bucket_is_asked_whatev
 
 
 def test_both_wirings_refuse_the_same_and_send_the_origin_the_same(place: Place) -> None:
-    """What the two files have in common is written twice."""
+    """The common parts of the two files are written twice."""
     redirect, transparent = (rendered_edge(place, wiring=wiring) for wiring in render.FILES)
     assert redirect["stats_config"] == transparent["stats_config"]
     for name in ("preflight", "read-only", "no-dot-segments"):
@@ -108,7 +108,7 @@ def test_both_wirings_refuse_the_same_and_send_the_origin_the_same(place: Place)
     for name in ("origin", "signer"):
         clusters = (named(edge["static_resources"]["clusters"], name) for edge in (redirect, transparent))
         assert next(clusters) == next(clusters)
-    # Presigned URLs are refused by the one, and read without their signature by the other.
+    # The one refuses presigned URLs, the other reads them without their signature.
     refused = [sub_resources(edge) for edge in (redirect, transparent)]
     assert refused[0] == [*refused[1], "x-amz-[^=&;]*"]
 

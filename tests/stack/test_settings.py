@@ -1,4 +1,4 @@
-"""The variables of `make run`: what they mean, and that every mistake is named with what is allowed."""
+"""The variables of `make run`: their meaning, and a message with the allowed values for every mistake."""
 
 from __future__ import annotations
 

@@ -2,29 +2,28 @@
 
 use lexopt::prelude::*;
 
-/// What is to be done.
+/// The task of the command.
 pub enum Command {
-    /// This is to be printed.
+    /// Print this text.
     Print(&'static str),
-    /// A file is to be read.
+    /// Read a file.
     Run(Arguments),
 }
 
-/// What was asked for.
+/// The arguments of a task.
 pub struct Arguments {
     /// The file's name; `-` for the standard input.
     pub file: String,
-    /// The request to be explained; without one the file is checked.
+    /// The request to be explained. Without one the file is checked.
     pub request: Option<Request>,
-    /// Variables of the environment that are missing are taken as given.
+    /// Missing variables of the environment count as given.
     pub without_env: bool,
-    /// The answer is to be JSON.
+    /// The answer is JSON.
     pub json: bool,
 }
 
 /// A request to be explained.
 pub struct Request {
-    /// Its method.
     pub method: String,
     /// Its path and query.
     pub path: String,
@@ -33,25 +32,25 @@ pub struct Request {
 }
 
 const HELP: &str = "\
-What is wrong with a configuration of mirror-on-miss, and what a request leads to under it.
+Checks a configuration of mirror-on-miss, and explains what happens to a request under it.
 
 usage: mirror-on-miss check [--without-env] FILE
        mirror-on-miss explain [--without-env] [--json] FILE METHOD PATH
 
-check     prints every problem, one a line, or `ok`
-explain   says which rule serves a request that the bucket has no object for, what the
-          origins are asked, where the object is stored and what the client gets
+check     prints every problem, one per line, or `ok`
+explain   takes a request for an object that the bucket lacks, and prints the rule that
+          decides, the requests to origins, the place in the store and the answer
 
-FILE      the plugin's configuration in JSON, or a YAML or JSON file with plugins in it:
+FILE      the plugin's configuration in JSON, or a YAML or JSON file that contains it:
           an Envoy configuration, a ConfigMap with one, Istio's WasmPlugin, Envoy Gateway's
           EnvoyExtensionPolicy; - is stdin
 PATH      path and query as the client sends them, or a whole URL
 
---without-env   secrets that are not in the environment, {\"env\": \"NAME\"}, are taken as given
---json          an object instead of text
+--without-env   does not report secrets, {\"env\": \"NAME\"}, that the environment lacks
+--json          prints an object instead of text
 
-Secrets are looked up in the environment, and never shown.
-Exit code: 0, 1 if the configuration has problems, 2 if it cannot be read.
+Secrets come from the environment, and are never shown.
+Exit code: 0 if all is well, 1 if the configuration has problems, 2 if it cannot be read.
 
   mirror-on-miss check envoy/edge.yaml
   mirror-on-miss explain envoy/edge.yaml GET '/img/a%20b.jpg?v=2'
@@ -62,7 +61,7 @@ Exit code: 0, 1 if the configuration has problems, 2 if it cannot be read.
 
 const VERSION: &str = concat!("mirror-on-miss ", env!("CARGO_PKG_VERSION"), "\n");
 
-/// Reads the command line, or says what is wrong with it.
+/// Reads the command line. The error is a message for the user.
 pub fn read() -> Result<Command, String> {
     let mut parser = lexopt::Parser::from_env();
     let (mut words, mut without_env, mut json) = (Vec::new(), false, false);
@@ -78,29 +77,29 @@ pub fn read() -> Result<Command, String> {
     }
     let mut words = words.into_iter();
     let request = match words.next().as_deref() {
-        Some("check") if json => return Err(wrong("--json is for explain")),
+        Some("check") if json => return Err(wrong("--json is an option of explain")),
         Some("check") => None,
         Some("explain") => Some(()),
-        Some(other) => return Err(wrong(format!("{other:?} is neither check nor explain"))),
-        None => return Err(wrong("check or explain?")),
+        Some(other) => return Err(wrong(format!("no such command {other:?}; expected check or explain"))),
+        None => return Err(wrong("no command; expected check or explain")),
     };
-    let file = words.next().ok_or_else(|| wrong("which FILE?"))?;
+    let file = words.next().ok_or_else(|| wrong("no FILE"))?;
     let request = match request {
         Some(()) => {
             let (Some(method), Some(path)) = (words.next(), words.next()) else {
-                return Err(wrong("which METHOD and PATH?"));
+                return Err(wrong("explain needs METHOD and PATH"));
             };
             Some(request_of(method, path)?)
         }
         None => None,
     };
     match words.next() {
-        Some(word) => Err(wrong(format!("{word:?} is too much"))),
+        Some(word) => Err(wrong(format!("unexpected argument {word:?}"))),
         None => Ok(Command::Run(Arguments { file, request, without_env, json })),
     }
 }
 
-/// A path may be a whole URL, whose path is kept as it is written.
+/// Reads a request. A path may be a whole URL, whose path is kept as it is written.
 fn request_of(method: String, path: String) -> Result<Request, String> {
     let scheme = ["http://", "https://"].into_iter().find(|scheme| path.starts_with(scheme));
     let Some((scheme, rest)) = scheme.and_then(|scheme| Some((scheme, path.strip_prefix(scheme)?))) else {

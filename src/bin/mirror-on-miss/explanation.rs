@@ -8,7 +8,7 @@ use mirror_on_miss::request::target::{Target, TargetError};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-/// The explanation as lines of `name  what`.
+/// Writes the explanation as lines of `name  text`.
 pub fn text(explanation: &Explanation, config: &Config) -> String {
     let mut lines = Lines(String::new());
     match explanation {
@@ -75,7 +75,7 @@ impl Lines {
             self.add("", format!("with the client's {}", fetch.request_headers.join(", ")));
         }
         if !fetch.content_types.is_empty() {
-            self.add("", format!("takes {}", fetch.content_types.join(", ")));
+            self.add("", format!("accepts only {}", fetch.content_types.join(", ")));
         }
         if let Some(cache_control) = &fetch.cache_control {
             self.add("", format!("stored with cache-control {cache_control}"));
@@ -83,12 +83,12 @@ impl Lines {
         if fetch.follow > 0 {
             let hosts = fetch.hosts.iter().map(|(host, cluster)| format!("{host} (cluster {cluster})"));
             let hosts: Vec<_> = std::iter::once("itself".to_owned()).chain(hosts).collect();
-            self.add("", format!("follows {} redirects to {}", fetch.follow, hosts.join(", ")));
+            self.add("", format!("follows up to {} redirects, to {}", fetch.follow, hosts.join(", ")));
         }
     }
 }
 
-/// What the client gets.
+/// Describes the client's answers.
 fn answers(mirrored: &Mirrored, config: &Config) -> Vec<String> {
     let Some(location) = &mirrored.location else {
         return vec!["200 with the origin's headers".to_owned()];
@@ -107,7 +107,7 @@ fn answers(mirrored: &Mirrored, config: &Config) -> Vec<String> {
     vec![found, too_large]
 }
 
-/// A path stands for the request's own host, if the configuration wants that named.
+/// Puts the request's own host in front of a path, if the configuration wants one in `Location`.
 fn own(location: &str, config: &Config) -> String {
     if config.location == Some(Location::Absolute) && location.starts_with('/') {
         return format!("the request's own scheme and host, and {location}");
@@ -115,7 +115,7 @@ fn own(location: &str, config: &Config) -> String {
     location.to_owned()
 }
 
-/// The explanation as an object. `untouched` is there if the bucket's answer stays as it is.
+/// Writes the explanation as an object. `untouched` is there if the bucket's answer stays as it is.
 pub fn json(explanation: &Explanation, config: &Config) -> Value {
     let prefix = |rule: usize| config.rules.get(rule).map(|rule| format!("/{}", rule.prefix));
     match explanation {
@@ -173,14 +173,16 @@ fn rule_of(why: Why) -> Option<usize> {
 fn because(why: Why) -> &'static str {
     match why {
         Why::MirrorsNothing(_) => "the rule says mirror: false",
-        Why::NoRule => "no rule is for it",
-        Why::Observed(_) => "the rule says observe: true; it is counted",
-        Why::OnHeadOff(_) => "it is a HEAD, and the rule says on_head: off",
+        Why::NoRule => "no rule fits it",
+        Why::Observed(_) => "the rule says observe: true, so the miss is only counted",
+        Why::OnHeadOff(_) => "the request is a HEAD, and the rule says on_head: off",
         Why::TargetError(no_target) => match no_target {
-            TargetError::Fragment => "a # does not belong into a request",
+            TargetError::Fragment => "a request must not contain a #",
             TargetError::Method => "only GET and HEAD are mirrored",
-            TargetError::Outside => "the path does not begin as those of the bucket's objects do",
-            TargetError::SubResource => "the query names a sub-resource of S3, so it is not for the object itself",
+            TargetError::Outside => "the path does not begin with /, or not with /BUCKET/ where clients write that",
+            TargetError::SubResource => {
+                "the query names a sub-resource of S3, so the request is not for the object itself"
+            }
             TargetError::Key(not_a_key) => match not_a_key {
                 KeyError::Control => "the key has control characters",
                 KeyError::DotSegment => "the key has a dot segment",
@@ -195,7 +197,7 @@ fn because(why: Why) -> &'static str {
 
 fn on_403(on_403: On403) -> (&'static str, &'static str) {
     match on_403 {
-        On403::Check => ("check", "check: a HEAD with the signer's credential says whether it is a miss"),
+        On403::Check => ("check", "check: a HEAD with the signer's credential decides if it is a miss"),
         On403::Ignore => ("ignore", "ignore: the bucket's answer stays as it is"),
         On403::Miss => ("miss", "miss: the same as a 404"),
     }

@@ -1,22 +1,21 @@
-//! From a file to the plugin configurations in it.
+//! The reader of a file, which finds the plugin configurations in it.
 
 use serde_json::{Map, Value};
 use std::io::Read;
 use yaml_rust2::yaml::Hash;
 use yaml_rust2::{Yaml, YamlLoader};
 
-/// A configuration, and where it stands.
+/// A configuration and its place.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Found {
-    /// The file, and the plugin in it if it is one of several things there.
+    /// The file, and the plugin in it if the file holds several things.
     pub at: String,
     /// The plugin's name, if the file is not the configuration itself.
     pub plugin: Option<String>,
-    /// The configuration.
     pub json: String,
 }
 
-/// The name that our own plugin has in the shipped files.
+/// The names of this plugin in the shipped files.
 const OUR_NAMES: [&str; 2] = ["mirror_on_miss", "mirror-on-miss"];
 
 /// Reads a file, or the standard input for `-`. Never empty.
@@ -37,7 +36,7 @@ fn found(name: &str, text: String) -> Result<Vec<Found>, String> {
     let is_json = serde_json::from_str::<Value>(&text).is_ok();
     let documents = match YamlLoader::load_from_str(&text) {
         Ok(documents) => documents,
-        // What begins as JSON is meant as JSON; the configuration's parser says what is wrong.
+        // A text that begins as JSON is meant as JSON. The configuration's parser reports its problems.
         Err(_) if is_json || text.trim_start().starts_with('{') => return Ok(itself(text)),
         Err(error) => return Err(format!("{name}: is neither JSON nor YAML: {error}")),
     };
@@ -51,7 +50,7 @@ fn found(name: &str, text: String) -> Result<Vec<Found>, String> {
     if plugins.is_empty() {
         let is_yaml =
             !is_json && matches!(documents.as_slice(), [Yaml::Hash(_), ..]) && !text.trim_start().starts_with('{');
-        return if is_yaml { Err(format!("{name}: has no plugin in it")) } else { Ok(itself(text)) };
+        return if is_yaml { Err(format!("{name}: contains no plugin configuration")) } else { Ok(itself(text)) };
     }
     let found =
         |Plugin { name: plugin, json }| Found { at: format!("{name}: plugin {plugin}"), plugin: Some(plugin), json };
@@ -70,8 +69,9 @@ impl Plugin {
     }
 }
 
-/// Every plugin configuration in a document: Envoy's `configuration` beside a `vm_config`, Istio's `pluginConfig`, the
-/// `config` beside a `code` in Envoy Gateway's `EnvoyExtensionPolicy`; also in the files of a `ConfigMap`.
+/// Collects every plugin configuration in a document: Envoy's `configuration` beside a `vm_config`, Istio's
+/// `pluginConfig`, the `config` beside a `code` in Envoy Gateway's `EnvoyExtensionPolicy`; also in the files of a
+/// `ConfigMap`.
 fn collect(yaml: &Yaml, plugins: &mut Vec<Plugin>) {
     match yaml {
         Yaml::Array(elements) => elements.iter().for_each(|element| collect(element, plugins)),
@@ -104,7 +104,8 @@ fn field<'a>(fields: &'a Hash, name: &str) -> Option<&'a Yaml> {
     fields.get(&Yaml::String(name.to_owned()))
 }
 
-/// The configuration as text: a text itself, a protobuf `StringValue` or `Struct` (which wrap it as `value`), or an object.
+/// Returns the configuration as text. It is a text itself, a protobuf `StringValue` or `Struct` (which wrap it as
+/// `value`), or an object.
 fn text(yaml: &Yaml) -> Option<String> {
     match yaml {
         Yaml::Hash(fields) => match field(fields, "value").filter(|_| field(fields, "@type").is_some()) {

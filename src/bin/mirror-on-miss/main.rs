@@ -1,4 +1,4 @@
-//! The command `mirror-on-miss`: what is wrong with a configuration, and what a request leads to under it.
+//! The command `mirror-on-miss`: it reports the problems of a configuration, and explains a request under it.
 
 mod arguments;
 mod explanation;
@@ -24,12 +24,12 @@ fn main() -> ExitCode {
             return ExitCode::from(UNUSABLE);
         }
     };
-    // Who does not read to the end, as `head`, needs no complaint.
+    // A reader that closes early, such as `head`, needs no complaint.
     let _ = std::io::stdout().lock().write_all(output.as_bytes());
     ExitCode::from(code)
 }
 
-/// The exit code and what is printed, or why the command cannot be carried out.
+/// Runs the command. Returns the exit code and the output, or the reason for which it cannot run.
 fn run() -> Result<(u8, String), String> {
     let arguments = match arguments::read()? {
         Command::Print(text) => return Ok((0, text.to_owned())),
@@ -56,7 +56,7 @@ fn run() -> Result<(u8, String), String> {
     ))
 }
 
-/// A configuration, or its problems, one a line.
+/// Reads a configuration, or its problems, one a line.
 fn parse(found: &Found, arguments: &Arguments) -> Result<Config, Vec<String>> {
     let env = |name: &str| std::env::var(name).ok().or(arguments.without_env.then(|| "unknown".to_owned()));
     Config::parse(found.json.as_bytes(), &env)

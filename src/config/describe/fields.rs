@@ -1,4 +1,4 @@
-//! Every field that a configuration may have, as the parser itself asks for them.
+//! Every field that a configuration may have, as the parser asks for it.
 
 pub use crate::config::parse::recording::{Field, Shape};
 
@@ -7,7 +7,7 @@ use crate::config::parse::reader::Problems;
 use crate::config::parse::recording::Recording;
 use serde_json::Value;
 
-/// Every field of the configuration, in the order in which the parser reads them.
+/// Lists every field of the configuration, in the order in which the parser reads them.
 pub fn fields() -> Vec<Field> {
     let problems = Problems::recorded();
     let _ = Parser { env: &|_| None, problems: &problems }.config(Value::Null);

@@ -1,4 +1,4 @@
-//! The configuration's fields for people and editors: a reference, a table of it, and a JSON Schema.
+//! Descriptions of the configuration's fields for people and editors: a reference, a table of it, and a JSON Schema.
 
 pub mod fields;
 pub mod reference;

@@ -1,30 +1,29 @@
-//! What is said about each field, and what it is without being said: for the JSON Schema and the documentation.
+//! The description and the default of each field, for the JSON Schema and the documentation.
 
 use self::Default::{Json, Needed, Words};
 
-/// What a field is where a configuration does not have it.
+/// The value that a field has where a configuration leaves it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Default {
-    /// This value, as JSON.
+    /// A JSON value.
     Json(&'static str),
-    /// It must be there.
+    /// None: the field is required.
     Needed,
-    /// Something that cannot be written down as a value.
+    /// A default that no JSON value expresses.
     Words(&'static str),
 }
 
-/// A field's default and description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// JSON path, as [`Field::path`](super::fields::Field::path).
+    /// JSON path, as in [`Field::path`](super::fields::Field::path).
     pub path: &'static str,
-    /// What it is without being said.
     pub default: Default,
-    /// What it is about.
+    /// Description in Markdown.
     pub text: &'static str,
 }
 
-/// What is said about the field at a path; about `origin`, which is short for one of `origins`, the same as there.
+/// Finds the description of the field at a path. `origin` is short for one of `origins` and shares their
+/// descriptions.
 pub fn entry(path: &str) -> Option<&'static Entry> {
     let named = path.strip_prefix("$.origin.").map(|field| format!("$.origins.NAME.{field}"));
     let path = named.as_deref().unwrap_or(path);
@@ -37,58 +36,69 @@ const fn entry_of(path: &'static str, default: Default, text: &'static str) -> E
 
 /// Every field but those of `origin`, in the order of the documentation.
 pub const ENTRIES: [Entry; 55] = [
-    entry_of("$.bucket", Needed, "Where objects are stored, as the signer reaches it."),
+    entry_of("$.bucket", Needed, "The bucket, as the signer reaches it."),
     entry_of("$.bucket.cluster", Needed, "Envoy's name of the signer's cluster."),
-    entry_of("$.bucket.authority", Needed, "The store's `host[:port]`, which is signed."),
+    entry_of("$.bucket.authority", Needed, "The store's `host[:port]`. The signer signs it."),
     entry_of(
         "$.bucket.path_prefix",
         Json(r#""/""#),
-        "What stands before a key at the store: `/BUCKET`, or nothing for a virtual-hosted bucket.",
+        "The path before each key at the store: `/BUCKET`, or nothing for a virtual-hosted bucket.",
     ),
     entry_of(
         "$.bucket.exposed",
         Json(r#""root""#),
-        "What clients write: `/KEY`, or `/BUCKET/KEY` as S3 SDKs in path style do.",
+        "What clients write: `/KEY`, or `/BUCKET/KEY` as S3 SDKs do in path style.",
     ),
     entry_of(
         "$.bucket.storage_class",
         Words("the bucket's own"),
-        "The class that objects are stored in (`x-amz-storage-class`).",
+        "The storage class of new objects (`x-amz-storage-class`).",
     ),
     entry_of(
         "$.bucket.if_none_match",
         Json("true"),
-        "What keeps a fill from overwriting an object: `If-None-Match: *`; the header that a store has in its place; or, \
-         with `false`, a HEAD just before, which leaves a moment in which another writer's object is overwritten.",
+        "What keeps a fill from overwriting an object. `true` is `If-None-Match: *`. A name is the header that a \
+         store has in its place. `false` is a HEAD before each write; an object that another writer stores \
+         between the two is overwritten.",
     ),
     entry_of(
         "$.origin",
         Words("none"),
-        "The only origin: short for `origins` with one entry, named `origin`. Either this or `origins`.",
+        "The only origin. It is short for `origins` with one entry that is named `origin`. Give this or `origins`.",
     ),
-    entry_of("$.origins", Words("none"), "The origins by name. With several, each rule says which it asks."),
-    entry_of("$.origins.NAME", Words("none"), "Where objects come from."),
+    entry_of(
+        "$.origins",
+        Words("none"),
+        "The origins by name. With several of them, each rule names those that it asks.",
+    ),
+    entry_of("$.origins.NAME", Words("none"), "A place that objects come from."),
     entry_of("$.origins.NAME.cluster", Needed, "Envoy's name of the origin's cluster."),
-    entry_of("$.origins.NAME.authority", Needed, "The `host[:port]` that it is asked for."),
-    entry_of("$.origins.NAME.path_prefix", Json(r#""/""#), "What stands before a key at the origin."),
+    entry_of("$.origins.NAME.authority", Needed, "The `host[:port]` that requests to it name."),
+    entry_of("$.origins.NAME.path_prefix", Json(r#""/""#), "The path before each key at the origin."),
     entry_of(
         "$.origins.NAME.public_url",
         Words("none"),
-        "Where clients can fetch from it themselves, for what the bucket cannot take or does not have yet.",
+        "The URL at which clients reach the origin themselves. They are sent there for objects that the bucket \
+         cannot take or does not have yet.",
     ),
-    entry_of("$.origins.NAME.timeout", Json(r#""20s""#), "Bound on one request to it, to the last byte of the answer."),
-    entry_of("$.origins.NAME.headers", Json("{}"), "Sent with each request to it, and to no other host."),
+    entry_of(
+        "$.origins.NAME.timeout",
+        Json(r#""20s""#),
+        "The longest time for one request to it, to the last byte of the answer.",
+    ),
+    entry_of("$.origins.NAME.headers", Json("{}"), "Headers of each request to it. No other host gets them."),
     entry_of(
         "$.origins.NAME.headers.NAME",
         Words("none"),
-        "The header's value; `{\"env\": \"NAME\"}` is a secret in the environment of the VM (`vm_config.environment_variables`).",
+        "The header's value. `{\"env\": \"NAME\"}` takes a secret from the environment of the VM \
+         (`vm_config.environment_variables`).",
     ),
     entry_of(
         "$.origins.NAME.redirects",
         Words("none is followed"),
-        "Which of its redirects are followed: those to its own authority, and to these hosts.",
+        "The redirects of the origin that are followed: those to its own authority, and those to these hosts.",
     ),
-    entry_of("$.origins.NAME.redirects.follow", Json("3"), "How many in a row."),
+    entry_of("$.origins.NAME.redirects.follow", Json("3"), "The most redirects in a row."),
     entry_of("$.origins.NAME.redirects.hosts", Json("{}"), "Other hosts that it may redirect to, as `host[:port]`."),
     entry_of(
         "$.origins.NAME.redirects.hosts.NAME",
@@ -115,50 +125,59 @@ pub const ENTRIES: [Entry; 55] = [
     entry_of(
         "$.rules",
         Json("[{}]"),
-        "Tried in order; the first that is for a request decides. Needed with several origins.",
+        "The rules in order. The first one that fits a request decides. Several origins need rules.",
     ),
     entry_of(
         "$.rules[]",
         Words("none"),
-        "Which requests it is for (`prefix`, `suffixes`, `methods`), and how these are mirrored.",
+        "The requests that the rule fits (`prefix`, `suffixes`, `methods`), and how they are mirrored.",
     ),
-    entry_of("$.rules[].prefix", Json(r#""/""#), "What the decoded key begins with, behind a slash."),
-    entry_of("$.rules[].suffixes", Words("every key"), "What the decoded key ends with, one of them."),
-    entry_of("$.rules[].methods", Words("both"), "The methods that the rule is for."),
+    entry_of("$.rules[].prefix", Json(r#""/""#), "The beginning of the decoded key, with a slash before it."),
+    entry_of("$.rules[].suffixes", Words("every key"), "Ends of the decoded key. One of them must match."),
+    entry_of("$.rules[].methods", Words("both"), "The methods that the rule fits."),
     entry_of(
         "$.rules[].mirror",
         Json("true"),
-        "`false`: the bucket's answers stay as they are, and no later rule is asked. Only `prefix`, `suffixes` and `methods` may \
-         stand beside it.",
+        "`false` leaves the bucket's answers as they are, and ends the search for rules. Only `prefix`, \
+         `suffixes` and `methods` may stand beside it.",
     ),
     entry_of(
         "$.rules[].origins",
         Words("the only one"),
-        "Names, in order: the next one is asked when one fails with 5xx, reset or timeout. When all say 404, the next rule that is \
-         for the request is asked.",
+        "Names of origins, in order. The next one is asked when one fails with 5xx, reset or timeout, or gives an \
+         object that cannot be taken. A 404 ends the list: the next rule that fits the request is asked.",
     ),
     entry_of(
         "$.rules[].strip_prefix",
         Json(r#""/""#),
-        "What keys begin with that the origins do not know: segments that `prefix` begins with.",
+        "Segments at the beginning of keys that the origins do not have. `prefix` must begin with them.",
     ),
-    entry_of("$.rules[].add_prefix", Json(r#""/""#), "What the origins have in its place, behind their `path_prefix`."),
+    entry_of(
+        "$.rules[].add_prefix",
+        Json(r#""/""#),
+        "Segments that the origins have in their place, after their `path_prefix`.",
+    ),
     entry_of(
         "$.rules[].query",
         Words("none"),
-        "Names of query parameters that the origins get. A key has no query: whoever fills it first decides for all.",
+        "Names of query parameters that the origins get. A key has no query: the first client to fill a key \
+         decides for all.",
     ),
     entry_of(
         "$.rules[].request_headers",
         Words("none"),
-        "Names of request headers that the origins get. Here too, whoever fills a key first decides for all.",
+        "Names of request headers that the origins get. Here, too, the first client to fill a key decides for all.",
     ),
     entry_of(
         "$.rules[].content_types",
         Words("every type"),
-        "Media types that may be stored. What is of another type is not, and the next origin is asked.",
+        "Media types that may be stored. An object of another type is not stored, and the next origin is asked.",
     ),
-    entry_of("$.rules[].cache_control", Words("the origin's"), "Stored as the object's `Cache-Control`."),
+    entry_of(
+        "$.rules[].cache_control",
+        Words("the origin's"),
+        "The stored object's `Cache-Control`. It also removes the origin's `Expires`.",
+    ),
     entry_of(
         "$.rules[].guess_types",
         Json("false"),
@@ -168,56 +187,64 @@ pub const ENTRIES: [Entry; 55] = [
     entry_of(
         "$.rules[].response",
         Json(r#""redirect""#),
-        "`redirect`: a 302 to the same URL when the object is stored. `serve`: a 200 with the object at once, which is stored \
-         meanwhile, if it fits one part. `origin`: a 302 to `public_url` at once; the bucket is filled meanwhile.",
+        "`redirect`: a 302 to the same URL once the object is stored. `serve`: a 200 with the object as soon as \
+         it has come, while it is being stored, if it fits one part. `origin`: a 302 to `public_url` at once, \
+         while the bucket is filled.",
     ),
     entry_of(
         "$.rules[].on_403",
         Json(r#""check""#),
-        "A 403 that may be a miss: `check` asks the bucket with the signer's HEAD, `miss` takes it for one, `ignore` does not.",
+        "What a 403 that may be a miss leads to. `check` asks the bucket with the signer's HEAD. `miss` takes it \
+         for a miss. `ignore` passes it on.",
     ),
     entry_of(
         "$.rules[].on_head",
         Json(r#""fill""#),
-        "A HEAD that misses: `fill` does what a GET does, `origin` answers with the origin's headers and stores nothing, `off` leaves \
-         the bucket's answer.",
+        "What a HEAD that misses leads to. `fill` does what a GET does. `origin` answers with the origin's \
+         headers and stores nothing. `off` leaves the bucket's answer.",
     ),
     entry_of(
         "$.rules[].too_large",
         Json(r#""origin""#),
-        "An object that cannot be stored: 302 to `public_url`, or 502; 502 also without a `public_url`.",
+        "The answer for an object that is too large to be stored. `origin` is a 302 to `public_url`, or a 502 if there is none. `error` is always a 502.",
     ),
     entry_of(
         "$.rules[].observe",
         Json("false"),
-        "`true`: misses are counted as `observed`, nothing is fetched, and the bucket's answers stay as they are.",
+        "`true` counts misses as `observed`, fetches nothing, and leaves the bucket's answers as they are.",
     ),
     entry_of(
         "$.location",
         Words("a path"),
-        "What `Location` begins with: a URL, or `absolute` for the request's own scheme and host, which Envoy's internal redirects need.",
+        "The beginning of `Location`: a URL, or `absolute` for the request's own scheme and host. Envoy's \
+         internal redirects need `absolute`.",
     ),
     entry_of(
         "$.wait",
         Json(r#""25s""#),
-        "How long a client waits for a fill at most. Keep it below Envoy's `stream_idle_timeout`.",
+        "The longest time that a client waits for a fill. Keep it below Envoy's `stream_idle_timeout`.",
     ),
-    entry_of("$.negative_ttl", Json(r#""10s""#), "How long an origin's 404 is remembered, by all workers."),
-    entry_of("$.loop_window", Json(r#""5s""#), "How long a key that was stored is not filled again."),
+    entry_of("$.negative_ttl", Json(r#""10s""#), "The time for which all workers remember an origin's 404."),
+    entry_of("$.loop_window", Json(r#""5s""#), "The time for which a key that was stored is not filled again."),
     entry_of("$.limits", Json("{}"), "What one worker holds at most."),
     entry_of(
         "$.limits.part_size",
         Json(r#""6MiB""#),
-        "Asked of the origin at once, and so the largest object that is stored with one PUT.",
+        "Bytes that an origin is asked for at once. So it is also the largest object that is stored with one PUT.",
     ),
     entry_of("$.limits.parts_in_flight", Json("3"), "Parts of one object that are fetched and stored at once."),
     entry_of(
         "$.limits.memory",
         Json(r#""128MiB""#),
-        "Bytes of objects that a worker's module holds; not below `part_size`.",
+        "Bytes of objects that a worker's module holds. It may not be below `part_size`.",
     ),
-    entry_of("$.limits.fills", Json("64"), "Fills that run at once."),
-    entry_of("$.limits.queue", Json("256"), "Fills that wait for room in `fills` or `memory`."),
-    entry_of("$.limits.waiters", Json("10000"), "Clients that wait for fills."),
+    entry_of(
+        "$.limits.fills",
+        Json("64"),
+        "The most fills that run at once. Each reserves one part of `memory` before it begins, so that the \
+         defaults let 21 run.",
+    ),
+    entry_of("$.limits.queue", Json("256"), "The most fills that wait for room in `fills` or `memory`."),
+    entry_of("$.limits.waiters", Json("10000"), "The most clients that wait for fills."),
     entry_of("$.limits.max_object_size", Json(r#""50000GiB""#), "Larger objects are not mirrored."),
 ];

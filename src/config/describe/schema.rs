@@ -1,14 +1,14 @@
-//! The configuration's JSON Schema (draft 2020-12), for editors and for those who generate configurations.
+//! The configuration's JSON Schema (draft 2020-12), for editors and for programs that generate configurations.
 //!
-//! It accepts whatever the parser accepts. What it cannot say is left to the parser: bounds of sizes and times, that
-//! `memory` is not below `part_size`, that a rule's origins have been named and `strip_prefix` is a part of `prefix`, that
-//! `response: origin` has a `public_url`, that secrets exist, and whether hosts, URLs and paths are right in every detail.
+//! The schema accepts everything that the parser accepts. Some rules only the parser checks: bounds of sizes and
+//! times; `memory` is not below `part_size`; a rule's origins are named; `strip_prefix` is a part of `prefix`;
+//! `response: origin` has a `public_url`; secrets exist; hosts, URLs and paths are right in every detail.
 
 use super::fields::{Field, Shape, fields};
 use super::reference::{Default, entry};
 use serde_json::{Map, Value, json};
 
-/// The schema.
+/// Makes the schema.
 pub fn schema() -> Value {
     let fields = Fields(fields());
     let mut schema = json!({
@@ -21,7 +21,7 @@ pub fn schema() -> Value {
     schema
 }
 
-/// What fields demand of one another, where a schema can say so.
+/// Expresses the rules between fields that a schema can express.
 fn between_fields() -> Value {
     let several_origins = json!({"required": ["origins"], "properties": {"origins": {"minProperties": 2}}});
     let mirrors = json!({"properties": {"mirror": {"const": true}}});
@@ -33,7 +33,7 @@ fn between_fields() -> Value {
     })
 }
 
-/// What the fields of the object at a path demand of one another.
+/// Expresses the rules between the fields of the object at a path.
 fn between_fields_of(path: &str) -> Option<Value> {
     match path {
         "$.bucket" => Some(json!({
@@ -49,11 +49,11 @@ fn between_fields_of(path: &str) -> Option<Value> {
     }
 }
 
-/// All fields, to be looked up by their path.
+/// All fields, for a search by path.
 struct Fields(Vec<Field>);
 
 impl Fields {
-    /// The schema of what stands at a path.
+    /// Makes the schema of the value at a path.
     fn at(&self, path: &str) -> Value {
         let shape = self.0.iter().find(|field| field.path == path).map(|field| &field.shape);
         let mut schema = match shape {
@@ -94,7 +94,7 @@ impl Fields {
         object
     }
 
-    /// The schema of a field with what is said about it.
+    /// Makes the schema of a field, with its description.
     fn described(&self, path: &str) -> Value {
         let mut schema = match path {
             "$.origin" | "$.origins.NAME" => json!({"$ref": "#/$defs/origin"}),
@@ -110,7 +110,6 @@ impl Fields {
     }
 }
 
-/// Adds the fields of one object to another.
 fn merge(object: &mut Value, more: Value) {
     if let (Value::Object(object), Value::Object(more)) = (object, more) {
         object.extend(more);

@@ -3,7 +3,7 @@
 use super::fields::{Field, Shape, fields};
 use super::reference::{Default, ENTRIES};
 
-/// One line for each field that takes a value, behind two of heading.
+/// Writes two lines of heading, then one line for each field that takes a value.
 pub fn table() -> String {
     let fields = fields();
     let rows = ENTRIES.iter().filter_map(|entry| {
@@ -34,7 +34,7 @@ fn allowed(field: &Field, fields: &[Field]) -> String {
     }
 }
 
-/// What is quoted as code.
+/// Marks the values among the words as code.
 fn code(allowed: &str) -> String {
     if let Some((before, json)) = allowed.split_once('{') {
         return match json.split_once('}') {

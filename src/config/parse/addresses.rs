@@ -1,4 +1,4 @@
-//! The kinds of values that say where something is: hosts, paths and URLs.
+//! Kinds of values that are addresses: hosts, paths and URLs.
 
 use super::reader::Kind;
 use crate::config::model::Location;
@@ -29,7 +29,7 @@ impl Kind for Authority {
 /// A pattern for paths with a `.` or `..` segment.
 const DOT_SEGMENT: &str = "(^|[/\\\\])\\.\\.?([/\\\\]|$)";
 
-/// `/a/b`, in the encoding in which it is sent; a trailing slash is dropped, so that `/` is the empty prefix.
+/// `/a/b`, in the encoding in which it is sent. A trailing slash is dropped, so `/` is the empty prefix.
 pub struct PathPrefix;
 
 impl Kind for PathPrefix {
@@ -56,7 +56,7 @@ impl Kind for PathPrefix {
     }
 }
 
-/// The start of a rule's keys, decoded, without the leading slash that it is written with.
+/// The start of a rule's keys, decoded, without the leading slash of the configuration.
 pub struct KeyPrefix;
 
 impl Kind for KeyPrefix {
@@ -99,7 +99,7 @@ impl Kind for Segments {
     }
 }
 
-/// `http://` or `https://`, a host, perhaps a path; a trailing slash is dropped.
+/// `http://` or `https://`, a host, perhaps a path. A trailing slash is dropped.
 pub struct BaseUrl;
 
 impl Kind for BaseUrl {

@@ -1,4 +1,4 @@
-//! Headers that a configuration names, and the values that it gives them.
+//! Names of headers in a configuration, and their values.
 
 use super::reader::Kind;
 use super::values::{FieldValue, Text};
@@ -7,13 +7,14 @@ use serde_json::{Value, json};
 /// The name of a header that a configuration may set on requests to an origin.
 pub struct HeaderName;
 
-/// A header of a client's request that origins may get. Credentials never, nor what Envoy says of the request.
+/// The name of a client's header that origins may get. It is never a credential, and never one of Envoy's own headers
+/// about the request.
 pub struct RequestHeader;
 
-/// A header's value. It may be a secret, so it is never repeated in a problem.
+/// A header's value. It may be a secret, so no problem repeats it.
 pub struct HeaderValue;
 
-/// Where a header's value comes from.
+/// The source of a header's value.
 pub enum ValueSource {
     /// The VM's environment variable of this name.
     Env(String),
@@ -91,7 +92,7 @@ impl Kind for HeaderValue {
 /// An RFC 9110 token in lower case.
 const TOKEN: &str = "^[a-z0-9!#$%&'*+.^_`|~-]+$";
 
-/// What frames a message, or is the fill's own, as `range` is.
+/// Headers that frame a message, and headers that the fill sets itself, such as `range`.
 const RESERVED: [&str; 14] = [
     "accept-encoding",
     "connection",
@@ -111,7 +112,7 @@ const RESERVED: [&str; 14] = [
 
 const CREDENTIALS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 
-/// What Envoy's own headers, and what it says of the client, begin with.
+/// Prefixes of Envoy's own headers, and of its headers about the client.
 const ENVOYS: [&str; 2] = ["x-envoy-", "x-forwarded-"];
 
 fn is_sendable(name: &str) -> bool {

@@ -1,4 +1,4 @@
-//! From JSON to a [`Config`], with every problem at once.
+//! The parser: JSON in, a [`Config`] or every problem out.
 
 mod addresses;
 mod headers;

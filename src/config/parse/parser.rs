@@ -1,4 +1,4 @@
-//! From JSON to a [`Config`], field by field.
+//! The parser of a configuration, field by field.
 
 use super::addresses::{Authority, BaseUrl, LocationBase, PathPrefix};
 use super::headers::{HeaderName, HeaderValue, ValueSource};
@@ -13,16 +13,15 @@ use crate::http::is_field_value;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Reads one configuration.
+/// The parser of one configuration.
 pub struct Parser<'a> {
     /// Looks up the VM's environment variables.
     pub env: &'a dyn Fn(&str) -> Option<String>,
-    /// Everything that is wrong.
     pub problems: &'a Problems,
 }
 
 impl<'a> Parser<'a> {
-    /// All of it. What could not be read is reported, and left out or at its default.
+    /// Reads all of it. A value that cannot be read is reported, and left out or left at its default.
     pub fn config(&self, value: Value) -> Option<Config> {
         let mut root = Fields::of(value, "$".to_owned(), self.problems);
         let bucket = root.required_object("bucket").map(|fields| self.bucket(fields));
@@ -65,7 +64,7 @@ impl<'a> Parser<'a> {
         Some(Bucket { cluster: cluster?, authority: authority?, path_prefix, exposed, storage_class, overwrite })
     }
 
-    /// The named origins; `origin` is short for `origins` with one entry of that name.
+    /// Reads the named origins. `origin` is short for `origins` with one entry of that name.
     fn origins(&self, root: &mut Fields<'a>) -> Vec<Origin> {
         let one = root.object("origin").map(|fields| self.origin("origin".to_owned(), fields));
         let several = root.object("origins").map(|fields| self.named_origins(fields));
@@ -89,7 +88,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Those that could be read, and how many there are.
+    /// Returns the origins that could be read, and the number of all.
     fn named_origins(&self, fields: Fields<'a>) -> (Vec<Origin>, usize) {
         let entries = fields.entries(&Text);
         let named = entries.len();
@@ -213,7 +212,7 @@ const PIN: Choice<Pin> = Choice {
     allowed: "\"strong\", \"etag\", \"last_modified\" or \"length\"",
 };
 
-/// As many as may be followed, and are if nothing else is said. Each one costs a client that waits another round trip.
+/// The most redirects that may be followed, and the default. Each one costs a waiting client another round trip.
 const MAX_REDIRECTS: u32 = 3;
 
 /// Headers with which stores that do not know `If-None-Match` refuse to overwrite:
@@ -221,7 +220,7 @@ const MAX_REDIRECTS: u32 = 3;
 /// <https://www.tencentcloud.com/document/product/436/7749>, <https://docs.byteplus.com/en/docs/tos/docs-putobject>.
 const FORBID_OVERWRITE: [&str; 3] = ["x-cos-forbid-overwrite", "x-oss-forbid-overwrite", "x-tos-forbid-overwrite"];
 
-/// What keeps a fill from overwriting an object.
+/// The means that keeps a fill from overwriting an object.
 struct NoOverwrite;
 
 impl Kind for NoOverwrite {

@@ -1,18 +1,18 @@
-//! Reading JSON into types that cannot be wrong, and collecting every problem on the way.
+//! The reader of JSON: it makes types that cannot be wrong, and collects every problem on the way.
 //!
-//! The same reading, without any JSON, records what can be read: see [`Recording`].
+//! The same reader runs without JSON, too, and records the fields that can be read: see [`Recording`].
 
 use super::recording::{Recording, Shape};
 use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::fmt;
 
-/// One thing that is wrong with a configuration: where, what stands there, and what is allowed.
+/// One problem of a configuration: its place, the value that stands there, and the values that are allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// JSON path, from `$`.
     pub path: String,
-    /// What is wrong, with the value and what is allowed in its place.
+    /// The problem, with the value and the values that are allowed.
     pub what: String,
 }
 
@@ -22,27 +22,26 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What a value may be: how it is read, and what is allowed, in words and as a JSON Schema.
+/// A kind of value: its reader, and its allowed values in words and as a JSON Schema.
 pub trait Kind {
-    /// What it is read into.
     type Read;
 
-    /// `None` if the value is not allowed.
+    /// Reads a value. `None` if it is not allowed.
     fn read(&self, value: &Value) -> Option<Self::Read>;
 
-    /// In words, as they stand behind "expected".
+    /// Names the allowed values, in words that follow "expected".
     fn allowed(&self) -> &str;
 
-    /// As a JSON Schema, which accepts whatever [`read`](Self::read) does.
+    /// Makes a JSON Schema that accepts everything that [`read`](Self::read) does.
     fn schema(&self) -> Value;
 
-    /// What is said of a value that is not allowed.
+    /// Describes a value that is not allowed.
     fn refused(&self, value: &Value) -> String {
         refused(value, self.allowed())
     }
 }
 
-/// Every problem found so far; or, while a reading is recorded, what was asked for.
+/// Every problem found so far. While a reading is recorded: every field that was asked for.
 #[derive(Debug, Default)]
 pub struct Problems {
     found: RefCell<Vec<Problem>>,
@@ -50,12 +49,12 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// For a reading that is recorded.
+    /// Makes the one for a reading that is recorded.
     pub fn recorded() -> Self {
         Self { recording: Some(Recording::default()), ..Self::default() }
     }
 
-    /// Records that something is wrong at `path`.
+    /// Adds a problem of the value at `path`.
     pub fn add(&self, path: &str, what: impl Into<String>) {
         self.found.borrow_mut().push(Problem { path: path.to_owned(), what: what.into() });
     }
@@ -73,36 +72,35 @@ impl Problems {
         read
     }
 
-    /// All problems, in the order in which they were found.
+    /// Returns all problems, in the order in which they were found.
     pub fn into_vec(self) -> Vec<Problem> {
         self.found.into_inner()
     }
 
-    /// What was recorded.
     pub fn into_recording(self) -> Option<Recording> {
         self.recording
     }
 
-    /// `None` but while a reading is recorded. The module never records, and so has none of the code for it.
+    /// Returns `None` except while a reading is recorded. The module never records, so it contains no code for it.
     fn recording(&self) -> Option<&Recording> {
         if cfg!(target_arch = "wasm32") { None } else { self.recording.as_ref() }
     }
 }
 
-/// The fields of one JSON object. Each is taken once, by name; what is left at the end is unknown.
+/// The fields of one JSON object. The parser takes each once, by name; a field that is left at the end is unknown.
 #[derive(Debug)]
 pub struct Fields<'a> {
     path: String,
     fields: Map<String, Value>,
     /// Sorted.
     taken: Vec<&'static str>,
-    /// Not an object at all, which was reported; nothing else about it is worth saying.
+    /// The value is not an object, which was reported. Nothing else about it is worth a problem.
     broken: bool,
     problems: &'a Problems,
 }
 
 impl<'a> Fields<'a> {
-    /// The fields of `value`, or none and a problem if it is not an object.
+    /// Opens the fields of `value`. A value that is not an object has none, and is a problem.
     pub fn of(value: Value, path: String, problems: &'a Problems) -> Self {
         let (fields, broken) = match value {
             Value::Object(fields) => (fields, false),
@@ -117,31 +115,31 @@ impl<'a> Fields<'a> {
         Self { path, fields, taken: Vec::new(), broken, problems }
     }
 
-    /// The value of an optional field.
+    /// Reads an optional field.
     pub fn optional<K: Kind>(&mut self, name: &'static str, kind: K) -> Option<K::Read> {
         let value = self.take(name)?;
         self.problems.read(&self.path_of(name), &value, &kind)
     }
 
-    /// The value of a field that must be there.
+    /// Reads a field that is required.
     pub fn required<K: Kind>(&mut self, name: &'static str, kind: K) -> Option<K::Read> {
         self.demand(name);
         self.optional(name, kind)
     }
 
-    /// An optional field that is an object itself.
+    /// Opens an optional field that is an object itself.
     pub fn object(&mut self, name: &'static str) -> Option<Fields<'a>> {
         let value = self.take(name)?;
         Some(Fields::of(value, self.path_of(name), self.problems))
     }
 
-    /// A field that is an object itself and must be there.
+    /// Opens a required field that is an object itself.
     pub fn required_object(&mut self, name: &'static str) -> Option<Fields<'a>> {
         self.demand(name);
         self.object(name)
     }
 
-    /// The same for a field whose value must not be shown, whatever it is.
+    /// Opens an optional object whose value must not be shown, of any type.
     pub fn secret_object(&mut self, name: &'static str) -> Option<Fields<'a>> {
         let value = self.take(name)?;
         if !value.is_object() && self.problems.recording().is_none() {
@@ -151,7 +149,7 @@ impl<'a> Fields<'a> {
         Some(Fields::of(value, self.path_of(name), self.problems))
     }
 
-    /// An optional field that is a list, its elements with their paths.
+    /// Opens an optional list. Returns its elements with their paths.
     pub fn list(&mut self, name: &'static str) -> Option<Vec<(String, Value)>> {
         let path = self.path_of(name);
         let value = self.take(name)?;
@@ -170,7 +168,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The elements of an optional list; empty without one.
+    /// Reads the elements of an optional list; none without one.
     pub fn each<K: Kind>(&mut self, name: &'static str, kind: K) -> Vec<K::Read> {
         let Some(values) = self.list(name) else { return Vec::new() };
         if values.is_empty() {
@@ -179,7 +177,8 @@ impl<'a> Fields<'a> {
         values.into_iter().filter_map(|(path, value)| self.problems.read(&path, &value, &kind)).collect()
     }
 
-    /// All fields with their names and paths, for an object whose names the user chooses among those of a kind.
+    /// Returns all fields with their names and paths, for an object with names of the user's choice that are of a
+    /// kind.
     pub fn entries<K: Kind>(self, names: &K) -> Vec<(String, String, Value)> {
         if let Some(recording) = self.problems.recording() {
             recording.add(&self.path, Shape::Entries { names: names.schema() });
@@ -200,17 +199,17 @@ impl<'a> Fields<'a> {
         fields.into_iter().map(|(name, value)| (name.clone(), format!("{}.{name}", self.path), value)).collect()
     }
 
-    /// Whether the field stands there and was not taken yet.
+    /// Tells if the field is there and was not taken yet.
     fn has(&self, name: &str) -> bool {
         self.fields.contains_key(name)
     }
 
-    /// Where one of its fields stands, or would stand.
+    /// Returns the path of one of its fields, even of one that is absent.
     pub fn path_of(&self, name: &str) -> String {
         format!("{}.{name}", self.path)
     }
 
-    /// Reports every field that nobody took.
+    /// Reports every field that was not taken.
     pub fn finish(self) {
         for name in self.fields.keys() {
             let allowed = self.taken.join(", ");
@@ -218,7 +217,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// While a reading is recorded, every field is there.
+    /// Takes a field. While a reading is recorded, every field is there.
     fn take(&mut self, name: &'static str) -> Option<Value> {
         self.note(name);
         self.fields.remove(name).or_else(|| self.problems.recording().map(|_| Value::Null))
@@ -239,8 +238,9 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// `VALUE is not allowed; expected ALLOWED`, with a value too long for a log line cut short. A value that may hold a
-/// secret is not shown: objects and lists, which may be headers, and what has an `@`, which may be `user:password@host`.
+/// Writes `VALUE is not allowed; expected ALLOWED`. A value too long for a log line is cut short. A value that may
+/// hold a secret is not shown: objects and lists, which may be headers, and a text with an `@`, which may be
+/// `user:password@host`.
 pub fn refused(value: &Value, allowed: &str) -> String {
     const SHOWN: usize = 80;
     let text = match value {

@@ -1,5 +1,5 @@
-//! What a configuration may hold, from the parser itself: it is run without any JSON, as if every field stood there, and
-//! what it asks for is written down.
+//! The fields that a configuration may hold, recorded from the parser itself. The parser runs without JSON as if
+//! every field were there; the recording keeps the fields that it asks for.
 
 use serde_json::Value;
 use std::cell::RefCell;
@@ -9,34 +9,32 @@ use std::cell::RefCell;
 pub struct Field {
     /// JSON path, from `$`; `[]` stands for any element of a list, `NAME` for a name that the user chooses.
     pub path: String,
-    /// Whether it must be there.
     pub required: bool,
-    /// What stands there.
     pub shape: Shape,
 }
 
-/// What stands at a path.
+/// The form of the value at a path.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Shape {
-    /// An object whose names the user chooses.
+    /// An object with names that the user chooses.
     Entries {
         /// JSON Schema of the names.
         names: Value,
     },
-    /// A list, of at least one element.
+    /// A list of at least one element.
     List,
-    /// An object whose fields are known.
+    /// An object with known fields.
     Object,
-    /// A value that has no parts of its own.
+    /// A value without parts of its own.
     Value {
-        /// What is allowed, in words.
+        /// The allowed values, in words.
         allowed: String,
-        /// What is allowed, as a JSON Schema.
+        /// The allowed values, as a JSON Schema.
         schema: Value,
     },
 }
 
-/// What was asked for while a reading was recorded.
+/// The fields that were asked for while a reading was recorded.
 #[derive(Debug, Default)]
 pub struct Recording {
     fields: RefCell<Vec<(String, Shape)>>,
@@ -44,7 +42,7 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Something is read at a path. An object of chosen names is an object first.
+    /// Records a read at a path. An object of chosen names is an object first.
     pub fn add(&self, path: &str, shape: Shape) {
         let mut fields = self.fields.borrow_mut();
         match fields.iter_mut().find(|(known, _)| known == path) {
@@ -53,12 +51,12 @@ impl Recording {
         }
     }
 
-    /// Something must stand at a path.
+    /// Records that the field at a path is required.
     pub fn require(&self, path: String) {
         self.required.borrow_mut().push(path);
     }
 
-    /// The fields, in the order in which they were read.
+    /// Returns the fields, in the order in which they were read.
     pub fn into_fields(self) -> Vec<Field> {
         let required = self.required.into_inner();
         let fields = self.fields.into_inner().into_iter();

@@ -1,4 +1,4 @@
-//! The rules of a configuration.
+//! The parser of the rules.
 
 use super::addresses::{KeyPrefix, Segments};
 use super::headers::RequestHeader;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::rc::Rc;
 
 impl<'a> Parser<'a> {
-    /// The rules; without any, every key is mirrored from the only origin.
+    /// Reads the rules. Without any, every key is mirrored from the only origin.
     pub fn rules(&self, root: &mut Fields<'a>, origins: &[Origin]) -> Vec<Rule> {
         let Some(rules) = root.list("rules") else {
             if origins.len() > 1 {
@@ -66,7 +66,7 @@ impl<'a> Parser<'a> {
         mirror
     }
 
-    /// The origins that a rule names; the only one there is if it names none.
+    /// Reads the origins that a rule names. A rule without names has the only origin.
     fn rule_origins(&self, fields: &mut Fields<'a>, origins: &[Origin]) -> Vec<Origin> {
         let path = fields.path_of("origins");
         let known = origins.iter().map(|origin| origin.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -83,7 +83,7 @@ impl<'a> Parser<'a> {
         names.into_iter().filter_map(|(path, name)| self.problems.read(&path, &name, &origin)).collect()
     }
 
-    /// Only what every key of the rule begins with can be taken off each of them.
+    /// Reads `strip_prefix`. It must be a start that every key of the rule has.
     fn strip_prefix(&self, fields: &mut Fields<'a>, prefix: &str) -> String {
         let strip_prefix = fields.optional("strip_prefix", Segments).unwrap_or_default();
         let rest = strip_prefix.strip_prefix('/').map(|segments| prefix.strip_prefix(segments));

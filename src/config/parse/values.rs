@@ -1,4 +1,4 @@
-//! The kinds of values that a configuration holds: texts, choices, numbers, times and sizes.
+//! Kinds of values in a configuration: texts, choices, numbers, times and sizes.
 
 use super::reader::Kind;
 use crate::http::{digits, is_field_value};
@@ -64,7 +64,7 @@ impl Kind for Boolean {
 
 /// One of several names.
 pub struct Choice<T: 'static> {
-    /// The names, and what they stand for.
+    /// The names, and the values that they stand for.
     pub of: &'static [(&'static str, T)],
     /// The names in words.
     pub allowed: &'static str,
@@ -89,9 +89,7 @@ impl<T: Copy> Kind for Choice<T> {
 
 /// A whole number within bounds.
 pub struct Count {
-    /// The smallest.
     pub min: u32,
-    /// The largest.
     pub max: u32,
     /// The bounds in words.
     pub allowed: &'static str,
@@ -116,9 +114,7 @@ impl Kind for Count {
 
 /// A duration with its unit: `250ms`, `10s`, `5m`, `1.5h`; within bounds.
 pub struct Time {
-    /// The shortest.
     pub min: Duration,
-    /// The longest.
     pub max: Duration,
     /// The bounds in words.
     pub allowed: &'static str,
@@ -144,9 +140,7 @@ impl Kind for Time {
 
 /// A number of bytes with its unit: `512B`, `64KiB`, `8MiB`, `5GiB`, `48.8TiB`; within bounds.
 pub struct Size {
-    /// The smallest.
     pub min: u64,
-    /// The largest.
     pub max: u64,
     /// The bounds in words.
     pub allowed: &'static str,
@@ -170,8 +164,9 @@ impl Kind for Size {
     }
 }
 
-/// The first of `units` that the text ends with, times the number in front of it, which may have up to three decimals.
-/// Rounded down. In integers, because reading floats would add 15 kB of tables to the module.
+/// Reads a number with one of `units` behind it; the first unit that matches counts. The number may have up to three
+/// decimals, and the result is rounded down. The code uses integers, because reading floats would add 15 kB of tables
+/// to the module.
 fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let (number, unit) = units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)))?;
     let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));

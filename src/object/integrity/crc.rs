@@ -1,7 +1,8 @@
 //! Cyclic redundancy checks, eight bytes at a time.
 //!
-//! The crates that have them bring a kilobyte or more of tables or code for each. Here the tables are made when they are
-//! needed, and one code does for all that S3 and Google use: reflected, begun and ended with all bits inverted.
+//! The crates for them bring a kilobyte or more of tables or code for each. Here the tables are made when they are
+//! needed. One code serves all checks that S3 and Google use: they are reflected, and begin and end with all bits
+//! inverted.
 
 /// CRC-32/ISO-HDLC of <https://reveng.sourceforge.io/crc-catalogue/all.htm>.
 pub const CRC32: Polynomial = Polynomial { reflected: 0x04C1_1DB7_u32.reverse_bits() as u64, all: u32::MAX as u64 };
@@ -10,7 +11,7 @@ pub const CRC32C: Polynomial = Polynomial { reflected: 0x1EDC_6F41_u32.reverse_b
 /// CRC-64/NVME.
 pub const CRC64_NVME: Polynomial = Polynomial { reflected: 0xAD93_D235_94C9_3659_u64.reverse_bits(), all: u64::MAX };
 
-/// Which check it is.
+/// The polynomial of a check.
 #[derive(Clone, Copy)]
 pub struct Polynomial {
     reflected: u64,
@@ -18,10 +19,11 @@ pub struct Polynomial {
     all: u64,
 }
 
-/// The check of the bytes that have come.
+/// The check of the bytes so far.
 pub struct Crc {
     of: Polynomial,
-    /// What a byte does to the remainder that 0 to 7 others follow: "slicing by 8" (Kounavis and Berry, 2008).
+    /// The effect of a byte on the remainder when 0 to 7 other bytes follow: "slicing by 8" (Kounavis and Berry,
+    /// 2008).
     tables: Box<[Table; 8]>,
     remainder: u64,
 }
@@ -55,7 +57,7 @@ impl Crc {
         }
     }
 
-    /// Most significant byte first, as S3 and Google write it.
+    /// Returns the check, most significant byte first, as S3 and Google write it.
     pub fn value(&self) -> Vec<u8> {
         let unused = self.of.all.leading_zeros() / u8::BITS;
         let value = (self.remainder ^ self.of.all).to_be_bytes();

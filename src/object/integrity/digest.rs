@@ -1,4 +1,4 @@
-//! The algorithms: how a digest is written, and how it is computed.
+//! The algorithms of digests: their written form and their computation.
 
 use super::crc::{self, Crc};
 use md5::Md5;
@@ -6,7 +6,7 @@ use sha1::Sha1;
 use sha2::{Digest as _, Sha256, Sha512};
 use std::fmt;
 
-/// How a digest is computed.
+/// An algorithm for a digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
     Crc32,
@@ -34,7 +34,7 @@ impl Algorithm {
         NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, algorithm)| *algorithm)
     }
 
-    /// Bytes of its digests.
+    /// Returns the number of bytes in a digest.
     fn length(self) -> usize {
         match self {
             Self::Crc32 | Self::Crc32c => 4,
@@ -46,7 +46,7 @@ impl Algorithm {
         }
     }
 
-    /// Whether a text can be one of its digests: in base64 (RFC 4648, 4) or in hexadecimal.
+    /// Tells if a text can be a digest of this algorithm, in base64 (RFC 4648, 4) or in hexadecimal.
     pub fn can_read(self, text: &str) -> bool {
         let digits = text.trim_end_matches('=');
         let base64 = digits.bytes().all(|digit| digit.is_ascii_alphanumeric() || matches!(digit, b'+' | b'/'));
@@ -59,7 +59,7 @@ impl Algorithm {
     }
 }
 
-/// Whether a text is this digest, in one way of writing it or the other.
+/// Tells if a text is this digest, in base64 or in hexadecimal.
 pub fn is_written(digest: &[u8], text: &str) -> bool {
     text == base64(digest) || text.eq_ignore_ascii_case(&hexadecimal(digest))
 }
@@ -81,7 +81,7 @@ fn hexadecimal(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A digest of the bytes that have come.
+/// A digest of the bytes so far.
 pub enum Running {
     Crc(Crc),
     Md5(Md5),

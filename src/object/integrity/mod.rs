@@ -1,7 +1,7 @@
-//! What an origin announces about an object's bytes, and whether they keep it.
+//! The digests that an origin announces for an object, and their comparison with its bytes.
 //!
-//! Only what is about the *whole* object counts, because that is what will be stored. What is announced of a part, in an
-//! algorithm that is not known here, or unreadably, is ignored. Nothing announced, nothing computed.
+//! Only a digest of the *whole* object counts, because the whole object will be stored. A digest of a part, in an
+//! unknown algorithm or in an unreadable form is ignored. Without an announced digest, nothing is computed.
 
 mod crc;
 mod digest;
@@ -9,27 +9,27 @@ mod digest;
 use crate::http::{Headers, Response};
 use digest::{Algorithm, Running, is_written};
 
-/// What an origin says about all bytes of an object.
+/// The digests that an origin announces for all bytes of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExpectedDigests(Vec<ExpectedDigest>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct ExpectedDigest {
-    /// Who says so.
+    /// The header that announces it.
     header: &'static str,
     algorithm: Algorithm,
     /// In base64 or in hexadecimal.
     digest: String,
 }
 
-/// What is computed of an object while its bytes come by.
+/// The digests of an object that are computed while its bytes come by.
 #[derive(Debug)]
 pub struct Hasher {
     announced: ExpectedDigests,
     running: Vec<(Algorithm, Running)>,
 }
 
-/// Where a digest may stand, in which algorithm (none: `ALGORITHM=DIGEST, ...`), and what it is of.
+/// Headers with a digest, the algorithm of each (none: `ALGORITHM=DIGEST, ...`), and the bytes that it is of.
 const HEADERS: [(&str, Option<Algorithm>, About); 11] = [
     ("content-digest", None, About::Content),
     ("content-md5", Some(Algorithm::Md5), About::Content),
@@ -44,24 +44,24 @@ const HEADERS: [(&str, Option<Algorithm>, About); 11] = [
     ("x-goog-hash", None, About::GoogleObject),
 ];
 
-/// What a digest is of.
+/// The bytes that a digest is of.
 #[derive(Clone, Copy)]
 enum About {
-    /// What the answer has, be it a part or everything: RFC 1864, and RFC 9530, 2.
+    /// The answer's content, be it a part or everything: RFC 1864, and RFC 9530, 2.
     Content,
-    /// What Google stores.
+    /// The bytes that Google stores.
     GoogleObject,
-    /// All of it, even where the answer has a part: RFC 3230, 4.1.1, and RFC 9530, 3.
+    /// All of the object, even where the answer has a part: RFC 3230, 4.1.1, and RFC 9530, 3.
     Representation,
-    /// The object, or the part that a range falls together with, or the checksums of its parts.
+    /// The object, or a part that equals the range, or the checksums of the parts.
     S3Checksum,
-    /// The object, if S3 says so.
+    /// The object, if S3 sent the answer.
     S3Object,
 }
 
 impl ExpectedDigests {
-    /// Reads the headers of an answer that succeeded. `total` is the length of the object, of which the answer may have
-    /// a part.
+    /// Reads the headers of an answer that succeeded. `total` is the length of the object; the answer may have only a
+    /// part of it.
     pub fn read(response: &Response, total: u64) -> Self {
         let headers = &response.headers;
         let whole = u64::try_from(response.body.len()) == Ok(total);
@@ -102,7 +102,7 @@ impl ExpectedDigests {
         self.0.is_empty()
     }
 
-    /// What computes it, if there is anything to compute.
+    /// Makes the hasher, if there is anything to compute.
     pub fn hasher(self) -> Option<Hasher> {
         let mut running: Vec<(Algorithm, Running)> = Vec::new();
         for ExpectedDigest { algorithm, .. } in &self.0 {
@@ -113,7 +113,7 @@ impl ExpectedDigests {
         (!running.is_empty()).then_some(Hasher { announced: self, running })
     }
 
-    /// Compares it with a whole object. The error is the name of a header that says otherwise.
+    /// Compares the digests with a whole object. The error is the name of a header that differs.
     pub fn verify(self, body: &[u8]) -> Result<(), &'static str> {
         let Some(mut hasher) = self.hasher() else { return Ok(()) };
         hasher.update(body);
@@ -122,14 +122,14 @@ impl ExpectedDigests {
 }
 
 impl Hasher {
-    /// Takes the bytes that come next.
+    /// Takes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         for (_, running) in &mut self.running {
             running.update(bytes);
         }
     }
 
-    /// Compares what was computed with what was announced. The error is the name of a header that says otherwise.
+    /// Compares the computed digests with the announced ones. The error is the name of a header that differs.
     pub fn verify(self) -> Result<(), &'static str> {
         for (algorithm, running) in self.running {
             let digest = running.value();
@@ -143,8 +143,8 @@ impl Hasher {
     }
 }
 
-/// Whether the checksums of S3 are of the object's bytes, and not of its parts' checksums. A range has those of a part
-/// that it happens to fall together with, and they do not look like it: <https://github.com/boto/botocore/issues/3346>.
+/// Tells if S3's checksums are of the object's bytes, and not of its parts' checksums. A range that equals a part has
+/// the part's checksums, and they look like those of an object: <https://github.com/boto/botocore/issues/3346>.
 fn is_full_object(response: &Response) -> bool {
     match response.headers.text("x-amz-checksum-type") {
         Some(of) => of == "FULL_OBJECT",
@@ -152,17 +152,17 @@ fn is_full_object(response: &Response) -> bool {
     }
 }
 
-/// Whether the bytes are those that `x-goog-hash` is about. What Google stores with gzip it decompresses for who does
-/// not ask for gzip: <https://cloud.google.com/storage/docs/transcoding>.
+/// Tells if `x-goog-hash` is about these bytes. Google decompresses an object that it stores with gzip for a reader
+/// that does not ask for gzip: <https://cloud.google.com/storage/docs/transcoding>.
 fn is_as_google_stores_it(headers: &Headers) -> bool {
     let encoding = |name| headers.text(name).unwrap_or("identity");
     !headers.contains("x-goog-stored-content-encoding")
         || encoding("x-goog-stored-content-encoding") == encoding("content-encoding")
 }
 
-/// Whether an ETag with 32 hexadecimal digits is the MD5 of the object's bytes. S3 says so of what is stored in plaintext or
-/// with SSE-S3 (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html>), but not of directory buckets. Any
-/// other server's may be anything.
+/// Tells if an ETag with 32 hexadecimal digits is the MD5 of the object's bytes. S3 documents that for objects in
+/// plaintext or with SSE-S3 (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html>), but not for
+/// directory buckets. Any other server's ETag may be anything.
 fn has_md5_as_etag(headers: &Headers) -> bool {
     const QUOTED_MD5: usize = 34;
     let encryption = headers.text("x-amz-server-side-encryption");

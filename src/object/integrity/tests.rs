@@ -13,19 +13,19 @@ const CRC64_NVME: &str = "rosUhgp5mIg=";
 /// MD5 of nothing.
 const OTHER_MD5: &str = "1B2M2Y8AsgTpgAmY7PhCfg==";
 
-/// An answer with [`BODY`], or with its beginning.
+/// Makes an answer with [`BODY`], or with its beginning.
 fn response(status: u16, headers: &[(&str, &str)], length: usize) -> Response {
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
     Response { status, headers: Headers::new(headers), body: BODY[..length].to_vec() }
 }
 
-/// The headers that count in an answer with all of the object.
+/// Names the headers that count in an answer with all of the object.
 fn counting(status: u16, headers: &[(&str, &str)]) -> Vec<&'static str> {
     let announced = ExpectedDigests::read(&response(status, headers, BODY.len()), 9);
     announced.0.iter().map(|expected| expected.header).collect()
 }
 
-/// The headers that count in a 206 with a part of the object.
+/// Names the headers that count in a 206 with a part of the object.
 fn counting_in_a_part(headers: &[(&str, &str)]) -> Vec<&'static str> {
     ExpectedDigests::read(&response(206, headers, 4), 9).0.iter().map(|expected| expected.header).collect()
 }
@@ -34,7 +34,7 @@ fn verified(headers: &[(&str, &str)]) -> Result<(), &'static str> {
     ExpectedDigests::read(&response(200, headers, BODY.len()), 9).verify(BODY)
 }
 
-/// One announcement at a time, in all headers and algorithms.
+/// Lists one announcement for each header and algorithm.
 fn every_header() -> Vec<(&'static str, String)> {
     vec![
         ("content-digest", format!("sha-256=:{SHA256}:")),
@@ -59,7 +59,7 @@ fn what_the_origin_announced_in_any_header_is_compared() {
     for (name, value) in every_header() {
         assert_eq!(counting(200, &[(name, &value)]), [name], "{value}");
         assert_eq!(verified(&[(name, &value)]), Ok(()), "{name}: {value}");
-        // Another digest in the same form: its last digit but one is another.
+        // Another digest in the same form: its last digit but one differs.
         let at = value.trim_end_matches([':', '=']).len() - 2;
         let other = if value.as_bytes()[at] == b'0' { "1" } else { "0" };
         let mut wrong = value.clone();
@@ -187,7 +187,8 @@ fn each_algorithm_runs_once_however_often_it_is_announced() {
 
 #[test]
 fn long_objects_have_the_digests_that_other_programs_compute() {
-    // Of the bytes 0 to 250, a hundred times: Python's hashlib and zlib, and a bit by bit computation of the other two checks.
+    // The bytes 0 to 250, a hundred times. The values are from Python's hashlib and zlib, and from a bit by bit
+    // computation of the other two checks.
     let body = (0..=250).cycle().take(25_100).collect::<Vec<u8>>();
     for (algorithm, expected) in [
         (Algorithm::Md5, "d287488830952f51c775d02a42a12f81"),

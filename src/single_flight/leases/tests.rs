@@ -1,4 +1,4 @@
-//! The table, and a board in memory that tests of other modules use too.
+//! Tests of the table, and a shared host in memory for tests of other modules.
 
 use super::*;
 use crate::object::key::Key;
@@ -7,13 +7,13 @@ use crate::single_flight::messages::Message;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-/// A board as Envoy's shared data and queues are one, with a clock that the test sets.
+/// A shared host that behaves as Envoy's shared data and queues do, with a clock that the test sets.
 #[derive(Debug, Default)]
 pub(crate) struct FakeSharedHost {
     pub(crate) nanos: Cell<u64>,
     sets: RefCell<BTreeMap<u32, (Vec<u8>, u32)>>,
     pub(crate) posted: RefCell<Vec<(u32, Vec<u8>)>>,
-    /// Writes that fail from now on, as if somebody else had been faster.
+    /// The number of next writes that fail, as if another worker had been faster.
     pub(crate) lost_races: Cell<u32>,
 }
 
@@ -124,7 +124,7 @@ fn any_other_end_frees_the_slot() {
     assert_eq!(one.claim(&shared, key, 0), Claim::Follow { owner: 2, lasts: LEASE });
 }
 
-/// Keys that may stand in the same set as `a`, beginning with that.
+/// Lists keys that may stand in the same set as `a`, beginning with `a`.
 fn sharing(leases: &Leases, count: usize) -> Vec<KeyHash> {
     let first = hash(leases, "a");
     let others = (0..).map(|n| hash(leases, &format!("k{n}"))).filter(|other| other.set() == first.set());

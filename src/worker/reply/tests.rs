@@ -24,7 +24,7 @@ fn target(method: &str, path: &str) -> Target {
     Target::parse(method.as_bytes(), path.as_bytes(), &Bucket::default()).unwrap()
 }
 
-/// An object as an origin with more to say than is to be passed on gives it.
+/// Makes an object of an origin that sends more headers than may be passed on.
 fn object() -> Object {
     let headers = [
         ("content-length", "5"),
@@ -47,7 +47,7 @@ fn ask(outcome: &Outcome, target: &Target, denial: Denial, mirror: &Mirror) -> R
     reply(outcome, ReplyContext { target, denial, body_kept: true }, mirror, None)
 }
 
-/// Status and headers but the outcome's, as one reads them; the body.
+/// Shows status and headers without the outcome's, in readable form, and the body.
 fn shown(reply: Reply) -> (u16, Vec<String>, Option<String>) {
     let Reply::Local(made) = reply else { panic!("not made: {reply:?}") };
     let headers = made.headers.iter().filter(|(name, _)| *name != OUTCOME_HEADER);

@@ -1,4 +1,6 @@
-"""What people use or build today, as good as it can be in a page, and set up like the stack beside it."""
+"""The solutions that people use or build today, as good as a page of code can make them, and set up like the
+stack.
+"""
 
 from .system import SYSTEMS, System, start, unavailable
 

@@ -14,14 +14,14 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 
 WHOLE = 8 << 20
-"""Bytes up to which an object is stored with one PUT: boto3's own threshold."""
+"""The bytes up to which an object is stored with one PUT: boto3's own threshold."""
 
 POOL = 64
 """Connections that are kept to the origin and to the bucket."""
 
 
 class Recipe:
-    """What is kept between calls of a warm function."""
+    """The state that a warm function keeps between calls."""
 
     def __init__(self, origin: str, store: str, bucket: str) -> None:
         self._origin = origin

@@ -1,4 +1,4 @@
-"""nginx with `error_page` and `proxy_store`: it keeps what it fetches on its own disk, not in a bucket."""
+"""nginx with `error_page` and `proxy_store`: it keeps its objects on its own disk, not in a bucket."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The recipe of a CloudFront origin group that fails over to a Lambda function, with stand-ins for both.
 
-CloudFront is an Envoy that asks the function when the bucket has said 403 or 404. The function is warm.
+CloudFront is an Envoy that asks the function after the bucket's 403 or 404. The function is warm.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from ..native import Upstream
 
 
 class Function:
-    """As many processes as Envoy has workers, with threads: Lambda has an instance for each request."""
+    """A function with as many processes as Envoy has workers, with threads: Lambda has an instance for each
+    request.
+    """
 
     def __init__(self, run_dir: Path, upstream: Upstream, workers: int) -> None:
         (self.port,) = free_ports(1)
@@ -52,7 +54,7 @@ PREVIOUS_PRIORITIES = "envoy.extensions.retry.priority.previous_priorities.v3.Pr
 
 
 def fail_over(port: int, edge: dict[str, Any]) -> None:
-    """A 403 or 404 of the bucket goes to the function, once, at once."""
+    """Sends a 403 or 404 of the bucket to the function, once, at once."""
     object_route(edge)["route"]["retry_policy"] = {
         "retry_on": "retriable-status-codes",
         "retriable_status_codes": [403, 404],

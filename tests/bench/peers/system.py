@@ -1,4 +1,4 @@
-"""Each of them in front of the same upstreams."""
+"""The systems, each in front of the same upstreams."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from . import lua, nginx, recipe
 class System:
     url: str
     groups: list[int]
-    """Process groups that do its work, without the upstreams."""
+    """The process groups that do its work, without the upstreams."""
     prefix: str = ""
-    """What stands before a key in its paths."""
+    """The start of its paths, in front of a key."""
 
     def pids(self) -> list[int]:
         return [pid for group in self.groups for pid in members(group)]
@@ -38,7 +38,7 @@ def start(name: str, run_dir: Path, upstream: Upstream, workers: int) -> Iterato
 
 
 def unavailable(name: str) -> str | None:
-    """Why one cannot be started here."""
+    """Returns the reason for which a system cannot be started here."""
     return nginx.missing() if name == "nginx" else None
 
 
@@ -100,4 +100,4 @@ SYSTEMS: dict[str, Callable[[ExitStack, Path, Upstream, int], System]] = {
     "Lambda recipe": _recipe,
     "nginx": _nginx,
 }
-"""The first three are ours."""
+"""The first three are this project's."""

@@ -1,4 +1,4 @@
-"""What the bucket says, and how it looks on the wire."""
+"""The bucket's answers, and their form on the wire."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Answer:
 
 
 def document(root: str, inner: str = "", **fields: str) -> Answer:
-    """A result document: an element per field, then `inner` as it is."""
+    """Makes a result document: an element per field, then `inner` as it is."""
     elements = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in fields.items())
     namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
     text = f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} xmlns="{namespace}">{elements}{inner}</{root}>'
@@ -34,7 +34,7 @@ def document(root: str, inner: str = "", **fields: str) -> Answer:
 
 
 def error_answer(error: S3Error) -> Answer:
-    """AWS sends its error documents chunked, so a client cannot know their length."""
+    """Makes an error answer. AWS sends its error documents chunked, so a client cannot know their length."""
     fields = {"Code": error.code, "Message": error.message, **error.details, "RequestId": _request_id()}
     inner = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in fields.items())
     text = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inner}</Error>'

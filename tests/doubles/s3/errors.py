@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class S3Error(Exception):
-    """One error answer: its HTTP status, its code, and what AWS adds to the document."""
+    """One error answer: its HTTP status, its code, and AWS's additions to the document."""
 
     def __init__(self, status: int, code: str, message: str, **details: str) -> None:
         super().__init__(f"{status} {code}: {message}")

@@ -1,4 +1,4 @@
-"""Multipart uploads as S3 does them, see "Multipart upload" in the S3 User Guide."""
+"""Multipart uploads as in S3, see "Multipart upload" in the S3 User Guide."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Uploads:
         return part.etag
 
     def complete(self, upload_id: str, key: str, document: bytes) -> StoredObject:
-        """The object that the listed parts make. The upload is gone afterwards, but not after an error."""
+        """Makes the object of the listed parts. The upload is gone afterwards, but not after an error."""
         upload = self._find(upload_id, key)
         listed = _part_list(document)
         numbers = [number for number, _ in listed]
@@ -79,7 +79,7 @@ class Uploads:
         del self._open[upload_id]
 
     def open(self) -> list[tuple[str, str]]:
-        """Key and id of each, as ListMultipartUploads shows them: what an incomplete fill left behind."""
+        """Lists key and id of each, as ListMultipartUploads does: the remains of an incomplete fill."""
         return sorted((upload.key, upload_id) for upload_id, upload in self._open.items())
 
     def _find(self, upload_id: str, key: str) -> Upload:

@@ -1,4 +1,4 @@
-"""What a bucket keeps of an object and how it answers GetObject and HeadObject for it."""
+"""A bucket's objects, and its answers to GetObject and HeadObject for them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STORED_HEADERS = frozenset(
         "x-amz-website-redirect-location",
     }
 )
-"""Beside `x-amz-meta-*`, what PutObject keeps and GetObject returns."""
+"""The headers beside `x-amz-meta-*` that PutObject keeps and GetObject returns."""
 
 METADATA_LIMIT = 2048
 """Bytes of all user metadata, names and values ("Working with object metadata", S3 User Guide)."""
@@ -54,7 +54,7 @@ def new_object(body: bytes, headers: Iterable[tuple[str, str]], etag: str | None
 
 
 def check_put_headers(request: Request) -> None:
-    """The rules for headers that PutObject and CreateMultipartUpload share."""
+    """Checks the headers by the rules that PutObject and CreateMultipartUpload share."""
     for name, _ in request.headers:
         if NEEDS_MORE_RIGHTS.fullmatch(name.lower()):
             raise access_denied()
@@ -66,7 +66,9 @@ def check_put_headers(request: Request) -> None:
 
 
 def read_object(stored: StoredObject, request: Request) -> Answer:
-    """GetObject and HeadObject: conditions first, then the range (RFC 9110 sections 13.2.2 and 14.2)."""
+    """Answers GetObject and HeadObject: conditions first, then the range (RFC 9110 sections 13.2.2 and
+    14.2).
+    """
     validators = [("etag", stored.etag), ("last-modified", format_datetime(stored.modified, usegmt=True))]
     if _not_modified(stored, request):
         return Answer(HTTPStatus.NOT_MODIFIED, validators)
@@ -97,7 +99,7 @@ def _not_modified(stored: StoredObject, request: Request) -> bool:
 
 
 def _range(wanted: str | None, size: int) -> tuple[int, int] | None:
-    """First and last byte of a single range; None for no range or one that S3 ignores."""
+    """Returns first and last byte of a single range; None for no range or one that S3 ignores."""
     parsed = re.fullmatch(r"bytes=(\d*)-(\d*)", wanted or "")
     if parsed is None or parsed.groups() == ("", ""):
         return None

@@ -1,4 +1,4 @@
-"""Which S3 operation a request is, by the names of the Amazon S3 API Reference."""
+"""The S3 operation of a request, by the names of the Amazon S3 API Reference."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ SUBRESOURCES = frozenset(SUBRESOURCE_NAMES.split())
 
 
 def operation_of(request: Request, key: str) -> str:
-    """The operation's name; for one that nobody has a right to here, how it was asked (`GET ?acl`)."""
+    """Returns the operation's name. For one that no client may use here, it is the request's form (`GET
+    ?acl`).
+    """
     names = frozenset(query_of(request)) & SUBRESOURCES
     if request.header("x-amz-copy-source") is not None:
         return "CopyObject"

@@ -18,10 +18,10 @@ from ..wire import Request
 from .errors import S3Error, access_denied
 
 CLOCK_SKEW = timedelta(minutes=15)
-"""How far `x-amz-date` may be off before AWS says RequestTimeTooSkewed."""
+"""The greatest difference of `x-amz-date` before AWS answers RequestTimeTooSkewed."""
 
 UNRESERVED = "-._~"
-"""What UriEncode leaves bare beside letters and digits; `quote` itself never encodes these."""
+"""The characters beside letters and digits that UriEncode leaves bare; `quote` itself never encodes these."""
 
 AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=([^/,\s]+)/(\d{8})/([^/,\s]+)/([^/,\s]+)/aws4_request,\s*"
@@ -30,7 +30,7 @@ AUTHORIZATION = re.compile(
 
 
 def verify(request: Request, secrets: Mapping[str, str], region: str, now: datetime) -> str:
-    """The access key that signed the request. Raises the S3Error that AWS would answer with."""
+    """Returns the access key that signed the request. Raises the S3Error that AWS would answer with."""
     authorization = request.header("authorization")
     if authorization is None:
         raise access_denied()
@@ -70,7 +70,7 @@ def canonical_request(request: Request, signed_headers: list[str]) -> str:
 
 
 def decode(text: str) -> bytes:
-    """The bytes that a path or a part of a query stands for. AWS reads a raw `+` as a space, in paths too."""
+    """Decodes a path or a part of a query. AWS reads a raw `+` as a space, in paths too."""
     return unquote_to_bytes(text.replace("+", " ").encode("latin-1"))
 
 
@@ -79,14 +79,16 @@ def uri_encode(value: bytes, keep: str = "") -> str:
 
 
 def _canonical_query(query: str) -> str:
-    """Every name and value decoded, encoded again, sorted by name; a name alone gets an empty value."""
+    """Decodes every name and value, encodes them again and sorts by name; a name alone gets an empty
+    value.
+    """
     pairs = (parameter.partition("=") for parameter in query.split("&") if parameter)
     encoded = sorted((uri_encode(decode(name)), uri_encode(decode(value))) for name, _, value in pairs)
     return "&".join(f"{name}={value}" for name, value in encoded)
 
 
 def _canonical_value(request: Request, name: str) -> str:
-    """A header's values in order, each trimmed and with runs of spaces made one."""
+    """Joins a header's values in order, each trimmed and with runs of spaces made one."""
     values = (value for known, value in request.headers if known.lower() == name)
     return ",".join(re.sub(" +", " ", value.strip()) for value in values)
 

@@ -1,7 +1,7 @@
 //! The `proxy_*` functions that proxy-wasm 0.2.5 imports (its `hostcalls.rs`), over this thread's host.
 //!
-//! Safety: the only caller is the SDK. It passes pointers to slices and to places for results that live as long as the
-//! call, and takes over what [`give`] allocates with `Vec::from_raw_parts(data, size, size)`.
+//! Safety: the only caller is the SDK. It passes pointers to slices, and pointers to results that live as long as the
+//! call. It takes over the memory that [`give`] allocates with `Vec::from_raw_parts(data, size, size)`.
 
 #![allow(unsafe_code, reason = "the ABI is made of raw pointers")]
 
@@ -211,7 +211,7 @@ unsafe extern "C" fn proxy_set_property(
     status(host(|host| host.set_property(path, value)))
 }
 
-// What workers share.
+// Shared data and queues.
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn proxy_get_shared_data(
@@ -297,7 +297,7 @@ unsafe extern "C" fn proxy_get_metric(id: u32, value: Out<u64>) -> Status {
     status(host(|host| host.metrics.get(id)).map(|known| unsafe { value.write(known) }))
 }
 
-// What this filter has no use for. The SDK names it, so it must be there to link; a call fails the test.
+// Functions that this filter does not use. The SDK names them, so they must be there to link; a call fails the test.
 
 macro_rules! not_part_of_this_host {
     ($($name:ident)*) => {$(
@@ -313,7 +313,7 @@ not_part_of_this_host! {
     proxy_grpc_stream
 }
 
-// Time, where the module does not ask the host for it.
+// The time, where the module does not ask the host for it.
 
 /// `struct timespec` of 64-bit Unixes.
 #[repr(C)]
@@ -322,8 +322,8 @@ struct TimeSpec {
     nanoseconds: c_long,
 }
 
-/// The module may ask the standard library for the time, which asks WASI in Envoy, and libc here. So libc's function is
-/// replaced for the whole test process: the module gets virtual time, everybody else the real one.
+/// Replaces libc's function for the whole test process. The module may ask the standard library for the time, which
+/// asks WASI in Envoy, and libc here. The module gets virtual time, everything else the real one.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn clock_gettime(clock: c_int, time: *mut TimeSpec) -> c_int {
     if vm::is_running() {
@@ -343,7 +343,8 @@ unsafe extern "C" fn clock_gettime(clock: c_int, time: *mut TimeSpec) -> c_int {
 
 // Both sides of the boundary.
 
-/// Puts off what must not happen while the module runs. On a context that is no stream it is nothing, and no error.
+/// Defers an action that must not happen while the module runs. On a context that is no stream it does nothing,
+/// without an error.
 fn defer_for_stream(deferred: impl FnOnce(u32) -> Deferred) -> Status {
     host(|host| {
         let context = host.context();
@@ -371,7 +372,7 @@ unsafe fn answer(result: Result<Vec<u8>, Status>, data: Out<*mut u8>, size: Out<
     status(result.map(|bytes| unsafe { give(bytes, data, size) }))
 }
 
-/// Hands memory to the module. Nothing is a null pointer. (`WasmBase::copyToPointerSize`)
+/// Gives memory to the module. No bytes are a null pointer. (`WasmBase::copyToPointerSize`)
 unsafe fn give(bytes: Vec<u8>, data: Out<*mut u8>, size: Out<usize>) {
     unsafe {
         size.write(bytes.len());

@@ -13,7 +13,7 @@ use super::{Host, host, secrets};
 /// The largest response to a call; a larger one arrives as a failure. (`http.async_response_buffer_limit`)
 pub const RESPONSE_LIMIT: usize = 33_554_432;
 
-/// Tokens grow in steps, because Envoy keeps the type of the call in the low bits. (`kCalloutIncrement`)
+/// The step between tokens. Envoy keeps the type of the call in the low bits. (`kCalloutIncrement`)
 const TOKEN_STEP: u32 = 4;
 
 thread_local! {
@@ -27,7 +27,7 @@ pub struct Call {
     pub cluster: String,
     pub headers: Headers,
     pub body: Vec<u8>,
-    /// None: the call may take for ever.
+    /// `None`: the call may take for ever.
     pub timeout: Option<Duration>,
     pub(super) token: u32,
 }
@@ -50,7 +50,7 @@ impl Call {
     }
 }
 
-/// How a call ended.
+/// The end of a call.
 pub enum Outcome {
     /// An answer of the upstream, or one that Envoy made in its place.
     Response { headers: Headers, body: Vec<u8> },
@@ -59,7 +59,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// What a call gets whose connection is refused (measured).
+    /// Makes the outcome of a call when its connection is refused (measured).
     pub fn refused() -> Self {
         Self::made_by_envoy(
             503,
@@ -67,7 +67,7 @@ impl Outcome {
         )
     }
 
-    /// What a call gets when its timeout passes (measured).
+    /// Makes the outcome of a call when its timeout passes (measured).
     pub fn timed_out() -> Self {
         Self::made_by_envoy(504, "upstream request timeout")
     }
@@ -79,51 +79,51 @@ impl Outcome {
     }
 }
 
-/// Calls of the plugin. All belong to the root context, whatever context made them.
+/// Calls of the plugin. All belong to the root context, whichever context made them.
 #[derive(Default)]
 pub struct Calls {
     outstanding: BTreeMap<u32, Outstanding>,
-    /// What `HttpCallResponseHeaders` and `HttpCallResponseBody` show: the response being delivered.
+    /// The response being delivered, which `HttpCallResponseHeaders` and `HttpCallResponseBody` show.
     pub delivering: Option<(Headers, Vec<u8>)>,
 }
 
 struct Outstanding {
-    /// None once a test holds it.
+    /// `None` once a test holds it.
     call: Option<Call>,
     deadline: Option<Duration>,
     described: String,
 }
 
 impl Calls {
-    /// The oldest call that no test holds yet.
+    /// Takes the oldest call that no test holds yet.
     pub fn take_next(&mut self) -> Option<Call> {
         self.outstanding.values_mut().find_map(|outstanding| outstanding.call.take())
     }
 
-    /// The oldest call of this description that no test holds yet.
+    /// Takes the oldest call of this description that no test holds yet.
     pub fn take(&mut self, described: &str) -> Option<Call> {
         let fits = |outstanding: &&mut Outstanding| outstanding.call.is_some() && outstanding.described == described;
         self.outstanding.values_mut().find(fits)?.call.take()
     }
 
-    /// Calls that wait for an answer, as `GET cluster /path`.
+    /// Describes the calls that wait for an answer, as `GET cluster /path`.
     pub fn described(&self) -> Vec<&str> {
         self.outstanding.values().map(|outstanding| outstanding.described.as_str()).collect()
     }
 
-    /// Whether nobody has answered this call.
+    /// Tells if the call has no answer yet.
     pub fn await_answer(&self, call: &Call) -> bool {
         self.outstanding.contains_key(&call.token)
     }
 
-    /// The call whose timeout comes first.
+    /// Finds the call whose timeout comes first.
     pub fn next_timeout(&self) -> Option<(Duration, u32)> {
         self.outstanding.iter().filter_map(|(token, call)| Some((call.deadline?, *token))).min()
     }
 }
 
 impl Host {
-    /// `proxy_http_call`: the token under which the answer comes.
+    /// Implements `proxy_http_call`. Returns the token under which the answer comes.
     pub fn dispatch(
         &mut self,
         cluster: String,
@@ -149,7 +149,7 @@ impl Host {
         let token = LAST_TOKEN.get() + TOKEN_STEP;
         LAST_TOKEN.set(token);
         if self.settings.clusters_without_hosts.contains(&cluster) {
-            // The router refuses at once, and Envoy takes that for a call that never began (measured).
+            // The router refuses at once, and Envoy treats that as a call that never began (measured).
             return Err(Status::InternalFailure);
         }
         let timeout = (!timeout.is_zero()).then_some(timeout);

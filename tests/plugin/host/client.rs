@@ -32,23 +32,23 @@ pub struct Client {
 }
 
 impl Client {
-    /// The request as the bucket gets it.
+    /// Returns the request as the bucket gets it.
     pub fn request_sent(&self) -> Headers {
         host(|host| host.stream(self.stream).request.clone())
     }
 
-    /// `:path` as the bucket gets it.
+    /// Returns `:path` as the bucket gets it.
     pub fn path_sent(&self) -> String {
         self.request_sent().text(":path").unwrap_or_default().into()
     }
 
-    /// The bucket answers, with its body in one piece. An empty body is none.
+    /// Makes the bucket answer, with its body in one piece. An empty body is no body.
     pub fn bucket_answers(&self, status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) {
         let chunks = Some(body.as_ref()).filter(|body| !body.is_empty());
         self.bucket_answers_in_chunks(status, headers, chunks.as_slice());
     }
 
-    /// The bucket answers, with its body in pieces. As with HTTP/1, the end comes on its own after the last one.
+    /// Makes the bucket answer, with its body in pieces. As with HTTP/1, the end comes on its own after the last one.
     pub fn bucket_answers_in_chunks(&self, status: u16, headers: &[(&str, &str)], chunks: &[&[u8]]) {
         let headers = Headers::response(status).with_all(headers);
         if chunks.is_empty() {
@@ -61,46 +61,46 @@ impl Client {
         self.bucket_sends(b"", true);
     }
 
-    /// One step of an answer: its headers.
+    /// Makes the bucket send the headers of an answer.
     pub fn bucket_sends_headers(&self, headers: Headers, end_of_stream: bool) {
         filter_manager::encode_headers(self.stream, as_router_passes_them(headers), end_of_stream);
         settle();
     }
 
-    /// One step of an answer: a piece of the body.
+    /// Makes the bucket send a piece of the body.
     pub fn bucket_sends(&self, chunk: impl AsRef<[u8]>, end_of_stream: bool) {
         filter_manager::encode_data(self.stream, chunk.as_ref().to_vec(), end_of_stream);
         settle();
     }
 
-    /// What the client got, once it has all of it.
+    /// Returns the client's answer, once all of it has come.
     pub fn answer(&self) -> Option<Answer> {
         host(|host| host.stream(self.stream).answer())
     }
 
-    /// The client still waits for the first byte.
+    /// Tells if the client still waits for the first byte.
     pub fn is_waiting(&self) -> bool {
         host(|host| host.stream(self.stream).is_waiting())
     }
 
-    /// The connection was cut, by Envoy or by the client.
+    /// Tells if Envoy or the client cut the connection.
     pub fn was_reset(&self) -> bool {
         host(|host| host.stream(self.stream).was_reset())
     }
 
-    /// The client goes away before it has its answer.
+    /// Makes the client go away before it has its answer.
     pub fn leaves(&self) {
         filter_manager::reset(self.stream);
         settle();
     }
 
-    /// What the module left in the stream's filter state, for access logs.
+    /// Returns the module's value in the stream's filter state, which access logs show.
     pub fn filter_state(&self, name: &str) -> Option<Vec<u8>> {
         host(|host| host.stream(self.stream).filter_state.get(name.as_bytes()).cloned())
     }
 }
 
-/// Envoy's router adds a header of its own to whatever an upstream says (measured).
+/// Adds the header that Envoy's router adds to every answer of an upstream (measured).
 pub fn as_router_passes_them(headers: Headers) -> Headers {
     headers.with("x-envoy-upstream-service-time", "0")
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// 2026-01-01T00:00:00Z: where every test begins.
+/// 2026-01-01T00:00:00Z, at which every test begins.
 const START: Duration = Duration::from_secs(1_767_225_600);
 
 /// The worker's clock and the one timer that a plugin has.
@@ -20,18 +20,18 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// The period in force; zero is none.
+    /// Returns the period in force; zero is none.
     pub fn period(&self) -> Duration {
         self.period
     }
 
-    /// When the timer fires next.
+    /// Returns the time at which the timer fires next.
     pub fn next_tick(&self) -> Option<Duration> {
         self.next_tick
     }
 
-    /// `proxy_set_tick_period_milliseconds`. Setting a period starts the timer anew, also with the period that it had:
-    /// a plugin that sets it on every event never ticks. (`Wasm::setTimerPeriod`)
+    /// Implements `proxy_set_tick_period_milliseconds`. It starts the timer anew, even with the same period: a plugin
+    /// that sets it on every event never ticks. (`Wasm::setTimerPeriod`)
     pub fn set_period(&mut self, period: Duration) {
         self.period = period;
         self.rearm();

@@ -1,4 +1,4 @@
-//! What tests use: an Envoy with one worker, its clients, its bucket, and the far ends of its calls.
+//! The tests' interface: an Envoy with one worker, its clients, its bucket, and the far ends of its calls.
 
 use std::cell::Cell;
 use std::io::Write;
@@ -24,7 +24,7 @@ const BUFFER_LIMIT: usize = 1024 * 1024;
 
 /// One worker of Envoy with the filter in its chain. It belongs to the thread of the test, as a VM does in Envoy.
 ///
-/// When it goes, every stream and the root context are deleted, and the test fails if there was a violation.
+/// When it drops, it deletes every stream and the root context. The test fails if there was a violation.
 #[derive(Debug)]
 pub struct Envoy {
     /// The host is the thread's: another thread has another one.
@@ -37,12 +37,12 @@ impl Envoy {
         Self::builder().start(configuration)
     }
 
-    /// Starts the filter with a configuration that it may refuse: then there are only log lines.
+    /// Starts the filter with a configuration that it may refuse. The error is its log lines.
     pub fn try_start(configuration: impl AsRef<[u8]>) -> Result<Self, Vec<String>> {
         Self::builder().try_start(configuration)
     }
 
-    /// An Envoy other than the one that `envoy/edge.yaml` describes.
+    /// Makes a builder of an Envoy other than the one that `envoy/edge.yaml` describes.
     pub fn builder() -> Builder {
         Builder {
             settings: Settings {
@@ -55,7 +55,7 @@ impl Envoy {
         }
     }
 
-    /// A request of a client, with secrets of its own; [`Request::send`] sends it.
+    /// Makes a request of a client, with secrets of its own; [`Request::send`] sends it.
     pub fn request(&mut self, method: &str, path: &str) -> Request {
         let headers = Headers::request(method, "cdn.example.com", path)
             .with("x-forwarded-proto", "https")
@@ -65,12 +65,12 @@ impl Envoy {
         Request { headers }
     }
 
-    /// [`Envoy::request`] for a GET as it stands.
+    /// Sends a plain GET. See [`Envoy::request`].
     pub fn get(&mut self, path: &str) -> Client {
         self.request("GET", path).send()
     }
 
-    /// The oldest call that the test has not taken yet. It must be there.
+    /// Takes the oldest call that the test has not taken yet. It must be there.
     pub fn next_call(&mut self) -> Call {
         self.try_next_call().expect("the module has made no call that waits here")
     }
@@ -79,38 +79,38 @@ impl Envoy {
         host(|host| host.calls.take_next())
     }
 
-    /// The oldest call that the test has not taken yet and that is, say, `GET origin /path`.
+    /// Takes the oldest call that the test has not taken yet with this description, such as `GET origin /path`.
     pub fn try_call(&mut self, described: &str) -> Option<Call> {
         host(|host| host.calls.take(described))
     }
 
-    /// The upstream answers a call.
+    /// Makes the upstream answer a call.
     pub fn respond(&mut self, call: Call, status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) {
         self.respond_with(call, Headers::response(status).with_all(headers), body);
     }
 
-    /// [`Envoy::respond`] for headers that are not UTF-8.
+    /// Does as [`Envoy::respond`], for headers that are not UTF-8.
     pub fn respond_with(&mut self, call: Call, headers: Headers, body: impl AsRef<[u8]>) {
         let headers = as_router_passes_them(headers);
         end(call, Outcome::Response { headers, body: body.as_ref().to_vec() });
     }
 
-    /// The answer to a call breaks off. The module hears of a response without headers.
+    /// Breaks the answer to a call off. The module gets a response without headers.
     pub fn fail(&mut self, call: Call) {
         end(call, Outcome::Failure);
     }
 
-    /// The upstream of a call refuses the connection. The module hears of a 503.
+    /// Makes the upstream of a call refuse the connection. The module gets a 503.
     pub fn refuse(&mut self, call: Call) {
         end(call, Outcome::refused());
     }
 
-    /// The timeout of a call passes. The module hears of a 504.
+    /// Lets the timeout of a call pass. The module gets a 504.
     pub fn time_out(&mut self, call: Call) {
         end(call, Outcome::timed_out());
     }
 
-    /// Time passes: timers fire and calls time out on the way, in order.
+    /// Lets time pass. Timers fire and calls time out on the way, in order.
     pub fn advance(&mut self, by: Duration) {
         let until = host(|host| host.clock.now) + by;
         while let Some((at, due)) = host(|host| host.next_due()).filter(|(at, _)| *at <= until) {
@@ -124,7 +124,7 @@ impl Envoy {
         host(|host| host.clock.now = until);
     }
 
-    /// Time passes up to the next tick; nothing happens where the module has set no period.
+    /// Lets time pass up to the next tick. Nothing happens where the module has set no period.
     pub fn tick(&mut self) {
         if let Some(at) = host(|host| host.clock.next_tick()) {
             let now = host(|host| host.clock.now);
@@ -132,13 +132,13 @@ impl Envoy {
         }
     }
 
-    /// The period of ticks that the module has set.
+    /// Returns the period of ticks that the module has set.
     pub fn tick_period(&self) -> Option<Duration> {
         host(|host| Some(host.clock.period()).filter(|period| !period.is_zero()))
     }
 
-    /// Leaves notifications about shared queues in the event loop until [`Envoy::deliver_queues`]: in a real worker other
-    /// events can come between an item and its notification.
+    /// Keeps notifications about shared queues in the event loop until [`Envoy::deliver_queues`]. In a real worker
+    /// other events can come between an item and its notification.
     pub fn hold_queues(&mut self) {
         host(|host| host.queues.hold());
     }
@@ -149,52 +149,52 @@ impl Envoy {
         settle();
     }
 
-    /// Loses the notifications that [`Envoy::hold_queues`] keeps back, which the real one is not known to do.
+    /// Loses the notifications that [`Envoy::hold_queues`] keeps back. The real Envoy is not known to do so.
     pub fn lose_queues(&mut self) {
         host(|host| host.queues.lose());
     }
 
-    /// Answers `get_property(path)` where Envoy has nothing of its own to say.
+    /// Sets the answer to `get_property(path)` where Envoy has none of its own.
     pub fn set_property(&mut self, path: &[&str], value: impl AsRef<[u8]>) {
         host(|host| host.properties.insert(path.join("\0").into_bytes(), value.as_ref().to_vec()));
     }
 
-    /// A counter or a gauge by the module's name for it; zero where it was never touched.
+    /// Returns a counter or a gauge by the module's name for it; zero where it was never touched.
     pub fn metric(&self, name: &str) -> u64 {
         host(|host| host.metrics.value(name))
     }
 
-    /// What a histogram was given.
+    /// Returns the values that a histogram was given.
     pub fn samples(&self, name: &str) -> Vec<u64> {
         host(|host| host.metrics.samples(name).to_vec())
     }
 
-    /// The names of all metrics, each as often as the module has defined it: Envoy keeps every definition.
+    /// Names all metrics, each as often as the module has defined it: Envoy keeps every definition.
     pub fn defined_metrics(&self) -> Vec<String> {
         host(|host| host.metrics.defined())
     }
 
-    /// The value of a key in shared data.
+    /// Returns the value of a key in shared data.
     pub fn shared_data(&self, key: &str) -> Option<Vec<u8>> {
         host(|host| host.shared_data.get(key)).ok().map(|(value, _)| value)
     }
 
-    /// Every log line so far, as `warn: text`.
+    /// Returns every log line so far, as `warn: text`.
     pub fn logs(&self) -> Vec<String> {
         host(|host| host.log_lines())
     }
 
-    /// Whether a call that the test has taken can still be answered: its timeout has not passed.
+    /// Tells if a call that the test has taken can still be answered: its timeout has not passed.
     pub fn awaits(&self, call: &Call) -> bool {
         host(|host| host.calls.await_answer(call))
     }
 
-    /// Misuse so far. A test that means it takes it away.
+    /// Takes the violations so far, for a test that expects them.
     pub fn take_violations(&mut self) -> Vec<String> {
         host(|host| std::mem::take(&mut host.violations))
     }
 
-    /// Nothing is under way: no call, no stream that the filter holds, no notification in the event loop.
+    /// Checks that nothing is under way: no call, no stream that the filter holds, no notification in the event loop.
     pub fn assert_idle(&self) {
         host(|host| {
             assert_eq!(host.calls.described(), Vec::<&str>::new(), "calls wait for an answer");
@@ -224,45 +224,46 @@ impl Drop for Envoy {
     }
 }
 
-/// What is to be said if the module panics on this thread: that ends the process before anybody else can say it.
+/// Sets the text that is printed if the module panics on this thread. Such a panic ends the process before a test can
+/// print anything.
 pub fn set_last_words(words: String) {
     LAST_WORDS.set(words);
 }
 
-/// Makes an [`Envoy`].
+/// A builder of an [`Envoy`].
 pub struct Builder {
     settings: Settings,
     root: NewRootContext,
 }
 
 impl Builder {
-    /// Envoy without `allow_on_headers_stop_iteration`, as Istio and Envoy Gateway configure it: a pause in the headers
-    /// holds the body back too.
+    /// Leaves out `allow_on_headers_stop_iteration`, as Istio and Envoy Gateway do: a pause in the headers then holds
+    /// the body back too.
     pub fn pause_holds_body(mut self) -> Self {
         self.settings.allow_on_headers_stop_iteration = false;
         self
     }
 
-    /// Another `per_connection_buffer_limit_bytes`.
+    /// Sets another `per_connection_buffer_limit_bytes`.
     pub fn buffer_limit(mut self, bytes: usize) -> Self {
         self.settings.buffer_limit = bytes;
         self
     }
 
-    /// These clusters, in place of `backup`, `origin` and `signer`.
+    /// Sets these clusters, in place of `backup`, `origin` and `signer`.
     pub fn clusters(mut self, names: &[&str]) -> Self {
         self.settings.clusters = names.iter().map(ToString::to_string).collect();
         self
     }
 
-    /// One more cluster, which has no healthy host: Envoy refuses calls to it at once.
+    /// Adds a cluster without a healthy host: Envoy refuses calls to it at once.
     pub fn cluster_without_hosts(mut self, name: &str) -> Self {
         self.settings.clusters.push(name.into());
         self.settings.clusters_without_hosts.push(name.into());
         self
     }
 
-    /// Another filter than ours.
+    /// Sets another filter than this project's.
     pub fn root_context(mut self, root: NewRootContext) -> Self {
         self.root = root;
         self
@@ -273,7 +274,7 @@ impl Builder {
         self.try_start(configuration).unwrap_or_else(|logs| panic!("the configuration was refused: {logs:#?}"))
     }
 
-    /// Starts the filter with a configuration that it refuses, and lets it see streams all the same. Envoy does not.
+    /// Starts the filter with a configuration that it refuses, and shows it streams all the same. Envoy does not.
     pub fn start_refused(self, configuration: &str) -> Envoy {
         let (envoy, accepted) = self.configure(configuration.as_bytes());
         assert!(!accepted, "the configuration was accepted");
@@ -286,7 +287,7 @@ impl Builder {
         if accepted { Ok(envoy) } else { Err(envoy.logs()) }
     }
 
-    /// Starts the filter, and says whether it takes its configuration.
+    /// Starts the filter, and tells if it takes its configuration.
     fn configure(self, configuration: &[u8]) -> (Envoy, bool) {
         let running = HOST.replace(Some(Host::new(self.settings)));
         assert!(running.is_none(), "an Envoy runs on this thread already");
@@ -313,7 +314,7 @@ enum Due {
 }
 
 impl Host {
-    /// The next thing that happens by itself.
+    /// Finds the next event that happens by itself.
     fn next_due(&self) -> Option<(Duration, Due)> {
         let tick = self.clock.next_tick().map(|at| (at, Due::Tick));
         let timeout = self.calls.next_timeout().map(|(at, token)| (at, Due::Timeout { token }));
@@ -326,7 +327,7 @@ impl Host {
     }
 }
 
-/// Envoy ticks, then starts the next period. (`Wasm::tickHandler`)
+/// Ticks, then starts the next period. (`Wasm::tickHandler`)
 fn tick() {
     let root = host(|host| host.vm.root);
     vm::enter(root, || exports::proxy_on_tick(root));
@@ -338,7 +339,7 @@ fn end(call: Call, outcome: Outcome) {
     settle();
 }
 
-/// The event loop goes on until there is nothing to do at once.
+/// Runs the event loop until there is nothing to do at once.
 pub fn settle() {
     let root = host(|host| host.vm.root);
     while let Some(queue) = host(|host| host.queues.take_posted()) {
@@ -346,12 +347,12 @@ pub fn settle() {
     }
 }
 
-/// A panic of the module aborts the process, and what libtest has captured is lost. So it is said at once.
+/// Prints a panic of the module at once: it aborts the process, and the output that libtest has captured is lost.
 fn report_panics_of_the_module() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let hook = std::panic::take_hook();
-        // Sets a hook too, for the module in Envoy.
+        // This call sets a hook too, for the module in Envoy.
         proxy_wasm::set_log_level(LogLevel::Trace);
         std::panic::set_hook(Box::new(move |panic| {
             if vm::is_running() {

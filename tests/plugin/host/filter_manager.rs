@@ -1,13 +1,13 @@
 //! The way of a request and its response through the filter: Envoy's filter manager, for a chain of one filter.
 //!
-//! Names in brackets are those of `source/common/http/filter_manager.cc`, where the order of things comes from.
+//! Names in brackets are those of `source/common/http/filter_manager.cc`, from which the order of events comes.
 
 use super::headers::Headers;
 use super::stream::{Answer, End, Iteration, LocalReply, Stream};
 use super::vm::{self, Verdict, exports};
 use super::{Host, host};
 
-/// A request arrives. (`decodeHeaders`)
+/// Takes a request. (`decodeHeaders`)
 pub fn open(request: Headers) -> u32 {
     let id = vm::new_context_id();
     let count = request.len();
@@ -26,7 +26,7 @@ pub fn open(request: Headers) -> u32 {
     id
 }
 
-/// `proxy_continue_stream` for a request. (`continueDecoding`)
+/// Implements `proxy_continue_stream` for a request. (`continueDecoding`)
 pub fn continue_decoding(id: u32) {
     host(|host| {
         let stream = host.stream(id);
@@ -37,7 +37,7 @@ pub fn continue_decoding(id: u32) {
     });
 }
 
-/// Response headers arrive. Envoy asks nothing more of an upstream whose client is gone. (`encodeHeaders`)
+/// Takes response headers. Envoy asks an upstream for nothing more when its client is gone. (`encodeHeaders`)
 pub fn encode_headers(id: u32, headers: Headers, end_of_stream: bool) {
     if has_ended(id) {
         return;
@@ -70,7 +70,7 @@ pub fn encode_headers(id: u32, headers: Headers, end_of_stream: bool) {
     }
 }
 
-/// A frame of the body arrives. (`encodeData`)
+/// Takes a frame of the body. (`encodeData`)
 pub fn encode_data(id: u32, data: Vec<u8>, end_of_stream: bool) {
     if has_ended(id) {
         return;
@@ -90,7 +90,7 @@ pub fn encode_data(id: u32, data: Vec<u8>, end_of_stream: bool) {
     }
 }
 
-/// `proxy_continue_stream` for a response. (`continueEncoding`)
+/// Implements `proxy_continue_stream` for a response. (`continueEncoding`)
 pub fn continue_encoding(id: u32) {
     let misuse = host(|host| match host.stream(id) {
         Stream { end: Some(_), .. } => Some("the response was resumed, but it has ended"),
@@ -104,7 +104,7 @@ pub fn continue_encoding(id: u32) {
     }
 }
 
-/// Lets go what is held. (`commonContinue`)
+/// Releases the held headers and data. (`commonContinue`)
 fn go_on(id: u32) {
     let (held, starts_here, headers_are_due, complete) = host(|host| {
         let stream = host.stream(id);
@@ -161,14 +161,14 @@ fn filter_data(id: u32, data: Vec<u8>, end_of_stream: bool) {
     }
 }
 
-/// What goes on to the client after a body callback.
+/// The data that go on to the client after a body callback.
 enum Passing {
     AllThatIsHeld,
     Frame(Vec<u8>),
     Nothing,
 }
 
-/// A body that is held over the buffer limit fails the stream. (`responseDataTooLarge`)
+/// Fails the stream if its held body is over the buffer limit. (`responseDataTooLarge`)
 fn fails_for_size(id: u32) -> bool {
     let too_much = host(|host| {
         let limit = host.settings.buffer_limit;
@@ -182,7 +182,7 @@ fn fails_for_size(id: u32) -> bool {
     too_much
 }
 
-/// `proxy_send_local_response`. (`DownstreamFilterManager::sendLocalReply`)
+/// Implements `proxy_send_local_response`. (`DownstreamFilterManager::sendLocalReply`)
 pub fn send_local_reply(id: u32, reply: LocalReply) {
     let (second, response_began) = host(|host| {
         let stream = host.stream(id);
@@ -217,7 +217,7 @@ fn send_reply_of_envoy(id: u32, reply: LocalReply) {
     finish(id, End::Answered);
 }
 
-/// The client goes away, or the connection is cut.
+/// Ends a stream when the client goes away, or the connection is cut.
 pub fn reset(id: u32) {
     if !has_ended(id) {
         finish(id, End::Reset);
@@ -228,7 +228,7 @@ fn has_ended(id: u32) -> bool {
     host(|host| host.stream(id).end.is_some())
 }
 
-/// The filters after this one get the headers.
+/// Passes the headers to the filters after this one.
 fn send_headers(id: u32, end_of_stream: bool) {
     let sendable = host(|host| {
         let stream = host.stream(id);
@@ -249,7 +249,7 @@ fn send_headers(id: u32, end_of_stream: bool) {
     }
 }
 
-/// The filters after this one get a frame.
+/// Passes a frame to the filters after this one.
 fn send_data(id: u32, data: &[u8], end_of_stream: bool) {
     host(|host| {
         if let Some(sent) = &mut host.stream(id).sent {
@@ -261,7 +261,7 @@ fn send_data(id: u32, data: &[u8], end_of_stream: bool) {
     }
 }
 
-/// The access log is written and the module forgets the stream, in this order (measured).
+/// Writes the access log, then has the module forget the stream, in this order (measured).
 fn finish(id: u32, end: End) {
     host(|host| {
         if end == End::Answered {
@@ -279,8 +279,8 @@ fn finish(id: u32, end: End) {
 }
 
 impl Host {
-    /// A client of HTTP/1 waits for ever for the bytes that `content-length` promised, or takes those that follow for the
-    /// next response; Envoy does not check (measured).
+    /// Checks the length of a body against `content-length`; Envoy does not (measured). A client of HTTP/1 waits for
+    /// ever for missing bytes, or takes surplus ones for the next response.
     fn check_length(&mut self, id: u32) {
         let stream = self.stream(id);
         let Some(Answer { headers, body, .. }) = stream.sent.as_ref().filter(|_| !stream.has_no_body()) else { return };

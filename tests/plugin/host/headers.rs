@@ -4,22 +4,22 @@ use std::fmt;
 
 /// Headers that Envoy keeps in a slot of their own: a second value is joined to the first with a comma instead of
 /// becoming a second header. (`HeaderMapImpl::addCopy`; measured on Envoy 1.40, `:status` becomes `404,200`.) This is
-/// the part of Envoy's list that a filter of ours can meet.
+/// the part of Envoy's list that this filter can meet.
 const SINGLE: [&str; 8] =
     [":authority", ":method", ":path", ":status", "cache-control", "content-length", "content-type", "location"];
 
-/// Longer lists of a module's are taken for empty ones. (`PROXY_WASM_HOST_PAIRS_MAX_COUNT`; measured)
+/// Envoy treats a module's longer list as an empty one. (`PROXY_WASM_HOST_PAIRS_MAX_COUNT`; measured)
 const WIRE_MAX_COUNT: usize = 1024;
 
-/// Likewise for their size on the wire. (`PROXY_WASM_HOST_PAIRS_MAX_BYTES`)
+/// The same for a list's size on the wire. (`PROXY_WASM_HOST_PAIRS_MAX_BYTES`)
 const WIRE_MAX_BYTES: usize = 1024 * 1024;
 
-/// An ordered list of headers: names in lower case, values as the bytes that they are.
+/// An ordered list of headers: names in lower case, values as bytes.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(String, Vec<u8>)>);
 
 impl Headers {
-    /// Request headers with the pseudo headers that Envoy insists on.
+    /// Makes request headers with the pseudo headers that Envoy demands.
     pub fn request(method: &str, authority: &str, path: &str) -> Self {
         Self::default()
             .with(":method", method)
@@ -28,50 +28,50 @@ impl Headers {
             .with(":path", path)
     }
 
-    /// Response headers that hold `:status` only.
+    /// Makes response headers that hold `:status` only.
     pub fn response(status: u16) -> Self {
         Self::default().with(":status", status.to_string())
     }
 
-    /// The same headers and one more.
+    /// Adds a header.
     pub fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.add(name, value.as_ref());
         self
     }
 
-    /// The same headers and these.
+    /// Adds these headers.
     pub fn with_all(self, headers: &[(&str, &str)]) -> Self {
         headers.iter().fold(self, |all, (name, value)| all.with(name, value))
     }
 
-    /// The first value of `name`; that is all that proxy-wasm's getter of one header gives.
+    /// Returns the first value of `name`; proxy-wasm's getter of one header gives no more.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Every value of `name`, in order.
+    /// Returns every value of `name`, in order.
     pub fn all(&self, name: &str) -> Vec<&[u8]> {
         self.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
     }
 
-    /// [`Headers::get`] for the values that tests compare; panics on one that is not UTF-8.
+    /// Returns the first value of `name` as a text; panics on one that is not UTF-8.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.get(name)
             .map(|value| std::str::from_utf8(value).unwrap_or_else(|_| panic!("{name} is not UTF-8: {self:?}")))
     }
 
-    /// `:status`, where it is the three digits that Envoy can send.
+    /// Returns `:status`, where it is the three digits that Envoy can send.
     pub fn status(&self) -> Option<u16> {
         let digits = self.get(":status").filter(|digits| digits.len() == 3)?;
         std::str::from_utf8(digits).ok()?.parse().ok()
     }
 
-    /// Every header, in order.
+    /// Iterates over the headers, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 
-    /// How many there are, which is what callbacks get as `num_headers`.
+    /// Returns the number of headers, which callbacks get as `num_headers`.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -89,7 +89,8 @@ impl Headers {
         }
     }
 
-    /// Makes `value` the only value. It takes the place of a header with its own slot and goes last otherwise (measured).
+    /// Makes `value` the only value. It takes the place of a header with its own slot and goes last otherwise
+    /// (measured).
     pub fn set(&mut self, name: &str, value: &[u8]) {
         let name = name.to_ascii_lowercase();
         match self.0.iter_mut().find(|(known, _)| *known == name && SINGLE.contains(&name.as_str())) {
@@ -106,14 +107,15 @@ impl Headers {
         self.0.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
     }
 
-    /// The first header whose name or value would break the framing of HTTP/1: Envoy does not look at what a module sets.
+    /// Finds the first header whose name or value would break the framing of HTTP/1: Envoy does not check the headers
+    /// that a module sets.
     pub fn unsendable(&self) -> Option<&str> {
         let breaks = |bytes: &[u8]| bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
         self.iter().find(|(name, value)| breaks(name.as_bytes()) || breaks(value)).map(|(name, _)| name)
     }
 
-    /// Headers as the ABI carries them: their number, the two lengths of each, then names and values with a NUL after
-    /// each.
+    /// Writes headers as the ABI carries them: their number, the two lengths of each, then names and values with a
+    /// NUL after each.
     pub fn to_wire(&self) -> Vec<u8> {
         let number = |number: usize| u32::try_from(number).expect("headers under 4 GiB").to_le_bytes();
         let mut wire = number(self.len()).to_vec();
@@ -126,7 +128,7 @@ impl Headers {
         wire
     }
 
-    /// The inverse of [`Headers::to_wire`], within the limits of `PairsUtil::toPairs`.
+    /// Reads what [`Headers::to_wire`] writes, within the limits of `PairsUtil::toPairs`.
     pub fn from_wire(wire: &[u8]) -> Self {
         let number = |at: usize| u32::from_le_bytes(wire[at..at + 4].try_into().expect("four bytes")) as usize;
         if wire.len() < 4 || wire.len() > WIRE_MAX_BYTES || number(0) > WIRE_MAX_COUNT {

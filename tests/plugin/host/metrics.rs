@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use proxy_wasm::types::{MetricType, Status};
 
-/// Metric ids carry their type in the low bits and grow by this. (`kMetricIdIncrement` of proxy-wasm-cpp-host)
+/// The step between metric ids, which carry their type in the low bits. (`kMetricIdIncrement` of proxy-wasm-cpp-host)
 const ID_STEP: u32 = 4;
 
-/// The plugin's metrics: every definition has an id of its own, those of one name share a value.
+/// The plugin's metrics. Every definition has an id of its own, and those of one name share a value.
 #[derive(Default)]
 pub struct Metrics {
     defined: BTreeMap<u32, (MetricType, String)>,
@@ -23,7 +23,7 @@ impl Metrics {
         id
     }
 
-    /// A counter takes positive offsets only.
+    /// Adds to a counter or a gauge. A counter takes positive offsets only.
     pub fn increment(&mut self, id: u32, offset: i64) -> Result<(), Status> {
         match self.defined.get(&id) {
             Some((MetricType::Counter, _)) if offset <= 0 => Err(Status::BadArgument),
@@ -54,24 +54,24 @@ impl Metrics {
         }
     }
 
-    /// A counter or a gauge by name; zero where nothing was counted.
+    /// Returns a counter or a gauge by name; zero where nothing was counted.
     pub fn value(&self, name: &str) -> u64 {
         self.values.get(name).copied().unwrap_or_default()
     }
 
-    /// What was defined, as often as it was.
+    /// Names every definition, repeated ones too.
     pub fn defined(&self) -> Vec<String> {
         self.defined.values().map(|(_, name)| name.clone()).collect()
     }
 
-    /// The filter's gauges that are not 0: they stay so in Envoy when the filter's root context is gone.
+    /// Names the filter's gauges that are not 0: they stay so in Envoy when the filter's root context is gone.
     pub fn left(&self) -> Vec<String> {
         let gauges = self.defined.values().filter(|(kind, _)| *kind == MetricType::Gauge);
         let left = gauges.map(|(_, name)| name).filter(|name| name.starts_with("mirror_on_miss_"));
         left.filter(|name| self.value(name) != 0).map(|name| format!("{name} stays at {}", self.value(name))).collect()
     }
 
-    /// What a histogram was given.
+    /// Returns the values that a histogram was given.
     pub fn samples(&self, name: &str) -> &[u64] {
         self.recorded.get(name).map_or(&[], Vec::as_slice)
     }

@@ -1,23 +1,23 @@
 //! A native proxy-wasm host that behaves like Envoy, so that the real adapter and the real SDK run in a plain test.
 //!
-//! The SDK imports `proxy_*` functions by symbol. [`abi`] defines every one of them over a [`Host`] that belongs to the
-//! thread, and [`vm`] calls the SDK's `proxy_on_*` exports. What the module sees in between is Envoy's behaviour, not
-//! the ABI's documentation: it was read in `source/extensions/common/wasm/context.cc`, `source/common/http/
-//! filter_manager.cc` and proxy-wasm-cpp-host, and measured with a probe filter on Envoy 1.40.0.
+//! The SDK imports `proxy_*` functions by symbol. [`abi`] defines every one of them over a [`Host`] that belongs to
+//! the thread, and [`vm`] calls the SDK's `proxy_on_*` exports. The host follows Envoy's behaviour, not the ABI's
+//! documentation. That behaviour was read in `source/extensions/common/wasm/context.cc`,
+//! `source/common/http/filter_manager.cc` and proxy-wasm-cpp-host, and measured with a probe filter on Envoy 1.40.0.
 //!
-//! What a test finds here that it would not find in Envoy:
+//! The host differs from Envoy in these points:
 //!
-//! * Misuse that Envoy leaves undefined is a *violation*: it is recorded, and the test fails when its [`Envoy`] drops.
-//!   A second reply on a stream is one (Envoy 1.40 dies of a segmentation fault), and so are a resume of a stream that
-//!   is not paused or from inside that stream's own callback, response headers written after they were sent, header
-//!   values with line breaks, a `content-length` that is not the body's.
-//! * A [`SECRET`] in a log line is a violation, and so is a [`CLIENT_SECRET`] in a call: every request of a client has a
-//!   cookie and an `authorization` that are one, and tests put others into queries and configurations.
-//! * Time is virtual, also for the standard library in the module, and moves with [`Envoy::advance`]; events happen in the
-//!   order in which the test makes them.
-//! * One stream has one filter, this one. [`Answer::through_filters`] tells whether later filters would see the answer.
-//! * A body held by a pause in the headers (`StopAllIterationAndWatermark`) has no back-pressure: the test decides how
-//!   much arrives. Requests have no bodies, nothing has trailers, gRPC is refused.
+//! * Misuse that Envoy leaves undefined is a *violation*: it is recorded, and the test fails when its [`Envoy`]
+//!   drops. A second reply on a stream is one (Envoy 1.40 dies of a segmentation fault). So are a resume of a stream
+//!   that is not paused or from inside that stream's own callback, response headers written after they were sent,
+//!   header values with line breaks, and a `content-length` that is not the body's.
+//! * A [`SECRET`] in a log line is a violation, and so is a [`CLIENT_SECRET`] in a call. Every client's request has a
+//!   secret cookie and a secret `authorization`, and tests put others into queries and configurations.
+//! * Time is virtual, also for the standard library in the module, and moves with [`Envoy::advance`]. Events happen
+//!   in the order in which the test makes them.
+//! * One stream has one filter, this one. [`Answer::through_filters`] tells if later filters would see the answer.
+//! * A body held by a pause in the headers (`StopAllIterationAndWatermark`) has no back-pressure: the test decides
+//!   how much arrives. Requests have no bodies, nothing has trailers, gRPC is refused.
 //! * A panic of the module ends the test process: it cannot unwind out of an `extern "C"` export. Envoy would go on
 //!   without that worker's VM.
 
@@ -60,7 +60,7 @@ thread_local! {
     static HOST: RefCell<Option<Host>> = const { RefCell::new(None) };
 }
 
-/// Everything that one worker thread of Envoy knows about one plugin.
+/// One worker thread's state of one plugin.
 struct Host {
     settings: Settings,
     vm: Vm,
@@ -75,15 +75,15 @@ struct Host {
     violations: Vec<String>,
 }
 
-/// What an operator sets in Envoy's own configuration.
+/// The operator's settings in Envoy's own configuration.
 struct Settings {
-    /// `allow_on_headers_stop_iteration`: whether a pause in the headers lets body callbacks through.
+    /// `allow_on_headers_stop_iteration`: a pause in the headers lets body callbacks through.
     allow_on_headers_stop_iteration: bool,
     /// `per_connection_buffer_limit_bytes`: above it, a body paused by the filter fails the stream with 500.
     buffer_limit: usize,
     /// Clusters that calls can name.
     clusters: Vec<String>,
-    /// Those of them in which no host is healthy.
+    /// The clusters among them without a healthy host.
     clusters_without_hosts: Vec<String>,
 }
 

@@ -1,10 +1,11 @@
-//! What workers share: data and queues (`shared_data.cc`, `shared_queue.cc` of proxy-wasm-cpp-host).
+//! Shared data and shared queues (`shared_data.cc`, `shared_queue.cc` of proxy-wasm-cpp-host).
 
 use std::collections::{BTreeMap, VecDeque};
 
 use proxy_wasm::types::Status;
 
-/// Shared data: a value per key and a number that changes with it. Keys are never removed, not even by an empty value.
+/// Shared data: a value per key and a number that changes with it. Keys are never removed, not even by an empty
+/// value.
 #[derive(Default)]
 pub struct SharedData {
     entries: BTreeMap<String, (Vec<u8>, u32)>,
@@ -16,7 +17,8 @@ impl SharedData {
         self.entries.get(key).cloned().ok_or(Status::NotFound)
     }
 
-    /// `cas` 0 writes in any case, and so does any `cas` on a key that does not exist: there is no create-if-absent.
+    /// Writes a value. `cas` 0 writes in any case, and so does any `cas` on a key that does not exist: there is no
+    /// create-if-absent.
     pub fn set(&mut self, key: String, value: Vec<u8>, cas: u32) -> Result<(), Status> {
         match self.entries.get(&key) {
             Some((_, known)) if cas != 0 && cas != *known => Err(Status::CasMismatch),
@@ -39,7 +41,7 @@ pub struct Queues {
 }
 
 impl Queues {
-    /// The queue's token: the same for the same name, whose items it keeps.
+    /// Returns the queue's token. The same name has the same token, and keeps its items.
     pub fn register(&mut self, name: String) -> u32 {
         let token = self.resolve(&name).unwrap_or_else(|| {
             self.names.push(name);
@@ -54,8 +56,8 @@ impl Queues {
         u32::try_from(index + 1).ok()
     }
 
-    /// Every item posts one `proxy_on_queue_ready` to the worker that registered the queue. It comes after the current
-    /// event, never inside it.
+    /// Adds an item, which posts one `proxy_on_queue_ready` to the worker that registered the queue. It comes after
+    /// the current event, never inside it.
     pub fn enqueue(&mut self, token: u32, item: Vec<u8>) -> Result<(), Status> {
         self.items.get_mut(&token).ok_or(Status::NotFound)?.push_back(item);
         self.posted.push_back(token);
@@ -66,12 +68,12 @@ impl Queues {
         self.items.get_mut(&token).ok_or(Status::NotFound)?.pop_front().ok_or(Status::Empty)
     }
 
-    /// The notification that is due now.
+    /// Takes the notification that is due now.
     pub fn take_posted(&mut self) -> Option<u32> {
         if self.is_held { None } else { self.posted.pop_front() }
     }
 
-    /// Nothing is due until [`Queues::release`].
+    /// Keeps notifications back until [`Queues::release`].
     pub fn hold(&mut self) {
         self.is_held = true;
     }
@@ -80,12 +82,12 @@ impl Queues {
         self.is_held = false;
     }
 
-    /// The notifications that wait never come. Their items stay.
+    /// Drops the notifications that wait. Their items stay.
     pub fn lose(&mut self) {
         self.posted.clear();
     }
 
-    /// No notification waits.
+    /// Tells if no notification waits.
     pub fn is_idle(&self) -> bool {
         self.posted.is_empty()
     }

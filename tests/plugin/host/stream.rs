@@ -1,4 +1,4 @@
-//! What Envoy knows of one request and its response.
+//! Envoy's state of one request and its response.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::headers::Headers;
 
-/// What the client got.
+/// The client's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub headers: Headers,
     pub body: Vec<u8>,
-    /// Whether the filters after this one (CORS, say) saw it. A reply sent while a response is held goes past them.
+    /// The filters after this one (CORS, say) saw it. A reply sent while a response is held goes past them.
     pub through_filters: bool,
 }
 
@@ -33,7 +33,7 @@ pub struct LocalReply {
 }
 
 impl LocalReply {
-    /// (`Utility::prepareLocalReply`)
+    /// Makes the response. (`Utility::prepareLocalReply`)
     pub fn into_response(self) -> (Headers, Vec<u8>) {
         let mut headers = Headers::response(self.status);
         for (name, value) in self.headers.iter() {
@@ -52,7 +52,7 @@ impl LocalReply {
     }
 }
 
-/// Whether frames of the response pass the filter. (`IterationState`)
+/// The state of the response's way through the filter. (`IterationState`)
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub enum Iteration {
     #[default]
@@ -66,7 +66,7 @@ pub enum Iteration {
 /// The state of one stream.
 #[derive(Default)]
 pub struct Stream {
-    /// When the request came, since the Unix epoch.
+    /// The time of the request, since the Unix epoch.
     pub began: Duration,
     /// The request as the filter left it.
     pub request: Headers,
@@ -78,10 +78,10 @@ pub struct Stream {
     pub response_is_visible: bool,
     pub iteration: Iteration,
     pub in_callback: bool,
-    /// The data frame that the filter is looking at. (`response_body_buffer_`)
+    /// The data frame of the current callback. (`response_body_buffer_`)
     pub frame: Option<Vec<u8>>,
-    /// Data held by the filter, and whether the filter sees it in place of the frame. (`buffered_response_data_`,
-    /// `buffering_response_body_`)
+    /// Data held by the filter. The flag tells that the filter sees them in place of the frame.
+    /// (`buffered_response_data_`, `buffering_response_body_`)
     pub held: Option<Vec<u8>>,
     pub holds_body: bool,
     pub upstream_is_complete: bool,
@@ -93,7 +93,7 @@ pub struct Stream {
     pub is_deleted: bool,
 }
 
-/// How a stream ended.
+/// The end of a stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum End {
     Answered,
@@ -110,8 +110,8 @@ impl Stream {
         self.request_is_visible.then_some(&mut self.request)
     }
 
-    /// Response headers can be read from the callback that gets them until it continues, and to the end of the stream if
-    /// it paused; and when the access log is written.
+    /// Returns the response headers, where they can be read: from the callback that gets them until it continues, and
+    /// to the end of the stream if it paused; and when the access log is written.
     pub fn visible_response(&self) -> Option<&Headers> {
         self.response.as_ref().filter(|_| self.response_is_visible || self.is_logging)
     }
@@ -120,7 +120,7 @@ impl Stream {
         self.response.as_mut().filter(|_| self.response_is_visible)
     }
 
-    /// What a body callback sees: the new frame, or all that is held if the one before paused.
+    /// Returns the data that a body callback sees: the new frame, or everything held if the one before paused.
     pub fn visible_body(&self) -> Option<&[u8]> {
         if self.holds_body { self.held.as_deref() } else { self.frame.as_deref() }
     }
@@ -129,17 +129,17 @@ impl Stream {
         if self.holds_body { self.held.as_mut() } else { self.frame.as_mut() }
     }
 
-    /// The body is held and Envoy will not hold more than `limit` bytes of it.
+    /// Tells if the body is held and has more than `limit` bytes, which Envoy will not hold.
     pub fn holds_more_than(&self, limit: usize) -> bool {
         self.holds_body && self.held.as_ref().is_some_and(|held| held.len() > limit)
     }
 
-    /// Nothing has reached the client, and it still waits.
+    /// Tells if nothing has reached the client, and it still waits.
     pub fn is_waiting(&self) -> bool {
         self.sent.is_none() && self.end.is_none()
     }
 
-    /// The filter has paused it.
+    /// Tells if the filter has paused it.
     pub fn is_held(&self) -> bool {
         self.end.is_none() && (self.request_is_held || self.iteration != Iteration::Continue)
     }
@@ -148,7 +148,7 @@ impl Stream {
         self.sent.is_some()
     }
 
-    /// The whole answer, once it is there.
+    /// Returns the whole answer, once it is there.
     pub fn answer(&self) -> Option<Answer> {
         self.sent.clone().filter(|_| self.end == Some(End::Answered))
     }

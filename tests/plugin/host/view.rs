@@ -1,4 +1,4 @@
-//! What the module sees of headers, bodies and properties, and when (`Context::getMap`, `getBuffer`, `getProperty`).
+//! The module's view of headers, bodies and properties at each time (`Context::getMap`, `getBuffer`, `getProperty`).
 
 use proxy_wasm::types::{BufferType, MapType, Status};
 
@@ -6,7 +6,7 @@ use super::Host;
 use super::headers::Headers;
 
 impl Host {
-    /// The map as getters see it; None where Envoy has none at this point.
+    /// Returns the map as getters see it; `None` where Envoy has none at this point.
     fn map(&self, map: MapType) -> Option<&Headers> {
         match map {
             MapType::HttpRequestHeaders => self.streams.get(&self.context())?.visible_request(),
@@ -16,20 +16,20 @@ impl Host {
         }
     }
 
-    /// `proxy_get_header_map_value`. Without a map it is `BadArgument`, at which the SDK panics, but not while the access
-    /// log is written.
+    /// Implements `proxy_get_header_map_value`. Without a map it is `BadArgument`, at which the SDK panics, but not
+    /// while the access log is written.
     pub fn header(&self, map: MapType, name: &str) -> Result<Vec<u8>, Status> {
         let logging = self.streams.get(&self.context()).is_some_and(|stream| stream.is_logging);
         let missing = if logging { Status::NotFound } else { Status::BadArgument };
         self.map(map).ok_or(missing)?.get(name).map(<[u8]>::to_vec).ok_or(Status::NotFound)
     }
 
-    /// `proxy_get_header_map_pairs`: empty where there is no map.
+    /// Implements `proxy_get_header_map_pairs`: empty where there is no map.
     pub fn all_headers(&self, map: MapType) -> Headers {
         self.map(map).cloned().unwrap_or_default()
     }
 
-    /// The map as setters see it.
+    /// Changes the map as setters see it.
     pub fn change_headers(&mut self, map: MapType, change: impl FnOnce(&mut Headers)) -> Result<(), Status> {
         let context = self.context();
         let stream = self.streams.get_mut(&context).ok_or(Status::BadArgument)?;
@@ -45,7 +45,8 @@ impl Host {
         Ok(())
     }
 
-    /// `proxy_get_buffer_bytes`: what there is of the range. A range that is not there is empty, not an error.
+    /// Implements `proxy_get_buffer_bytes`. It returns the existing part of the range. A range that is not there is
+    /// empty, not an error.
     pub fn buffer(&self, buffer: BufferType, start: usize, max_size: usize) -> Result<Vec<u8>, Status> {
         let bytes: &[u8] = match buffer {
             BufferType::HttpRequestBody | BufferType::VmConfiguration => &[],
@@ -62,8 +63,8 @@ impl Host {
         Ok(bytes.get(start..end).unwrap_or_default().to_vec())
     }
 
-    /// `proxy_set_buffer_bytes`. Only whole bodies can be replaced, and only a body that is there: a response without one
-    /// cannot be given one. (`Buffer::copyFrom`; measured)
+    /// Implements `proxy_set_buffer_bytes`. It can only replace a whole body, and only one that is there: a response
+    /// without a body cannot be given one. (`Buffer::copyFrom`; measured)
     pub fn change_buffer(&mut self, buffer: BufferType, start: usize, size: usize, data: &[u8]) -> Result<(), Status> {
         if buffer != BufferType::HttpResponseBody {
             return Err(Status::BadArgument);
@@ -85,8 +86,8 @@ impl Host {
         Ok(())
     }
 
-    /// `proxy_get_property`; the path's parts are separated by NUL. What tells of the request's headers is there as long as
-    /// they are, its time for as long as the stream is (measured).
+    /// Implements `proxy_get_property`; the path's parts are separated by NUL. Properties of the request's headers
+    /// are there as long as those, and the request's time as long as the stream (measured).
     pub fn property(&self, path: &[u8]) -> Result<Vec<u8>, Status> {
         let pseudo_header = match path {
             b"request\0host" => ":authority",
@@ -108,7 +109,7 @@ impl Host {
         value.map(<[u8]>::to_vec).ok_or(Status::NotFound)
     }
 
-    /// `proxy_set_property`: filter state of the stream. The root context has none.
+    /// Implements `proxy_set_property`: filter state of the stream. The root context has none.
     pub fn set_property(&mut self, path: Vec<u8>, value: Vec<u8>) -> Result<(), Status> {
         let context = self.context();
         self.streams.get_mut(&context).ok_or(Status::NotFound)?.filter_state.insert(path, value);

@@ -1,4 +1,4 @@
-//! Calls into the module, and what Envoy does around each of them.
+//! Calls into the module, and Envoy's actions around each of them.
 
 #![allow(unsafe_code, reason = "the module's exports are symbols, declared by hand")]
 
@@ -11,14 +11,14 @@ use super::filter_manager;
 use super::stream::LocalReply;
 use super::{Host, host};
 
-/// Streams that may go on after one callback. Each goes on inside the end of the one before: 2,500 overflow the stack of
-/// the VM (measured on Envoy 1.40).
+/// The most streams that may continue after one callback. Each continues inside the end of the one before: 2,500
+/// overflow the stack of the VM (measured on Envoy 1.40).
 const DEFERRED_AT_ONCE: usize = 500;
 
 thread_local! {
     // Not part of the host: the SDK's dispatcher outlives it, and panics at an id that it knows.
     static LAST_CONTEXT: Cell<u32> = const { Cell::new(0) };
-    /// Whether the module is running; read by the panic hook, which must not touch the host.
+    /// The module is running. The panic hook reads this, because it must not touch the host.
     static RUNNING: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -27,7 +27,7 @@ thread_local! {
 pub struct Vm {
     /// The root context, 0 before it exists.
     pub root: u32,
-    /// `onConfigure` shows the plugin's configuration, and nothing else does. (`temp_plugin_`)
+    /// The plugin's configuration. Only `onConfigure` shows it. (`temp_plugin_`)
     pub configuration: Option<Vec<u8>>,
     current: u32,
     effective: u32,
@@ -35,7 +35,7 @@ pub struct Vm {
     deferred: VecDeque<Deferred>,
 }
 
-/// What a host function asked for that must not happen while the module runs. (`addAfterVmCallAction`)
+/// A host function's action that must not happen while the module runs. (`addAfterVmCallAction`)
 pub enum Deferred {
     Close { stream: u32 },
     Continue { stream: u32, direction: StreamType },
@@ -43,7 +43,7 @@ pub enum Deferred {
     Reply { stream: u32, reply: LocalReply },
 }
 
-/// What becomes of a stream after a callback of its own.
+/// The effect on a stream of its own callback.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Continue,
@@ -57,19 +57,19 @@ impl Vm {
         self.deferred.push_back(deferred);
     }
 
-    /// The module asked for a local reply: the callback's own action will not count.
+    /// Notes that the module asked for a local reply: the callback's own action will not count.
     pub fn stop_iteration(&mut self) {
         self.replied = true;
     }
 }
 
 impl Host {
-    /// The context that host functions act on. (`contextOrEffectiveContext`)
+    /// Returns the context that host functions act on. (`contextOrEffectiveContext`)
     pub fn context(&self) -> u32 {
         if self.exists(self.vm.effective) { self.vm.effective } else { self.vm.current }
     }
 
-    /// `proxy_set_effective_context`; it lasts until the callback returns.
+    /// Implements `proxy_set_effective_context`; it lasts until the callback returns.
     pub fn set_effective_context(&mut self, context: u32) -> Result<(), Status> {
         if !self.exists(context) {
             return Err(Status::BadArgument);
@@ -83,25 +83,25 @@ impl Host {
     }
 }
 
-/// An id that the module has not seen.
+/// Returns an id that the module has not seen.
 pub fn new_context_id() -> u32 {
     LAST_CONTEXT.set(LAST_CONTEXT.get() + 1);
     LAST_CONTEXT.get()
 }
 
-/// Whether the module is running on this thread.
+/// Tells if the module is running on this thread.
 pub fn is_running() -> bool {
     RUNNING.get()
 }
 
-/// Calls an export on `context`, then does what the module asked for meanwhile. (`SaveRestoreContext`,
+/// Calls an export on `context`, then carries out the deferred actions. (`SaveRestoreContext`,
 /// `DeferAfterCallActions`)
 pub fn enter<T>(context: u32, export: impl FnOnce() -> T) -> T {
     enter_noting_reply(context, export).0
 }
 
-/// [`enter`] for the callbacks that decide whether the stream goes on. What the module deferred happens before its
-/// verdict counts, as in Envoy.
+/// Does as [`enter`], for the callbacks that decide if the stream goes on. Deferred actions happen before the
+/// callback's result counts, as in Envoy.
 pub fn ask(context: u32, export: impl FnOnce() -> Action) -> Verdict {
     match enter_noting_reply(context, export) {
         (_, true) => Verdict::Replied,

@@ -52,7 +52,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = file.read_bytes()
         headers = {
             "Content-Type": content_type(file),
-            # Stored with the object: browsers then ask again at each click, and the terminal shows whom.
+            # It is stored with the object: browsers then ask again at each click, and the terminal shows each
+            # answer's source.
             "Cache-Control": "no-cache",
             "Last-Modified": formatdate(file.stat().st_mtime, usegmt=True),
             "ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"',
@@ -70,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def log_message(self, *_: object) -> None:
-        """One line a request is enough, and do_GET writes it."""
+        """Logs nothing: one line a request is enough, and do_GET writes it."""
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
@@ -88,7 +89,9 @@ def content_type(file: Path) -> str:
 
 
 def byte_range(header: str | None, size: int) -> range | None:
-    """The bytes that a Range header asks for, RFC 9110 section 14.2. Empty: none of them exist. None: all."""
+    """Returns the bytes that a Range header asks for, RFC 9110 section 14.2. Empty: none of them exist. None:
+    all.
+    """
     match = re.fullmatch(r"bytes=(\d*)-(\d*)", header or "")
     if match is None or match[0] == "bytes=-":
         return None

@@ -10,7 +10,8 @@ from . import SampleOrigin
 
 def main() -> None:
     ends = {signal.SIGINT, signal.SIGTERM}
-    # Blocked, and so waited for: the first process of a container ignores what it has no handler for.
+    # The signals are blocked, and so waited for: the first process of a container ignores a signal without a
+    # handler.
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     with SampleOrigin(lambda line: print(line, flush=True), ("0.0.0.0", int(sys.argv[1]))):
         signal.sigwait(ends)

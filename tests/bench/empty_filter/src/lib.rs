@@ -1,6 +1,6 @@
-//! The floor of proxy-wasm: a filter that does nothing.
+//! A filter that does nothing, for the least cost of proxy-wasm.
 //!
-//! It is called for what the module is called for: `make bench` shrinks it as `make wasm` does the module.
+//! It gets the callbacks that the module gets. `make bench` shrinks it as `make wasm` shrinks the module.
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, LogLevel};

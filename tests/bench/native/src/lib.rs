@@ -1,6 +1,7 @@
-//! What the load and the upstreams share: HTTP/1.1 on a blocking connection.
+//! HTTP/1.1 on a blocking connection, for the load and the upstreams.
 //!
-//! A thread for each connection and no dependency. Neither is what is measured, and both are faster than Envoy.
+//! It has a thread for each connection and no dependency. The bench measures neither program, and both are faster
+//! than Envoy.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -19,13 +20,13 @@ pub struct Head {
 }
 
 impl Head {
-    /// The value of a header.
+    /// Returns the value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The words of the first line.
+    /// Returns a word of the first line.
     pub fn word(&self, index: usize) -> &str {
         self.line.split(' ').nth(index).unwrap_or_default()
     }
@@ -34,7 +35,7 @@ impl Head {
 /// One connection, kept open for one message after the other.
 pub struct Connection {
     reader: BufReader<TcpStream>,
-    /// Where bodies go.
+    /// Buffer for bodies.
     scratch: Vec<u8>,
 }
 
@@ -50,7 +51,7 @@ impl Connection {
         self.reader.get_mut().write_all(bytes)
     }
 
-    /// The next message's head. `None` at the end of the connection.
+    /// Reads the next message's head. `None` at the end of the connection.
     pub fn head(&mut self) -> io::Result<Option<Head>> {
         let mut line = String::new();
         if self.reader.read_line(&mut line)? == 0 {
@@ -106,19 +107,19 @@ impl Connection {
     }
 }
 
-/// What a program was told as `--name value`.
+/// Returns the value of an argument `--name value`.
 pub fn option(name: &str) -> Option<String> {
     options(name).next()
 }
 
-/// The same where it may be told several times.
+/// Returns the values of an argument that may be repeated.
 pub fn options(name: &str) -> impl Iterator<Item = String> {
     let named = format!("--{name}");
     let values = std::env::args().skip(1);
     std::env::args().zip(values).filter(move |(argument, _)| *argument == named).map(|(_, value)| value)
 }
 
-/// The same as a number.
+/// Returns the value of an argument as a number.
 pub fn number(name: &str, default: u64) -> u64 {
     option(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("--{name} {text} is no number")))
 }

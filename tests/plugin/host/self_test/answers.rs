@@ -1,4 +1,4 @@
-//! Answers of the filter: in the place of the bucket's, or as replies of their own.
+//! Answers of the filter: in place of the bucket's, or as local replies.
 
 use std::cell::RefCell;
 use std::time::Duration;

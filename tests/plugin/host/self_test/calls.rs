@@ -8,7 +8,7 @@ use proxy_wasm::types::{Action, BufferType, MapType, Status};
 use super::super::{Client, Envoy, Headers, host};
 use super::{Script, act_for, header, note, seen, tell_root};
 
-/// A filter whose root makes one call for each stream and notes how it ends.
+/// A filter whose root makes one call for each stream and notes its end.
 const CALLER: Script = Script {
     request_headers: |stream| {
         tell_root(stream);
@@ -30,7 +30,7 @@ fn call(cluster: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> Result<
     hostcalls::dispatch_http_call(cluster, headers.to_vec(), body, vec![], Duration::from_secs(20)).map(|_| ())
 }
 
-/// An Envoy in which the root has made its call.
+/// Makes an Envoy in which the root has made its call.
 fn calling() -> (Envoy, Client) {
     let mut envoy = CALLER.start();
     let client = envoy.get("/a");

@@ -1,4 +1,4 @@
-//! Does the host behave as Envoy was measured to? Asked with a sample filter, which does what each test scripts.
+//! Tests of the host: it behaves as Envoy was measured to. A sample filter does as each test scripts.
 
 mod answers;
 mod calls;
@@ -22,7 +22,8 @@ thread_local! {
     static SEEN: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What the sample filter does in its callbacks. Plain functions: the SDK makes contexts from one, too.
+/// The sample filter's actions in its callbacks. They are plain functions, because the SDK makes contexts from one,
+/// too.
 #[derive(Clone, Copy)]
 struct Script {
     configure: fn() -> bool,
@@ -30,7 +31,7 @@ struct Script {
     response_headers: fn(stream: u32) -> Action,
     response_body: fn(stream: u32, size: usize, end_of_stream: bool) -> Action,
     log: fn(),
-    /// The root has heard of a stream, through the worker's queue.
+    /// The root was told of a stream, through the worker's queue.
     told_of: fn(stream: u32),
     call_response: fn(headers: usize, body: usize),
     tick: fn(),
@@ -48,7 +49,7 @@ impl Script {
         tick: || {},
     };
 
-    /// An Envoy with this filter.
+    /// Starts an Envoy with this filter.
     fn start(self) -> Envoy {
         self.start_in(Envoy::builder())
     }
@@ -59,7 +60,7 @@ impl Script {
     }
 }
 
-/// A filter that holds a response until the root has heard of its end.
+/// A filter that holds a response until the root was told of its end.
 const HOLD: Script = Script {
     response_headers: |_| Action::Pause,
     response_body: |stream, _, end_of_stream| {
@@ -71,12 +72,12 @@ const HOLD: Script = Script {
     ..Script::DO_NOTHING
 };
 
-/// Notes what a callback met, for [`seen`].
+/// Notes an observation of a callback, for [`seen`].
 fn note(what: impl ToString) {
     SEEN.with_borrow_mut(|seen| seen.push(what.to_string()));
 }
 
-/// What was noted since it was last asked.
+/// Takes the notes since the last call.
 fn seen() -> Vec<String> {
     SEEN.take()
 }
@@ -87,7 +88,7 @@ fn tell_root(stream: u32) {
     hostcalls::enqueue_shared_queue(queue, Some(&stream.to_le_bytes())).unwrap();
 }
 
-/// The root acts for a stream that is there.
+/// Makes the root act for a stream that is there.
 fn act_for(stream: u32) {
     hostcalls::set_effective_context(stream).unwrap();
 }
@@ -96,7 +97,7 @@ fn resume() {
     hostcalls::resume_http_response().unwrap();
 }
 
-/// A getter as the ABI has it. The SDK's would panic where there is no map.
+/// Calls the ABI's getter. The SDK's would panic where there is no map.
 fn header(map: MapType, name: &str) -> String {
     match host(|host| host.header(map, name)) {
         Ok(value) => String::from_utf8_lossy(&value).into_owned(),
@@ -104,12 +105,12 @@ fn header(map: MapType, name: &str) -> String {
     }
 }
 
-/// A setter as the ABI has it. The SDK's would panic at `BadArgument`.
+/// Calls the ABI's setter. The SDK's would panic at `BadArgument`.
 fn write(start: usize, size: usize, data: &[u8]) -> Result<(), Status> {
     host(|host| host.change_buffer(BODY, start, size, data))
 }
 
-/// The bucket answers `aaabbc` in three pieces.
+/// Makes the bucket answer `aaabbc` in three pieces.
 fn not_found(client: Client) {
     client.bucket_answers_in_chunks(404, &[("content-type", "application/xml")], &[b"aaa", b"bb", b"c"]);
 }
@@ -118,7 +119,7 @@ fn answer(client: Client) -> Answer {
     client.answer().expect("a whole answer")
 }
 
-/// What the module did wrong, which a test that means it takes away.
+/// Takes the module's one violation, for a test that expects it.
 fn only_violation(envoy: &mut Envoy) -> String {
     let violations = envoy.take_violations();
     assert_eq!(violations.len(), 1, "{violations:?}");

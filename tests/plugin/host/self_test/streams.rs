@@ -1,4 +1,4 @@
-//! What passes the filter, what it holds, and when it sees what.
+//! Responses that pass the filter or are held by it, and the callbacks that it gets for them.
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::Action;

@@ -1,4 +1,4 @@
-//! What a worker has once: configuration, logs, time, shared data and queues, metrics, properties.
+//! The single things of a worker: configuration, logs, time, shared data and queues, metrics, properties.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -1,11 +1,12 @@
-//! Makes calls one after the other, on as many connections to each server as it is told, and again after the last answer.
+//! A load generator. It makes calls one after the other, on a given number of connections to each server.
 //!
 //! `--call CALL --first 0 --connections 16`, and either `--requests N` or `--seconds N`. A call is
 //! `GET http://HOST:PORT/x/{n}`, or `PUT http://HOST:PORT/x/{n} BYTES`, with header fields on lines of their own if it has any.
-//! Of several, each client makes one after the other for each number: `{n}`, in the path and in fields, counts from `--first`.
-//! `--follow` follows redirects, and counts what they lead to as one answer.
+//! With several `--call`, each client makes all of them for each number, one after the other. `{n}`, in the path and
+//! in fields, counts from `--first`. `--follow` follows redirects, and counts the last answer as the one answer.
 //!
-//! One line of JSON tells what came of it. Its `ms` are those of each call, for each number whose calls were all answered.
+//! The result is one line of JSON. Its `ms` are the times of each call, for each number whose calls were all
+//! answered.
 
 use bench_native::{CHUNK, Connection, STACK, number, option, options};
 use std::collections::BTreeMap;
@@ -33,16 +34,16 @@ struct Call {
     method: String,
     path: String,
     host: String,
-    /// All but the host, as they are sent.
+    /// Everything but the host, as it is sent.
     fields: String,
     body: Vec<u8>,
 }
 
 #[derive(Default)]
 struct Tally {
-    /// How many numbers were answered so, call by call: `404 200`.
+    /// Counts of the numbers, by the statuses of their calls: `404 200`.
     statuses: BTreeMap<String, u64>,
-    /// What each call took.
+    /// The times of each call.
     times: Vec<Vec<Duration>>,
     bytes: u64,
 }
@@ -106,7 +107,7 @@ impl Call {
         }
     }
 
-    /// The request for a number, or for what it was redirected to.
+    /// Makes the request for a number, or for the target of its redirect.
     fn request(&self, path: &str, number: &str) -> Vec<u8> {
         let Self { method, host, fields, body, .. } = self;
         let head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\n{fields}\r\n").replace("{n}", number);
@@ -114,7 +115,7 @@ impl Call {
     }
 }
 
-/// One client's share of the numbers.
+/// Works on one client's share of the numbers.
 fn work(plan: &Plan) -> Tally {
     let mut tally = Tally::new(plan);
     let mut connections: Vec<_> = plan.servers.iter().map(|server| connect(plan, server)).collect();
@@ -154,7 +155,7 @@ fn connect(plan: &Plan, server: &str) -> io::Result<Connection> {
     Connection::new(TcpStream::connect(server)?, plan.buffer)
 }
 
-/// The status of the answer, after those that sent us elsewhere.
+/// Returns the status of the answer, after those that redirected.
 fn exchange(
     connection: &mut Connection,
     plan: &Plan,

@@ -1,12 +1,12 @@
-//! A bucket and an origin that cost next to nothing, so that what stands before them is what is measured.
+//! A bucket and an origin that cost next to nothing, so that the bench measures the proxy in front of them.
 //!
-//! `--bucket NAME`, and what they may be slowed down with: `--put-slots N --put-ms N` lets the bucket take that many PUTs at
-//! once, each in that time; `--origin-ms N` lets the origin think. It prints its three ports as JSON and runs until it is
-//! killed.
+//! `--bucket NAME` names the bucket. Two options slow the servers down. With `--put-slots N --put-ms N` the bucket
+//! takes that many PUTs at once, each in that time. With `--origin-ms N` the origin waits before it answers. The
+//! program prints its three ports as JSON and runs until it is killed.
 //!
-//! The origin has every object whose path has a number in it, as long as the first such segment says: `/4096/a`. What is below
-//! `/gated/` waits until the gate is open. The bucket keeps names and lengths, no bytes. It always has what is below `hit/`.
-//! The third port knows `GET /counts`, `GET /open` and `GET /reset`.
+//! The origin has every object whose path has a number in it; the first such segment is its length: `/4096/a`.
+//! Answers below `/gated/` wait until the gate is open. The bucket keeps names and lengths, no bytes. It always has
+//! every object below `hit/`. The third port knows `GET /counts`, `GET /open` and `GET /reset`.
 
 use bench_native::{CHUNK, Connection, Head, STACK, number, option};
 use socket2::{Domain, Socket, Type};
@@ -18,12 +18,12 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Served over and over again.
+/// The content, repeated as often as needed.
 static CONTENT: LazyLock<Vec<u8>> =
     LazyLock::new(|| (0..CHUNK as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect());
 
-/// Connections that nobody has accepted yet. Envoy opens thousands at once for a herd, and the 128 of the standard library
-/// would let it wait until it gives up.
+/// Connections that are not accepted yet. Envoy opens thousands at once for a herd, and the 128 of the standard
+/// library would let it wait until it gives up.
 const BACKLOG: i32 = 4096;
 
 #[derive(Default)]
@@ -51,7 +51,7 @@ struct Gate {
     changed: Condvar,
 }
 
-/// What bounds the PUTs at once; no bound if there are none.
+/// The bound on PUTs at once; no bound without slots.
 #[derive(Default)]
 struct Slots {
     all: u64,
@@ -232,12 +232,12 @@ fn control(state: &State, connection: &mut Connection, head: &Head) -> io::Resul
     answer(connection, head, 200, "", said.as_bytes())
 }
 
-/// What a path says of its object's length.
+/// Reads the object's length from its path.
 fn size_of(path: &str) -> Option<u64> {
     path.split('/').find_map(|segment| segment.parse().ok())
 }
 
-/// The whole of an object, or the range that was asked for.
+/// Sends the whole object, or the range that was asked for.
 fn object(connection: &mut Connection, head: &Head, size: u64) -> io::Result<()> {
     let known = "etag: \"1\"\r\nlast-modified: Tue, 14 Nov 2023 22:13:20 GMT\r\ncontent-type: image/jpeg\r\n";
     let range = head.header("range").and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
@@ -255,7 +255,7 @@ fn object(connection: &mut Connection, head: &Head, size: u64) -> io::Result<()>
         return connection.send(lines.as_bytes());
     }
     let piece = |left: u64| &CONTENT[..usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK)];
-    // Head and beginning in one: Envoy then reads them in one, as from a server that does not dawdle.
+    // Head and beginning in one piece: Envoy then reads them in one, as from a fast server.
     let first = piece(left.min(16 << 10));
     connection.send(&[lines.as_bytes(), first].concat())?;
     left -= first.len() as u64;

@@ -1,11 +1,11 @@
-//! The table and the queues, in memory.
+//! A shared host in memory: the table and the queues.
 
 use mirror_on_miss::single_flight::leases::{SETS, SharedHost};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What two workers share. A set that was never written is empty.
+/// The table and queues that two workers share. A set that was never written is empty.
 pub struct Table {
     nanos: Cell<u64>,
     sets: RefCell<BTreeMap<u32, (Vec<u8>, u32)>>,
@@ -24,19 +24,19 @@ impl Table {
         self.nanos.set(self.nanos.get() + u64::try_from(time.as_nanos()).unwrap());
     }
 
-    /// Takes the messages that a queue holds. Those for queues that nobody has are lost.
+    /// Takes the messages that a queue holds. Messages for other queues are lost.
     pub fn take(&self, queue: u32) -> Vec<Vec<u8>> {
         let (mine, others) = self.queues.take().into_iter().partition::<Vec<_>, _>(|(to, _)| *to == queue);
         self.queues.replace(others);
         mine.into_iter().map(|(_, message)| message).collect()
     }
 
-    /// Whether nobody has anything to hear.
+    /// Tells if no queue holds a message.
     pub fn is_quiet(&self) -> bool {
         !self.queues.borrow().iter().any(|(to, _)| matches!(to, 1 | 2))
     }
 
-    /// Writes anything over a set that is in use.
+    /// Overwrites a set that is in use with any content.
     pub fn spoil(&self, set: usize, content: &[u8]) {
         let mut sets = self.sets.borrow_mut();
         let used = sets.len().max(1);
