@@ -1,5 +1,3 @@
-mod golden;
-
 use super::*;
 use crate::config::rule::Mirror;
 use crate::config::{Origin, Pin};
@@ -7,7 +5,7 @@ use crate::http::Headers;
 use crate::request::forwarded::Forwarded;
 use std::time::Duration;
 
-pub fn endpoint(key: &Key) -> Endpoint {
+fn endpoint(key: &Key) -> Endpoint {
     let origin = Origin {
         name: "origin".into(),
         cluster: "origin".into(),
@@ -24,7 +22,7 @@ pub fn endpoint(key: &Key) -> Endpoint {
     Endpoint::at(&origin, &Mirror::default(), key, &Forwarded::default())
 }
 
-pub fn key(path: &str) -> Key {
+fn key(path: &str) -> Key {
     Key::from_path(path.as_bytes()).unwrap()
 }
 

@@ -1,5 +1,7 @@
 //! Scenarios of a fill: what it asks, what it is told, and how it ends, one line each.
 
+mod golden;
+mod property;
 mod rules;
 
 use super::*;

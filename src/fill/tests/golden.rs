@@ -1,6 +1,9 @@
 //! The golden table: headers of an origin's answer, and the headers with which its object is stored.
 
 use super::*;
+use crate::object::Object;
+use crate::origin::endpoint::Endpoint;
+use crate::origin::{FetchResult, Span, read};
 use crate::s3;
 
 struct Row {
@@ -291,12 +294,15 @@ const BS: &str = match std::str::from_utf8(&[b'b'; 1800]) {
 };
 
 /// The object of an answer with these headers: all of it, or its beginning.
-fn object(row: &Row, total: usize) -> Object {
+fn object(config: &Config, row: &Row, total: usize) -> Object {
     let range = format!("bytes 0-3/{total}");
     let framing = [("content-length", &b"4"[..]), ("content-range", range.as_bytes())];
     let headers = framing.iter().chain(row.origin).map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
     let response = Response { status: 206, headers: Headers::new(headers), body: b"abcd".to_vec() };
-    match read(response, &endpoint(&key(row.key)), &key(row.key), Span::First { length: 5 }) {
+    let mirror = config.rules[0].mirror.as_ref().unwrap();
+    let key = Key::from_path(row.key.as_bytes()).unwrap();
+    let endpoint = Endpoint::at(&mirror.origins[0], mirror, &key, &Forwarded::default());
+    match read(response, &endpoint, &key, Span::First { length: 5 }) {
         FetchResult::First(first) => first.object,
         other => panic!("{}: {other:?}", row.what),
     }
@@ -304,14 +310,15 @@ fn object(row: &Row, total: usize) -> Object {
 
 #[test]
 fn an_object_is_stored_with_what_describes_it_and_nothing_else() {
-    let bucket = crate::config::Config::parse(
-        br#"{"bucket": {"cluster": "signer", "authority": "s3"}, "origin": {"cluster": "origin", "authority": "o"}}"#,
+    let config = Config::parse(
+        br#"{"bucket": {"cluster": "signer", "authority": "s3"},
+             "origin": {"cluster": "origin", "authority": "files.example.com", "path_prefix": "/v1"}}"#,
         &|_| None,
     );
-    let (bucket, key) = (bucket.unwrap().bucket, key("k"));
+    let (config, key) = (config.unwrap(), Key::from_path(b"k").unwrap());
     for row in TABLE {
-        let single = s3::put_object(&bucket, &key, &object(row, 4).metadata, Rc::default());
-        let multipart = s3::create_multipart_upload(&bucket, &key, &object(row, 9).metadata);
+        let single = s3::put_object(&config.bucket, &key, &object(&config, row, 4).metadata, Rc::default());
+        let multipart = s3::create_multipart_upload(&config.bucket, &key, &object(&config, row, 9).metadata);
         for request in [single, multipart] {
             let ours = ["if-none-match", "content-length"];
             let described = request.headers.iter().filter(|(name, _)| !ours.contains(name));
