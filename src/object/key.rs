@@ -4,10 +4,17 @@
 //! the client spelled it. So a path is percent-decoded exactly once, refused if two parties could read it
 //! differently, and from then on written in one encoding only.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 use std::fmt;
 
 /// S3's limit: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>.
 pub const MAX_KEY_BYTES: usize = 1024;
+
+/// The ASCII that AWS's `UriEncode` escapes: all but RFC 3986's unreserved characters.
+pub const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The ASCII that it escapes in a key.
+const RESERVED_IN_A_KEY: &AsciiSet = &RESERVED.remove(b'/');
 
 /// The key of an object that can be mirrored: 1 to [`MAX_KEY_BYTES`] bytes of UTF-8 without control characters and
 /// without `.` or `..` segments.
@@ -36,8 +43,11 @@ pub enum KeyError {
 impl Key {
     /// Decodes a path without its leading slash. `+` is a plus, not a space: the path is not a form.
     pub fn from_path(path: &[u8]) -> Result<Self, KeyError> {
-        let decoded = String::from_utf8(percent_decode(path).ok_or(KeyError::Escape)?).map_err(|_| KeyError::Utf8)?;
-        Self::from_decoded(decoded)
+        if has_broken_escape(path) {
+            return Err(KeyError::Escape);
+        }
+        let decoded = percent_decode(path).decode_utf8().map_err(|_| KeyError::Utf8)?;
+        Self::from_decoded(decoded.into_owned())
     }
 
     /// The key that is written so, without any encoding.
@@ -82,13 +92,7 @@ impl<'a> Encoded<'a> {
 
 impl fmt::Display for Encoded<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for byte in self.0.bytes() {
-            match byte {
-                _ if is_bare(byte) => fmt::Write::write_char(f, char::from(byte))?,
-                _ => write!(f, "%{byte:02X}")?,
-            }
-        }
-        Ok(())
+        utf8_percent_encode(self.0, RESERVED_IN_A_KEY).fmt(f)
     }
 }
 
@@ -97,22 +101,10 @@ pub fn is_bare(byte: u8) -> bool {
     matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/')
 }
 
-fn percent_decode(path: &[u8]) -> Option<Vec<u8>> {
-    let mut decoded = Vec::with_capacity(path.len());
-    let mut bytes = path.iter();
-    while let Some(&byte) = bytes.next() {
-        decoded.push(if byte == b'%' {
-            let (high, low) = (hex_digit(*bytes.next()?)?, hex_digit(*bytes.next()?)?);
-            (high << 4) | low
-        } else {
-            byte
-        });
-    }
-    Some(decoded)
-}
-
-fn hex_digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+/// Whether a `%` stands without two hexadecimal digits behind it, which [`percent_decode`] would leave as it is.
+fn has_broken_escape(path: &[u8]) -> bool {
+    let is_escape = |rest: &[u8]| matches!(rest, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
+    path.split(|byte| *byte == b'%').skip(1).any(|rest| !is_escape(rest))
 }
 
 #[cfg(test)]
@@ -180,6 +172,14 @@ mod tests {
         let longest = "%C3%A4".repeat(MAX_KEY_BYTES / 2);
         assert_eq!(encoded(longest.as_bytes()), Ok(longest.clone()));
         assert_eq!(encoded(format!("{longest}a").as_bytes()), Err(KeyError::TooLong));
+    }
+
+    #[test]
+    fn what_is_bare_is_what_the_encoding_leaves() {
+        for byte in 0..=u8::MAX {
+            let written = percent_encoding::percent_encode(&[byte], RESERVED_IN_A_KEY).to_string();
+            assert_eq!(is_bare(byte), written.as_bytes() == [byte], "{byte}");
+        }
     }
 
     proptest! {

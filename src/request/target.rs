@@ -3,7 +3,7 @@
 use crate::config::{Bucket, Exposed};
 use crate::http::{Method, is_authority};
 use crate::object::key::{Key, KeyError, is_bare};
-use std::fmt::Write;
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 /// A GET or HEAD of one object of the bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,14 +173,8 @@ fn names_sub_resource(query: &[u8]) -> bool {
 
 /// The query with everything but visible ASCII percent-encoded, so that it can stand in a header.
 fn visible(query: &[u8]) -> String {
-    query.iter().fold(String::with_capacity(query.len()), |mut text, &byte| {
-        if byte.is_ascii_graphic() {
-            text.push(char::from(byte));
-        } else {
-            let _ = write!(text, "%{byte:02X}");
-        }
-        text
-    })
+    const INVISIBLE: &AsciiSet = &CONTROLS.add(b' ');
+    percent_encode(query, INVISIBLE).to_string()
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ pub mod xml;
 
 use crate::config::{Bucket, Overwrite};
 use crate::http::{Body, Method, Request, Response, is_field_value};
-use crate::object::key::Key;
+use crate::object::key::{Key, RESERVED};
 use crate::object::metadata::Metadata;
+use percent_encoding::utf8_percent_encode;
 use std::rc::Rc;
 
 /// The result of a HEAD with the writer's credential.
@@ -162,14 +163,7 @@ pub struct UploadId(String);
 
 impl UploadId {
     fn query(&self) -> String {
-        let id = self.0.bytes().fold(String::new(), |mut query, byte| {
-            match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => query.push(char::from(byte)),
-                _ => query.push_str(&format!("%{byte:02X}")),
-            }
-            query
-        });
-        format!("uploadId={id}")
+        format!("uploadId={}", utf8_percent_encode(&self.0, RESERVED))
     }
 }
 

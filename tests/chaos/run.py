@@ -116,7 +116,9 @@ def run_seed(site: Site, seed: int) -> Report:
 
 async def _visits(site: Site, plan: Plan) -> list[Got]:
     async with Crowd(site.stack.url, len(plan.visits)) as clients:
-        return list(await all_of(_visit(client, visit) for client, visit in zip(clients, plan.visits)))
+        return list(
+            await all_of(_visit(client, visit) for client, visit in zip(clients, plan.visits, strict=True))
+        )
 
 
 async def _visit(client: Client, visit: Visit) -> Got:

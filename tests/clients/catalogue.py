@@ -7,10 +7,10 @@ file: the object, a thousand bytes of it, or for a HEAD the length that the clie
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 from stack.render import CHECKOUT

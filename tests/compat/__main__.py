@@ -17,7 +17,7 @@ VERSIONS = "1.36.4 1.37.0 1.38.2 1.39.3 1.40.0"
 
 def main() -> int:
     versions = (os.environ.get("VERSIONS") or VERSIONS).split()
-    tests = shlex.split(os.environ.get("TESTS") or "tests/e2e tests/stack")
+    tests = shlex.split(os.environ.get("TESTS") or "tests/e2e tools/stack")
     counts = {version: _count(version, tests) for version in versions}
     print(f"{'Envoy':10}{'passed':>8}{'failed':>8}")
     for version, count in counts.items():

@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def _carry_out(trial: Trial, engine: Engine) -> int:
-    ports = {name: str(port) for name, port in zip(PORTS, free_ports(len(PORTS)))}
+    ports = {name: str(port) for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True)}
     variables = {**ports, **trial.variables}
     _say(f"bringing up {' + '.join(file.name for file in trial.files)} ({trial.name})...")
     try:

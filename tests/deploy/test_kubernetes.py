@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -39,7 +39,7 @@ MEMORY_OF_A_WORKER = 3 * 128 * MIB
 MEMORY_OF_ENVOY = 256 * MIB
 
 Manifest = dict[str, Any]
-Where = tuple[Union[str, int], ...]
+Where = tuple[str | int, ...]
 
 
 @functools.cache
@@ -256,5 +256,5 @@ def changed(manifest: Manifest, path: Where, value: Any) -> tuple[str, Manifest]
 
 def assert_found(wrong: list[tuple[str, Manifest]]) -> None:
     found = definitions.problems([manifest for _, manifest in wrong])
-    for (pointer, _), problems in zip(wrong, found):
+    for (pointer, _), problems in zip(wrong, found, strict=True):
         assert any(problem.startswith(f"{pointer}: ") for problem in problems), (pointer, problems)

@@ -60,7 +60,7 @@ def test_only_names_and_addresses_change(name: str) -> None:
     )
     shipped = (ENVOY / f"{name}.yaml").read_text()
     assert text.replace("us-east-2", "eu-west-1").count("files") >= shipped.count("my-bucket")
-    lines = zip(text.splitlines(), shipped.splitlines())
+    lines = zip(text.splitlines(), shipped.splitlines(), strict=True)
     for line, original in lines:
         expected = original.replace("eu-west-1", "us-east-2").replace("my-bucket", "files")
         assert line == expected

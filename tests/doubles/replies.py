@@ -8,11 +8,10 @@ from __future__ import annotations
 import enum
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Callable, Optional
 
 from .wire import Request
 
@@ -37,7 +36,7 @@ class Reply:
 
 
 Script = Callable[[Request], Reply]
-Headers = Optional[Mapping[str, str]]
+Headers = Mapping[str, str] | None
 
 # Decent answers.
 

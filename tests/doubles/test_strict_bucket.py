@@ -10,16 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials as SigningCredentials
 
 from doubles import StrictBucket
 from doubles.s3.errors import S3Error
 from doubles.s3.multipart import MIN_PART_SIZE
 from doubles.s3.sigv4 import verify
 from doubles.wire import Request
-from stack import Credentials
+from stack import Credentials, sigv4
 
 HOSTILE_PATHS = [
     "plain.txt",
@@ -81,10 +78,8 @@ def sign(
     region: str | None = None,
 ) -> dict[str, str]:
     """Returns the headers that botocore would send."""
-    request = AWSRequest(method, f"{bucket.url}{target}", {"host": bucket.authority, **(headers or {})}, body)
-    keys = SigningCredentials(credential.access_key, credential.secret_key)
-    S3SigV4Auth(keys, "s3", region or bucket.region).add_auth(request)
-    return dict(request.headers.items())
+    headers = {"host": bucket.authority, **(headers or {})}
+    return sigv4.sign(method, f"{bucket.url}{target}", headers, body, credential, region or bucket.region)
 
 
 def put(bucket: StrictBucket, path: str, body: bytes = b"x", headers: dict[str, str] | None = None) -> Answer:

@@ -10,8 +10,9 @@ import asyncio
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Callable, Generic, TypeVar
+from typing import Generic, TypeVar
 
 HEAD_LIMIT = 1 << 20
 """The most bytes of a request's head. Far above Envoy's heads; it only bounds a runaway client."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Callable, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from .client import TIMEOUT, Answer, Headers, target_of

@@ -7,11 +7,11 @@ import json
 import re
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from doubles import ScriptedOrigin, StrictBucket
 from stack import SeaweedFS, Stack, envoy

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -53,7 +53,7 @@ def test_five_thousand_clients_of_one_object_cost_one_get_and_one_put(
             redirects = await all_of(answers)
             assert tally(redirects) == {(302, "stored"): CLIENTS}
             followed = await all_of(
-                client.follow(redirect, PATIENCE) for client, redirect in zip(clients, redirects)
+                client.follow(redirect, PATIENCE) for client, redirect in zip(clients, redirects, strict=True)
             )
             assert Counter(answer.body for answer in followed) == {BODY: CLIENTS}
 
@@ -76,7 +76,7 @@ def test_two_hundred_clients_of_each_of_fifty_objects_cost_fifty_gets_and_puts(
         async with Crowd(site.stack.url, len(wanted)) as clients:
             answers = [
                 asyncio.ensure_future(client.ask(path, timeout=PATIENCE))
-                for client, path in zip(clients, wanted)
+                for client, path in zip(clients, wanted, strict=True)
             ]
             await denied(site, len(wanted))
             for gate in gates:
@@ -84,7 +84,7 @@ def test_two_hundred_clients_of_each_of_fifty_objects_cost_fifty_gets_and_puts(
             redirects = await all_of(answers)
             assert tally(redirects) == {(302, "stored"): len(wanted)}
             followed = await all_of(
-                client.follow(redirect, PATIENCE) for client, redirect in zip(clients, redirects)
+                client.follow(redirect, PATIENCE) for client, redirect in zip(clients, redirects, strict=True)
             )
             assert [answer.body for answer in followed] == [path.encode() for path in wanted]
 

@@ -32,7 +32,7 @@ def test_an_answer_that_is_no_denial_never_comes_to_the_module(start: Start, uni
         else:
             assert (answer.status, answer.outcome, answer.body) == (status, None, body)
     eventually(lambda: sum("delete" in calls for calls in callbacks(site)), len(statuses))
-    heard = dict(zip(statuses, callbacks(site)))
+    heard = dict(zip(statuses, callbacks(site), strict=True))
     assert {status for status, calls in heard.items() if "response_headers" in calls} == DENIALS
     assert {tuple(calls) for status, calls in heard.items() if status not in DENIALS} == {
         ("context_create", "request_headers", "delete")

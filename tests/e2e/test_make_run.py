@@ -9,9 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Callable
 
 import pytest
 
@@ -31,7 +30,7 @@ class Run:
 
     def __init__(self, temporary: Path, **variables: str) -> None:
         self.port = free_ports(1)[0]
-        environment = {"PATH": os.environ["PATH"], "TMPDIR": str(temporary), "PYTHONPATH": "tests"}
+        environment = {"PATH": os.environ["PATH"], "TMPDIR": str(temporary), "PYTHONPATH": "tools"}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "stack"],
             cwd=CHECKOUT,

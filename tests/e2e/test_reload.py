@@ -108,7 +108,7 @@ def test_no_request_fails_while_the_configuration_changes(
             site.origin.put(path, BODY)
         with ExitStack() as connections:
             clients = [connections.enter_context(site.open()) for _ in paths]
-            for client, path in zip(clients, paths):
+            for client, path in zip(clients, paths, strict=True):
                 client.send("GET", path)
             listeners.change(site, wait=f"{10 + number}s")
             answers = [client.receive("GET") for client in clients]

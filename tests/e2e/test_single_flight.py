@@ -43,11 +43,11 @@ def test_clients_with_different_questions_share_a_fill(strict: Site, unique: Uni
     ]
     with ExitStack() as connections:
         clients = [connections.enter_context(strict.open()) for _ in questions]
-        for client, (method, target, headers) in zip(clients, questions):
+        for client, (method, target, headers) in zip(clients, questions, strict=True):
             client.send(method, target, headers)
         strict.wait_until_held(path, len(questions))
         gate.open()
-        answers = [client.receive(method) for client, (method, _, _) in zip(clients, questions)]
+        answers = [client.receive(method) for client, (method, _, _) in zip(clients, questions, strict=True)]
     assert [answer.status for answer in answers] == [302] * len(questions)
     locations = [answer.header("location") for answer in answers]
     assert locations == [f"{path}?v=1", f"{path}?v=2", path, path]

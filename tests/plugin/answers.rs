@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::host::{Answer, Call, Client, Envoy, Headers};
-use crate::scene::{
+use crate::steps::{
     ACCESS_DENIED, BUCKET_HEADERS, LONG, NO_SUCH_KEY, OBJECT, PATH, answer, configured, denial, deny, envoy_with, miss,
     next_call,
 };
@@ -416,7 +416,7 @@ fn location_is_on_the_configured_host_and_never_on_another() {
         (Value::Null, "/\\evil.example", "/%5Cevil.example"),
         ("https://cdn.example.com".into(), "//evil.example/x", "https://cdn.example.com//evil.example/x"),
         ("https://cdn.example.com".into(), "/a%62?c=%64", "https://cdn.example.com/ab?c=%64"),
-        // The host of the scene's requests, which come by https.
+        // The host of all requests here, which come by https.
         ("absolute".into(), "/a%62?c=%64", "https://cdn.example.com/ab?c=%64"),
         ("absolute".into(), "//evil.example/x", "https://cdn.example.com//evil.example/x"),
     ] {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::host::{Client, Envoy};
-use crate::scene::{LONG, OBJECT, answer, envoy_with, expect_call, is, miss, origin_gives_bytes, result};
+use crate::steps::{LONG, OBJECT, answer, envoy_with, expect_call, is, miss, origin_gives_bytes, result};
 
 const MIB: usize = 1024 * 1024;
 

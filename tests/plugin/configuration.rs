@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::host::{Envoy, SECRET};
-use crate::scene::{
+use crate::steps::{
     LONG, NO_SUCH_KEY, PATH, answer, configured, denial, envoy_with, expect_call, fails_each_time, is, miss, result,
 };
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::host::{CLIENT_SECRET, Call, Client, Envoy, Headers};
-use crate::scene::{
+use crate::steps::{
     LONG, OBJECT, PATH, answer, configured, denial, envoy_with, expect_call, fails_each_time, is, miss, next_call,
     origin_gives, result, store_says,
 };

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::host::{Call, Envoy};
 use crate::multipart::{CREATE, CREATED, GET, UPLOAD, object, put_part, upload_is_aborted};
-use crate::scene::{OBJECT, PATH, answer, envoy_with, expect_call, is, miss, result, store_says};
+use crate::steps::{OBJECT, PATH, answer, envoy_with, expect_call, is, miss, result, store_says};
 
 /// The MD5 of [`OBJECT`].
 const MD5: &str = "XUFAKrxLKna5cZ2REBfFkg==";

@@ -13,18 +13,18 @@
 )]
 
 mod answers;
+mod arbitrary_events;
 mod capacity;
-mod chaos;
 mod configuration;
-mod documents;
+mod error_documents;
 mod failures;
 mod host;
 mod integrity;
-mod known;
-mod miss;
+mod miss_and_hit;
 mod multipart;
-mod observing;
+mod not_stored;
+mod observability;
+mod remembered_outcomes;
 mod rules;
-mod scene;
-mod unstored;
-mod waiting;
+mod steps;
+mod waiting_clients;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::host::{Call, Client, Envoy, Headers};
-use crate::scene::{LONG, PATH, answer, envoy_with, expect_call, is, miss, next_call, result};
+use crate::steps::{LONG, PATH, answer, envoy_with, expect_call, is, miss, next_call, result};
 
 const MIB: usize = 1024 * 1024;
 const PART: usize = 6 * MIB;

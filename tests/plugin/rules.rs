@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::host::{Answer, Headers};
-use crate::scene::{
+use crate::steps::{
     NO_SUCH_KEY, OBJECT, PATH, answer, denial, deny, envoy_with, expect_call, is, miss, origin_gives, result,
     store_says,
 };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::host::{Client, Envoy, Headers};
-use crate::scene::{
+use crate::steps::{
     LONG, NO_SUCH_KEY, PATH, answer, configured, envoy_with, expect_call, fails_each_time, is, miss, next_call,
     origin_gives, result, store_says,
 };

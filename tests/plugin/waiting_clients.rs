@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::host::{Client, Envoy, Headers};
-use crate::scene::{
+use crate::steps::{
     LONG, NO_SUCH_KEY, PATH, denial, envoy_with, expect_call, is, miss, next_call, origin_gives, result, store_says,
 };
 
@@ -220,7 +220,7 @@ fn a_client_that_was_told_to_come_back_finds_the_fill_that_goes_on() {
 
 #[test]
 fn a_client_gone_after_it_was_told_to_come_back_changes_nothing() {
-    let mut envoy = Envoy::builder().pause_holds_body().start(&crate::scene::configured(json!({"wait": "5s"})));
+    let mut envoy = Envoy::builder().pause_holds_body().start(&crate::steps::configured(json!({"wait": "5s"})));
     let client = envoy.get(PATH);
     client.bucket_sends_headers(Headers::response(404), false);
     envoy.advance(Duration::from_secs(6));

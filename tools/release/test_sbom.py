@@ -27,7 +27,7 @@ def build(tmp_path: Path) -> Build:
 
 
 def bill(*crates: str) -> str:
-    components = [dict(zip(("name", "version"), crate.split())) for crate in crates]
+    components = [dict(zip(("name", "version"), crate.split(), strict=True)) for crate in crates]
     own = {"name": "mirror-on-miss", "version": "0.1.0"}
     return json.dumps({"metadata": {"component": own}, "components": components})
 

@@ -37,7 +37,7 @@ class Function:
     def __enter__(self) -> Function:
         self._dir.mkdir(parents=True, exist_ok=True)
         log = self._dir / "function.log"
-        self.child = Child("the function", self._argv, cwd=CHECKOUT / "tests", stderr=log)
+        self.child = Child("the function", self._argv, cwd=CHECKOUT / "tools", stderr=log)
         self.child.wait_until(self._listens, timeout=30)
         return self
 

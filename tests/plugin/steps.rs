@@ -1,4 +1,4 @@
-//! The vocabulary of the scenarios: a bucket that denies, an origin that gives, a store that takes.
+//! The steps of every scenario: a bucket that denies, an origin that gives, a store that takes.
 
 use serde_json::{Value, json};
 

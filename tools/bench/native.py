@@ -75,7 +75,7 @@ class Load:
 
     def percentile(self, percent: int, calls: slice = slice(None)) -> float:
         """Returns a percentile of the milliseconds that these calls of a number took together."""
-        times = sorted(sum(each) for each in zip(*self.ms[calls]))
+        times = sorted(sum(each) for each in zip(*self.ms[calls], strict=True))
         return times[min(len(times) * percent // 100, len(times) - 1)]
 
     def expect(self, *statuses: int) -> Load:

@@ -12,7 +12,7 @@ use proptest::sample::{Index, select};
 use serde_json::json;
 
 use crate::host::{Call, Client, Envoy, Headers, set_last_words};
-use crate::scene::{ACCESS_DENIED, LONG, NO_SUCH_KEY, configured};
+use crate::steps::{ACCESS_DENIED, LONG, NO_SUCH_KEY, configured};
 
 /// An event that can happen to a worker.
 #[derive(Clone, Debug)]

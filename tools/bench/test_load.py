@@ -54,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def binary() -> Path:
     """Builds the load in the way that takes cargo the least time."""
-    manifest = CHECKOUT / "tests" / "bench" / "Cargo.toml"
+    manifest = CHECKOUT / "tools" / "bench" / "Cargo.toml"
     options = ["--quiet", "--locked", "--manifest-path", manifest, "--target-dir", BUILT]
     subprocess.run(["cargo", "build", *options, "--package", "bench-native", "--bin", "load"], check=True)
     return BUILT / "debug" / "load"

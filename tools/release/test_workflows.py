@@ -16,6 +16,7 @@ from stack.render import CHECKOUT
 from . import __main__ as release
 
 WORKFLOWS = {path.name: path.read_text() for path in (CHECKOUT / ".github/workflows").glob("*.yml")}
+DEPENDABOT = yaml.safe_load((CHECKOUT / ".github/dependabot.yml").read_text())
 DOCKERFILE = (CHECKOUT / "envoy" / "Dockerfile").read_text()
 
 
@@ -28,8 +29,44 @@ def test_all_build_with_one_rust() -> None:
     assert named == set(re.findall(r"^FROM rust:([\d.]+)", DOCKERFILE, re.MULTILINE))
 
 
-def test_ci_runs_what_people_run() -> None:
-    assert jobs("ci.yml")["test"]["steps"][-1] == {"run": ".ci/run"}
+@pytest.mark.parametrize(
+    ("workflow", "job", "goals"),
+    [
+        ("ci.yml", "check", {"lint", "test", "msrv", "deny"}),
+        ("weekly.yml", "explore", {"fuzz", "chaos", "compat", "clients", "deny"}),
+    ],
+)
+def test_workflows_run_what_people_run(workflow: str, job: str, goals: set[str]) -> None:
+    checks = jobs(workflow)[job]
+    assert set(checks["strategy"]["matrix"]["goal"]) == goals
+    assert checks["env"]["GOAL"] == "${{ matrix.goal }}"
+    assert {"run": 'make "$GOAL"'} in checks["steps"]
+    assert goals <= set(re.findall(r"^([a-z-]+):.*## ", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_ci_runs_what_a_fresh_machine_runs() -> None:
+    run = re.findall(r"^make (\w+)$", (CHECKOUT / ".ci" / "run").read_text(), re.MULTILINE)
+    assert run == ["lint", "test"]
+    assert set(run) <= set(jobs("ci.yml")["check"]["strategy"]["matrix"]["goal"])
+
+
+@pytest.mark.parametrize(
+    ("ecosystem", "name"),
+    [
+        ("cargo", "Cargo.lock"),
+        ("docker", "Dockerfile"),
+        ("docker-compose", "docker-compose*.yaml"),
+        ("npm", "package-lock.json"),
+        ("uv", "requirements.txt"),
+    ],
+)
+def test_dependabot_looks_after_all_that_is_pinned(ecosystem: str, name: str) -> None:
+    argv = ["git", "ls-files", name, f"*/{name}"]
+    said = subprocess.run(argv, cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout
+    pinned = {str(Path("/", file).parent) for file in said.split()}
+    (update,) = (each for each in DEPENDABOT["updates"] if each["package-ecosystem"] == ecosystem)
+    assert pinned
+    assert pinned <= set(update["directories"])
 
 
 def test_a_release_is_tested_built_and_only_then_published() -> None:

@@ -6,7 +6,7 @@ use mirror_on_miss::metrics;
 use serde_json::json;
 
 use crate::host::{Client, Envoy};
-use crate::scene::{
+use crate::steps::{
     LONG, OBJECT, PATH, configured, envoy_with, expect_call, is, miss, next_call, origin_gives, origin_gives_bytes,
     result, store_says,
 };
@@ -209,7 +209,7 @@ fn every_call_of_a_fill_carries_what_was_kept_of_the_request_that_began_it() {
     kept(&mut envoy, "x-request-id", REQUEST_ID);
     kept(&mut envoy, "traceparent", TRACE_PARENT);
     let client = envoy.get(PATH);
-    crate::scene::denial(client);
+    crate::steps::denial(client);
     kept(&mut envoy, "x-request-id", "another");
     missed(&mut envoy, PATH);
     for described in ["HEAD signer /assets/img/a.jpg", GET, "PUT signer /assets/img/a.jpg"] {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::host::{Client, Envoy};
-use crate::scene::{
+use crate::steps::{
     NO_SUCH_KEY, PATH, answer, denial, envoy_with, expect_call, fails_each_time, is, miss, origin_gives, result,
     store_says,
 };
@@ -63,7 +63,7 @@ fn a_failure_is_never_remembered() {
         assert!(answer(client).status() >= 500);
     }
     assert!(missing(&mut envoy).is_waiting());
-    envoy.advance(crate::scene::LONG);
+    envoy.advance(crate::steps::LONG);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_key_that_the_bucket_denies_right_after_it_was_stored_is_the_buckets_own_ans
 
         envoy.advance(Duration::from_millis(1));
         assert!(missing(&mut envoy).is_waiting());
-        envoy.advance(crate::scene::LONG);
+        envoy.advance(crate::steps::LONG);
     }
 }
 
@@ -113,5 +113,5 @@ fn what_was_stored_is_known_in_all_spellings_of_its_key_and_of_no_other_key() {
     miss(other);
     assert_eq!(result(same), is(404, "not_found"));
     assert!(other.is_waiting());
-    envoy.advance(crate::scene::LONG);
+    envoy.advance(crate::steps::LONG);
 }

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPSConnection
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
-from . import sigv4
 from .children import StackError
-from .sigv4 import Credentials
+from .sigv4 import Credentials, sign
 
 TIMEOUT = 30
 """The seconds that the server may take for one answer."""
@@ -42,11 +41,12 @@ class S3Store:
         body: bytes = b"",
     ) -> Answer:
         """Sends one signed request for an object, or for the bucket if the key is empty."""
-        path = "/" + sigv4.encode(f"{self.bucket}/{key}" if key else self.bucket, safe="/")
-        query_string = sigv4.query_string(query or {})
+        target = "/" + quote(f"{self.bucket}/{key}" if key else self.bucket)
+        if query:
+            target += "?" + urlencode(query, quote_via=quote)
         headers = {**(headers or {}), "host": self.host}
-        signed = sigv4.sign(method, path, query_string, headers, credentials, self.region)
-        return self.send(method, f"{path}?{query_string}" if query_string else path, signed, body)
+        signed = sign(method, f"{self.url}{target}", headers, body, credentials, self.region)
+        return self.send(method, target, signed, body)
 
     def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
         """Sends one request, exactly as given."""

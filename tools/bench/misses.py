@@ -146,7 +146,7 @@ def _rate(bucket: str, store: S3Store | None, target: float | None, **limits: in
                 if number:  # The first round warms up.
                     profiles[name].append(profile)
     rates = {name: [each.load.per_second for each in turns] for name, turns in profiles.items()}
-    pairs = zip(profiles["misses"], profiles["PUTs"])
+    pairs = zip(profiles["misses"], profiles["PUTs"], strict=True)
     at_most = [highest_ratio(misses, puts, free="edge") for misses, puts in pairs]
     title = f"distinct small misses per second, {bucket}"
     return [

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::host::{Answer, Headers};
-use crate::scene::{envoy_with, miss};
+use crate::steps::{envoy_with, miss};
 
 #[test]
 fn a_miss_is_stored_and_redirected() {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::host::{Answer, Envoy, Headers};
-use crate::scene::{PATH, answer, configured, envoy_with, expect_call, is, miss, origin_gives_bytes, result};
+use crate::steps::{PATH, answer, configured, envoy_with, expect_call, is, miss, origin_gives_bytes, result};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;

@@ -68,7 +68,7 @@ def ratio(
 
     Other work on the machine comes and goes slower than a turn, and so mostly strikes both runs or none.
     """
-    turns = [value / other for value, other in zip(values, over)]
+    turns = [value / other for value, other in zip(values, over, strict=True)]
     return Measure(name, median(turns), target, "x", min(turns), max(turns), bound)
 
 
@@ -79,7 +79,7 @@ def ratio_of_rates(
 
     It suits many short turns that differ by chance, where the median of their ratios wanders more.
     """
-    turns = [rate / other for rate, other in zip(rates, over)]
+    turns = [rate / other for rate, other in zip(rates, over, strict=True)]
     value = harmonic_mean(rates) / harmonic_mean(over)
     return Measure(name, value, target, "x", min(turns), max(turns), bound)
 
@@ -95,9 +95,9 @@ def table(measures: Iterable[Measure]) -> str:
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
 
 
