@@ -1,7 +1,7 @@
 //! The beginning of an object, from one of the rule's origins after the other.
 //!
-//! A first request is a range. What is no answer to a range is asked for once more without one. What may be better the next time
-//! is repeated, and then the next origin is asked.
+//! The first request is for a range. After an answer that is no range, the same is asked once more without one. A failure that may
+//! pass is repeated. Then the next origin is asked.
 
 use super::multipart::{CreateUpload, MultipartObject};
 use super::plan::{Plan, plan};
@@ -14,7 +14,7 @@ use crate::http::Response;
 use crate::origin::endpoint::Endpoint;
 use crate::origin::{self, Failure, FetchResult, FirstRange, Span};
 
-/// An origin was asked for the object's beginning, or will be.
+/// A request to an origin for the object's beginning, which was sent or will be.
 #[derive(Debug)]
 pub struct FirstFetch {
     /// `None` while it waits for its time.
@@ -22,9 +22,9 @@ pub struct FirstFetch {
     source: ActiveOrigin,
     span: Span,
     attempts: u32,
-    /// It waits for room for a whole object, and has asked for that so often.
+    /// The number of times that it found no room for a whole object; 0 if it needs none.
     room: u32,
-    /// How the last range failed, where everything is asked for only because some servers refuse ranges so.
+    /// The failure of the last range. Everything is asked for only because some servers refuse ranges so.
     doubted: Option<Outcome>,
 }
 
@@ -37,7 +37,7 @@ pub struct ActiveOrigin {
     cluster: String,
     /// Where the object is asked for.
     pub endpoint: Endpoint,
-    /// The object changed while it was fetched from here, which has begun again.
+    /// The object changed while it was fetched from here, and is fetched once more.
     pub restarted: bool,
 }
 
@@ -58,8 +58,8 @@ impl ActiveOrigin {
         FirstFetch::ask(job, self.at, true)
     }
 
-    /// It does not have the object. Asks the rule's next origin, and after the last one those of the next rule, unless one
-    /// that failed may have it.
+    /// Goes on after an origin that does not have the object: asks the rule's next origin, and after the last one those of
+    /// the next rule, unless one that failed may have it.
     fn missing(self, job: &mut Job) -> Transition {
         let next = self.at.saturating_add(1);
         if next < job.mirror.origins.len() {
@@ -101,7 +101,7 @@ impl FirstFetch {
         Self { call: None, source, span, attempts: 0, room: 0, doubted: None }.send(job)
     }
 
-    /// Bytes that the answer may have. While it waits for room it has none.
+    /// Returns the bytes that the answer may have. While it waits for room it has none.
     pub fn memory(&self, job: &Job) -> u64 {
         if self.call.is_none() && self.room > 0 { 0 } else { job.expected }
     }
@@ -131,7 +131,10 @@ impl FirstFetch {
         }
         self.room = self.room.saturating_add(1);
         if self.room > ROOM_ATTEMPTS {
-            return done(Outcome::Busy(Shortage::Memory));
+            return match self.doubted {
+                Some(doubted) => self.source.next(job, doubted),
+                None => done(Outcome::Busy(Shortage::Memory)),
+            };
         }
         let wait = job.back_off(ATTEMPTS);
         (State::Later(Later::First(self)), vec![wait])
@@ -144,7 +147,15 @@ impl FirstFetch {
         }
         match origin::read(response, &self.source.endpoint, &job.request.fill_key.key, self.span) {
             FetchResult::First(first) => self.gave(job, first),
-            FetchResult::Headers(metadata, length) => done(Outcome::Head { metadata, length }),
+            FetchResult::Headers(metadata, _) if !job.mirror.accepts(metadata.content_type()) => {
+                self.source.next(job, Outcome::WrongType)
+            }
+            FetchResult::Headers(mut metadata, length) => {
+                if let Some(cache_control) = &job.mirror.cache_control {
+                    metadata.set_cache_control(cache_control);
+                }
+                done(Outcome::Head { metadata, length })
+            }
             FetchResult::Missing => self.source.missing(job),
             FetchResult::Refused(status) => match self.doubted {
                 Some(doubted) => self.source.next(job, doubted),
@@ -162,8 +173,8 @@ impl FirstFetch {
         }
     }
 
-    /// The answer was cut: by the origin or the network, or by Envoy, because it was too large. An origin that knows
-    /// ranges gives none that is too large.
+    /// Handles an answer that was cut: by the origin or the network, or by Envoy, because it was too large. An origin that
+    /// knows ranges gives none that is too large.
     fn cut(mut self, job: &mut Job) -> Transition {
         self.call = None;
         if let Some(doubted) = self.doubted {
@@ -194,7 +205,7 @@ impl FirstFetch {
         self.source.next(job, last)
     }
 
-    /// The origin gave the beginning of the object, which is stored if it is what the rule is for.
+    /// Plans the storing of an object whose beginning, or whole, is at hand.
     fn gave(self, job: &mut Job, mut first: FirstRange) -> Transition {
         let Self { source, .. } = &self;
         if !job.mirror.accepts(first.object.metadata.content_type()) {
@@ -224,7 +235,7 @@ impl FirstFetch {
         (state, actions)
     }
 
-    /// Nothing tells whether later parts would be of the same version, so all of it has to come in one answer.
+    /// Asks for the whole object in one answer, because nothing proves that later parts are of the same version.
     fn not_joined(self, job: &mut Job, total: u64) -> Transition {
         if total <= whole(job) && self.span != Span::Whole {
             return self.ask_whole(job, total);
@@ -237,15 +248,15 @@ impl FirstFetch {
 /// An answer that ended before its end.
 const CUT: Failure = Failure { why: "reset or cut short", retry_after: None, may_refuse_ranges: false };
 
-/// How often a fill looks for room for a whole object: for 10 to 20 seconds.
+/// The times that a fill looks for room for a whole object, over 12 to 24 seconds.
 const ROOM_ATTEMPTS: u32 = 60;
 
-/// Bytes of an object that comes in one answer, at most.
+/// Returns the most bytes of an object that comes in one answer.
 fn whole(job: &Job) -> u64 {
     MAX_PART_SIZE.min(job.limits.memory)
 }
 
-/// What a failure comes to when it is the last one.
+/// Turns the last failure into an outcome.
 pub fn outcome_of(failure: Failure) -> Outcome {
     match failure.retry_after {
         Some(seconds) => Outcome::OriginBusy { seconds },
@@ -258,7 +269,7 @@ fn with(action: Action, (state, mut actions): Transition) -> Transition {
     (state, actions)
 }
 
-/// An origin's answer was cut, by the origin or by Envoy because it was too large; the origin was asked which.
+/// A HEAD to an origin whose answer was cut, by the origin or by Envoy because it was too large.
 #[derive(Debug)]
 pub struct OriginLength {
     pub call: CallId,

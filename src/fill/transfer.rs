@@ -183,7 +183,7 @@ impl Transfer {
         }
     }
 
-    /// These bytes of a part are at hand: all, or those that the origin gave at once.
+    /// Stores a part that is at hand, or asks for the rest of it.
     fn came(&mut self, job: &mut Job, number: u64, bytes: Vec<u8>) {
         let is_whole =
             u64::try_from(bytes.len()).is_ok_and(|came| came >= self.upload.object.parts.range(number).length());
@@ -191,7 +191,7 @@ impl Transfer {
         self.send(job, Part { number, attempts: 0, stage });
     }
 
-    /// What is asked for of a part whose first bytes came.
+    /// Returns the range that is asked for next, of a part whose first bytes came.
     fn rest(&self, number: u64, came: &[u8]) -> ContentRange {
         let part = self.upload.object.parts.range(number);
         let first = part.first.saturating_add(u64::try_from(came.len()).unwrap_or(u64::MAX));

@@ -6,7 +6,7 @@
 use crate::http::Headers;
 use std::fmt::Write;
 
-/// What is stored in the place of the header's first value.
+/// Returns the value that is stored for the header's first value.
 pub fn read(headers: &Headers) -> Option<String> {
     let value = headers.values("content-disposition").find(|value| !value.is_empty())?;
     if let Some(readable) = headers.text("content-disposition") {
@@ -24,19 +24,19 @@ pub fn read(headers: &Headers) -> Option<String> {
     Some(format!("{disposition}; filename*=UTF-8''{}", encode(&text(raw))))
 }
 
-/// The header without its parameters.
+/// Returns the header without its parameters.
 pub fn bare(value: &str) -> String {
     disposition_type(value.split(';').next().unwrap_or_default().as_bytes())
 }
 
-/// RFC 6266, 4.2: a type that is not known is handled as `attachment`.
+/// Reads the type. One that cannot be read counts as `attachment`, as unknown ones do (RFC 6266, 4.2).
 fn disposition_type(bytes: &[u8]) -> String {
     let text = std::str::from_utf8(bytes).unwrap_or_default().trim();
     let is_token = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     if is_token { text.to_owned() } else { "attachment".to_owned() }
 }
 
-/// The pieces between semicolons that are not within quotes.
+/// Splits at semicolons that are not within quotes.
 fn split(value: &[u8]) -> Vec<&[u8]> {
     let (mut quoted, mut escaped) = (false, false);
     let pieces = value.split(|byte| {
@@ -52,7 +52,7 @@ fn split(value: &[u8]) -> Vec<&[u8]> {
     pieces.collect()
 }
 
-/// The name in lower case, and the value without its quotes.
+/// Reads the name in lower case, and the value without its quotes.
 fn parameter(piece: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let mut halves = piece.splitn(2, |byte| *byte == b'=');
     let name = halves.next()?.trim_ascii().to_ascii_lowercase();
@@ -61,7 +61,7 @@ fn parameter(piece: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     Some((name, value.strip_suffix(b"\"").unwrap_or(value)))
 }
 
-/// UTF-8 if it is that, else Latin-1; without escapes and control characters.
+/// Decodes UTF-8 if it is that, else Latin-1, without escapes and control characters.
 fn text(raw: &[u8]) -> String {
     let text = match std::str::from_utf8(raw) {
         Ok(text) => text.to_owned(),
@@ -70,7 +70,7 @@ fn text(raw: &[u8]) -> String {
     text.chars().filter(|c| *c != '\\' && !c.is_control()).collect()
 }
 
-/// RFC 8187, 3.2.1: `attr-char` as it is, the rest as octets of UTF-8.
+/// Encodes a name as RFC 8187 says (3.2.1): `attr-char` as it is, the rest as octets of UTF-8.
 fn encode(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {

@@ -100,7 +100,7 @@ const ACTIVE: [&str; 10] = [
     "text/javascript",
 ];
 
-/// The type that is stored. `guess` allows to replace `application/octet-stream` by what the extension says.
+/// Returns the type that is stored. `guess` allows to replace `application/octet-stream` by what the extension says.
 ///
 /// | the origin says | stored |
 /// | --- | --- |
@@ -124,13 +124,12 @@ pub fn read(headers: &Headers, key: &Key, guess: bool) -> String {
     by_extension.map(str::to_owned).or(stated).unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
-/// A type without its parameters.
+/// Returns a type without its parameters.
 pub fn essence(media_type: &str) -> &str {
     media_type.split(';').next().unwrap_or_default().trim()
 }
 
-/// The first of the types that Envoy joined with commas, of which there may be one only, without parameters that cannot
-/// be read.
+/// Reads the first valid one of the types that Envoy joined with commas, without parameters that cannot be read.
 fn first_valid(value: &[u8]) -> Option<String> {
     pieces_of(value, b',').into_iter().find_map(|part| {
         let pieces = pieces_of(part, b';');
@@ -151,7 +150,7 @@ fn is_media_type(text: &str) -> bool {
     text.split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype))
 }
 
-/// The pieces between separators that are not within quotes.
+/// Splits at separators that are not within quotes.
 fn pieces_of(value: &[u8], separator: u8) -> Vec<&[u8]> {
     let mut quoted = false;
     let pieces = value.split(|byte| {

@@ -35,8 +35,8 @@ impl HttpDate {
     }
 }
 
-/// The first of several dates that Envoy joined with commas, which are in a date, too. Another text as it is, up to a
-/// comma behind a number: `0` and `-1` are what servers write for a time that is over.
+/// Returns the first of several dates that Envoy joined with commas. A date has a comma, too. Another text stays as it is, up to a
+/// comma behind a number: servers write `0` and `-1` for a time that is over.
 pub fn first(text: &str) -> &str {
     let date = text.get(..LENGTH).filter(|date| HttpDate::parse(date).is_some());
     let number = || text.split(',').next().filter(|first| first.bytes().all(|b| b.is_ascii_digit() || b == b'-'));

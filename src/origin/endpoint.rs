@@ -58,7 +58,7 @@ impl Endpoint {
         }
     }
 
-    /// Where an answer of this endpoint redirects to, if that may be followed: to the endpoint itself, or to a listed host.
+    /// Follows a redirect of this endpoint, if that is allowed: to the endpoint itself, or to a listed host.
     /// Another host gets none of the origin's headers, which may be credentials. Nor does a path outside of the origin's
     /// `path_prefix`, which may be somebody else's.
     pub fn redirected(&self, status: u16, headers: &Headers) -> Option<Self> {
@@ -88,7 +88,7 @@ impl Endpoint {
         Some(Self { upstream, path, http2, redirects: Some(redirects), ..self.clone() })
     }
 
-    /// What a reference is resolved against. How the origin is asked is its cluster's business; the port may tell.
+    /// Returns the URL against which a reference is resolved. The cluster decides between HTTP and HTTPS; the port may tell.
     fn base(&self) -> Option<Url> {
         let scheme = if self.port() == Some(443) { "https" } else { "http" };
         Url::parse(&format!("{scheme}://{}{}", self.upstream.authority, self.path)).ok()
@@ -98,7 +98,7 @@ impl Endpoint {
         self.upstream.authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok())
     }
 
-    /// Whether a URL is of this host and port. Without a port in the configuration it is the scheme's own, in either scheme.
+    /// Tells if a URL is of this host and port. An authority without a port has the scheme's own, in either scheme.
     fn is_at(&self, url: &Url) -> bool {
         let same_port = match self.port() {
             Some(port) => url.port_or_known_default() == Some(port),
@@ -107,7 +107,7 @@ impl Endpoint {
         same_port && self.base().is_some_and(|base| base.host_str() == url.host_str())
     }
 
-    /// Whether every server reads a path as one below the origin's prefix.
+    /// Tells if every server reads a path as one below the origin's prefix.
     fn owns(&self, path: &str) -> bool {
         let rest = path.strip_prefix(self.path_prefix.as_str());
         let decoded = path.replace("%2F", "/").replace("%2f", "/").replace("%5C", "/").replace("%5c", "/");

@@ -16,7 +16,7 @@ use endpoint::Endpoint;
 use reading::{Asked, Reading};
 use std::rc::Rc;
 
-/// What a request asks for.
+/// The extent of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Span {
     /// The first bytes, as many as fit one part. An origin may answer with the whole object instead.
@@ -30,12 +30,12 @@ pub enum Span {
     Whole,
 }
 
-/// What an origin's answer comes to.
+/// The meaning of an origin's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FetchResult {
     /// The beginning of the object, or all of it.
     First(FirstRange),
-    /// What is said about an object that was asked for with HEAD.
+    /// Headers of an object that was asked for with HEAD, and its length.
     Headers(Metadata, Option<u64>),
     /// 404 or 410: there is no such object.
     Missing,
@@ -54,12 +54,12 @@ pub enum FetchResult {
     },
 }
 
-/// How an origin failed for now.
+/// A failure of an origin that may pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What happened.
+    /// Its cause.
     pub why: &'static str,
-    /// How many seconds the origin asks to be left alone: 1 to 60.
+    /// The seconds for which the origin asks to be left alone: 1 to 60.
     pub retry_after: Option<u8>,
     /// Some servers refuse ranges so, and nothing else.
     pub may_refuse_ranges: bool,
@@ -76,7 +76,7 @@ pub struct FirstRange {
     pub version: Version,
 }
 
-/// What an answer to [`get_part`] comes to.
+/// The meaning of an answer to [`get_part`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PartResult {
     /// Bytes of the version asked for, from the first one asked for on; at least one, and not always all.
@@ -111,14 +111,14 @@ pub fn get_part(endpoint: &Endpoint, version: &Version, range: ContentRange, con
     Request { method: Method::Get, path: endpoint.path.clone(), headers, body: Rc::default() }
 }
 
-/// What each request has. A `User-Agent` of the configuration's `headers`, or of the client, goes before ours.
+/// Makes the headers of each request. A `User-Agent` of the configuration's `headers`, or of the client, goes before ours.
 fn headers(endpoint: &Endpoint) -> Vec<(&'static str, String)> {
     let own = endpoint.upstream.headers.iter().any(|(name, _)| name == "user-agent");
     let user_agent = (!own).then(|| ("user-agent", endpoint.user_agent.clone()));
     [("accept-encoding", "identity".to_owned())].into_iter().chain(user_agent).collect()
 }
 
-/// Whether an origin's answer to a HEAD says that the object is longer than Envoy takes in one answer, and comes in one
+/// Tells if an origin's answer to a HEAD says that the object is longer than Envoy takes in one answer, and comes in one
 /// answer. An origin that gave no range where one was asked for may still say that it knows them.
 pub fn read_head_too_large(response: &Response, unranged: bool) -> bool {
     let length = response.headers.text("content-length").and_then(digits);
@@ -178,14 +178,14 @@ pub fn read(response: Response, endpoint: &Endpoint, key: &Key, span: Span) -> F
     }
 }
 
-/// The length of the object that a 416 tells: `Content-Range: bytes */0` (RFC 9110, 14.4).
+/// Reads the length of the object that a 416 tells: `Content-Range: bytes */0` (RFC 9110, 14.4).
 fn unsatisfied(response: &Response) -> Option<u64> {
     let range = response.headers.only("content-range").filter(|_| response.status == 416)?;
     range.strip_prefix("bytes */").and_then(digits)
 }
 
 impl Failure {
-    /// A failure that brought no answer.
+    /// Makes a failure that brought no answer.
     pub fn without_answer(why: &'static str) -> Self {
         Self { why, retry_after: None, may_refuse_ranges: false }
     }

@@ -1,4 +1,4 @@
-//! What an answer of an origin is: the one table about statuses, ranges, lengths and ends.
+//! The one table about an origin's answers: statuses, ranges, lengths and ends.
 //!
 //! An object is stored only when its end is proven. An answer to a range that cannot be used as one is no failure: the
 //! same is asked once more without `Range`.
@@ -42,12 +42,12 @@ pub enum Asked {
     Whole,
 }
 
-/// What an answer to a GET is.
+/// The meaning of an answer to a GET.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
     /// 408, 425, 429: the origin may give it later.
     Busy,
-    /// It failed, or contradicts itself; the text says how.
+    /// A failure, or an answer that contradicts itself; the text says which.
     Failed(&'static str),
     /// 404 or 410.
     Missing,
@@ -65,14 +65,14 @@ pub enum Reading {
     Whole,
 }
 
-/// A range may be shorter than asked for (RFC 9110, 15.3.7), but not shorter than this part of it: an object would take
-/// more requests than it is worth.
+/// The smallest share of the asked range that is used, as its inverse. A range may be shorter than asked for (RFC 9110, 15.3.7),
+/// but then an object takes more requests.
 const SHORTEST: u64 = 128;
 
-/// How the body begins of the 503 that Envoy makes where an origin gave no headers (`Filter::onUpstreamReset`, `router.cc`).
+/// The beginning of the body of the 503 that Envoy makes where an origin gave no headers (`Filter::onUpstreamReset`, `router.cc`).
 const ENVOYS: &str = "upstream connect error or disconnect/reset before headers";
 
-/// A 5xx that may mean more than a refusal.
+/// The text for a 5xx of the origin's own.
 pub const FAILED: &str = "5xx";
 
 /// Reads an answer. `ends` says that the transport, or a digest, proves an end where no header does.
@@ -130,7 +130,7 @@ fn whole(response: &Response, ends: bool) -> Reading {
     if framed || ends { Reading::Whole } else { Reading::Unframed }
 }
 
-/// Whether `Content-Range` says that exactly what came is the object.
+/// Tells if `Content-Range` says that exactly what came is the object.
 fn names_all(response: &Response) -> bool {
     named(response)
         .is_some_and(|range| range.first == 0 && range.length() == range.total && range.total == length(response))
@@ -140,13 +140,13 @@ fn named(response: &Response) -> Option<ContentRange> {
     response.headers.only("content-range").and_then(ContentRange::parse)
 }
 
-/// Whether the announced length is another than that of what came.
+/// Tells if the announced length is another than that of what came.
 fn contradicts(response: &Response) -> bool {
     let announced = response.headers.text("content-length").and_then(digits);
     response.headers.contains("content-length") && announced != Some(length(response))
 }
 
-/// Bytes that came.
+/// Returns the number of bytes that came.
 pub fn length(response: &Response) -> u64 {
     u64::try_from(response.body.len()).unwrap_or(u64::MAX)
 }

@@ -52,6 +52,14 @@ fn the_first_request_is_a_range_and_carries_nothing_of_the_client() {
 }
 
 #[test]
+fn an_origin_gets_the_characters_of_a_path_as_they_are_and_what_s3_needs_encoded() {
+    let asked = |path: &str| get(&endpoint(&key(path)), Span::Whole).path;
+    assert_eq!(asked("rs:fit:300:300/@webp"), "/v1/rs:fit:300:300/@webp");
+    assert_eq!(asked("a%21$&'()*,;=-._~"), "/v1/a!$&'()*,;=-._~");
+    assert_eq!(asked("a+b c%3F%23%25%5B"), "/v1/a%2Bb%20c%3F%23%25%5B");
+}
+
+#[test]
 fn a_user_agent_of_the_configuration_or_of_the_client_goes_before_ours() {
     let mut endpoint = endpoint(&key("a"));
     endpoint.upstream.headers.push(("user-agent".into(), "theirs/1".into()));

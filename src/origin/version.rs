@@ -1,4 +1,4 @@
-//! What tells one version of an object from another, so that only parts of one version are joined.
+//! Versions of an object. Only parts of one version are joined.
 
 use crate::config::Pin;
 use crate::http::Headers;
@@ -9,13 +9,13 @@ use crate::object::http_date::HttpDate;
 pub struct Version {
     /// Length of the whole object.
     pub total: u64,
-    /// What other parts must have, too. `None` where nothing joins them.
+    /// The validator that other parts must have, too. `None` where nothing joins them.
     validator: Option<Validator>,
     /// Codings of the bytes: another coding makes other bytes (RFC 9110, 8.8.3.3).
     coding: String,
 }
 
-/// What is equal in all parts of a version.
+/// A header that is equal in all parts of a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Validator {
     /// `Last-Modified`, which in each answer is older than that by a second at least. A change in the same second would keep
@@ -32,7 +32,7 @@ enum Validator {
 }
 
 impl Version {
-    /// The version that an answer with these headers is of.
+    /// Reads the version from the headers of an answer.
     pub fn of(headers: &Headers, total: u64, pin: Pin) -> Self {
         let last_modified = || headers.only("last-modified").map(|date| Validator::LastModified(date.to_owned()));
         let validator = match pin {
@@ -44,12 +44,12 @@ impl Version {
         Self { total, validator, coding: coding(headers) }
     }
 
-    /// Whether parts of it can be joined.
+    /// Tells if parts of it can be joined.
     pub fn joins(&self) -> bool {
         self.validator.is_some()
     }
 
-    /// Whether an answer with these headers is of this version.
+    /// Tells if an answer with these headers is of this version.
     pub fn has(&self, headers: &Headers, total: u64) -> bool {
         let same = match &self.validator {
             Some(Validator::StrongEtag(etag) | Validator::Etag(etag)) => headers.only("etag") == Some(etag),
@@ -61,8 +61,8 @@ impl Version {
         same && total == self.total && coding(headers) == self.coding
     }
 
-    /// Has the origin refuse to give a part of another version: `If-Match` with a strong ETag (RFC 9110, 13.1.1), or
-    /// `If-Unmodified-Since`.
+    /// Returns the header that makes the origin refuse a part of another version: `If-Match` with a strong ETag (RFC 9110,
+    /// 13.1.1), or `If-Unmodified-Since`.
     pub fn precondition(&self) -> Option<(&'static str, String)> {
         match self.validator.as_ref()? {
             Validator::StrongEtag(etag) => Some(("if-match", etag.clone())),
@@ -82,19 +82,19 @@ fn strong(headers: &Headers) -> Option<Validator> {
     etag.or_else(date)
 }
 
-/// Whether it is one ETag, and not a weak one. Envoy joins two with a comma.
+/// Tells if it is one ETag, and not a weak one. Envoy joins two with a comma.
 fn is_strong(etag: &str) -> bool {
     let opaque = etag.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     opaque.is_some_and(|opaque| !opaque.contains('"'))
 }
 
-/// Whether the object was changed for the last time at least a second before the answer.
+/// Tells if the object was changed for the last time at least a second before the answer.
 fn is_old(headers: &Headers) -> bool {
     let date = |name| headers.only(name).and_then(HttpDate::parse);
     matches!((date("last-modified"), date("date")), (Some(changed), Some(answered)) if changed < answered)
 }
 
-/// The codings, in one way of writing them.
+/// Returns the codings in one way of writing them.
 fn coding(headers: &Headers) -> String {
     let values = headers.readable().filter(|(name, _)| *name == "content-encoding");
     let codings = values.flat_map(|(_, value)| value.split(',')).map(|coding| coding.trim().to_ascii_lowercase());

@@ -11,8 +11,11 @@ REDIRECTS = ("stored", "exists")
 ALWAYS = {(503, "busy"), (503, "filling"), (504, "origin_timeout")}
 """Outcomes that a busy machine alone may cause."""
 
-FAILURES = {(502, "origin_refused"), (502, "origin_unavailable"), (502, "not_stored"), (502, "too_large")}
+FAILURES = {(502, "origin_refused"), (502, "origin_unavailable"), (502, "not_stored")}
 """Outcomes that a fault causes."""
+
+UNFRAMED = "no length and no end"
+"""The only answer of an origin here whose end nothing proves. A reset is no such answer."""
 
 UNTOUCHED = ("broken", "bucket_error", "bucket_unavailable", "exists", "forbidden", "loop", "not_the_bucket")
 """Outcomes that leave the bucket's answer as it is.
@@ -34,6 +37,8 @@ def objection(visit: Visit, answer: Answer) -> str | None:
             return "not found, but the dead origin may have it"
         return "not found, but the origin has it" if thing.content is not None else None
     if got == (502, "origin_unavailable") and thing.is_in_doubt:
+        return None
+    if got == (502, "too_large") and UNFRAMED in thing.origin:
         return None
     if got in ALWAYS or (got in FAILURES and not thing.is_calm):
         return None

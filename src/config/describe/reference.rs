@@ -144,8 +144,8 @@ pub const ENTRIES: [Entry; 55] = [
     entry_of(
         "$.rules[].origins",
         Words("the only one"),
-        "Names of origins, in order. The next one is asked when one fails with 5xx, reset or timeout, or gives an \
-         object that cannot be taken. A 404 ends the list: the next rule that fits the request is asked.",
+        "Names of origins, in order. The next one is asked when one says 404, fails (408, 425, 429, 5xx, reset, timeout), or \
+         gives an object that cannot be taken. After a 404 of all of them the next rule that fits the request is asked.",
     ),
     entry_of(
         "$.rules[].strip_prefix",

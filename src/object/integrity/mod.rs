@@ -97,7 +97,7 @@ impl ExpectedDigests {
         Self(announced)
     }
 
-    /// Whether nothing was announced that can be compared.
+    /// Tells if nothing was announced that can be compared.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
