@@ -104,7 +104,7 @@ def test_a_busy_origin_is_asked_again_and_says_how_long_to_wait(strict: Site, un
     path = unique()
     strict.origin.script(path, replies.status(429), replies.resource(BODY))
     assert strict.follow(strict.ask(path)).body == BODY
-    path = unique()
+    path = unique("other.bin")
     strict.origin.script(path, replies.status(429, {"Retry-After": "9"}))
     answer = strict.ask(path)
     assert (answer.status, answer.outcome, answer.header("retry-after")) == (502, "origin_unavailable", "9")
@@ -120,7 +120,7 @@ def test_over_http2_an_answer_without_a_length_has_an_end(start: Start, unique: 
     site.origin.script(path, replies.chunked(BODY))
     assert site.follow(site.ask(path)).body == BODY
     # A part of it with a reset is a failure, and not an end.
-    path = unique()
+    path = unique("cut.bin")
     cut = replies.raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", Then.RESET)
     site.origin.script(path, cut)
     answer = site.ask(path)
