@@ -100,6 +100,9 @@ const MOST_STEPS: u32 = 20_000;
 /// A version of the object, in one coding.
 type Representation = (Vec<u8>, Option<&'static str>);
 
+/// The coding of an upload, and its parts.
+type Upload = (Option<String>, BTreeMap<u64, Vec<u8>>);
+
 struct Scene {
     behaviour: Behaviour,
     random: Random,
@@ -113,7 +116,7 @@ struct Scene {
     /// Everything that anybody could have had.
     versions: Vec<Representation>,
     /// Codings of what is stored, and its bytes.
-    uploads: BTreeMap<String, (Option<String>, BTreeMap<u64, Vec<u8>>)>,
+    uploads: BTreeMap<String, Upload>,
     stored: Option<(Vec<u8>, Option<String>)>,
     requests: u32,
 }
