@@ -3,11 +3,12 @@
 //! The first request is for a range. After an answer that is no range, the same is asked once more without one. A failure that may
 //! pass is repeated. Then the next origin is asked.
 
-use super::multipart::{CreateUpload, MultipartObject};
+use super::multipart::{CreateMultipartUpload, MultipartObject};
 use super::plan::{Plan, plan};
-use super::put::Put;
-use super::state::{ATTEMPTS, Later, State, Transition, done};
-use super::{Action, CallId, Job, Outcome, Shortage};
+use super::retry::ATTEMPTS;
+use super::state::{State, Transition, done};
+use super::write::Write;
+use super::{Action, CallId, Job, Outcome, Shortage, Warning};
 use crate::config::MAX_PART_SIZE;
 use crate::config::rule::ResponseMode;
 use crate::http::Response;
@@ -137,7 +138,7 @@ impl FirstFetch {
             };
         }
         let wait = job.back_off(ATTEMPTS);
-        (State::Later(Later::First(self)), vec![wait])
+        (State::FirstFetch(self), vec![wait])
     }
 
     pub fn answered(self, job: &mut Job, response: Option<Response>) -> Transition {
@@ -164,7 +165,7 @@ impl FirstFetch {
             FetchResult::TimedOut => self.source.next(job, Outcome::OriginTimeout),
             FetchResult::Unavailable(failure) => self.failed(job, failure),
             FetchResult::Unframed => {
-                let warning = Action::Warn("the end of an answer is not proven: see origins.NAME.http2");
+                let warning = Action::Warn(Warning::EndNotProven);
                 with(warning, self.source.next(job, Outcome::TooLarge))
             }
             // An empty object satisfies no range. Its own 200 says what a 416 does not: its type and validators.
@@ -195,7 +196,7 @@ impl FirstFetch {
         }
         if self.attempts < ATTEMPTS {
             let wait = job.back_off(self.attempts);
-            return (State::Later(Later::First(self)), vec![wait]);
+            return (State::FirstFetch(self), vec![wait]);
         }
         let last = outcome_of(failure);
         if failure.may_refuse_ranges && self.span != Span::Headers && self.span != Span::Whole {
@@ -223,10 +224,10 @@ impl FirstFetch {
                 let short = object.length() < job.limits.part_size;
                 let range = if short { object.length() } else { parts.size() };
                 let object_in_parts = MultipartObject { source: self.source, version, parts, announced, range };
-                CreateUpload::begin(job, object_in_parts, object)
+                CreateMultipartUpload::begin(job, object_in_parts, object)
             }
             Plan::Single(object) => match announced.verify(&object.body) {
-                Ok(()) => Put::begin(job, object),
+                Ok(()) => Write::put(job, object),
                 Err(header) => self.source.next(job, Outcome::Corrupt(header)),
             },
             Plan::TooLarge => done(Outcome::TooLarge),
@@ -240,7 +241,7 @@ impl FirstFetch {
         if total <= whole(job) && self.span != Span::Whole {
             return self.ask_whole(job, total);
         }
-        let warning = Action::Warn("nothing that the origin sends joins the parts of an object: see origins.NAME.pin");
+        let warning = Action::Warn(Warning::NothingJoins);
         with(warning, self.source.next(job, Outcome::TooLarge))
     }
 }
