@@ -4,6 +4,7 @@
 //! pass is repeated. Then the next origin is asked.
 
 use super::multipart::{CreateMultipartUpload, MultipartObject};
+use super::outcome::NOT_ASKED;
 use super::plan::{Plan, plan};
 use super::retry::ATTEMPTS;
 use super::state::{State, Transition, done};
@@ -84,6 +85,9 @@ impl ActiveOrigin {
 impl FirstFetch {
     /// Asks the first origin. Where the client is sent there itself, it need not wait for it.
     pub fn start(job: &mut Job) -> Transition {
+        if !job.request.store && job.responds(ResponseMode::Origin) {
+            return done(Outcome::Origin);
+        }
         let (state, mut actions) = Self::ask(job, 0, false);
         if job.responds(ResponseMode::Origin) {
             actions.push(Action::Meanwhile(Outcome::Origin));
@@ -96,7 +100,8 @@ impl FirstFetch {
             return done(Outcome::Broken("a rule without an origin"));
         };
         job.origin = origin.name.clone();
-        let endpoint = Endpoint::at(origin, &job.mirror, &job.request.fill_key.key, &job.request.fill_key.forwarded);
+        let endpoint =
+            Endpoint::at(origin, &job.mirror, &job.request.fill_key.origin_key, &job.request.fill_key.forwarded);
         let source = ActiveOrigin { at, cluster: origin.cluster.clone(), endpoint, restarted };
         let span = if job.request.is_head() { Span::Headers } else { Span::First { length: job.limits.part_size } };
         Self { call: None, source, span, attempts: 0, room: 0, doubted: None }.send(job)
@@ -219,6 +224,8 @@ impl FirstFetch {
         let unranged = unranged.then(|| Action::Unranged(source.cluster.clone()));
         let (version, announced) = (first.version.clone(), std::mem::take(&mut first.announced));
         let (state, mut actions) = match plan(first, &job.limits) {
+            // Parts can only be put together in a bucket.
+            Plan::Multipart(..) if !job.request.store => done(Outcome::TooLarge),
             Plan::Multipart(..) if !version.joins() => self.not_joined(job, version.total),
             Plan::Multipart(parts, object) => {
                 let short = object.length() < job.limits.part_size;
@@ -227,7 +234,8 @@ impl FirstFetch {
                 CreateMultipartUpload::begin(job, object_in_parts, object)
             }
             Plan::Single(object) => match announced.verify(&object.body) {
-                Ok(()) => Write::put(job, object),
+                Ok(()) if job.request.store => Write::put(job, object),
+                Ok(()) => done(Outcome::NotStored { object: (!job.withheld).then_some(object), status: NOT_ASKED }),
                 Err(header) => self.source.next(job, Outcome::Corrupt(header)),
             },
             Plan::TooLarge => done(Outcome::TooLarge),

@@ -19,7 +19,7 @@ fn endpoint(key: &Key) -> Endpoint {
         http2: false,
         user_agent: "mirror/1".into(),
     };
-    Endpoint::at(&origin, &Mirror::default(), key, &Forwarded::default())
+    Endpoint::at(&origin, &Mirror::default(), key.as_str(), &Forwarded::default())
 }
 
 fn key(path: &str) -> Key {

@@ -301,7 +301,7 @@ fn object(config: &Config, row: &Row, total: usize) -> Object {
     let response = Response { status: 206, headers: Headers::new(headers), body: b"abcd".to_vec() };
     let mirror = config.rules[0].mirror.as_ref().unwrap();
     let key = Key::from_path(row.key.as_bytes()).unwrap();
-    let endpoint = Endpoint::at(&mirror.origins[0], mirror, &key, &Forwarded::default());
+    let endpoint = Endpoint::at(&mirror.origins[0], mirror, key.as_str(), &Forwarded::default());
     match read(response, &endpoint, &key, Span::First { length: 5 }) {
         FetchResult::First(first) => first.object,
         other => panic!("{}: {other:?}", row.what),
