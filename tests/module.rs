@@ -19,7 +19,7 @@ use wasmi::{
 };
 
 /// Envoy loads the module into every worker, and an operator into a ConfigMap of at most 1 MiB.
-const MAX_SIZE: usize = 410_000;
+const MAX_SIZE: usize = 512_000;
 
 /// The functions of Envoy that the SDK can call. They are proxy-wasm's own interface. It reaches the current request,
 /// the clusters, the shared data, the queues, the metrics and the log of this Envoy, and nothing outside of it.

@@ -169,7 +169,7 @@ fn every_problem_is_reported_at_once_with_its_path_the_value_and_what_is_allowed
             "$.bucket.cluster: \"\" is not allowed; expected a non-empty string",
             "$.bucket.authority: \"http://minio:9000/\" is not allowed; expected \"host\" or \"host:port\", without a scheme or path",
             "$.bucket.exposed: \"both\" is not allowed; expected \"root\" (clients write /KEY) or \"path\" (clients write /BUCKET/KEY)",
-            "$.bucket.versioning: is not a field; allowed here: authority, cluster, exposed, if_none_match, path_prefix, storage_class",
+            "$.bucket.versioning: is not a field; allowed here: authority, cluster, deleted, exposed, if_none_match, index, keys, path_prefix, storage_class",
             "$.origin.cluster: is missing",
             "$.origin.timeout: 10 is not allowed; expected a duration from \"1ms\" to \"10m\"",
             "$.origin.headers.Range: is not allowed; expected a lower-case header name that a fill does not set itself",
@@ -260,4 +260,18 @@ fn what_is_not_json_is_said_so() {
         assert!(problems[0].to_string().starts_with("$: is not JSON: "), "{problems:?}");
     }
     assert_eq!(parse(&json!([])).unwrap_err()[0], "$: a list is not allowed; expected a JSON object");
+}
+
+#[test]
+fn a_secret_that_cannot_be_a_header_is_a_problem() {
+    let config = with(&["origin", "headers"], json!({"x-token": {"env": "TOKEN"}}));
+    for wrong in ["", "s3cr3t\r\nx-evil: 1", "s3cr\u{e9}t"] {
+        let problems = Config::parse(config.to_string().as_bytes(), &|_| Some(wrong.to_owned())).unwrap_err();
+        let shown: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            shown,
+            ["$.origin.headers.x-token: the environment variable TOKEN is empty or not visible ASCII"],
+            "{wrong:?}"
+        );
+    }
 }

@@ -34,7 +34,7 @@ pub enum Outcome {
     NotStored {
         /// All of it, if it is at hand and may be handed out: the client gets it instead.
         object: Option<Object>,
-        /// The store's last status, 0 where it gave none.
+        /// The store's last status, 0 where it gave none. [`NOT_ASKED`] if there was no request.
         status: u16,
     },
     /// The client may fetch the object from the origin itself, while the bucket is filled.
@@ -57,6 +57,9 @@ pub enum Outcome {
     /// The origin gave a type that the rule does not store.
     WrongType,
 }
+
+/// The place-holder for the status of a store that was not asked, because it cannot hold the key.
+pub const NOT_ASKED: u16 = u16::MAX;
 
 /// A limit that is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +134,7 @@ impl Outcome {
             Self::Broken(why) | Self::OriginUnavailable(why) => (*why).to_owned(),
             Self::Corrupt(header) => format!("it contradicts {header}"),
             Self::Busy(shortage) => shortage.label().to_owned(),
+            Self::NotStored { status: NOT_ASKED, .. } => "a key that the bucket cannot hold".to_owned(),
             Self::NotStored { status, .. } => format!("the store answered {status}"),
             Self::OriginRefused { status } => format!("the origin answered {status}"),
             _ => String::new(),

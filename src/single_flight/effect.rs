@@ -71,6 +71,11 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// Tells if the call asks the store, and not an origin.
+    pub fn is_for_store(&self) -> bool {
+        self.to_store
+    }
+
     /// Makes the metrics' record of a call that was sent then and came back with a response, or with none.
     pub fn called(&self, response: Option<&Response>, sent: Instant, now: Instant) -> CallRecord {
         let late = response.is_none() && now >= self.due;

@@ -7,6 +7,7 @@
 
 use crate::config::Config;
 use crate::fill::{FillKey, Outcome};
+use crate::request::denial::Denial;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -27,6 +28,9 @@ type Set = [[u8; SLOT_BYTES]; WAYS];
 
 /// The time for which a lease holds without renewal. The other workers wait that long for a worker that died.
 pub const LEASE: Duration = Duration::from_secs(10);
+
+/// The time for which an error of the bucket is remembered.
+pub const BUCKET_ERROR: Duration = Duration::from_secs(60);
 
 /// The clock, table and queues that all workers of an Envoy share.
 pub trait SharedHost {
@@ -68,6 +72,7 @@ impl Lifetimes {
             KeyState::Lease { .. } => LEASE,
             KeyState::Missing => self.missing,
             KeyState::Stored { .. } => self.stored,
+            KeyState::BucketError => BUCKET_ERROR,
         }
     }
 }
@@ -97,6 +102,8 @@ pub enum Claim {
 enum KeyState {
     /// A worker, known by its queue, fills the key.
     Lease { owner: u32 },
+    /// The bucket fails all requests, with the denial that the hash stands for.
+    BucketError,
     /// The origins do not have the key.
     Missing,
     /// The key was stored at this time.
@@ -112,13 +119,35 @@ impl Leases {
     /// Hashes a fill key, under this configuration. The bucket's denial is no part of the hash: a fact holds for both, and
     /// workers tell each other no object.
     pub fn hash(&self, fill_key: &FillKey) -> KeyHash {
-        let FillKey { key, head, forwarded, forbidden: _ } = fill_key;
+        let FillKey { key, origin_key, head, forwarded, forbidden: _ } = fill_key;
+        self.hash_of((key, origin_key, head, forwarded))
+    }
+
+    fn hash_of(&self, what: impl Hash) -> KeyHash {
         let half = |which: u8| {
             let mut hasher = DefaultHasher::new();
-            (which, self.salt, key, head, forwarded).hash(&mut hasher);
+            (which, self.salt, &what).hash(&mut hasher);
             hasher.finish()
         };
         KeyHash(((u128::from(half(0)) << 64) | u128::from(half(1))).to_le_bytes())
+    }
+
+    /// Remembers that the bucket denies each request so, because of an error of its own.
+    pub fn remember_bucket_error(&self, shared: &dyn SharedHost, denial: Denial) {
+        let hash = self.hash_of(("bucket error", denial));
+        self.change(shared, hash, |_, now| Some(self.encode(hash, KeyState::BucketError, now)));
+    }
+
+    /// Forgets it.
+    pub fn forget_bucket_error(&self, shared: &dyn SharedHost, denial: Denial) {
+        let hash = self.hash_of(("bucket error", denial));
+        self.change(shared, hash, |slot, _| slot.known.is_some().then_some(EMPTY));
+    }
+
+    /// Tells if the bucket denied each request so a moment ago, because of an error of its own.
+    pub fn knows_bucket_error(&self, shared: &dyn SharedHost, denial: Denial) -> bool {
+        let slot = self.slot(shared, self.hash_of(("bucket error", denial)), shared.nanos());
+        slot.is_some_and(|slot| matches!(slot.known, Some((KeyState::BucketError, _))))
     }
 
     /// Decides the worker's task for a key, and takes the lease if the task is to fill it. `asked` is the time of the
@@ -134,7 +163,7 @@ impl Leases {
                 Some((KeyState::Missing, _)) => return Claim::Missing,
                 Some((KeyState::Stored { at }, _)) if asked > at => return Claim::Loop,
                 Some((KeyState::Stored { .. }, _)) => return Claim::Stored,
-                Some((KeyState::Lease { .. }, _)) | None => {}
+                Some((KeyState::Lease { .. } | KeyState::BucketError, _)) | None => {}
             }
             if slot.write(shared, self.encode(hash, KeyState::Lease { owner: self.me }, now)) {
                 return Claim::Lead;
@@ -219,6 +248,7 @@ impl Leases {
             KeyState::Lease { owner } => (1, u64::from(owner)),
             KeyState::Missing => (2, 0),
             KeyState::Stored { at } => (3, at),
+            KeyState::BucketError => (4, 0),
         };
         let content = [&[kind][..], &hash.0, &until.to_le_bytes(), &value.to_le_bytes()].concat();
         content.try_into().unwrap_or(EMPTY)
@@ -236,6 +266,7 @@ impl Leases {
             1 => KeyState::Lease { owner: u32::try_from(value).ok()? },
             2 => KeyState::Missing,
             3 => KeyState::Stored { at: value },
+            4 => KeyState::BucketError,
             _ => return None,
         };
         (lasts <= self.lifetimes.of(state)).then_some((KeyHash(*hash), state, lasts))

@@ -143,8 +143,10 @@ mod tests {
             Outcome::OriginRefused { status: 403 },
             Outcome::OriginTimeout,
             Outcome::Corrupt("what it announced to another worker"),
+            Outcome::OriginUnavailable("told by another worker"),
             Outcome::TooLarge,
             Outcome::NotStored { object: None, status: 503 },
+            Outcome::WrongType,
         ] {
             let message = Message::Ended { hash, outcome: Some(outcome), place: Place { mirror: 1, origin: 2 } };
             assert_eq!(Message::decode(&message.encode()), Some(message));

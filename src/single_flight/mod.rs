@@ -227,6 +227,11 @@ impl Flights {
         self.admission.running()
     }
 
+    /// Returns the table of all workers.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
     /// Counts the streams that wait.
     pub fn waiters(&self) -> usize {
         self.waiters

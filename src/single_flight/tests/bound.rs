@@ -4,6 +4,7 @@ use super::*;
 use crate::config::rule::mirror_for;
 use crate::fill::Call;
 use crate::http::Method;
+use crate::object::key::Spellings;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -81,7 +82,12 @@ impl Seen {
             Event::Joins { rule, key } => {
                 let (stream, key) = (self.next, format!("{rule}/{key}"));
                 self.next += 1;
-                let mirror = mirror_for(&self.world.flights.config.rules, Method::Get, &fill_key(&key).key).cloned();
+                let mirror = mirror_for(
+                    &self.world.flights.config.rules,
+                    Method::Get,
+                    Spellings { deciding: &key, other: &key },
+                )
+                .cloned();
                 self.streams.insert(stream, key.clone());
                 self.world.join_as(stream, &key, mirror.unwrap());
             }

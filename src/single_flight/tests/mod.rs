@@ -18,6 +18,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn fill_key(key: &str) -> Rc<FillKey> {
     Rc::new(FillKey {
         key: Key::from_path(key.as_bytes()).unwrap(),
+        origin_key: key.to_owned(),
         forbidden: false,
         head: false,
         forwarded: Forwarded::default(),
@@ -91,7 +92,7 @@ impl World {
     }
 
     fn join_fill(&mut self, stream: u32, fill_key: Rc<FillKey>, mirror: Rc<Mirror>, then: Vec<Rc<Mirror>>) {
-        let request = FillRequest { fill_key, mirror, then, check: false };
+        let request = FillRequest { fill_key, mirror, then, check: false, store: true };
         let trace = Trace::default();
         let want = Join { stream: StreamId(stream), asked: self.shared.nanos(), request: &request, trace: &trace };
         let effects = self.flights.join(want, self.now, &*self.shared);
@@ -426,6 +427,7 @@ fn a_head_that_only_asks_the_origin_is_no_fill_of_its_key() {
         mirror: world.mirror.clone(),
         then: Vec::new(),
         check: false,
+        store: true,
     };
     let trace = Trace::default();
     let want = Join { stream: StreamId(2), asked: world.shared.nanos(), request: &request, trace: &trace };

@@ -243,7 +243,7 @@ fn a_follower_is_sent_to_the_rule_and_the_origin_that_the_other_worker_asked() {
     two.hear();
     for world in [&mut one, &mut two] {
         let Some(Effect::Answer { source, .. }) = world.effects.pop_front() else { panic!("an answer") };
-        let location = source.mirror.public_location_of(source.origin, &fill_key("a").key, None);
+        let location = source.mirror.public_location_of(source.origin, "a", None);
         assert_eq!(location.as_deref(), Some("https://three.test/a"));
     }
 }
