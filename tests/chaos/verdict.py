@@ -53,7 +53,8 @@ def objection(visit: Visit, answer: Answer, ways: Ways) -> str | None:
 
 def _is_the_buckets(thing: Thing, answer: Answer, ways: Ways) -> bool:
     """Tells if the bucket's own answer may stand, or Envoy's where the bucket gave none."""
-    if thing.reads or (thing.may_be_lost and answer.status == 404):
+    missing = 404 if ways.reader_lists else 403
+    if thing.reads or (thing.may_be_lost and answer.status == missing):
         return True
     # Without the right to list a missing object is a 403, which such a rule leaves as it is.
     is_ignored = thing.family == "guarded" and not ways.reader_lists
