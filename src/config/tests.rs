@@ -121,6 +121,7 @@ fn every_field_of_a_rule_a_bucket_and_an_origin_is_read() {
         request_headers: vec!["accept-language".to_owned()],
         content_types: vec!["image/*".to_owned(), "text/css".to_owned()],
         cache_control: Some("no-cache".to_owned()),
+        guess_types: false,
         response: ResponseMode::Origin,
         on_403: On403::Ignore,
         on_head: OnHead::Origin,
