@@ -227,7 +227,7 @@ UPLOADS: dict[str, Arm] = {
     "complete: reset": _write_reset("CompleteMultipartUpload"),
     "complete: done and reset": _write_reset("CompleteMultipartUpload", after=True),
     "complete: nothing": lambda bucket, key: bucket.stall("CompleteMultipartUpload", key),
-    "untrue: complete 412": _write_fault("CompleteMultipartUpload", 412, "PreconditionFailed"),
+    "untrue: 412 to the completion": _write_fault("CompleteMultipartUpload", 412, "PreconditionFailed"),
     "abort: SlowDown": _write_fault("AbortMultipartUpload", 503, "SlowDown"),
     "abort: done and reset": _write_reset("AbortMultipartUpload", after=True),
 }
