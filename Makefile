@@ -70,6 +70,11 @@ cli: rust ## the command target/mirror-on-miss: checks a configuration, explains
 docs: rust ## writes what of docs/ is generated: the configuration's fields and its JSON Schema
 	@WRITE_DOCS=1 cargo test --quiet --locked --test docs
 
+.PHONY: headers
+headers: $(STACK) ## writes the lists of docs/security.md into envoy/*.yaml, as expressions
+## NAMES="accept-language"  headers of clients that a rule lists in request_headers, for the transparent edge
+	@$(VENV)/bin/python -c 'import sys; from stack import headers; headers.main(sys.argv[1:])' $(NAMES)
+
 .PHONY: test
 test: $(TOOLS) $(ENVOY) $(VENV)/bin/kubectl $(DEFINITIONS) wasm ## all tests, here and without containers; the last line counts them
 	@exec $(VENV)/bin/python tests/suites.py
