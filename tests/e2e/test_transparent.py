@@ -129,7 +129,7 @@ def test_missing_everywhere_is_the_bucket_s_404(site: Site, unique: Unique) -> N
 
 def test_a_forbidden_object_stays_forbidden(transparent: Site, unique: Unique) -> None:
     path = unique()
-    transparent.store.put(path[1:], BODY)
+    transparent.store.put(path[1:], BODY, age=3600)
     transparent.store.forbid(path[1:])
     answer = transparent.ask(BUCKET + path)
     assert (answer.status, answer.outcome, error_code(answer)) == (403, None, "AccessDenied")
