@@ -62,7 +62,9 @@ pub fn config(input: &[u8]) -> u64 {
             assert!(!problems.is_empty());
             for problem in problems {
                 assert!(problem.path.starts_with('$'), "{problem}");
-                assert!(!problem.to_string().contains("secret of "), "a secret in {problem}");
+                // A fuzzer that sees comparisons writes the secret itself.
+                let is_written = String::from_utf8_lossy(input).contains("secret of ");
+                assert!(is_written || !problem.to_string().contains("secret of "), "a secret in {problem}");
             }
         }
     }
