@@ -1,4 +1,4 @@
-"""envoy/start.sh: the shipped configurations with the examples replaced, and nothing else."""
+"""envoy/configuration/start.sh: the shipped configurations with the examples replaced, and nothing else."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from stack import envoy
 from stack.render import CHECKOUT, ca_file, named
 from stack.stack import WASM
 
-ENVOY = CHECKOUT / "envoy"
-NAMES = [path.stem for path in ENVOY.glob("*.yaml") if path.stem in ("edge", "signer", "transparent")]
+ENVOY = CHECKOUT / "envoy" / "configuration"
+NAMES = ["edge", "front", "signer", "transparent"]
 AWS = {"BUCKET": "files", "AWS_REGION": "us-east-2", "ORIGIN": "https://old.example.net/v1"}
 LOCAL = {
     "BUCKET": "files",
@@ -100,10 +100,84 @@ def test_the_credentials_of_aws_leave_no_provider() -> None:
         assert "credential" not in yaml.safe_dump(yaml.safe_load(rendered(name, CREDENTIALS="aws")))
 
 
-def test_a_signer_for_others_listens_for_them() -> None:
-    (listener,) = yaml.safe_load(rendered("signer", LISTEN="0.0.0.0"))["static_resources"]["listeners"]
-    assert listener["address"]["socket_address"] == {"address": "0.0.0.0", "port_value": 10001}
-    assert rendered("edge", LISTEN="0.0.0.0") == rendered("edge")
+@pytest.mark.parametrize("name", ["edge", "signer", "transparent"])
+def test_a_token_that_is_renewed_is_read_again(name: str) -> None:
+    """By default Envoy reads the file that AWS_WEB_IDENTITY_TOKEN_FILE names at its start alone."""
+    token = "/var/run/secrets/eks.amazonaws.com/serviceaccount/token"
+    role = "arn:aws:iam::111122223333:role/mirror-on-miss-reader"
+    text = rendered(name, CREDENTIALS="aws", AWS_WEB_IDENTITY_TOKEN_FILE=token, AWS_ROLE_ARN=role)
+    clusters = yaml.safe_load(text)["static_resources"]["clusters"]
+    found = [provider for cluster in clusters for provider in providers(cluster)]
+    directory = "/var/run/secrets/eks.amazonaws.com/serviceaccount"
+    source = {"filename": token, "watched_directory": {"path": directory}}
+    assert found
+    for provider in found:
+        assert provider == {
+            "custom_credential_provider_chain": True,
+            "assume_role_with_web_identity_provider": {
+                "role_arn": role,
+                "web_identity_token_data_source": source,
+            },
+        }
+
+
+def providers(cluster: dict[str, Any]) -> list[dict[str, Any]]:
+    options = cluster.get("typed_extension_protocol_options", {})
+    http = options.get("envoy.extensions.upstreams.http.v3.HttpProtocolOptions", {})
+    filters = [each["typed_config"] for each in http.get("http_filters", [])]
+    return [each["credential_provider"] for each in filters if "credential_provider" in each]
+
+
+def address(text: str, name: str) -> dict[str, Any]:
+    listener = named(yaml.safe_load(text)["static_resources"]["listeners"], name)
+    return listener["address"]["socket_address"]
+
+
+def test_a_signer_listens_for_its_own_pod_unless_it_is_told() -> None:
+    assert address(rendered("signer"), "signer") == {"address": "127.0.0.1", "port_value": 10001}
+    for_others = address(rendered("signer", LISTEN="10.0.0.1"), "signer")
+    assert for_others == {"address": "10.0.0.1", "port_value": 10001}
+
+
+@pytest.mark.parametrize(
+    ("name", "listener"), [("edge", "edge"), ("front", "front"), ("transparent", "edge")]
+)
+def test_clients_come_by_ipv4_and_ipv6(name: str, listener: str) -> None:
+    both = {"address": "::", "ipv4_compat": True, "port_value": 10000}
+    assert address(rendered(name), listener) == both
+    assert address(rendered(name, LISTEN="::"), listener) == both
+    assert address(rendered(name, LISTEN="0.0.0.0"), listener) == {"address": "0.0.0.0", "port_value": 10000}
+
+
+def test_others_come_to_the_signer_by_ipv4_and_ipv6() -> None:
+    both = {"address": "::", "ipv4_compat": True, "port_value": 10001}
+    assert address(rendered("signer", LISTEN="::"), "signer") == both
+
+
+@pytest.mark.parametrize("listen", ["", "::"])
+def test_a_kernel_without_ipv6_is_asked_for_none(tmp_path: Path, listen: str) -> None:
+    without = (ENVOY / "start.sh").read_text().replace("/proc/net/if_inet6", str(tmp_path / "none"))
+    (tmp_path / "start.sh").write_text(without)
+    for name, port in (("edge", 10000), ("signer", 10001)):
+        (tmp_path / f"{name}.yaml").write_text((ENVOY / f"{name}.yaml").read_text())
+        argv = ["sh", tmp_path / "start.sh", "print", name]
+        done = subprocess.run(argv, env={"LISTEN": listen}, capture_output=True, text=True, check=False)
+        expected = "127.0.0.1" if name == "signer" and not listen else "0.0.0.0"
+        assert address(done.stdout, name) == {"address": expected, "port_value": port}
+
+
+def test_the_front_tier_looks_its_replicas_up() -> None:
+    text = rendered("front", REPLICAS="a-mirror-on-miss-replicas")
+    assert endpoint(text, "replicas")["address"] == "a-mirror-on-miss-replicas"
+
+
+@pytest.mark.parametrize("name", ["edge", "transparent"])
+def test_a_module_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
+    """Kubernetes before 1.35 drops an image volume without a word."""
+    done = start(name, MODULE="/opt/module/plugin.wasm", TMPDIR=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith("start.sh: MODULE=/opt/module/plugin.wasm is not there")
+    assert "components/custom-image" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -113,6 +187,7 @@ def test_a_signer_for_others_listens_for_them() -> None:
         {"AWS_REGION": "a b"},
         {"CREDENTIALS": "file"},
         {"MODULE": "a}"},
+        {"LISTEN": "::, a: b"},
         {"ORIGIN": "files.example.net"},
         {"ORIGIN": "ftp://files.example.net"},
         {"ORIGIN": "https://files.example.net:port"},
@@ -128,7 +203,22 @@ def test_a_value_that_is_not_allowed_is_named(variables: dict[str, str]) -> None
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("variables", [LOCAL, AWS, {**AWS, "CREDENTIALS": "aws"}])
+@pytest.mark.parametrize(
+    "variables",
+    [
+        LOCAL,
+        AWS,
+        {**AWS, "CREDENTIALS": "aws"},
+        {
+            **AWS,
+            "CREDENTIALS": "aws",
+            "AWS_WEB_IDENTITY_TOKEN_FILE": "/proc/version",
+            "AWS_ROLE_ARN": "arn:a",
+        },
+        {**LOCAL, "LISTEN": "::"},
+        {**LOCAL, "LISTEN": "0.0.0.0"},
+    ],
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_envoy_takes_what_it_is_started_on(tmp_path: Path, name: str, variables: dict[str, str]) -> None:
     """The status listener is merged in, as start.sh does it; its `envoy` is the tests' one, with one option

@@ -2,16 +2,18 @@
 # Starts Envoy in a container on one of the shipped configurations, with its examples replaced by what the environment
 # says. A variable that is not set changes nothing, so a file that was edited by hand works as it is.
 #
-#   start.sh edge|transparent|signer [option of Envoy...]
-#   start.sh print edge|transparent|signer        shows the result and starts nothing
+#   start.sh edge|transparent|signer|front [option of Envoy...]
+#   start.sh print edge|transparent|signer|front    shows the result and starts nothing
 #
 #   BUCKET       for my-bucket
 #   AWS_REGION   for eu-west-1
 #   STORE        for https://s3.eu-west-1.amazonaws.com; by default S3 itself, in AWS_REGION
 #   ORIGIN       for https://files.example.com; may have a path
 #   MODULE       for target/mirror_on_miss.wasm
+#   REPLICAS     for mirror-on-miss-replicas
 #   CREDENTIALS  `aws`: not from the file but as AWS does it (web identity, Pod Identity, instance profile)
-#   LISTEN       for the signer's 127.0.0.1, where it is no sidecar
+#   LISTEN       for `::`, which takes IPv4 as well, and for the 127.0.0.1 of a signer that is no sidecar. `0.0.0.0` is
+#                IPv4 alone, and the default on a kernel without IPv6
 #
 # It needs a shell and sed, as the image envoyproxy/envoy has them, and a directory to write to: TMPDIR or /tmp.
 set -eu
@@ -23,26 +25,36 @@ newline='
 main() {
   case "${1-}" in
     print) shift && render "$1" ;;
-    edge | signer | transparent) start "$@" ;;
-    *) fail "start.sh edge|transparent|signer [option of Envoy...], or with print before it" ;;
+    edge | front | signer | transparent) start "$@" ;;
+    *) fail "start.sh edge|transparent|signer|front [option of Envoy...], or with print before it" ;;
   esac
 }
 
 start() {
   name=$1
   shift
+  case "$name" in edge | transparent) module ;; esac
   config=${TMPDIR:-/tmp}/$name.yaml
   render "$name" > "$config"
   # One Envoy in a container has no predecessor to take over from.
   exec envoy -c "$config" --config-yaml "$(status "$name")" --disable-hot-restart "$@"
 }
 
+# An API server that knows no image volumes drops them without a word.
+module() {
+  [ -z "${MODULE-}" ] || [ -e "$MODULE" ] || fail "MODULE=$MODULE is not there. On Kubernetes: image volumes need version\
+ 1.35, or the feature gate ImageVolume; components/custom-image needs neither"
+}
+
 # The status listener asks the admin interface of its own Envoy; both Envoys may share one network namespace.
 status() {
+  examples=
+  values=
+  listen status
   case "$1" in
-    edge | transparent) cat "$here/status.yaml" ;;
-    signer) sed -e 's/port_value: 9903/port_value: 9904/' -e 's/port_value: 9901/port_value: 9902/' "$here/status.yaml" ;;
+    signer) examples="$examples${newline}s/port_value: 9903/port_value: 9904/${newline}s/port_value: 9901/port_value: 9902/" ;;
   esac
+  sed -e "$examples" -e "$values" "$here/status.yaml"
 }
 
 # In two steps: the examples become @NAMES@, and these become values. A value may look like an example, as that of a
@@ -66,16 +78,49 @@ render() {
   [ -z "${AWS_REGION-}" ] || example eu-west-1 AWS_REGION "$AWS_REGION"
   [ -z "${BUCKET-}" ] || example my-bucket BUCKET "$BUCKET"
   [ -z "${MODULE-}" ] || example 'target/mirror_on_miss\.wasm' MODULE "$MODULE"
-  if [ -n "${LISTEN-}" ] && [ "$1" = signer ]; then
-    examples="$examples$newline"'/^  - name: signer$/,/filter_chains:/ s|127\.0\.0\.1|@LISTEN@|'
-    value LISTEN "$LISTEN"
-  fi
+  [ -z "${REPLICAS-}" ] || example mirror-on-miss-replicas REPLICAS "$REPLICAS"
+  listen "$1"
   case "${CREDENTIALS-}" in
     '') ;;
-    aws) examples="$examples$newline"'/^            credential_provider:$/,/credentials_data_source:/d' ;;
+    aws) credentials_of_aws ;;
     *) fail "CREDENTIALS=$CREDENTIALS is not allowed: aws, or nothing for the file" ;;
   esac
   sed -e "$examples" -e "$values" "$here/$1.yaml"
+}
+
+# Where a listener listens. The signer's is for its own pod alone unless it is told.
+listen() {
+  listen=${LISTEN-}
+  plain LISTEN "$listen"
+  if [ ! -e /proc/net/if_inet6 ]; then
+    case "$1 $listen" in *" ::" | edge" " | front" " | status" " | transparent" ") listen=0.0.0.0 ;; esac
+  fi
+  [ -n "$listen" ] || return 0
+  case "$1" in
+    signer) examples="$examples$newline"'/^  - name: signer$/,/filter_chains:/ s|address: 127\.0\.0\.1|address: @LISTEN@|' ;;
+    *) examples="$examples$newline"'s|address: "::", ipv4_compat: true|address: @LISTEN@|' ;;
+  esac
+  case "$listen" in
+    ::) listen='"::", ipv4_compat: true' ;;
+    *) listen="\"$listen\"" ;;
+  esac
+  values="$values${newline}s/@LISTEN@/$listen/g"
+}
+
+# A token of a service account is renewed in its file. By itself Envoy reads that only once:
+# https://github.com/envoyproxy/envoy/blob/v1.40.0/source/extensions/common/aws/credential_provider_chains.cc
+credentials_of_aws() {
+  if [ -n "${AWS_WEB_IDENTITY_TOKEN_FILE-}" ]; then
+    examples="$examples$newline"'s|^\( *\)credentials_file_provider:$|\1assume_role_with_web_identity_provider:\n\1  role_arn: "@ROLE@"|'
+    examples="$examples$newline"'s|credentials_data_source:$|web_identity_token_data_source:|'
+    examples="$examples$newline"'s|filename: /etc/mirror-on-miss/.*\.credentials|filename: @TOKEN@|'
+    examples="$examples$newline"'s|watched_directory: {path: .*}|watched_directory: {path: @TOKEN_DIRECTORY@}|'
+    value ROLE "${AWS_ROLE_ARN-}"
+    value TOKEN "$AWS_WEB_IDENTITY_TOKEN_FILE"
+    value TOKEN_DIRECTORY "${AWS_WEB_IDENTITY_TOKEN_FILE%/*}"
+  else
+    examples="$examples$newline"'/^            credential_provider:$/,/watched_directory:/d'
+  fi
 }
 
 # Where Envoy connects to, and everywhere else the name as clients write it.

@@ -1,6 +1,6 @@
 # Makes the files of this directory work with Envoy 1.36, which lacks three fields of theirs:
 #
-#   sed -E -i -f envoy/envoy-1.36.sed envoy/*.yaml
+#   sed -E -i -f envoy/configuration/envoy-1.36.sed envoy/configuration/*.yaml
 
 # DirectResponseAction.body_format came with 1.37. Without it what Envoy itself says is text/plain, as with 1.37.
 s/^( *)body_format:$/\1body:/
