@@ -95,3 +95,29 @@ pub fn result(response: Option<&Response>) -> &'static str {
         _ => "failed",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Headers;
+
+    #[test]
+    fn a_call_is_counted_by_the_class_of_its_answer() {
+        for (status, expected) in [
+            (200, "2xx"),
+            (206, "2xx"),
+            (302, "3xx"),
+            (404, "4xx"),
+            (499, "4xx"),
+            (500, "5xx"),
+            (503, "5xx"),
+            (504, "timeout"),
+            (0, "failed"),
+            (101, "failed"),
+        ] {
+            let response = Response { status, headers: Headers::default(), body: Vec::new() };
+            assert_eq!(result(Some(&response)), expected, "{status}");
+        }
+        assert_eq!(result(None), "failed");
+    }
+}

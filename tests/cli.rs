@@ -242,7 +242,9 @@ fn what_is_left_alone_is_explained_by_its_reason() {
 fn each_way_to_respond_is_told() {
     let head = explained("HEAD", "/head/a");
     assert_eq!((&head["response"], &head["store"], &head["location"]), (&json!("head"), &Value::Null, &Value::Null));
-    assert_eq!(explained("GET", "/head/a")["response"], "redirect");
+    let get = explained("GET", "/head/a");
+    assert_eq!((&get["response"], &get["location"]), (&json!("redirect"), &json!("/head/a")));
+    assert_eq!(get["store"]["path"], "/assets/head/a");
     let there = explained("GET", "/there/a");
     assert_eq!((&there["response"], &there["location"]), (&json!("origin"), &json!("https://files.test/v1/there/a")));
     let here = explained("GET", "/here/a");

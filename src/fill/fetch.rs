@@ -1,9 +1,9 @@
 //! The beginning of an object, from one of the rule's origins after the other.
 
-use super::multipart::{CreateUpload, MultipartObject};
+use super::multipart::{CreateMultipartUpload, MultipartObject};
 use super::plan::{Plan, plan};
-use super::put::Put;
 use super::state::{State, Transition, done};
+use super::write::Write;
 use super::{Action, CallId, Job, Outcome};
 use crate::config::rule::ResponseMode;
 use crate::http::Response;
@@ -117,10 +117,10 @@ impl ActiveOrigin {
         let unranged = unranged.then(|| Action::Unranged(self.cluster.clone()));
         let (state, mut actions) = match plan(first, &job.limits) {
             Plan::Multipart(parts, object) => {
-                CreateUpload::begin(job, MultipartObject::new(self, version, parts, announced), object)
+                CreateMultipartUpload::begin(job, MultipartObject::new(self, version, parts, announced), object)
             }
             Plan::Single(object) => match announced.verify(&object.body) {
-                Ok(()) => Put::begin(job, object),
+                Ok(()) => Write::put(job, object),
                 Err(header) => self.next(job, Outcome::Corrupt(header)),
             },
             Plan::TooLarge => done(Outcome::TooLarge),

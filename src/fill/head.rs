@@ -1,104 +1,123 @@
-//! The questions that a fill asks the store with a HEAD.
+//! HeadObject: the questions that a fill has about the object, and what each answer means.
 
 use super::fetch::FirstFetch;
-use super::multipart::CompleteUpload;
-use super::put::Put;
-use super::state::{STORE_TIMEOUT, State, Transition, done};
-use super::{CallId, Job, Outcome};
+use super::retry::{self, Attempts};
+use super::state::{Transition, done};
+use super::store::Operation;
+use super::write::Write;
+use super::{Action, Job, Outcome, Warning};
+use crate::config::Overwrite;
 use crate::http::Response;
-use crate::s3::{self, HeadResult};
+use crate::s3::{self, HeadResult, Refusal};
 
-/// The bucket was asked with the writer's credential whether it has the object that it denied to the reader.
+/// A HEAD of the object with the writer's credential.
 #[derive(Debug)]
-pub struct Existence {
-    pub call: CallId,
+pub struct HeadObject {
+    pub question: Question,
 }
 
-impl Existence {
-    pub fn ask(job: &mut Job) -> Transition {
-        let request = s3::head_object(&job.bucket, &job.request.fill_key.key);
-        let (call, action) = job.call(job.store(), request, STORE_TIMEOUT);
-        (State::Existence(Self { call }), vec![action])
+/// The reason for asking.
+///
+/// | question | 200 | 404 | 403 | other, or none |
+/// | --- | --- | --- | --- | --- |
+/// | [`Denied`](Self::Denied) | the bucket's 403 stands | a miss: it is filled | filled by a conditional write, no byte is handed out; the 403 stands where there is no such write | `bucket_unavailable` |
+/// | [`MayWrite`](Reason::MayWrite) | `exists` | it is written | `not_stored` | `not_stored` |
+/// | [`Taken`](Reason::Taken) | `exists` | `not_stored`, and a warning: the store cannot hold the key | `exists` | `not_stored` |
+/// | [`Conflicted`](Reason::Conflicted) | `exists` | a new upload, once | a new upload, once | `not_stored` |
+/// | [`Written`](Reason::Written) | `exists` | `not_stored` | `not_stored` | `not_stored` |
+///
+/// `exists` becomes `stored` where an attempt of this fill may have put the object there. Each 403 is worth a warning: the
+/// writer lacks `s3:ListBucket`, or a policy denies it the object. `not_stored` hands the object out where it is at hand,
+/// unless nobody knows that the client may have it.
+#[derive(Debug)]
+pub enum Question {
+    /// The bucket said 403 to its reader. Is the object there?
+    Denied,
+    /// A write has come to a point where that has to be known.
+    Write(Reason, Write, Attempts),
+}
+
+/// The point to which a write has come.
+#[derive(Clone, Copy, Debug)]
+pub enum Reason {
+    /// A completion was answered 409. Is another one's object there?
+    Conflicted,
+    /// The store would overwrite. May the object be written?
+    MayWrite,
+    /// The store refused the write because an object is there. Is it?
+    Taken,
+    /// The write ended in doubt, with this status. Is the object there?
+    Written(u16),
+}
+
+impl HeadObject {
+    /// Asks for the first time.
+    pub fn ask(job: &mut Job, question: Question) -> Transition {
+        Operation::HeadObject(Self { question }).send(job, Attempts::default())
     }
 
-    pub fn answered(self, job: &mut Job, response: Option<&Response>) -> Transition {
-        match response.map(s3::read_head_object) {
-            Some(HeadResult::Exists) => done(Outcome::Forbidden),
-            Some(HeadResult::Unknown) => FirstFetch::start(job),
-            Some(HeadResult::Unavailable) | None => done(Outcome::BucketUnavailable),
+    /// Takes an answer, or asks again.
+    pub fn answered(self, job: &mut Job, attempts: Attempts, response: Option<&Response>) -> Transition {
+        let found = response.map(s3::read_head_object).unwrap_or(HeadResult::Refused(Refusal::UNANSWERED));
+        if let HeadResult::Refused(refusal) = found
+            && retry::STORE.allows(attempts.made, refusal)
+        {
+            return Operation::HeadObject(self).wait(job, attempts);
+        }
+        let (state, mut actions) = self.question.answered(job, found);
+        if found == HeadResult::Forbidden {
+            actions.insert(0, Action::Warn(Warning::CannotList));
+        }
+        (state, actions)
+    }
+}
+
+impl Question {
+    fn answered(self, job: &mut Job, found: HeadResult) -> Transition {
+        match self {
+            Self::Denied => denied(job, found),
+            Self::Write(reason, write, attempts) => reason.answered(job, found, write, attempts),
         }
     }
 }
 
-/// The store, which would overwrite, was asked whether it has the object already.
-#[derive(Debug)]
-pub struct Vacancy {
-    pub call: CallId,
-    pub put: Put,
+/// The table's first row.
+fn denied(job: &mut Job, found: HeadResult) -> Transition {
+    let nothing_else = job.request.is_head() || job.bucket.overwrite == Overwrite::HeadFirst;
+    match found {
+        HeadResult::Exists => done(Outcome::Forbidden),
+        HeadResult::Forbidden if nothing_else => done(Outcome::Forbidden),
+        HeadResult::Forbidden => FirstFetch::start(job),
+        HeadResult::Missing => {
+            job.withheld = false;
+            FirstFetch::start(job)
+        }
+        HeadResult::Refused(_) => done(Outcome::BucketUnavailable),
+    }
 }
 
-impl Vacancy {
-    pub fn ask(job: &mut Job, put: Put) -> Transition {
-        let request = s3::head_object(&job.bucket, &job.request.fill_key.key);
-        let (call, action) = job.call(job.store(), request, STORE_TIMEOUT);
-        (State::Vacancy(Self { call, put }), vec![action])
-    }
+impl Reason {
+    /// The table's other rows.
+    fn answered(self, job: &mut Job, found: HeadResult, write: Write, attempts: Attempts) -> Transition {
+        use HeadResult::{Exists, Forbidden, Missing, Refused};
+        match (self, found) {
+            (_, Exists) | (Self::Taken, Forbidden) => write.found(job, attempts),
 
-    pub fn answered(self, job: &mut Job, response: Option<&Response>) -> Transition {
-        match response.map(s3::read_head_object) {
-            Some(HeadResult::Exists) => done(Outcome::Exists),
-            Some(HeadResult::Unknown) => self.put.ask(job),
-            Some(HeadResult::Unavailable) | None => {
-                let status = response.map(|response| response.status).unwrap_or(0);
-                done(Outcome::NotStored { object: Some(self.put.object), status })
+            (Self::MayWrite, Missing) => Operation::Write(write).send(job, attempts),
+            (Self::MayWrite, Forbidden) => write.not_stored(job, 403),
+            (Self::MayWrite, Refused(refusal)) => write.not_stored(job, refusal.status),
+
+            (Self::Taken, Missing) => {
+                let (state, mut actions) = write.not_stored(job, 412);
+                actions.insert(0, Action::Warn(Warning::CannotHold));
+                (state, actions)
             }
-        }
-    }
-}
+            (Self::Taken, Refused(_)) => write.not_stored(job, 412),
 
-/// The store, which would overwrite, was asked whether it has the object already.
-#[derive(Debug)]
-pub struct VacancyOfUpload {
-    pub call: CallId,
-    pub completion: CompleteUpload,
-}
+            (Self::Conflicted, Missing | Forbidden) => write.anew(job),
+            (Self::Conflicted, Refused(_)) => write.not_stored(job, 409),
 
-impl VacancyOfUpload {
-    pub fn ask(job: &mut Job, completion: CompleteUpload) -> Transition {
-        let request = s3::head_object(&job.bucket, &job.request.fill_key.key);
-        let (call, action) = job.call(job.store(), request, STORE_TIMEOUT);
-        (State::VacancyOfUpload(Self { call, completion }), vec![action])
-    }
-
-    pub fn answered(self, job: &mut Job, response: Option<&Response>) -> Transition {
-        match response.map(s3::read_head_object) {
-            Some(HeadResult::Exists) => self.completion.give_up(job, Outcome::Exists),
-            Some(HeadResult::Unknown) => self.completion.ask(job),
-            Some(HeadResult::Unavailable) | None => {
-                let status = response.map(|response| response.status).unwrap_or(0);
-                self.completion.give_up(job, Outcome::NotStored { object: None, status })
-            }
-        }
-    }
-}
-
-/// An upload is gone that may have been completed; the store was asked whether the object is there.
-#[derive(Debug)]
-pub struct Proof {
-    pub call: CallId,
-}
-
-impl Proof {
-    pub fn ask(job: &mut Job) -> Transition {
-        let request = s3::head_object(&job.bucket, &job.request.fill_key.key);
-        let (call, action) = job.call(job.store(), request, STORE_TIMEOUT);
-        (State::Proof(Self { call }), vec![action])
-    }
-
-    pub fn answered(self, response: Option<&Response>) -> Transition {
-        match response.map(s3::read_head_object) {
-            Some(HeadResult::Exists) => done(Outcome::Stored),
-            _ => done(Outcome::NotStored { object: None, status: 404 }),
+            (Self::Written(status), Missing | Forbidden | Refused(_)) => write.not_stored(job, status),
         }
     }
 }

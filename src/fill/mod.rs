@@ -4,34 +4,42 @@
 //! [`Action::Done`] there is no fill, and an upload that was created has been completed or aborted.**
 //!
 //! ```text
-//! Start ─► Existence ─► FirstFetch ─► Put ─► Done                       one part
-//!          (a 403 that   (one origin
-//!           may be a      after the     └─► CreateUpload ─► Transfer ─► CompleteUpload ─► Done      several
-//!           miss)         other)                          └────────────┴─► AbortUpload ─► Done, or once again
-//!                                   └─► Done                            the headers alone
+//! Start ─► HeadObject ─► FirstFetch ─► PutObject ─► Done                       one part
+//!          (a 403 that    (one origin
+//!           may be a       after the     └─► CreateMultipartUpload ─► Transfer ─► CompleteMultipartUpload ─► Done
+//!           miss)          other)                                  └──────────┴─► AbortMultipartUpload ─► Done, or
+//!                                    └─► Done                                                        once again
+//!                                        (the headers alone)
 //! ```
 //!
-//! A state is one struct, named for what it awaits, and holds only what that needs. A state that was refused by a
-//! busy store waits in [`State::Later`](state::State) for its time.
+//! A state is one struct, named for what it awaits, and holds only what that needs. Each request to the store is an
+//! `Operation` (`store.rs`) with the same two states: it expects the answer, or the time for another attempt. A write that
+//! ends in doubt is followed by a HeadObject, whose `Question` (`head.rs`) has the table of answers.
 
 mod fetch;
 mod head;
 mod multipart;
 mod outcome;
 pub mod plan;
-mod put;
+mod retry;
 mod state;
+mod store;
 mod transfer;
+mod warning;
+mod write;
 
 pub use outcome::{Outcome, Shortage};
+pub use warning::{Warning, Warnings};
 
 use crate::config::rule::{self, Mirror, OnHead, ResponseMode, Rule};
-use crate::config::{Bucket, Config, Limits, MAX_PART_SIZE};
+use crate::config::{Bucket, Config, Limits, MAX_PART_SIZE, Overwrite};
 use crate::http::{Method, Request, Response, Upstream};
 use crate::object::key::Key;
+use crate::request::denial::Denial;
 use crate::request::forwarded::Forwarded;
 use crate::request::target::Target;
 use crate::request::trace::Trace;
+use retry::Random;
 use state::State;
 use std::rc::Rc;
 use std::time::Duration;
@@ -47,7 +55,7 @@ pub struct Fill {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CallId(u32);
 
-/// What happens to a fill.
+/// An event of a fill.
 #[derive(Debug)]
 pub enum Input {
     /// The wait that was asked for is over.
@@ -69,14 +77,14 @@ pub enum Input {
     Start,
 }
 
-/// What a fill wants to happen.
+/// A thing that a fill wants done.
 #[derive(Debug)]
 pub enum Action {
     /// Make a call, whose end is an [`Input::Response`] or [`Input::Failed`].
     Call(Call),
     /// The fill is over.
     Done(Outcome),
-    /// Whoever waits, and who comes meanwhile, can be answered so; the fill goes on.
+    /// Answer the waiting clients so, and those that come meanwhile. The fill goes on.
     Meanwhile(Outcome),
     /// A part is in the store.
     Progress {
@@ -90,7 +98,7 @@ pub enum Action {
     /// The origin behind this cluster gave a whole object where a part was asked for; so it will the next time.
     Unranged(String),
     /// Something that an operator must see.
-    Warn(&'static str),
+    Warn(Warning),
 }
 
 /// A request and where it goes.
@@ -98,55 +106,65 @@ pub enum Action {
 pub struct Call {
     /// Its name in this fill.
     pub id: CallId,
-    /// Who is asked.
+    /// The server that is asked.
     pub to: Upstream,
-    /// What is asked.
+    /// The question.
     pub request: Request,
     /// Bound on all of it, from sending to the response's last byte.
     pub timeout: Duration,
 }
 
-/// What is wanted. Requests that want the same share a fill.
+/// The key of a fill. Requests with the same one share a fill.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FillKey {
     /// The object.
     pub key: Key,
-    /// It was asked for with HEAD, which the rules treat otherwise than GET.
+    /// The bucket denied it with 403. It may be there, so clients that were told 404 do not share the fill.
+    pub forbidden: bool,
+    /// The method is HEAD, and the rules treat it otherwise than GET.
     pub head: bool,
-    /// What of the client's request the origins get.
+    /// The parts of the client's request that the origins get.
     pub forwarded: Forwarded,
 }
 
-/// What is to be filled, and from where.
+/// An object to be filled, and its sources.
 #[derive(Clone, Debug)]
 pub struct FillRequest {
-    /// What is wanted.
+    /// The key of the fill.
     pub fill_key: Rc<FillKey>,
-    /// How.
+    /// The way in which it is filled.
     pub mirror: Rc<Mirror>,
-    /// How else, in order, when the origins say that they do not have it.
+    /// The next ways, in order, for when the origins say that they do not have the object.
     pub then: Vec<Rc<Mirror>>,
     /// The bucket is asked first, because the miss was a 403.
     pub check: bool,
 }
 
 impl FillRequest {
-    /// What a request leads to that a rule mirrors in this way; `headers` are those of it that some rule lists.
+    /// Makes the fill of a request that a rule mirrors in this way. `headers` are the listed headers of the request.
+    /// `check` is the rule's word on a denial like this one. A 403 is checked all the same where the rule hands out what
+    /// the origin gives.
     pub fn new(
         rules: &[Rule],
         mirror: &Rc<Mirror>,
         target: &Target,
         headers: &[(String, String)],
+        denial: Denial,
         check: bool,
     ) -> Self {
         let chain = rule::chain(rules, target.method, &target.key);
         let apart = mirror.on_head == OnHead::Origin || rules.iter().any(|rule| !rule.methods.is_empty());
+        let forbidden = denial == Denial::Forbidden;
         let fill_key = FillKey {
             key: target.key.clone(),
+            forbidden,
             head: target.method == Method::Head && apart,
             forwarded: Forwarded::of(target.query(), headers, &chain),
         };
-        Self { fill_key: Rc::new(fill_key), mirror: mirror.clone(), then: chain.into_iter().skip(1).collect(), check }
+        let then = chain.into_iter().skip(1).collect();
+        let mut request = Self { fill_key: Rc::new(fill_key), mirror: mirror.clone(), then, check };
+        request.check |= forbidden && (request.is_head() || mirror.response == ResponseMode::Serve);
+        request
     }
 
     /// Only the origin's headers are wanted, and nothing is stored.
@@ -160,17 +178,17 @@ impl FillRequest {
     }
 }
 
-/// What a fill is to do; the same in all its states.
+/// The task of a fill; the same in all its states.
 #[derive(Debug)]
 struct Job {
     bucket: Bucket,
     limits: Limits,
     request: FillRequest,
-    /// How it is tried now.
+    /// The way that is tried now.
     mirror: Rc<Mirror>,
-    /// How many of the order's other mirrors were tried before.
+    /// Number of the request's other mirrors that were tried before.
     tried: usize,
-    /// How an origin failed that may have the object: that another does not have it proves nothing then.
+    /// The failure of an origin that may have the object. A 404 of another origin proves nothing then.
     doubt: Option<Outcome>,
     random: Random,
     calls: u32,
@@ -178,10 +196,14 @@ struct Job {
     trace: Trace,
     /// The name of the origin that was asked last; empty before.
     origin: String,
-    /// How origins failed, by the outcome's label.
+    /// The failures of origins, by the outcome's label.
     failures: Vec<&'static str>,
     /// The object changed under the fill, which has begun again.
     restarted: bool,
+    /// An upload was in conflict with another write, and was begun again.
+    conflicted: bool,
+    /// The bucket may deny its reader the object, so no byte of it is handed out.
+    withheld: bool,
     /// Bytes that the origin's first answer may have.
     expected: u64,
     /// Bytes that the fill may hold.
@@ -195,6 +217,7 @@ impl Fill {
             bucket: config.bucket.clone(),
             limits: config.limits.clone(),
             mirror: request.mirror.clone(),
+            withheld: request.fill_key.forbidden,
             request,
             tried: 0,
             doubt: None,
@@ -204,18 +227,19 @@ impl Fill {
             origin: String::new(),
             failures: Vec::new(),
             restarted: false,
+            conflicted: false,
             expected: config.limits.part_size,
             budget: 0,
         };
         Self { job, state: State::Idle }
     }
 
-    /// Has a fill that has not begun expect whole objects from its origins.
+    /// Lets a fill that has not begun expect whole objects from its origins.
     pub fn expect_unranged(&mut self) {
         self.job.expected = MAX_PART_SIZE;
     }
 
-    /// Has the calls of a fill that has not begun carry these headers.
+    /// Lets the calls of a fill that has not begun carry these headers.
     pub fn carry(&mut self, trace: Trace) {
         self.job.trace = trace;
     }
@@ -235,7 +259,7 @@ impl Fill {
         self.state.memory(&self.job)
     }
 
-    /// What its calls carry.
+    /// The headers that its calls carry.
     pub fn trace(&self) -> &Trace {
         &self.job.trace
     }
@@ -245,12 +269,12 @@ impl Fill {
         &self.job.origin
     }
 
-    /// How origins failed to give the object so far, by the label of the outcome that this makes if no other has it.
+    /// The failures of origins so far, each by the label of the outcome that it is if no other origin has the object.
     pub fn failures(&self) -> &[&'static str] {
         &self.job.failures
     }
 
-    /// How it is filled, now.
+    /// The way in which it is filled now.
     pub fn mirror(&self) -> &Rc<Mirror> {
         &self.job.mirror
     }
@@ -268,47 +292,19 @@ impl Job {
         (id, Action::Call(Call { id, to, request, timeout }))
     }
 
-    /// Whether clients are answered this way.
+    /// Tells if the store is asked before the origins. One that would overwrite is never written to without that.
+    fn asks_first(&self) -> bool {
+        self.request.check || (self.withheld && self.bucket.overwrite == Overwrite::HeadFirst)
+    }
+
+    /// Tells if clients are answered this way, and not sent to the bucket.
     fn responds(&self, mode: ResponseMode) -> bool {
-        !self.request.is_head() && self.request.mirror.response == mode
+        !self.withheld && !self.request.is_head() && self.request.mirror.response == mode
     }
 
     fn store(&self) -> Upstream {
         let Bucket { cluster, authority, .. } = &self.bucket;
         Upstream { cluster: cluster.clone(), authority: authority.clone(), headers: Vec::new() }
-    }
-}
-
-/// The longest wait before a second attempt; doubled before each further one. AWS's SDKs begin as short.
-const BACKOFF: Duration = Duration::from_millis(100);
-
-impl Job {
-    /// Waits for the next attempt; `attempts` were made.
-    fn back_off(&mut self, attempts: u32) -> Action {
-        let doublings = attempts.saturating_sub(1);
-        Action::Wait(self.random.jitter(BACKOFF.saturating_mul(2_u32.saturating_pow(doublings))))
-    }
-}
-
-/// Numbers that only have to differ between workers: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// Between half of `longest` and all of it, so that fills that failed together do not come back together.
-    fn jitter(&mut self, longest: Duration) -> Duration {
-        let half = longest.checked_div(2).unwrap_or(longest);
-        // The upper 10 bits: a step of 1024.
-        let step = u32::try_from(self.next() >> 54).unwrap_or(0);
-        half.saturating_add(half.saturating_mul(step).checked_div(1024).unwrap_or_default())
     }
 }
 

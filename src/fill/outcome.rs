@@ -1,4 +1,4 @@
-//! How fills end.
+//! The ends of fills.
 
 use crate::object::{Object, metadata::Metadata};
 
@@ -19,7 +19,7 @@ pub enum Outcome {
     Filling,
     /// The bucket has the object: the client may not read it.
     Forbidden,
-    /// What the origin says about the object, which was asked for with HEAD.
+    /// The origin's answer to a HEAD of the object.
     Head {
         /// Its headers.
         metadata: Metadata,
@@ -32,7 +32,7 @@ pub enum Outcome {
     NotFound,
     /// The store did not take the object.
     NotStored {
-        /// All of it, if it is at hand: what the client gets instead.
+        /// All of it, if it is at hand and may be handed out: the client gets it instead.
         object: Option<Object>,
         /// The store's last status, 0 where it gave none.
         status: u16,
@@ -54,11 +54,11 @@ pub enum Outcome {
     Stored,
     /// The object is larger than may be stored, or its end cannot be told from a cut.
     TooLarge,
-    /// What the origin gave is of a type that the rule does not store.
+    /// The origin gave a type that the rule does not store.
     WrongType,
 }
 
-/// What there is no more of.
+/// A limit that is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
     /// As many fills run and wait as may.
@@ -114,7 +114,7 @@ impl Outcome {
         }
     }
 
-    /// The same for whom there is no copy of the object.
+    /// The same outcome for a client that gets no copy of the object.
     pub fn without_object(&self) -> Self {
         match self {
             Self::NotStored { status, .. } => Self::NotStored { object: None, status: *status },
@@ -122,7 +122,7 @@ impl Outcome {
         }
     }
 
-    /// What a log line adds to the name.
+    /// The text that a log line adds to the name.
     pub fn detail(&self) -> String {
         match self {
             Self::Broken(why) | Self::OriginUnavailable(why) => (*why).to_owned(),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 const PART: u64 = 4;
 
-/// What can go wrong with a call.
+/// A way in which a call goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     /// It comes back without a response, and was not done.
@@ -32,18 +32,24 @@ struct World {
     random: Random,
     content: Vec<u8>,
     etag: &'static str,
-    /// What the origin announces of the whole object, whatever it is.
+    /// The digest that the origin announces of the whole object, whatever that is.
     digest: Option<String>,
     /// Replaces the origin's object when so many calls were made.
     replaced_after: Option<u32>,
     object: Option<Vec<u8>>,
+    /// The store has a directory of the key's name, which is no object, and cannot hold one.
+    is_directory: bool,
+    /// Another writer stores the object when so many calls were made.
+    rival_after: Option<u32>,
+    /// An object that is stored ends the uploads of its key, as at Garage.
+    ends_uploads: bool,
     uploads: BTreeMap<String, BTreeMap<u64, Vec<u8>>>,
     created: u32,
     strikes: Vec<Strike>,
     under_way: Vec<Call>,
     waits: u32,
     calls: Vec<String>,
-    warnings: u32,
+    warnings: Vec<Warning>,
     most_memory: u64,
     most_under_way: usize,
     progress: u64,
@@ -70,13 +76,16 @@ impl World {
             digest: None,
             replaced_after: None,
             object: None,
+            is_directory: false,
+            rival_after: None,
+            ends_uploads: false,
             uploads: BTreeMap::new(),
             created: 0,
             strikes: strikes.to_vec(),
             under_way: Vec::new(),
             waits: 0,
             calls: Vec::new(),
-            warnings: 0,
+            warnings: Vec::new(),
             most_memory: 0,
             most_under_way: 0,
             progress: 0,
@@ -123,7 +132,7 @@ impl World {
                 Action::Progress { bytes, .. } => self.progress += bytes,
                 Action::Meanwhile(_) | Action::Unranged(_) => {}
                 Action::Wait(_) => self.waits += 1,
-                Action::Warn(_) => self.warnings += 1,
+                Action::Warn(warning) => self.warnings.push(warning),
             }
         }
         assert!(self.waits <= 1, "one wait at a time");
@@ -137,6 +146,13 @@ impl World {
             self.replaced_after = None;
             self.content = self.content.iter().map(u8::to_ascii_uppercase).collect();
             self.etag = "\"two\"";
+        }
+        if self.rival_after.is_some_and(|after| self.calls.len() >= after as usize) {
+            self.rival_after = None;
+            self.object.get_or_insert_with(|| THEIRS.to_vec());
+            if self.ends_uploads {
+                self.uploads.clear();
+            }
         }
         let name = name(&call);
         let strike = self.strikes.iter_mut().find(|strike| strike.times > 0 && name.starts_with(strike.calls));
@@ -193,6 +209,13 @@ impl World {
                 self.uploads.insert(id.clone(), BTreeMap::new());
                 response(200, Vec::new(), format!("<R><UploadId>{id}</UploadId></R>").into_bytes())
             }
+            Method::Put if query.is_empty() => {
+                if self.refuses(call) {
+                    return response(412, Vec::new(), Vec::new());
+                }
+                self.object = Some(body.to_vec());
+                response(200, Vec::new(), Vec::new())
+            }
             Method::Put => {
                 let number: u64 =
                     query.strip_prefix("partNumber=").unwrap().split_once('&').unwrap().0.parse().unwrap();
@@ -201,7 +224,7 @@ impl World {
                 response(200, vec![("etag", format!("\"{upload}-{number}\""))], Vec::new())
             }
             Method::Post => {
-                if self.object.is_some() {
+                if self.refuses(call) {
                     return response(412, Vec::new(), Vec::new());
                 }
                 let Some(parts) = self.uploads.remove(&upload) else { return gone() };
@@ -224,12 +247,21 @@ impl World {
     }
 }
 
+impl World {
+    /// Tells if the condition of a write fails. A write without one overwrites, as at any store.
+    fn refuses(&self, call: &Call) -> bool {
+        let conditions = ["if-none-match", "x-oss-forbid-overwrite"];
+        let conditional = call.request.headers.iter().any(|(name, _)| conditions.contains(name));
+        conditional && (self.object.is_some() || self.is_directory)
+    }
+}
+
 fn response(status: u16, headers: Vec<(&str, String)>, body: Vec<u8>) -> Response {
     let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect();
     Response { status, headers: Headers::new(headers), body }
 }
 
-/// `GET 4-7`, `CREATE`, `PART 2`, `COMPLETE`, `ABORT`, `HEAD`.
+/// `GET 4-7`, `CREATE`, `PART 2`, `COMPLETE`, `ABORT`, `HEAD`, `PUT`.
 fn name(call: &Call) -> String {
     let Request { method, path, headers, .. } = &call.request;
     let query = path.split_once('?').map(|(_, query)| query).unwrap_or_default();
@@ -239,12 +271,15 @@ fn name(call: &Call) -> String {
         Method::Head => "HEAD".to_owned(),
         Method::Post if query == "uploads=" => "CREATE".to_owned(),
         Method::Post => "COMPLETE".to_owned(),
+        Method::Put if query.is_empty() => "PUT".to_owned(),
         Method::Put => format!("PART {}", query.trim_start_matches("partNumber=").split('&').next().unwrap()),
         Method::Delete => "ABORT".to_owned(),
     }
 }
 
 const PLENTY: u64 = 1000;
+/// The object of another writer.
+const THEIRS: &[u8] = b"theirs";
 
 #[test]
 fn objects_of_every_length_arrive_whole_in_whatever_order_the_answers_come() {
@@ -308,7 +343,7 @@ fn a_fault_at_any_step_leaves_no_upload_and_either_the_whole_object_or_none() {
                     assert!(world.object.is_none() || world.object.as_ref() == Some(&world.content), "{context}");
                     assert!(outcome != Outcome::Stored || world.object.is_some(), "{context}");
                     assert!(!matches!(outcome, Outcome::Broken(_)), "{context}");
-                    assert_eq!(world.warnings, 0, "{context}");
+                    assert_eq!(world.warnings, [], "{context}");
                 }
             }
         }
@@ -345,7 +380,8 @@ fn an_abortion_is_repeated_until_the_upload_is_gone_and_its_failure_is_told() {
     for (fault, times, left) in [(Fault::Lost, 5, 0), (Fault::Status(503), 7, 0), (Fault::Status(503), 100, 1)] {
         let mut world = World::new(13, 3, &[broken, Strike { calls: "ABORT", fault, times }]);
         assert_eq!(world.run(PLENTY), Outcome::NotStored { object: None, status: 403 });
-        assert_eq!((world.uploads.len(), world.warnings), (left, left as u32), "{fault:?} {times}");
+        let warnings = if left == 0 { &[][..] } else { &[Warning::CannotAbort] };
+        assert_eq!((world.uploads.len(), world.warnings.as_slice()), (left, warnings), "{fault:?} {times}");
     }
 }
 
@@ -435,31 +471,81 @@ fn an_object_that_somebody_else_stored_meanwhile_stays_and_the_upload_goes() {
     assert!(world.uploads.is_empty());
 }
 
+/// The settings against overwriting.
+const OVERWRITES: [Overwrite; 3] =
+    [Overwrite::Conditional, Overwrite::Forbidden("x-oss-forbid-overwrite"), Overwrite::HeadFirst];
+
 #[test]
-fn a_store_that_would_overwrite_is_asked_before_the_completion_whatever_fails() {
-    for fault in [None, Some(Fault::Lost), Some(Fault::Status(503)), Some(Fault::Status(403))] {
-        for theirs in [None, Some(b"theirs".to_vec())] {
-            for seed in 0..20 {
-                let strikes = fault.map(|fault| Strike { calls: "HEAD", fault, times: 1 });
-                let mut world = World::with(Overwrite::HeadFirst, 13, seed, strikes.as_slice());
-                world.object = theirs.clone();
-                let outcome = world.run(PLENTY);
-                let context = format!("{fault:?} {seed}: {outcome:?} {:?}", world.calls);
-                assert!(world.uploads.is_empty(), "{context}");
-                let expected = match (fault, &theirs) {
-                    // A 403 to HEAD is what a store says of a missing key to whom it does not let list.
-                    (None | Some(Fault::Status(403)), None) => Outcome::Stored,
-                    (None, Some(_)) => Outcome::Exists,
-                    (Some(Fault::Status(403)), Some(_)) => Outcome::Exists,
-                    (Some(Fault::Lost | Fault::LostAnswer), _) => Outcome::NotStored { object: None, status: 0 },
-                    (Some(Fault::Status(status)), _) => Outcome::NotStored { object: None, status },
-                };
-                assert_eq!(outcome, expected, "{context}");
-                assert_eq!(
-                    world.object,
-                    if expected == Outcome::Stored { Some(world.content.clone()) } else { theirs.clone() }
-                );
+fn an_object_that_is_there_is_never_overwritten_whatever_fails() {
+    for overwrite in OVERWRITES {
+        for (length, write) in [(3, "PUT"), (13, "COMPLETE")] {
+            for calls in ["HEAD", write] {
+                for fault in [Fault::Lost, Fault::Status(503), Fault::Status(403), Fault::Status(409)] {
+                    for (times, seed) in
+                        [1, 2, 3, 100].into_iter().flat_map(|times| (0..5).map(move |seed| (times, seed)))
+                    {
+                        let mut world = World::with(overwrite, length, seed, &[Strike { calls, fault, times }]);
+                        world.object = Some(THEIRS.to_vec());
+                        let outcome = world.run(PLENTY);
+                        let context = format!("{overwrite:?} {calls} {fault:?} {times}: {outcome:?} {:?}", world.calls);
+                        assert_eq!(world.object.as_deref(), Some(THEIRS), "{context}");
+                        assert!(world.uploads.is_empty(), "{context}");
+                        let told = matches!(outcome, Outcome::Exists | Outcome::Stored | Outcome::NotStored { .. });
+                        assert!(told, "{context}");
+                    }
+                }
             }
+        }
+    }
+}
+
+#[test]
+fn a_rival_at_any_moment_leaves_one_whole_object() {
+    let faults = [Fault::Lost, Fault::LostAnswer].map(|fault| (0..=3).map(move |times| (fault, times)));
+    let faults: Vec<_> = faults.into_iter().flatten().collect();
+    for overwrite in OVERWRITES {
+        for (length, calls) in [(3, "PUT"), (13, "COMPLETE")] {
+            for (after, ends_uploads) in (0..14).flat_map(|after| [(after, false), (after, true)]) {
+                for ((fault, times), seed) in faults.iter().flat_map(|fault| (0..5).map(move |seed| (*fault, seed))) {
+                    let mut world = World::with(overwrite, length, seed, &[Strike { calls, fault, times }]);
+                    (world.rival_after, world.ends_uploads) = (Some(after), ends_uploads);
+                    let outcome = world.run(PLENTY);
+                    let context = format!("{overwrite:?} {after} {fault:?} {times}: {outcome:?} {:?}", world.calls);
+                    let ours = world.object.as_ref() == Some(&world.content);
+                    let theirs = world.object.as_deref() == Some(THEIRS);
+                    match outcome {
+                        Outcome::Exists => assert!(theirs, "{context}"),
+                        Outcome::Stored => assert!(ours || theirs, "{context}"),
+                        _ => assert!(world.object.is_none(), "{context}"),
+                    }
+                    assert!(world.uploads.is_empty(), "{context}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_store_that_cannot_hold_the_key_is_not_believed() {
+    for overwrite in [Overwrite::Conditional, Overwrite::Forbidden("x-oss-forbid-overwrite")] {
+        for length in [3, 13] {
+            let mut world = World::with(overwrite, length, 3, &[]);
+            world.is_directory = true;
+            assert!(matches!(world.run(PLENTY), Outcome::NotStored { status: 412, .. }), "{:?}", world.calls);
+            assert_eq!((world.warnings.as_slice(), world.uploads.len()), (&[Warning::CannotHold][..], 0));
+        }
+    }
+}
+
+#[test]
+fn a_completion_in_conflict_begins_one_more_upload_and_no_third() {
+    for (times, stored) in [(1, true), (2, false), (100, false)] {
+        for seed in 0..20 {
+            let mut world = World::new(13, seed, &[Strike { calls: "COMPLETE", fault: Fault::Status(409), times }]);
+            let outcome = world.run(PLENTY);
+            let context = format!("{times} {seed}: {outcome:?} {:?}", world.calls);
+            assert_eq!((outcome == Outcome::Stored, world.created), (stored, 2), "{context}");
+            assert_eq!((world.object.is_some(), world.uploads.len()), (stored, 0), "{context}");
         }
     }
 }

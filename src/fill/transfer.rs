@@ -3,13 +3,17 @@
 //! Where the origin announced what the whole object comes to, parts are compared with that in the object's order. One
 //! that is stored before its turn stays in the window until then, so that memory stays bounded.
 
-use super::multipart::{AbortUpload, CompleteUpload, Ending, Upload};
-use super::state::{ATTEMPTS, STORE_TIMEOUT, State, Transition};
+use super::head::{HeadObject, Question, Reason};
+use super::multipart::{AbortMultipartUpload, Ending, Upload};
+use super::retry::{self, ATTEMPTS, Attempts};
+use super::state::{State, Transition};
+use super::store::STORE_TIMEOUT;
+use super::write::Write;
 use super::{Action, CallId, Input, Job, Outcome};
 use crate::http::{Body, Response};
 use crate::object::integrity::Hasher;
 use crate::origin::{self, PartResult};
-use crate::s3;
+use crate::s3::{self, Refusal};
 use std::rc::Rc;
 
 /// A window of parts, in any order, between the last one stored and the next one to be fetched.
@@ -63,7 +67,7 @@ impl Part {
         }
     }
 
-    /// Whether it waits for its time to be asked for again.
+    /// Tells if it waits for its time to be asked for again.
     fn waits(&self) -> bool {
         matches!(self.stage, PartState::Fetch | PartState::Store(_))
     }
@@ -166,28 +170,23 @@ impl Transfer {
     }
 
     fn stored(&mut self, job: &mut Job, number: u64, attempts: u32, body: Body, response: Option<&Response>) {
-        let refusal = match response.map(s3::read_upload_part) {
-            Some(Ok(etag)) => {
-                let at = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
-                if let Some(entry) = self.etags.get_mut(at) {
-                    *entry = etag;
-                }
-                let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
-                self.actions.push(Action::Progress { bytes, total: self.upload.object.parts.total() });
-                if self.hasher.is_some() && self.ending.is_none() {
-                    self.window.push(Part { number, attempts, stage: PartState::Stored(body) });
-                }
-                return;
+        let etag = match response.map(s3::read_upload_part).unwrap_or(Err(Refusal::UNANSWERED)) {
+            Ok(etag) => etag,
+            Err(refusal) if retry::STORE.allows(attempts, refusal) => {
+                return self.wait(job, Part { number, attempts, stage: PartState::Store(body) });
             }
-            Some(Err(refusal)) => Some(refusal),
-            None => None,
+            Err(Refusal { status, .. }) => {
+                return self.fail(Ending::Done(Outcome::NotStored { object: None, status }));
+            }
         };
-        let passing = refusal.is_none_or(|refusal| refusal.passing);
-        if passing && attempts < ATTEMPTS {
-            self.wait(job, Part { number, attempts, stage: PartState::Store(body) });
-        } else {
-            let status = refusal.map(|refusal| refusal.status).unwrap_or(0);
-            self.fail(Ending::Done(Outcome::NotStored { object: None, status }));
+        let at = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
+        if let Some(entry) = self.etags.get_mut(at) {
+            *entry = etag;
+        }
+        let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
+        self.actions.push(Action::Progress { bytes, total: self.upload.object.parts.total() });
+        if self.hasher.is_some() && self.ending.is_none() {
+            self.window.push(Part { number, attempts, stage: PartState::Stored(body) });
         }
     }
 
@@ -266,14 +265,19 @@ impl Transfer {
         }
         let Self { upload, etags, ending, .. } = *self;
         let (state, more) = match ending {
-            Some(ending) => AbortUpload::begin(job, upload, ending),
-            None => CompleteUpload::begin(job, upload, etags),
+            // The upload is gone. Garage ends it when somebody else stores the object.
+            Some(Ending::Done(Outcome::NotStored { status: 404, .. })) => {
+                let write = Write::uploaded(upload, etags);
+                HeadObject::ask(job, Question::Write(Reason::Written(404), write, Attempts::default()))
+            }
+            Some(ending) => AbortMultipartUpload::begin(job, upload, ending),
+            None => Write::complete(job, upload, etags),
         };
         actions.extend(more);
         (state, actions)
     }
 
-    /// Whether another part may be begun. One always may.
+    /// Tells if another part may be begun. One always may.
     fn has_room(&self, job: &Job) -> bool {
         let held = self.window.len();
         let more = held.saturating_add(1);

@@ -14,23 +14,29 @@ use std::rc::Rc;
 pub enum HeadResult {
     /// The object is there.
     Exists,
-    /// The object is missing, or S3 does not tell: without the right to list, a missing key is a 403 here too. The
-    /// conditional PUT decides.
-    Unknown,
-    /// The store could not be asked.
-    Unavailable,
+    /// The store does not say. A writer without `s3:ListBucket` gets a 403 for a missing key
+    /// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html>), and anybody whom a policy denies the
+    /// object gets one.
+    Forbidden,
+    /// The object is not there.
+    Missing,
+    /// The store gave no answer to the question.
+    Refused(Refusal),
 }
 
-/// The result of a conditional PUT.
+/// The result of a PUT of an object, or of the completion of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PutResult {
-    /// Another writer's object is there.
+pub enum WriteResult {
+    /// Another write of the key was under way while the upload was completed. AWS wants a new upload then
+    /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>).
+    Conflict,
+    /// The store says that an object is there already.
     Exists,
-    /// The object was not stored and will not be: wrong credentials, no such bucket.
-    Rejected(u16),
-    /// The object may be stored or not. Another attempt is safe, because the PUT is conditional.
-    Retry(u16),
-    /// The object is stored.
+    /// The upload is gone: completed, by us or by somebody else, or aborted.
+    NoSuchUpload,
+    /// The store did not do it, or does not say that it did.
+    Refused(Refusal),
+    /// The object is there.
     Stored,
 }
 
@@ -43,8 +49,9 @@ pub fn head_object(bucket: &Bucket, key: &Key) -> Request {
 pub fn read_head_object(response: &Response) -> HeadResult {
     match response.status {
         200..=299 => HeadResult::Exists,
-        403 | 404 => HeadResult::Unknown,
-        _ => HeadResult::Unavailable,
+        403 => HeadResult::Forbidden,
+        404 => HeadResult::Missing,
+        _ => HeadResult::Refused(Refusal::of(response)),
     }
 }
 
@@ -61,14 +68,13 @@ pub fn put_object(bucket: &Bucket, key: &Key, metadata: &Metadata, body: Body) -
 }
 
 /// Reads the answer to [`put_object`].
-pub fn read_put_object(response: &Response) -> PutResult {
+pub fn read_put_object(response: &Response) -> WriteResult {
     match response.status {
-        200..=299 => PutResult::Stored,
-        // R2 answers a failed If-None-Match with 304, all other stores with 412.
-        304 | 412 => PutResult::Exists,
-        409 if is_forbidden_overwrite(response) => PutResult::Exists,
-        status if is_passing(status) => PutResult::Retry(status),
-        status => PutResult::Rejected(status),
+        200..=299 => WriteResult::Stored,
+        // R2 answers a failed If-None-Match with 304, everyone else with 412.
+        304 | 412 => WriteResult::Exists,
+        409 if is_forbidden_overwrite(response) => WriteResult::Exists,
+        _ => WriteResult::Refused(Refusal::of(response)),
     }
 }
 
@@ -131,18 +137,18 @@ pub fn complete_multipart_upload(
 /// Reads the answer to [`complete_multipart_upload`]. A 200 alone proves nothing, because AWS sends its status before
 /// it is done (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>). The result in the
 /// body counts.
-pub fn read_complete_multipart_upload(response: &Response) -> CompleteResult {
+pub fn read_complete_multipart_upload(response: &Response) -> WriteResult {
     const RESULT: &str = "<CompleteMultipartUploadResult";
     let code = xml::error_code(&response.body);
     let done = std::str::from_utf8(&response.body).is_ok_and(|document| document.contains(RESULT));
     match (response.status, code) {
-        (200..=299, None) if done => CompleteResult::Stored,
-        (304 | 412, _) | (200..=299, Some("PreconditionFailed")) => CompleteResult::Exists,
-        (409, _) if is_forbidden_overwrite(response) => CompleteResult::Exists,
-        (404, _) | (200..=299, Some("NoSuchUpload")) => CompleteResult::NoSuchUpload,
-        (200..=299, _) => CompleteResult::Retry(response.status),
-        (status, _) if is_passing(status) => CompleteResult::Retry(status),
-        (status, _) => CompleteResult::Rejected(status),
+        (200..=299, None) if done => WriteResult::Stored,
+        (304 | 412, _) | (200..=299, Some("PreconditionFailed")) => WriteResult::Exists,
+        (409, _) if is_forbidden_overwrite(response) => WriteResult::Exists,
+        (409, _) | (200..=299, Some("ConditionalRequestConflict")) => WriteResult::Conflict,
+        (404, _) | (200..=299, Some("NoSuchUpload")) => WriteResult::NoSuchUpload,
+        (200..=299, _) => WriteResult::Refused(Refusal { passing: true, ..Refusal::of(response) }),
+        _ => WriteResult::Refused(Refusal::of(response)),
     }
 }
 
@@ -152,9 +158,9 @@ pub fn abort_multipart_upload(bucket: &Bucket, key: &Key, upload: &UploadId) -> 
     Request { method: Method::Delete, path, headers: Vec::new(), body: Rc::default() }
 }
 
-/// Tells if an answer to [`abort_multipart_upload`] says that the upload is gone.
-pub fn read_abort_multipart_upload(response: &Response) -> bool {
-    ok(response) || response.status == 404
+/// Reads the answer to [`abort_multipart_upload`]. `Ok` means that the upload is gone.
+pub fn read_abort_multipart_upload(response: &Response) -> Result<(), Refusal> {
+    if ok(response) || response.status == 404 { Ok(()) } else { Err(Refusal::of(response)) }
 }
 
 /// The store's id of an upload.
@@ -167,36 +173,33 @@ impl UploadId {
     }
 }
 
-/// A store's answer that it did not do as asked.
+/// A store that did not do what it was asked, or did not say that it did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
+    /// The store's status; 0 if it gave none.
     pub status: u16,
     /// The store may do it the next time.
     pub passing: bool,
-    /// The store certainly has not done it. A 500 or 504 may hide that it has.
+    /// The store certainly has not done it.
     pub undone: bool,
 }
 
 impl Refusal {
+    /// No answer at all: the connection was refused, reset or cut.
+    pub const UNANSWERED: Self = Self { status: 0, passing: true, undone: false };
+
+    /// Reads an answer that is no success. A 500 or 504 may hide that the request was carried out. So may a 503: Envoy
+    /// gives it, with text, for a connection that was reset after the request (`Filter::onUpstreamReset`, `router.cc`).
+    /// A 503 in S3's own words does not.
     fn of(response: &Response) -> Self {
         let status = response.status;
-        Self { status, passing: is_passing(status), undone: matches!(status, 409 | 429 | 503) }
+        let undone = match status {
+            408 => false,
+            503 => xml::error_code(&response.body).is_some(),
+            _ => (300..=499).contains(&status),
+        };
+        Self { status, passing: is_passing(status), undone }
     }
-}
-
-/// The result of completing an upload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CompleteResult {
-    /// Another writer's object is there.
-    Exists,
-    /// The upload is gone: an earlier attempt completed it, or it was aborted.
-    NoSuchUpload,
-    /// The upload was not completed and will not be.
-    Rejected(u16),
-    /// The upload may be completed or not; another attempt is safe.
-    Retry(u16),
-    /// The object is there.
-    Stored,
 }
 
 fn ok(response: &Response) -> bool {
@@ -260,34 +263,66 @@ mod tests {
             assert_eq!(read(wrong), Err(Refusal { status: 200, passing: false, undone: false }), "{wrong}");
         }
         let refused = read_create_multipart_upload(&response(503, "<UploadId>a</UploadId>"));
-        assert_eq!(refused, Err(Refusal { status: 503, passing: true, undone: true }));
+        assert_eq!(refused, Err(Refusal { status: 503, passing: true, undone: false }));
+    }
+
+    #[test]
+    fn only_a_refusal_in_s3s_words_says_that_nothing_was_done() {
+        const SLOW_DOWN: &str = "<Error><Code>SlowDown</Code></Error>";
+        const OF_ENVOY: &str = "upstream connect error or disconnect/reset before headers";
+        for (status, body, passing, undone) in [
+            (503, SLOW_DOWN, true, true),
+            (503, OF_ENVOY, true, false),
+            (503, "", true, false),
+            (500, SLOW_DOWN, true, false),
+            (504, OF_ENVOY, true, false),
+            (408, "", true, false),
+            (409, "", true, true),
+            (429, "", true, true),
+            (301, "", false, true),
+            (403, "", false, true),
+            (200, "", false, false),
+            (0, "", false, false),
+        ] {
+            assert_eq!(Refusal::of(&response(status, body)), Refusal { status, passing, undone }, "{status} {body}");
+        }
     }
 
     #[test]
     fn a_200_with_an_error_in_it_completes_nothing() {
         let error = |code| format!("\n\n<?xml version=\"1.0\"?><Error><Code>{code}</Code></Error>");
+        let refused = |status, passing, undone| WriteResult::Refused(Refusal { status, passing, undone });
         for (status, body, expected) in [
-            (200, "<CompleteMultipartUploadResult/>".to_owned(), CompleteResult::Stored),
-            (200, String::new(), CompleteResult::Retry(200)),
-            (200, "<html>".to_owned(), CompleteResult::Retry(200)),
-            (200, error("InternalError"), CompleteResult::Retry(200)),
-            (200, error("PreconditionFailed"), CompleteResult::Exists),
-            (412, error("PreconditionFailed"), CompleteResult::Exists),
-            (404, error("NoSuchUpload"), CompleteResult::NoSuchUpload),
-            (409, error("ConditionalRequestConflict"), CompleteResult::Retry(409)),
-            (503, error("SlowDown"), CompleteResult::Retry(503)),
-            (400, error("InvalidPart"), CompleteResult::Rejected(400)),
+            (200, "<CompleteMultipartUploadResult/>".to_owned(), WriteResult::Stored),
+            (200, String::new(), refused(200, true, false)),
+            (200, "<html>".to_owned(), refused(200, true, false)),
+            (200, error("InternalError"), refused(200, true, false)),
+            (200, error("PreconditionFailed"), WriteResult::Exists),
+            (412, error("PreconditionFailed"), WriteResult::Exists),
+            (409, error("FileAlreadyExists"), WriteResult::Exists),
+            (404, error("NoSuchUpload"), WriteResult::NoSuchUpload),
+            (200, error("NoSuchUpload"), WriteResult::NoSuchUpload),
+            (409, error("ConditionalRequestConflict"), WriteResult::Conflict),
+            (200, error("ConditionalRequestConflict"), WriteResult::Conflict),
+            (503, error("SlowDown"), refused(503, true, true)),
+            (400, error("InvalidPart"), refused(400, false, true)),
         ] {
             assert_eq!(read_complete_multipart_upload(&response(status, &body)), expected, "{status} {body}");
         }
     }
 
     #[test]
-    fn the_answer_to_a_put_says_stored_exists_retry_or_rejected() {
-        let read = |status| read_put_object(&Response { status, headers: Headers::default(), body: Vec::new() });
-        assert_eq!([200, 204].map(read), [PutResult::Stored; 2]);
-        assert_eq!([304, 412].map(read), [PutResult::Exists; 2]);
-        assert_eq!([409, 500, 503, 504].map(read), [409, 500, 503, 504].map(PutResult::Retry));
-        assert_eq!([0, 302, 400, 403, 404, 411].map(read), [0, 302, 400, 403, 404, 411].map(PutResult::Rejected));
+    fn the_answer_to_a_put_says_stored_exists_or_refused() {
+        let read = |status| read_put_object(&response(status, ""));
+        assert_eq!([200, 204].map(read), [WriteResult::Stored; 2]);
+        assert_eq!([304, 412].map(read), [WriteResult::Exists; 2]);
+        for (statuses, expected) in [(&[409, 500, 503, 504][..], true), (&[0, 302, 400, 403, 404, 411], false)] {
+            for status in statuses {
+                match read(*status) {
+                    WriteResult::Refused(refusal) => assert_eq!((refusal.status, refusal.passing), (*status, expected)),
+                    other => panic!("{status}: {other:?}"),
+                }
+            }
+        }
     }
 }

@@ -93,11 +93,13 @@ impl Leases {
         Self { me, salt, negative_ttl: config.negative_ttl, loop_window: config.loop_window }
     }
 
-    /// Hashes a fill key, under this configuration.
+    /// Hashes a fill key, under this configuration. The bucket's denial is no part of the hash: a fact holds for both, and
+    /// workers tell each other no object.
     pub fn hash(&self, fill_key: &FillKey) -> KeyHash {
+        let FillKey { key, head, forwarded, forbidden: _ } = fill_key;
         let half = |which: u8| {
             let mut hasher = DefaultHasher::new();
-            (which, self.salt, fill_key).hash(&mut hasher);
+            (which, self.salt, key, head, forwarded).hash(&mut hasher);
             hasher.finish()
         };
         KeyHash(((u128::from(half(0)) << 64) | u128::from(half(1))).to_le_bytes())

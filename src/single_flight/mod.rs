@@ -8,7 +8,7 @@ pub mod messages;
 
 use crate::config::rule::Mirror;
 use crate::config::{Config, Limits};
-use crate::fill::{Action, Call, CallId, Fill, FillKey, FillRequest, Input, Outcome, Shortage};
+use crate::fill::{Action, Call, CallId, Fill, FillKey, FillRequest, Input, Outcome, Shortage, Warnings};
 use crate::http::{Response, Upstream};
 use crate::metrics::{self, CallRecord};
 use crate::object::key::Key;
@@ -154,6 +154,7 @@ pub struct Flights {
     waiters: usize,
     /// Clusters of origins that give whole objects where parts are asked for.
     unranged: Vec<String>,
+    warnings: Warnings,
 }
 
 #[derive(Debug)]
@@ -223,6 +224,7 @@ impl Flights {
             queue: VecDeque::new(),
             waiters: 0,
             unranged: Vec::new(),
+            warnings: Warnings::default(),
         }
     }
 
@@ -313,10 +315,8 @@ impl Flights {
             Message::Subscribe { hash, reply_to } => self.subscribe(hash, reply_to, shared),
             Message::Ended { hash, outcome } => {
                 let following = |flight: &Flight| flight.hash == hash && flight.phase == Phase::Following;
-                let fill_key =
-                    self.flights.iter().find(|(_, flight)| following(flight)).map(|(fill_key, _)| fill_key.clone());
-                if let Some(fill_key) = fill_key {
-                    match outcome {
+                for fill_key in self.fill_keys(following) {
+                    match outcome.clone() {
                         Some(outcome) => self.end(&fill_key, outcome, now, shared, &mut effects),
                         None => self.claim_again(&fill_key, now, shared, &mut effects),
                     }
@@ -557,7 +557,10 @@ impl Flights {
                 }
                 Action::Unranged(cluster) if self.unranged.contains(&cluster) => {}
                 Action::Unranged(cluster) => self.unranged.push(cluster),
-                Action::Warn(what) => effects.push(Effect::Warn { key: fill_key.key.clone(), what }),
+                Action::Warn(warning) => {
+                    let warn = || Effect::Warn { key: fill_key.key.clone(), what: warning.text() };
+                    effects.extend(self.warnings.admits(warning, now).then(warn));
+                }
                 Action::Wait(wait) => flight.timer = Some(after(now, wait)),
             }
         }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::fill::Warning;
 use crate::http::Headers;
 use crate::request::forwarded::Forwarded;
 use crate::single_flight::leases::tests::FakeSharedHost;
@@ -6,7 +7,12 @@ use crate::single_flight::leases::tests::FakeSharedHost;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn fill_key(key: &str) -> Rc<FillKey> {
-    Rc::new(FillKey { key: Key::from_path(key.as_bytes()).unwrap(), head: false, forwarded: Forwarded::default() })
+    Rc::new(FillKey {
+        key: Key::from_path(key.as_bytes()).unwrap(),
+        forbidden: false,
+        head: false,
+        forwarded: Forwarded::default(),
+    })
 }
 
 /// Flights in virtual time. Every effect is kept until a test looks for it.
@@ -49,8 +55,11 @@ impl World {
     }
 
     fn join(&mut self, stream: u32, key: &str) {
-        let request =
-            FillRequest { fill_key: fill_key(key), mirror: self.mirror.clone(), then: Vec::new(), check: false };
+        self.join_fill(stream, fill_key(key));
+    }
+
+    fn join_fill(&mut self, stream: u32, fill_key: Rc<FillKey>) {
+        let request = FillRequest { fill_key, mirror: self.mirror.clone(), then: Vec::new(), check: false };
         let trace = Trace::default();
         let want = Join { stream: StreamId(stream), asked: self.shared.nanos(), request: &request, trace: &trace };
         let effects = self.flights.join(want, self.now, &*self.shared);
@@ -350,6 +359,21 @@ fn streams_of_two_workers_wait_for_one_fill() {
 }
 
 #[test]
+fn streams_that_the_bucket_denied_otherwise_follow_the_same_fill() {
+    let (mut one, mut two) = two_workers();
+    one.join(1, "a");
+    two.join(7, "a");
+    two.join_fill(8, Rc::new(FillKey { forbidden: true, ..(*fill_key("a")).clone() }));
+    assert!(two.effects.is_empty(), "both follow");
+    one.hear();
+    one.fill(1);
+    assert_eq!(one.answered(), (vec![1], "stored"));
+    two.hear();
+    assert_eq!([two.answered(), two.answered()], [(vec![7], "stored"), (vec![8], "stored")]);
+    two.assert_empty();
+}
+
+#[test]
 fn a_question_that_comes_too_late_is_answered_by_the_table() {
     let (mut one, mut two) = two_workers();
     one.join(1, "a");
@@ -618,4 +642,13 @@ fn no_more_copies_of_an_object_are_handed_out_than_fit_into_memory_and_the_other
         }
         world.assert_empty();
     }
+}
+
+#[test]
+fn each_warning_is_given_once_a_minute() {
+    let (mut warnings, begin) = (Warnings::default(), Instant::now());
+    let mut admits = |warning, seconds| warnings.admits(warning, begin + Duration::from_secs(seconds));
+    let admitted = [0, 0, 59, 60, 119, 120].map(|at| admits(Warning::CannotList, at));
+    assert_eq!(admitted, [true, false, false, true, false, true]);
+    assert!(admits(Warning::CannotHold, 120), "another one has times of its own");
 }

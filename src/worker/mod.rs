@@ -300,7 +300,7 @@ impl Worker {
         if mirror.observe {
             return vec![WorkerEffect::Release(stream, "observed")];
         }
-        let request = FillRequest::new(&self.config.rules, mirror, target, headers, check);
+        let request = FillRequest::new(&self.config.rules, mirror, target, headers, held.denial, check);
         held.fill_key = Some(request.fill_key.clone());
         let join = Join { stream, asked: denied.asked, request: &request, trace: &denied.trace };
         flown(self.flights.join(join, now, shared))

@@ -55,14 +55,15 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
         error_reply(outcome, target, status, code, message, retry_after)
     };
     match outcome {
-        Outcome::Stored => redirect(outcome, target, target.location(location_base)),
-        // Another writer stored it. A client that was denied it is still denied it.
-        Outcome::Exists if asked.denial == Denial::NotFound => {
-            redirect(outcome, target, target.location(location_base))
-        }
-        Outcome::Broken(_) | Outcome::BucketUnavailable | Outcome::Exists | Outcome::Forbidden | Outcome::Loop => {
-            untouched(outcome, asked)
-        }
+        // The bucket decides who may read it.
+        Outcome::Exists | Outcome::Stored => redirect(outcome, target, target.location(location_base)),
+        Outcome::Broken(_) | Outcome::Forbidden | Outcome::Loop => untouched(outcome, asked),
+        Outcome::BucketUnavailable => error(
+            503,
+            "ServiceUnavailable",
+            "The bucket cannot be asked whether it has the object.",
+            Some(RETRY_AFTER_FAILURE),
+        ),
         Outcome::NotFound if asked.denial == Denial::NotFound && asked.body_kept => Reply::Tagged(outcome.label()),
         Outcome::NotFound => made(outcome, target, 404, xml_headers(), xml::no_such_key(&target.key)),
         Outcome::Served(object) | Outcome::NotStored { object: Some(object), .. } => {

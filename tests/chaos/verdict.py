@@ -11,14 +11,19 @@ REDIRECTS = ("stored", "exists")
 ALWAYS = {(503, "busy"), (503, "filling"), (504, "origin_timeout")}
 """Outcomes that a busy machine alone may cause."""
 
-FAILURES = {(502, "origin_refused"), (502, "origin_unavailable"), (502, "not_stored"), (502, "too_large")}
+FAILURES = {
+    (502, "origin_refused"),
+    (502, "origin_unavailable"),
+    (502, "not_stored"),
+    (502, "too_large"),
+    (503, "bucket_unavailable"),
+}
 """Outcomes that a fault causes."""
 
-UNTOUCHED = ("broken", "bucket_error", "bucket_unavailable", "exists", "forbidden", "loop", "not_the_bucket")
+UNTOUCHED = ("broken", "bucket_error", "forbidden", "loop", "not_the_bucket")
 """Outcomes that leave the bucket's answer as it is.
 
-Clients see their names only where its document was too long to be kept, and on the redirect to an object that
-another writer has stored.
+Clients see their names only where its document was too long to be kept.
 """
 
 

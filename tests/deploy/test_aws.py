@@ -38,7 +38,8 @@ def test_the_reader_reads() -> None:
 def test_the_writer_writes_objects_and_sees_whether_they_exist() -> None:
     """To AWS all calls that the signer lets through are PutObject's right, except for HEAD and Abort."""
     writes = {"s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"}
-    assert rights("writer.json") == {(action, KEYS) for action in writes}
+    lists = {("s3:ListBucket", "arn:aws:s3:::my-bucket")}
+    assert rights("writer.json") == {(action, KEYS) for action in writes} | lists
 
 
 def test_a_bucket_that_is_read_without_a_signature_is_read_by_a_network() -> None:

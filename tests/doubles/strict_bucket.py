@@ -62,7 +62,7 @@ class StrictBucket(Server):
         self.uploads = Uploads(keeps_parts)
         self._keeps_parts = keeps_parts
         self._faults = Faults()
-        self._forbidden: set[str] = set()
+        self._forbidden: dict[str, set[str]] = {}
         self._listers = {self.reader.access_key, self.writer.access_key}
         self._objects: dict[str, StoredObject] = {}
         self._secrets = {known.access_key: known.secret_key for known in (self.reader, self.writer)}
@@ -88,9 +88,13 @@ class StrictBucket(Server):
 
     # Rights.
 
-    def forbid(self, key: str) -> None:
-        """Denies the reader s3:GetObject on one object explicitly."""
-        self._forbidden.add(key)
+    def forbid(self, key: str, *credentials: Credentials) -> None:
+        """Denies s3:GetObject on one object explicitly: to the reader alone, or to these.
+
+        Whom a policy denies an object gets a 403 whether it is there or not.
+        """
+        denied = credentials or (self.reader,)
+        self._forbidden[key] = {credential.access_key for credential in denied}
 
     @contextmanager
     def without_list_right(self, *credentials: Credentials) -> Iterator[None]:
@@ -203,7 +207,8 @@ class StrictBucket(Server):
         allowed = call.operation in (READER_RIGHTS if reads else WRITER_RIGHTS)
         if call.operation == "ListObjects":
             allowed = call.access_key in self._listers
-        if not allowed or (reads and call.key in self._forbidden):
+        gets = call.operation in ("GetObject", "HeadObject")
+        if not allowed or (gets and call.access_key in self._forbidden.get(call.key, ())):
             raise access_denied()
 
     def _get_object(self, call: Call) -> Answer:

@@ -194,7 +194,9 @@ def test_without_its_signer_the_edge_serves_what_it_can(start: Start, unique: Un
     assert (answer.status, answer.outcome, answer.body) == (200, "not_stored", BODY)
     with site.store.without_list_right(site.store.reader):
         denied = site.ask(path)
-    assert (denied.status, error_code(denied), denied.outcome) == (403, "AccessDenied", None)
+    assert (denied.status, denied.outcome) == (503, "bucket_unavailable")
+    assert error_code(denied)
+    assert denied.header("retry-after")
     assert site.origin.count(path) == 1
 
 
@@ -300,12 +302,16 @@ def test_a_403_that_a_rule_takes_for_a_miss_is_filled_without_asking(strict: Sit
     assert strict.store.calls("HeadObject", path[1:]) == []
 
 
-def test_a_403_for_an_object_that_turns_out_to_exist_is_passed_on(strict: Site, unique: Unique) -> None:
+def test_a_403_for_an_object_that_turns_out_to_exist_is_the_bucket_s_to_repeat(
+    strict: Site, unique: Unique
+) -> None:
     path = unique(under="/403-is-a-miss")
     strict.store.put(path[1:], b"secret")
     strict.store.forbid(path[1:])
     strict.origin.put(path, BODY)
-    answer = strict.ask(path)
+    miss = strict.ask(path)
+    assert (miss.status, miss.outcome, miss.body) == (302, "exists", b"")
+    answer = strict.follow(miss)
     assert (answer.status, error_code(answer)) == (403, "AccessDenied")
     assert strict.stored(path) == b"secret"
 

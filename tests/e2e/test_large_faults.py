@@ -74,6 +74,8 @@ PASSING: dict[str, Arrange] = {
     "part 503": lambda fill: fill.store("UploadPart", 503, "SlowDown", 2),
     "part reset": lambda fill: fill.reset("UploadPart"),
     "part stored, its answer lost": lambda fill: fill.reset("UploadPart", after=True),
+    # Nobody has stored the object, so another upload is begun.
+    "complete 409": lambda fill: fill.store("CompleteMultipartUpload", 409, "ConditionalRequestConflict", 1),
     "complete 500": lambda fill: fill.store("CompleteMultipartUpload", 500, "InternalError", 2),
     "complete 200 with an error": lambda fill: fill.store("CompleteMultipartUpload", 200, "InternalError", 2),
     "complete done, its answer lost": lambda fill: fill.reset("CompleteMultipartUpload", after=True),
@@ -94,10 +96,16 @@ LASTING: dict[str, tuple[Arrange, int, str]] = {
         502,
         "not_stored",
     ),
+    "complete 409": (
+        lambda fill: fill.store("CompleteMultipartUpload", 409, "ConditionalRequestConflict"),
+        502,
+        "not_stored",
+    ),
+    # The object is not there, whatever the store says.
     "complete 412": (
         lambda fill: fill.store("CompleteMultipartUpload", 412, "PreconditionFailed"),
-        302,
-        "exists",
+        502,
+        "not_stored",
     ),
     "complete 500": (
         lambda fill: fill.store("CompleteMultipartUpload", 500, "InternalError"),
@@ -128,6 +136,16 @@ def test_what_lasts_ends_the_fill_and_leaves_nothing(site: Site, unique: Unique,
     assert (answer.status, answer.outcome) == (status, outcome)
     assert site.stored(path) is None
     assert incomplete_uploads(site, path) == []
+
+
+def test_an_upload_whose_creation_is_in_doubt_is_not_created_again(site: Site, unique: Unique) -> None:
+    """The signer's Envoy says 503 for a connection that was reset, as S3 does where it did nothing."""
+    path = unique("film.mp4")
+    site.origin.put(path, Large(SIZE))
+    Fill(site, path).reset("CreateMultipartUpload", after=True)
+    answer = site.ask(path)
+    assert (answer.status, answer.outcome) == (502, "not_stored")
+    assert len(site.store.calls("CreateMultipartUpload", path[1:])) == 1
 
 
 def test_an_upload_is_aborted_until_it_is_gone(site: Site, unique: Unique) -> None:

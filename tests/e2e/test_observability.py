@@ -90,7 +90,8 @@ def let_everything_happen(site: Site) -> set[str]:
     happens("head", method="HEAD")
     for outcome in ("observed", "origin", "served", "wrong_type"):
         happens(outcome)
-    store.fault("PutObject", "exists.bin", status=412, code="PreconditionFailed")
+    store.put("exists.bin", BODY)
+    store.fault("GetObject", "exists.bin", status=404, code="NoSuchKey")
     happens("exists")
     store.fault("PutObject", "not_stored.bin", OFTEN, status=403, code="AccessDenied")
     happens("not_stored")

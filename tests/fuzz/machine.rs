@@ -49,7 +49,7 @@ const WAITS: [u64; 8] = [0, 1, 100, 900, 1_000, 5_000, 10_000, 26_000];
 /// Longer than any wait for an answer that never comes.
 const LONG: Duration = Duration::from_secs(600);
 
-/// A fill's attempts to have a store abort an upload (`ABORT_ATTEMPTS`).
+/// A fill's attempts to have a store abort an upload (`src/fill/retry.rs`).
 const ABORTIONS: u32 = 8;
 
 /// Far above any script's need: a simulation that gets here goes in circles.
@@ -102,6 +102,8 @@ struct Side {
     held: BTreeMap<StreamId, Instant>,
     /// The denials of held streams that were not judged yet.
     denied: BTreeMap<StreamId, DeniedResponse>,
+    /// Streams that the bucket said 403 to, with their paths.
+    forbidden: BTreeMap<StreamId, &'static [u8]>,
 }
 
 /// A multipart upload, as far as the store has answered.
@@ -118,6 +120,8 @@ struct World {
     sides: [Side; 2],
     streams: u32,
     uploads: BTreeMap<String, Upload>,
+    /// Paths at the store of which a HEAD with the writer's credential has said 404.
+    missing: BTreeSet<String>,
     /// The results of this script: outcomes, and kinds of calls.
     seen: BTreeSet<String>,
 }
@@ -133,6 +137,7 @@ impl World {
             calls: Vec::new(),
             held: BTreeMap::new(),
             denied: BTreeMap::new(),
+            forbidden: BTreeMap::new(),
         };
         Self {
             now: Instant::now(),
@@ -141,6 +146,7 @@ impl World {
             sides: [side(1), side(2)],
             streams: 0,
             uploads: BTreeMap::new(),
+            missing: BTreeSet::new(),
             seen: BTreeSet::new(),
         }
     }
@@ -187,6 +193,9 @@ impl World {
         let end = method == b"HEAD" || bytes.one_in(8);
         side.worker.hold(stream, wanted, denial, end, self.now);
         side.held.insert(stream, self.now + READ_TIMEOUT + self.wait);
+        if denial == Denial::Forbidden {
+            side.forbidden.insert(stream, path);
+        }
         let mut denied = DeniedResponse {
             asked: self.table.nanos(),
             by_bucket: !bytes.one_in(16),
@@ -240,9 +249,12 @@ impl World {
         response
     }
 
-    /// Keeps the record of uploads.
+    /// Keeps the record of uploads, and of missing objects.
     fn note(&mut self, call: &Call, response: &Response) {
         let path = &call.request.path;
+        if (call.request.method, call.to.cluster.as_str(), response.status) == (Method::Head, "signer", 404) {
+            self.missing.insert(path.clone());
+        }
         let done = (200..=299).contains(&response.status);
         if call.request.method == Method::Post && path.ends_with("?uploads=") {
             if let Ok(upload) = mirror_on_miss::s3::read_create_multipart_upload(response) {
@@ -260,7 +272,7 @@ impl World {
                 let complete = mirror_on_miss::s3::read_complete_multipart_upload(response);
                 upload.is_over |= matches!(
                     complete,
-                    mirror_on_miss::s3::CompleteResult::Stored | mirror_on_miss::s3::CompleteResult::NoSuchUpload
+                    mirror_on_miss::s3::WriteResult::Stored | mirror_on_miss::s3::WriteResult::NoSuchUpload
                 );
             }
             _ => {}
@@ -305,6 +317,7 @@ impl World {
                 WorkerEffect::Flight(Effect::Call { ticket, call }) => self.calls(at, ticket, call),
                 WorkerEffect::Flight(Effect::Answer { streams, mirror, outcome }) => {
                     for stream in streams {
+                        self.may_have(at, stream, &outcome);
                         self.answered(at, stream, |worker| worker.deliver(stream, &mirror, &outcome));
                     }
                     self.saw(&mirror, &outcome);
@@ -322,8 +335,21 @@ impl World {
         }
     }
 
+    /// Checks that no client is handed an object that the bucket denied, unless the store is known not to have it.
+    fn may_have(&self, at: usize, stream: StreamId, outcome: &Outcome) {
+        let handed_out = outcome.object().is_some() || matches!(outcome, Outcome::Head { .. });
+        if let Some(path) = self.sides[at].forbidden.get(&stream).filter(|_| handed_out) {
+            let path = format!("/b{}", String::from_utf8_lossy(path));
+            assert!(self.missing.contains(&path), "{stream:?} is handed {path}, which the bucket denied: {outcome:?}");
+        }
+    }
+
     fn calls(&mut self, at: usize, ticket: Ticket, call: Call) {
         let request = &call.request;
+        let writes =
+            request.method == Method::Put || (request.method == Method::Post && !request.path.ends_with("?uploads="));
+        let conditional = request.headers.iter().any(|header| *header == ("if-none-match", "*".to_owned()));
+        assert!(!writes || request.path.contains("partNumber=") || conditional, "{request:?} would overwrite");
         assert!(request.path.bytes().all(|byte| byte.is_ascii_graphic()), "{request:?}");
         if let Some((_, id)) = request.path.split_once("?uploadId=") {
             let upload = self.uploads.get_mut(&format!("UploadId({:?})", percent_decoded(id)));

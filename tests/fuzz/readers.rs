@@ -161,7 +161,7 @@ pub fn store_answer(input: &[u8]) -> u64 {
     }
     let (put, head) = (s3::read_put_object(&response), s3::read_head_object(&response));
     let (complete, gone) = (s3::read_complete_multipart_upload(&response), s3::read_abort_multipart_upload(&response));
-    trace(format!("{} {put:?} {head:?} {complete:?} {gone}", created.is_ok()))
+    trace(format!("{} {put:?} {head:?} {complete:?} {gone:?}", created.is_ok()))
 }
 
 /// Reads `METHOD TARGET`. The client's new location is a path of this host that leads to the same object.

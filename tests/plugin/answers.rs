@@ -221,10 +221,23 @@ fn a_403_of_an_object_that_exists_is_the_buckets_own() {
 }
 
 #[test]
-fn a_403_about_which_the_bucket_cannot_be_asked_is_the_buckets_own() {
-    for end in [Answered(500, &[], b""), Answered(301, &[], b""), CutShort, Refused, TimedOut] {
-        check_untouched(403, ACCESS_DENIED, &["GET", "HEAD"], &[("signer", end)], None);
+fn a_403_about_which_the_bucket_cannot_be_asked_is_a_503_that_may_pass() {
+    for (end, times) in
+        [(Answered(500, &[], b""), 3), (Answered(301, &[], b""), 1), (CutShort, 3), (Refused, 3), (TimedOut, 3)]
+    {
+        let calls = vec![("signer", end); times];
+        let row = Row { bucket: denial, calls: &calls, status: 503, outcome: "bucket_unavailable", ..Row::default() };
+        let message = "The bucket cannot be asked whether it has the object.";
+        Row { headers: ERROR_THAT_MAY_PASS, body: document("ServiceUnavailable", message), ..row }.check();
     }
+    let outlasted = [
+        ("signer", CutShort),
+        ("signer", Refused),
+        ("signer", Answered(404, &[], b"")),
+        ("origin", FOUND),
+        ("signer", Answered(200, &[], b"")),
+    ];
+    Row { bucket: denial, calls: &outlasted, headers: REDIRECT, ..Row::default() }.check();
 }
 
 #[test]
@@ -238,17 +251,73 @@ fn stored_is_a_302_to_the_same_path_and_query() {
 }
 
 #[test]
-fn exists_is_a_302_where_the_bucket_said_404() {
+fn exists_is_a_302_whatever_the_bucket_said() {
     for status in [412, 304] {
-        let calls = [("origin", FOUND), ("signer", Answered(status, &[], b""))];
+        let calls = [("origin", FOUND), ("signer", Answered(status, &[], b"")), ("signer", Answered(200, &[], b""))];
         Row { calls: &calls, outcome: "exists", headers: REDIRECT, ..Row::default() }.check();
+        // Another replica was faster. Our own HEAD had said that there was nothing.
+        let missing = [("signer", Answered(404, &[], b"")), calls[0], calls[1], calls[2]];
+        Row { bucket: denial, calls: &missing, outcome: "exists", headers: REDIRECT, ..Row::default() }.check();
     }
 }
 
 #[test]
-fn exists_is_the_buckets_own_403_where_it_said_so() {
-    let calls = [("signer", Answered(404, &[], b"")), ("origin", FOUND), ("signer", Answered(412, &[], b""))];
-    check_untouched(403, ACCESS_DENIED, &["GET", "HEAD"], &calls, None);
+fn an_object_that_the_store_cannot_hold_is_served_and_told_once_a_minute() {
+    let served = &[("content-type", "image/jpeg"), ("content-language", "de")];
+    let calls = [("origin", FOUND), ("signer", Answered(412, &[], b"")), ("signer", Answered(404, &[], b""))];
+    let row = Row { calls: &calls, status: 200, outcome: "not_stored", headers: served, ..Row::default() };
+    Row { body: "hello".into(), ..row }.check();
+
+    let mut envoy = envoy_with(json!({}));
+    let refuses = |envoy: &mut Envoy| {
+        miss(envoy.get(PATH));
+        for (_, end) in calls {
+            let call = next_call(envoy);
+            end.happens(envoy, call);
+        }
+        envoy.logs().iter().filter(|line| line.contains("it cannot hold this key")).count()
+    };
+    assert_eq!([refuses(&mut envoy), refuses(&mut envoy)], [1, 1]);
+    envoy.advance(std::time::Duration::from_secs(60));
+    assert_eq!(refuses(&mut envoy), 2);
+}
+
+#[test]
+fn nothing_is_handed_out_where_the_writer_is_denied_its_head_and_the_bucket_decides() {
+    const DENIED: (&str, End) = ("signer", Answered(403, &[], b""));
+    for response in ["redirect", "serve"] {
+        let configuration = json!({"rules": [{"response": response}]});
+        let calls = [DENIED, ("origin", FOUND), ("signer", Answered(200, &[], b""))];
+        let row = Row { bucket: denial, calls: &calls, headers: REDIRECT, ..Row::default() };
+        Row { configuration: configuration.clone(), ..row }.check();
+
+        let refused = [DENIED, ("origin", FOUND), ("signer", Answered(403, &[], b""))];
+        let row = Row { bucket: denial, calls: &refused, status: 502, outcome: "not_stored", ..Row::default() };
+        let body = document("ServiceUnavailable", "The object cannot be stored.");
+        Row { configuration, headers: ERROR_THAT_MAY_PASS, body, ..row }.check();
+    }
+    let mut envoy = envoy_with(json!({}));
+    let client = envoy.get(PATH);
+    denial(client);
+    let head = next_call(&mut envoy);
+    envoy.respond(head, 403, &[], "");
+    assert!(envoy.logs().iter().any(|line| line.contains("without s3:listbucket")), "{:?}", envoy.logs());
+    envoy.advance(LONG);
+}
+
+#[test]
+fn the_origins_headers_are_not_told_to_whom_the_bucket_denied_the_object() {
+    for (on_403, status) in [("check", 403), ("check", 200), ("miss", 403), ("miss", 200)] {
+        let mut envoy = envoy_with(json!({"rules": [{"on_head": "origin", "on_403": on_403}]}));
+        let client = envoy.request("HEAD", PATH).send();
+        denial(client);
+        let head = next_call(&mut envoy);
+        assert_eq!((head.cluster.as_str(), head.method()), ("signer", "HEAD"));
+        envoy.respond(head, status, &[], "");
+        assert_eq!((answer(client).status(), answer(client).header("content-language")), (403, None), "{on_403}");
+        assert!(envoy.try_next_call().is_none());
+        envoy.assert_idle();
+    }
 }
 
 #[test]
@@ -311,7 +380,8 @@ fn an_origin_that_is_silent_is_a_504_that_may_pass() {
 fn an_object_that_the_store_does_not_take_is_served_with_its_own_headers() {
     let served = &[("content-type", "image/jpeg"), ("content-language", "de")];
     let rejected = [("origin", FOUND), ("signer", Answered(403, &[], b""))];
-    let given_up = [("origin", FOUND), ("signer", STORE_FAILS), ("signer", CutShort), ("signer", TimedOut)];
+    let missing = ("signer", Answered(404, &[], b""));
+    let given_up = [("origin", FOUND), ("signer", STORE_FAILS), ("signer", CutShort), ("signer", TimedOut), missing];
     for calls in [&rejected[..], &given_up] {
         let row = Row { calls, status: 200, outcome: "not_stored", headers: served, ..Row::default() };
         Row { body: "hello".into(), ..row }.check();

@@ -22,7 +22,7 @@ fn denied(envoy: &mut Envoy) -> Client {
 fn a_failure_at_any_step_ends_in_an_answer_and_in_a_fill_that_is_over() {
     // HEAD to the signer, GET from the origin, PUT to the signer.
     let ends = [
-        [is(403, "none"), is(403, "none"), is(403, "none")],
+        [is(503, "bucket_unavailable"), is(503, "bucket_unavailable"), is(503, "bucket_unavailable")],
         [is(502, "origin_unavailable"), is(502, "origin_unavailable"), is(504, "origin_timeout")],
         [is(200, "not_stored"), is(200, "not_stored"), is(200, "not_stored")],
     ];
@@ -66,6 +66,8 @@ fn a_store_that_fails_for_a_moment_is_asked_again() {
         }
         // The store had stored the object at the second attempt, and now answers 412.
         store_says(&mut envoy, 412);
+        let head = expect_call(&mut envoy, "HEAD signer /assets/img/a.jpg");
+        envoy.respond(head, 200, &[], "");
         assert_eq!(result(client), is(302, "stored"));
     }
 }
@@ -89,8 +91,8 @@ fn a_call_that_cannot_be_sent_is_a_call_that_failed() {
         ("hostless", "signer", miss, is(502, "origin_unavailable")),
         ("origin", "unheard-of", miss, is(200, "not_stored")),
         ("origin", "hostless", miss, is(200, "not_stored")),
-        ("origin", "unheard-of", denial, is(403, "none")),
-        ("origin", "hostless", denial, is(403, "none")),
+        ("origin", "unheard-of", denial, is(503, "bucket_unavailable")),
+        ("origin", "hostless", denial, is(503, "bucket_unavailable")),
     ] {
         let configuration = configured(json!({"bucket": {"cluster": bucket}, "origin": {"cluster": origin}}));
         let mut envoy = Envoy::builder().cluster_without_hosts("hostless").start(&configuration);
@@ -215,13 +217,15 @@ fn an_answer_without_a_usable_status_is_a_failure() {
         let client = denied(&mut envoy);
         let head = next_call(&mut envoy);
         envoy.respond_with(head, headers(), "");
-        assert_eq!(result(client), is(403, "none"), "{status:?}");
+        assert_eq!(result(client), is(503, "bucket_unavailable"), "{status:?}");
 
         let client = envoy.get(PATH);
         miss(client);
         origin_gives(&mut envoy);
-        let put = next_call(&mut envoy);
-        envoy.respond_with(put, headers(), "");
+        for _ in ["PUT", "HEAD"] {
+            let call = next_call(&mut envoy);
+            envoy.respond_with(call, headers(), "");
+        }
         assert_eq!(result(client), is(200, "not_stored"), "{status:?}");
         envoy.assert_idle();
     }

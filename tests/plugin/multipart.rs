@@ -12,6 +12,7 @@ const PART: usize = 6 * MIB;
 /// Two parts and a half.
 const LENGTH: usize = 16 * MIB;
 
+pub const HEAD: &str = "HEAD signer /assets/img/a.jpg";
 pub const GET: &str = "GET origin /img/a.jpg";
 pub const CREATE: &str = "POST signer /assets/img/a.jpg?uploads=";
 pub const UPLOAD: &str = "/assets/img/a.jpg?uploadId=a-._~%2B%2F%3D";
@@ -241,7 +242,8 @@ fn an_abortion_that_never_works_is_given_up_with_a_warning() {
 
 #[test]
 fn an_upload_that_cannot_be_created_leaves_nothing_to_abort() {
-    for answered in [Some((403, "")), Some((200, "<html>no id</html>")), None] {
+    // The 503 is Envoy's own, and may hide an upload.
+    for answered in [Some((403, "")), Some((200, "<html>no id</html>")), Some((503, "reset reason: x")), None] {
         let mut envoy = envoy_with(json!({}));
         let client = envoy.get(PATH);
         miss(client);
@@ -328,10 +330,30 @@ fn somebody_who_completes_the_object_first_is_a_success_and_the_upload_is_aborte
         transfer(&mut envoy);
         let complete = expect_call(&mut envoy, &format!("POST signer {UPLOAD}"));
         envoy.respond(complete, status, &[], body);
+        let head = expect_call(&mut envoy, HEAD);
+        envoy.respond(head, 200, &[], "");
         upload_is_aborted(&mut envoy);
         assert_eq!(result(client), is(302, "exists"));
         envoy.assert_idle();
     }
+}
+
+#[test]
+fn a_completion_in_conflict_is_asked_about_and_then_begun_anew() {
+    let mut envoy = envoy_with(json!({}));
+    let client = begun(&mut envoy);
+    transfer(&mut envoy);
+    let complete = expect_call(&mut envoy, &format!("POST signer {UPLOAD}"));
+    envoy.respond(complete, 409, &[], "<Error><Code>ConditionalRequestConflict</Code></Error>");
+    let head = expect_call(&mut envoy, HEAD);
+    envoy.respond(head, 404, &[], "");
+    upload_is_aborted(&mut envoy);
+    begin(&mut envoy, "\"v1\"");
+    transfer(&mut envoy);
+    let complete = expect_call(&mut envoy, &format!("POST signer {UPLOAD}"));
+    envoy.respond(complete, 200, &[], "<CompleteMultipartUploadResult/>");
+    assert_eq!(result(client), is(302, "stored"));
+    envoy.assert_idle();
 }
 
 #[test]
@@ -344,8 +366,9 @@ fn an_upload_that_is_gone_after_a_lost_answer_was_completed_if_the_object_is_the
         envoy.fail(complete);
         let again = expect_call(&mut envoy, &format!("POST signer {UPLOAD}"));
         envoy.respond(again, 404, &[], "<Error><Code>NoSuchUpload</Code></Error>");
-        let head = expect_call(&mut envoy, "HEAD signer /assets/img/a.jpg");
+        let head = expect_call(&mut envoy, HEAD);
         envoy.respond(head, status, &[], "");
+        upload_is_aborted(&mut envoy);
         assert_eq!(result(client), end);
         envoy.assert_idle();
     }

@@ -70,14 +70,19 @@ fn a_client_that_comes_while_the_object_is_being_stored_waits_for_that() {
 }
 
 #[test]
-fn each_client_of_a_fill_gets_the_answer_to_its_own_denial() {
-    let mut envoy = envoy_with(json!({}));
+fn a_client_that_was_told_403_is_not_handed_what_one_that_was_told_404_is() {
+    let mut envoy = envoy_with(json!({"rules": [{"response": "serve"}]}));
     let (missed, denied) = (envoy.get(PATH), envoy.get(PATH));
     miss(missed);
     denial(denied);
     origin_gives(&mut envoy);
-    store_says(&mut envoy, 412);
-    assert_eq!([missed, denied].map(result), [is(302, "exists"), is(403, "none")]);
+    assert_eq!(result(missed), is(200, "served"));
+    // The object came to the bucket in the meantime, and may not be read.
+    let head = expect_call(&mut envoy, "HEAD signer /assets/img/a.jpg");
+    envoy.respond(head, 200, &[], "");
+    assert_eq!(result(denied), is(403, "none"));
+    store_says(&mut envoy, 200);
+    envoy.assert_idle();
 }
 
 #[test]

@@ -58,8 +58,8 @@ pub const ENTRIES: [Entry; 51] = [
         "$.bucket.if_none_match",
         Json("true"),
         "What keeps a fill from overwriting an object. `true` is `If-None-Match: *`. A name is the header that a \
-         store has in its place. `false` is a HEAD before each write; an object that another writer stores \
-         between the two is overwritten.",
+         store has in its place. `false` is a HEAD before each attempt at a write, and only its 404 lets the object be \
+         written; an object that another writer stores between the two is overwritten.",
     ),
     entry_of(
         "$.origin",
@@ -172,7 +172,8 @@ pub const ENTRIES: [Entry; 51] = [
         "$.rules[].on_403",
         Json(r#""check""#),
         "What a 403 that may be a miss leads to. `check` asks the bucket with the signer's HEAD. `miss` takes it \
-         for a miss. `ignore` passes it on.",
+         for a miss, and hands nothing out. `ignore` passes it on: right for a reader with `s3:ListBucket`, to which a \
+         missing key is a 404.",
     ),
     entry_of(
         "$.rules[].on_head",

@@ -1,4 +1,4 @@
-//! What a rule says besides which origins it has: chains, redirects, types, answers meanwhile, HEAD, stores that overwrite.
+//! The words of a rule beside its origins: chains, redirects, types, answers meanwhile, HEAD, stores that overwrite.
 
 use super::*;
 use crate::config::Bucket;
@@ -9,7 +9,7 @@ const HTML: &[(&str, &str)] = &[("content-length", "5"), ("content-type", "text/
 const GET_A: &str = "GET first /a.jpg";
 const PUT_A: &str = "PUT signer /my-bucket/a.jpg";
 
-fn configured(bucket: Value, origin: Value, rules: Value) -> Config {
+pub fn configured(bucket: Value, origin: Value, rules: Value) -> Config {
     let mut config = json!({
         "bucket": {"cluster": "signer", "authority": "s3.test", "path_prefix": "/my-bucket"},
         "origins": {"first": {"cluster": "first", "authority": "first.test", "public_url": "https://first.test",
@@ -25,17 +25,23 @@ fn configured(bucket: Value, origin: Value, rules: Value) -> Config {
     Config::parse(config.to_string().as_bytes(), &|_| None).unwrap()
 }
 
+/// A fill after a 404 of the bucket, or after a 403 that is to be checked.
 fn world_of(config: &Config, method: &str, check: bool) -> World {
+    denied(config, method, if check { Denial::Forbidden } else { Denial::NotFound }, check)
+}
+
+/// A fill after this denial, as the rule has it.
+pub fn denied(config: &Config, method: &str, denial: Denial, check: bool) -> World {
     let target = Target::parse(method.as_bytes(), b"/a.jpg?v=1&w=2", &Bucket::default()).unwrap();
     let mirror = config.rules[0].mirror.as_ref().unwrap();
-    World::of(config, FillRequest::new(&config.rules, mirror, &target, &[], check))
+    World::of(config, FillRequest::new(&config.rules, mirror, &target, &[], denial, check))
 }
 
 fn world(rules: Value) -> World {
     world_of(&configured(json!({}), json!({}), rules), "GET", false)
 }
 
-/// What waiting clients are answered with meanwhile, looked for behind the call that goes on.
+/// The answer of waiting clients meanwhile. It stands behind the call that goes on.
 fn meanwhile(world: &mut World) -> Outcome {
     match world.pending.remove(1) {
         Some(Action::Meanwhile(outcome)) => outcome,
@@ -167,26 +173,6 @@ fn a_head_may_be_answered_from_the_origins_headers_and_stores_nothing() {
 }
 
 #[test]
-fn a_store_that_would_overwrite_is_asked_before_each_write() {
-    const HEAD: &str = "HEAD signer /my-bucket/a.jpg";
-    let config = configured(json!({"if_none_match": false}), json!({}), json!([{"origins": ["first"]}]));
-    for (status, outcome) in [(404, Outcome::Stored), (403, Outcome::Stored), (200, Outcome::Exists)] {
-        let mut world = world_of(&config, "GET", false);
-        world.answer(GET_A, 206, HELLO, "hello");
-        world.answer(HEAD, status, &[], "");
-        if outcome == Outcome::Stored {
-            let put = world.answer(PUT_A, 200, &[], "");
-            assert!(put.request.headers.iter().all(|(name, _)| *name != "if-none-match"));
-        }
-        assert_eq!(world.outcome(), outcome, "{status}");
-    }
-    let mut world = world_of(&config, "GET", false);
-    world.answer(GET_A, 206, HELLO, "hello");
-    world.fail(HEAD);
-    assert!(matches!(world.outcome(), Outcome::NotStored { object: Some(_), status: 0 }));
-}
-
-#[test]
 fn a_header_of_the_stores_own_forbids_to_overwrite_and_its_refusal_is_understood() {
     let bucket = json!({"if_none_match": "x-oss-forbid-overwrite", "storage_class": "IA"});
     let config = configured(bucket, json!({}), json!([{"origins": ["first"]}]));
@@ -197,5 +183,6 @@ fn a_header_of_the_stores_own_forbids_to_overwrite_and_its_refusal_is_understood
     assert!(put.request.headers.contains(&("x-oss-forbid-overwrite", "true".to_owned())));
     assert!(put.request.headers.contains(&("x-amz-storage-class", "IA".to_owned())));
     assert!(put.request.headers.iter().all(|(name, _)| *name != "if-none-match"));
+    world.answer("HEAD signer /my-bucket/a.jpg", 200, &[], "");
     assert_eq!(world.outcome(), Outcome::Exists);
 }

@@ -67,7 +67,7 @@ fn worker(me: u32, salt: u64) -> Leases {
 
 fn hash(leases: &Leases, key: &str) -> KeyHash {
     let key = Key::from_path(key.as_bytes()).unwrap();
-    leases.hash(&FillKey { key, head: false, forwarded: Forwarded::default() })
+    leases.hash(&FillKey { key, forbidden: false, head: false, forwarded: Forwarded::default() })
 }
 
 #[test]

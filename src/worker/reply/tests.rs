@@ -91,11 +91,13 @@ fn stored_is_a_redirect_to_the_same_path_and_query_that_nobody_may_keep() {
 }
 
 #[test]
-fn an_object_that_exists_is_passed_on_to_whom_it_was_forbidden() {
+fn an_object_that_somebody_else_stored_is_the_buckets_to_give_whatever_it_said_before() {
     let (target, mirror) = (target("GET", "/a"), mirror(false, TooLarge::Origin));
-    assert_eq!(shown(ask(&Outcome::Exists, &target, Denial::NotFound, &mirror)).0, 302);
-    assert_eq!(ask(&Outcome::Exists, &target, Denial::Forbidden, &mirror), Reply::Untouched);
-    for outcome in [Outcome::Forbidden, Outcome::BucketUnavailable, Outcome::Broken("x")] {
+    for denial in [Denial::NotFound, Denial::Forbidden] {
+        let (status, headers, _) = shown(ask(&Outcome::Exists, &target, denial, &mirror));
+        assert_eq!((status, headers[0].as_str()), (302, "location: /a"));
+    }
+    for outcome in [Outcome::Forbidden, Outcome::Loop, Outcome::Broken("x")] {
         assert_eq!(ask(&outcome, &target, Denial::Forbidden, &mirror), Reply::Untouched);
     }
 }
@@ -118,6 +120,7 @@ fn failures_of_the_origin_say_whether_to_come_back() {
         (Outcome::OriginUnavailable("x"), 502, "OriginUnavailable", true),
         (Outcome::OriginTimeout, 504, "OriginTimeout", true),
         (Outcome::Corrupt("content-md5"), 502, "OriginCorrupt", true),
+        (Outcome::BucketUnavailable, 503, "ServiceUnavailable", true),
         (Outcome::Filling, 503, "ServiceUnavailable", true),
         (Outcome::Busy(Shortage::Fills), 503, "SlowDown", true),
         (Outcome::TooLarge, 502, "EntityTooLarge", false),

@@ -1,0 +1,485 @@
+//! The meaning of the store's answers: to a HEAD, for each of its questions, and to the writes before it.
+
+use super::rules::{configured, denied};
+use super::*;
+use serde_json::{Value, json};
+
+const GET: &str = "GET first /a.jpg";
+const HEAD: &str = "HEAD signer /my-bucket/a.jpg";
+const PUT: &str = "PUT signer /my-bucket/a.jpg";
+const CREATE: &str = "POST signer /my-bucket/a.jpg?uploads=";
+const PART: &str = "PUT signer /my-bucket/a.jpg?partNumber=1&uploadId=u";
+const COMPLETE: &str = "POST signer /my-bucket/a.jpg?uploadId=u";
+const ABORT: &str = "DELETE signer /my-bucket/a.jpg?uploadId=u";
+
+const SLOW_DOWN: &str = "<Error><Code>SlowDown</Code></Error>";
+const OF_ENVOY: &str = "upstream connect error or disconnect/reset before headers";
+
+/// Parts of two bytes, so that "hello" has three.
+fn config(bucket: Value, rule: Value) -> Config {
+    let mut rule = rule;
+    rule["origins"] = json!(["first"]);
+    configured(bucket, json!({}), json!([rule]))
+}
+
+/// A fill of an object that the bucket said 404 of.
+fn missing(bucket: Value) -> World {
+    denied(&config(bucket, json!({})), "GET", Denial::NotFound, false)
+}
+
+/// A fill of an object that the bucket said 403 of.
+fn forbidden(bucket: Value, rule: Value) -> World {
+    let check = rule["on_403"] != "miss";
+    denied(&config(bucket, rule), "GET", Denial::Forbidden, check)
+}
+
+/// The same up to the write.
+fn written(bucket: Value) -> World {
+    let mut world = missing(bucket);
+    world.answer(GET, 206, HELLO, "hello");
+    world
+}
+
+/// A fill of one part after the other, up to the completion.
+fn uploaded(bucket: Value) -> World {
+    let mut config = config(bucket, json!({}));
+    (config.limits.part_size, config.limits.parts_in_flight) = (4, 1);
+    let mut world = denied(&config, "GET", Denial::NotFound, false);
+    upload(&mut world);
+    world
+}
+
+fn upload(world: &mut World) {
+    created(world);
+    world.answer(PART, 200, &[("etag", "\"1\"")], "");
+    world.answer(GET, 206, &[("content-range", "bytes 4-4/5"), ("etag", "\"e\"")], "o");
+    world.answer("PUT signer /my-bucket/a.jpg?partNumber=2&uploadId=u", 200, &[("etag", "\"2\"")], "");
+}
+
+fn created(world: &mut World) {
+    world.answer(GET, 206, &[("content-range", "bytes 0-3/5"), ("etag", "\"e\"")], "hell");
+    world.answer(CREATE, 200, &[], "<UploadId>u</UploadId>");
+}
+
+/// The end, and whether it hands the object out.
+fn not_stored(world: &mut World) -> (u16, bool) {
+    match world.outcome() {
+        Outcome::NotStored { object, status } => (status, object.is_some()),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Settings of the store: a condition, a header of its own, and none.
+fn settings() -> [Value; 3] {
+    [json!({}), json!({"if_none_match": "x-oss-forbid-overwrite"}), json!({"if_none_match": false})]
+}
+
+// A 403 of the bucket.
+
+#[test]
+fn the_writers_head_decides_what_a_403_of_the_bucket_is() {
+    let mut world = forbidden(json!({}), json!({}));
+    world.answer(HEAD, 200, &[], "");
+    assert_eq!((world.outcome(), world.warnings.as_slice()), (Outcome::Forbidden, &[][..]));
+
+    for (status, warnings) in [(404, &[][..]), (403, &[Warning::CannotList])] {
+        let mut world = forbidden(json!({}), json!({}));
+        world.answer(HEAD, status, &[], "");
+        world.answer(GET, 206, HELLO, "hello");
+        let put = world.answer(PUT, 200, &[], "");
+        assert!(put.request.headers.contains(&("if-none-match", "*".to_owned())));
+        assert_eq!((world.outcome(), world.warnings.as_slice()), (Outcome::Stored, warnings), "{status}");
+    }
+}
+
+#[test]
+fn a_head_that_fails_is_repeated_before_the_bucket_counts_as_unavailable() {
+    let mut world = forbidden(json!({}), json!({}));
+    world.fail_for_good(HEAD);
+    assert_eq!(world.outcome(), Outcome::BucketUnavailable);
+
+    for passing in [429, 500, 503, 504] {
+        let mut world = forbidden(json!({}), json!({}));
+        for _ in 1..ATTEMPTS {
+            world.answer(HEAD, passing, &[], "");
+            world.wait();
+        }
+        world.answer(HEAD, 404, &[], "");
+        world.expect(GET);
+    }
+    for lasting in [0, 301, 400] {
+        let mut world = forbidden(json!({}), json!({}));
+        world.answer(HEAD, lasting, &[], "");
+        assert_eq!(world.outcome(), Outcome::BucketUnavailable, "{lasting}");
+    }
+}
+
+#[test]
+fn no_byte_is_handed_out_while_nobody_knows_that_the_client_may_have_it() {
+    for (rule, head) in [
+        (json!({}), Some(403)),
+        (json!({"response": "serve"}), Some(403)),
+        (json!({"response": "origin"}), Some(403)),
+        (json!({"on_403": "miss", "response": "serve"}), Some(403)),
+        (json!({"on_403": "miss"}), None),
+    ] {
+        for (put, answers) in [(403, &[][..]), (500, &[404]), (412, &[404])] {
+            let mut world = forbidden(json!({}), rule.clone());
+            if let Some(head) = head {
+                world.answer(HEAD, head, &[], "");
+            }
+            world.answer(GET, 206, HELLO, "hello");
+            for _ in 1..if put == 500 { ATTEMPTS } else { 1 } {
+                world.answer(PUT, put, &[], "");
+                world.wait();
+            }
+            world.answer(PUT, put, &[], "");
+            for status in answers {
+                world.answer(HEAD, *status, &[], "");
+            }
+            assert_eq!(not_stored(&mut world), (put, false), "{rule} {put}");
+        }
+    }
+}
+
+#[test]
+fn a_head_that_finds_nothing_lets_the_object_be_handed_out() {
+    for rule in [json!({"response": "serve"}), json!({"on_403": "miss", "response": "serve"})] {
+        let mut world = forbidden(json!({}), rule);
+        world.answer(HEAD, 404, &[], "");
+        let get = world.expect(GET);
+        world.respond(get.id, 206, HELLO, "hello");
+        assert!(matches!(world.pending.remove(1), Some(Action::Meanwhile(Outcome::Served(_)))));
+        world.answer(PUT, 403, &[], "");
+        assert_eq!(not_stored(&mut world), (403, true));
+    }
+}
+
+#[test]
+fn the_origins_headers_are_told_only_of_what_the_store_is_known_not_to_have() {
+    for on_403 in ["check", "miss"] {
+        let config = config(json!({}), json!({"on_head": "origin", "on_403": on_403}));
+        for (status, ending) in [(200, "forbidden"), (403, "forbidden"), (404, "head")] {
+            let mut world = denied(&config, "HEAD", Denial::Forbidden, on_403 == "check");
+            world.answer(HEAD, status, &[], "");
+            if status == 404 {
+                world.answer("HEAD first /a.jpg", 200, &[("content-length", "5")], "");
+            }
+            assert_eq!(world.outcome().label(), ending, "{on_403} {status}");
+        }
+    }
+}
+
+#[test]
+fn a_store_that_would_overwrite_is_not_written_to_while_nobody_knows_what_it_has() {
+    for rule in [json!({}), json!({"on_403": "miss"}), json!({"response": "serve"}), json!({"response": "origin"})] {
+        let mut world = forbidden(json!({"if_none_match": false}), rule);
+        world.answer(HEAD, 403, &[], "");
+        assert_eq!((world.outcome(), world.warnings.as_slice()), (Outcome::Forbidden, &[Warning::CannotList][..]));
+    }
+}
+
+// A write that the store refuses because an object is there.
+
+#[test]
+fn an_object_that_somebody_else_stored_first_is_believed_when_a_head_finds_it() {
+    for (bucket, status, body) in [
+        (json!({}), 412, ""),
+        (json!({}), 304, ""),
+        (json!({"if_none_match": "x-oss-forbid-overwrite"}), 409, "<Error><Code>FileAlreadyExists</Code></Error>"),
+    ] {
+        // A HEAD that is forbidden says nothing against it, and the bucket decides who may read it.
+        for (found, warnings) in [(200, &[][..]), (403, &[Warning::CannotList])] {
+            let mut put = written(bucket.clone());
+            put.answer(PUT, status, &[], body);
+            put.answer(HEAD, found, &[], "");
+            assert_eq!((put.outcome(), put.warnings.as_slice()), (Outcome::Exists, warnings), "{status} {found}");
+
+            let mut complete = uploaded(bucket.clone());
+            complete.answer(COMPLETE, status, &[], body);
+            complete.answer(HEAD, found, &[], "");
+            complete.answer(ABORT, 204, &[], "");
+            assert_eq!((complete.outcome(), complete.warnings.as_slice()), (Outcome::Exists, warnings));
+        }
+    }
+}
+
+#[test]
+fn a_store_that_refuses_for_an_object_that_it_does_not_have_cannot_hold_the_key() {
+    let mut put = written(json!({}));
+    put.answer(PUT, 412, &[], "");
+    put.answer(HEAD, 404, &[], "");
+    assert_eq!((not_stored(&mut put), put.warnings.as_slice()), ((412, true), &[Warning::CannotHold][..]));
+
+    let mut complete = uploaded(json!({}));
+    complete.answer(COMPLETE, 412, &[], "");
+    complete.answer(HEAD, 404, &[], "");
+    complete.answer(ABORT, 204, &[], "");
+    assert_eq!((not_stored(&mut complete), complete.warnings.as_slice()), ((412, false), &[Warning::CannotHold][..]));
+
+    let mut unasked = written(json!({}));
+    unasked.answer(PUT, 412, &[], "");
+    unasked.fail_for_good(HEAD);
+    assert_eq!((not_stored(&mut unasked), unasked.warnings.as_slice()), ((412, true), &[][..]));
+}
+
+#[test]
+fn a_write_that_may_have_succeeded_makes_a_412_its_own_success() {
+    for (first, body, outcome) in [
+        (503, OF_ENVOY, Outcome::Stored),
+        (500, SLOW_DOWN, Outcome::Stored),
+        (503, SLOW_DOWN, Outcome::Exists),
+        (429, "", Outcome::Exists),
+    ] {
+        let mut put = written(json!({}));
+        put.answer(PUT, first, &[], body);
+        put.wait();
+        put.answer(PUT, 412, &[], "");
+        put.answer(HEAD, 200, &[], "");
+        assert_eq!(put.outcome(), outcome, "{first} {body}");
+
+        let mut complete = uploaded(json!({}));
+        complete.answer(COMPLETE, first, &[], body);
+        complete.wait();
+        complete.answer(COMPLETE, 412, &[], "");
+        complete.answer(HEAD, 200, &[], "");
+        complete.answer(ABORT, 204, &[], "");
+        assert_eq!(complete.outcome(), outcome, "{first} {body}");
+    }
+    // Another write was under way: nothing was done.
+    let mut conflict = written(json!({}));
+    conflict.answer(PUT, 409, &[], "");
+    conflict.wait();
+    conflict.answer(PUT, 412, &[], "");
+    conflict.answer(HEAD, 200, &[], "");
+    assert_eq!(conflict.outcome(), Outcome::Exists);
+}
+
+// A store that would overwrite.
+
+#[test]
+fn a_store_that_would_overwrite_is_asked_before_each_attempt_and_only_a_404_means_absent() {
+    let setting = json!({"if_none_match": false});
+    for (found, warnings) in [(200, &[][..]), (403, &[Warning::CannotList])] {
+        let mut put = written(setting.clone());
+        put.answer(HEAD, found, &[], "");
+        match found {
+            200 => assert_eq!(put.outcome(), Outcome::Exists),
+            _ => assert_eq!(not_stored(&mut put), (403, true)),
+        }
+        assert_eq!(put.warnings, warnings);
+
+        let mut complete = uploaded(setting.clone());
+        complete.answer(HEAD, found, &[], "");
+        complete.answer(ABORT, 204, &[], "");
+        match found {
+            200 => assert_eq!(complete.outcome(), Outcome::Exists),
+            _ => assert_eq!(not_stored(&mut complete), (403, false)),
+        }
+    }
+    let mut unasked = written(setting.clone());
+    unasked.fail_for_good(HEAD);
+    assert_eq!(not_stored(&mut unasked), (0, true));
+
+    for (first, again) in [(503, 404), (503, 200), (409, 200), (429, 403)] {
+        let mut put = written(setting.clone());
+        put.answer(HEAD, 404, &[], "");
+        let unconditional = put.answer(PUT, first, &[], "");
+        assert!(unconditional.request.headers.iter().all(|(name, _)| *name != "if-none-match"));
+        put.wait();
+        put.answer(HEAD, again, &[], "");
+        match (first, again) {
+            (_, 404) => {
+                put.answer(PUT, 200, &[], "");
+                assert_eq!(put.outcome(), Outcome::Stored);
+            }
+            // The 503 may have been a success.
+            (503, _) => assert_eq!(put.outcome(), Outcome::Stored),
+            (409, _) => assert_eq!(put.outcome(), Outcome::Exists),
+            _ => assert_eq!(not_stored(&mut put), (403, true)),
+        }
+    }
+    let mut complete = uploaded(setting);
+    complete.answer(HEAD, 404, &[], "");
+    complete.answer(COMPLETE, 503, &[], SLOW_DOWN);
+    complete.wait();
+    complete.answer(HEAD, 200, &[], "");
+    complete.answer(ABORT, 204, &[], "");
+    assert_eq!(complete.outcome(), Outcome::Exists);
+}
+
+// Writes that end in doubt.
+
+/// Answers the question before a write, at a store that is asked one.
+fn may_write(world: &mut World, setting: &Value) {
+    if setting["if_none_match"] == false {
+        world.answer(HEAD, 404, &[], "");
+    }
+}
+
+/// The end of an attempt: this status and body, or no answer.
+type End = Option<(u16, &'static str)>;
+
+fn attempt(world: &mut World, call: &str, end: End) {
+    match end {
+        Some((status, body)) => drop(world.answer(call, status, &[], body)),
+        None => world.fail(call),
+    }
+}
+
+#[test]
+fn a_write_that_ends_in_doubt_is_proven_before_it_is_called_not_stored() {
+    for setting in settings() {
+        for end in [None, Some((500, "")), Some((503, OF_ENVOY)), Some((504, "")), Some((408, ""))] {
+            let status = end.map(|(status, _)| status).unwrap_or(0);
+            for (found, stored) in [(200, true), (404, false), (403, false)] {
+                let mut put = written(setting.clone());
+                let mut complete = uploaded(setting.clone());
+                for (world, call) in [(&mut put, PUT), (&mut complete, COMPLETE)] {
+                    for made in 1..=ATTEMPTS {
+                        may_write(world, &setting);
+                        attempt(world, call, end);
+                        if made < ATTEMPTS {
+                            world.wait();
+                        }
+                    }
+                    world.answer(HEAD, found, &[], "");
+                }
+                complete.answer(ABORT, 404, &[], "");
+                if stored {
+                    assert_eq!([put.outcome(), complete.outcome()], [Outcome::Stored, Outcome::Stored], "{end:?}");
+                } else {
+                    assert_eq!(not_stored(&mut put), (status, true), "{setting} {end:?} {found}");
+                    assert_eq!(not_stored(&mut complete), (status, false), "{setting} {end:?} {found}");
+                }
+            }
+        }
+    }
+    // A 200 without a result may still have been one.
+    let mut complete = uploaded(json!({}));
+    for made in 1..=ATTEMPTS {
+        complete.answer(COMPLETE, 200, &[], "<Error><Code>InternalError</Code></Error>");
+        if made < ATTEMPTS {
+            complete.wait();
+        }
+    }
+    complete.answer(HEAD, 200, &[], "");
+    complete.answer(ABORT, 404, &[], "");
+    assert_eq!(complete.outcome(), Outcome::Stored);
+    // A rejection settles nothing about the attempt before it.
+    let mut put = written(json!({}));
+    put.fail(PUT);
+    put.wait();
+    put.answer(PUT, 403, &[], "");
+    put.answer(HEAD, 200, &[], "");
+    assert_eq!(put.outcome(), Outcome::Stored);
+}
+
+#[test]
+fn a_write_that_was_certainly_not_done_needs_no_proof() {
+    for end in [(503, SLOW_DOWN), (409, ""), (429, "")] {
+        let mut put = written(json!({}));
+        for made in 1..=ATTEMPTS {
+            put.answer(PUT, end.0, &[], end.1);
+            if made < ATTEMPTS {
+                put.wait();
+            }
+        }
+        assert_eq!(not_stored(&mut put), (end.0, true));
+    }
+}
+
+#[test]
+fn an_upload_that_is_gone_is_a_success_where_the_object_is_there() {
+    for (first, found, outcome) in [
+        (None, 200, Some(Outcome::Exists)),
+        (Some(503), 200, Some(Outcome::Stored)),
+        (None, 404, None),
+        (None, 403, None),
+    ] {
+        let mut world = uploaded(json!({}));
+        if let Some(status) = first {
+            world.answer(COMPLETE, status, &[], "");
+            world.wait();
+        }
+        world.answer(COMPLETE, 404, &[], "<Error><Code>NoSuchUpload</Code></Error>");
+        world.answer(HEAD, found, &[], "");
+        world.answer(ABORT, 404, &[], "");
+        match outcome {
+            Some(outcome) => assert_eq!(world.outcome(), outcome),
+            None => assert_eq!(not_stored(&mut world), (404, false)),
+        }
+    }
+}
+
+#[test]
+fn an_upload_that_is_gone_while_its_parts_are_stored_is_a_success_where_the_object_is_there() {
+    for (found, outcome) in [(200, Outcome::Exists), (404, Outcome::NotStored { object: None, status: 404 })] {
+        let mut config = config(json!({}), json!({}));
+        (config.limits.part_size, config.limits.parts_in_flight) = (4, 1);
+        let mut world = denied(&config, "GET", Denial::NotFound, false);
+        created(&mut world);
+        world.answer(PART, 404, &[], "<Error><Code>NoSuchUpload</Code></Error>");
+        world.answer(HEAD, found, &[], "");
+        world.answer(ABORT, 404, &[], "");
+        assert_eq!(world.outcome(), outcome);
+    }
+}
+
+#[test]
+fn a_completion_in_conflict_is_asked_about_and_then_begun_anew_once() {
+    const CONFLICT: &str = "<Error><Code>ConditionalRequestConflict</Code></Error>";
+    for (status, found) in [(409, 200), (200, 200)] {
+        let mut exists = uploaded(json!({}));
+        exists.answer(COMPLETE, status, &[], CONFLICT);
+        exists.answer(HEAD, found, &[], "");
+        exists.answer(ABORT, 204, &[], "");
+        assert_eq!(exists.outcome(), Outcome::Exists, "{status}");
+    }
+    for found in [404, 403] {
+        let mut again = uploaded(json!({}));
+        again.answer(COMPLETE, 409, &[], CONFLICT);
+        again.answer(HEAD, found, &[], "");
+        again.answer(ABORT, 204, &[], "");
+        upload(&mut again);
+        again.answer(COMPLETE, 409, &[], CONFLICT);
+        again.answer(HEAD, found, &[], "");
+        again.answer(ABORT, 204, &[], "");
+        assert_eq!(not_stored(&mut again), (409, false), "{found}");
+    }
+    let mut unasked = uploaded(json!({}));
+    unasked.answer(COMPLETE, 409, &[], CONFLICT);
+    unasked.fail_for_good(HEAD);
+    unasked.answer(ABORT, 204, &[], "");
+    assert_eq!(not_stored(&mut unasked), (409, false));
+}
+
+#[test]
+fn an_upload_is_created_again_only_where_certainly_none_was() {
+    let begun = || {
+        let mut config = config(json!({}), json!({}));
+        config.limits.part_size = 4;
+        let mut world = denied(&config, "GET", Denial::NotFound, false);
+        world.answer(GET, 206, &[("content-range", "bytes 0-3/5"), ("etag", "\"e\"")], "hell");
+        world
+    };
+    for (status, body) in [(503, OF_ENVOY), (503, ""), (500, SLOW_DOWN), (504, ""), (200, "<html>"), (403, "")] {
+        let mut world = begun();
+        world.answer(CREATE, status, &[], body);
+        assert_eq!(not_stored(&mut world), (status, false), "{status} {body}");
+    }
+    let mut unanswered = begun();
+    unanswered.fail(CREATE);
+    assert_eq!(not_stored(&mut unanswered), (0, false));
+
+    for (status, body) in [(503, SLOW_DOWN), (409, ""), (429, "")] {
+        let mut world = begun();
+        for made in 1..=ATTEMPTS {
+            world.answer(CREATE, status, &[], body);
+            if made < ATTEMPTS {
+                world.wait();
+            }
+        }
+        assert_eq!(not_stored(&mut world), (status, false), "{status}");
+    }
+}

@@ -1,0 +1,47 @@
+//! Warnings about the bucket.
+
+use crate::sorted_map::SortedMap;
+use std::time::{Duration, Instant};
+
+/// Something that an operator must see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Warning {
+    /// An upload is left at the store.
+    CannotAbort,
+    /// The store says that it has an object, and has none. SeaweedFS does so where it has a directory of that name.
+    CannotHold,
+    /// The store does not tell its writer what it has.
+    CannotList,
+}
+
+impl Warning {
+    /// The text for the log.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::CannotAbort => "an upload could not be aborted: the bucket's lifecycle rule has to",
+            Self::CannotHold => "the store says that the object exists, and has none: it cannot hold this key",
+            Self::CannotList => {
+                "the writer is denied a HEAD of the object: without s3:ListBucket nobody can tell a missing object from a \
+                 forbidden one"
+            }
+        }
+    }
+}
+
+/// The time between two equal warnings of a worker.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// The warnings that a worker gave, each with its last time.
+#[derive(Debug, Default)]
+pub struct Warnings(SortedMap<Warning, Instant>);
+
+impl Warnings {
+    /// Tells if a warning is to be given at `now`. It is, unless it was given in the last minute.
+    pub fn admits(&mut self, warning: Warning, now: Instant) -> bool {
+        let recent = self.0.get(&warning).is_some_and(|last| now.saturating_duration_since(*last) < EVERY);
+        if !recent {
+            self.0.insert(warning, now);
+        }
+        !recent
+    }
+}
