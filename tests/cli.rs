@@ -283,3 +283,31 @@ fn a_wrong_call_is_explained_and_help_has_examples() {
     let version = concat!("mirror-on-miss ", env!("CARGO_PKG_VERSION"), "\n");
     assert_eq!(run(&["--version"], "").1, version);
 }
+
+#[test]
+fn variables_come_from_the_file_that_has_them() {
+    let plugin = r#"
+        config:
+          name: mirror_on_miss
+          configuration:
+            "@type": type.googleapis.com/google.protobuf.StringValue
+            value: |
+              {"bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": {"env": "BUCKET"}},
+               "origin": {"cluster": "origin", "authority": {"env": "ORIGIN"}}}
+          vm_config:
+            environment_variables: {key_values: {BUCKET: /files, ORIGIN: old.example.com}}
+    "#;
+    assert_eq!(run(&["check", "-"], plugin).1, "ok\n");
+    let (_, output, _) = run(&["explain", "-", "GET", "/a.jpg"], plugin);
+    assert!(output.contains("GET /a.jpg at old.example.com"), "{output}");
+    let wasm_plugin = r#"
+        kind: WasmPlugin
+        spec:
+          pluginName: mirror_on_miss
+          vmConfig: {env: [{name: ORIGIN, value: old.example.com}]}
+          pluginConfig:
+            bucket: {cluster: signer, authority: s3.example.com}
+            origin: {cluster: origin, authority: {env: ORIGIN}}
+    "#;
+    assert_eq!(run(&["check", "-"], wasm_plugin).1, "ok\n");
+}
