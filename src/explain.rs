@@ -32,6 +32,8 @@ pub enum Why {
     MirrorsNothing(usize),
     /// No rule matches.
     NoRule,
+    /// Its path ends in a slash, and `bucket.index` is not set.
+    NoIndex,
     /// The request is not for an object.
     TargetError(TargetError),
     /// This rule says `observe: true`: the miss is counted.
@@ -50,10 +52,12 @@ pub struct Mirrored {
     pub mirror: Rc<Mirror>,
     /// The requests for the object, in order.
     pub fetches: Vec<Fetch>,
+    /// The client gets the origin's headers alone.
+    pub only_headers: bool,
     /// The request that stores it; `None` if it is not stored.
     pub store: Option<Store>,
     /// The client's new location. With [`ResponseMode::Serve`] it is used only if the object does not fit one part.
-    /// `None` if the client gets the origin's headers.
+    /// `None` if the client gets the origin's headers, or an object that is not stored.
     pub location: Option<String>,
     /// The location at which the client may fetch the object directly.
     pub public_location: Option<String>,
@@ -97,7 +101,7 @@ pub struct Store {
     pub path: String,
 }
 
-/// Explains a request. `own_base` is its own scheme and authority, if these are known.
+/// Explains a request. `own_base` is its own scheme and authority, if these are known; only the scheme counts.
 pub fn explain(config: &Config, method: &str, path_and_query: &str, own_base: Option<&str>) -> Explanation {
     let target = match Target::read(method.as_bytes(), path_and_query.as_bytes(), &config.bucket) {
         Ok(target) => target,
@@ -111,8 +115,14 @@ pub fn explain(config: &Config, method: &str, path_and_query: &str, own_base: Op
 
 /// Finds the rule that mirrors the object, and its settings.
 fn deciding<'a>(rules: &'a [Rule], target: &Target) -> Result<(usize, &'a Rc<Mirror>), Why> {
-    let mut numbered = rules.iter().enumerate();
-    let (number, rule) = numbered.find(|(_, rule)| rule.is_for(target.method, &target.key)).ok_or(Why::NoRule)?;
+    if !target.reading.is_mirrored() {
+        return Err(Why::NoIndex);
+    }
+    let rule_for = |spelling| rules.iter().enumerate().find(|(_, rule)| rule.is_for(target.method, spelling));
+    if let Some((number, Rule { mirror: None, .. })) = rule_for(target.spellings().other) {
+        return Err(Why::MirrorsNothing(number));
+    }
+    let (number, rule) = rule_for(target.spellings().deciding).ok_or(Why::NoRule)?;
     let mirror = rule.mirror.as_ref().ok_or(Why::MirrorsNothing(number))?;
     if target.method == Method::Head && mirror.on_head == OnHead::Off {
         return Err(Why::OnHeadOff(number));
@@ -121,23 +131,27 @@ fn deciding<'a>(rules: &'a [Rule], target: &Target) -> Result<(usize, &'a Rc<Mir
 }
 
 fn mirrored(config: &Config, target: Target, rule: usize, mirror: &Rc<Mirror>, own_base: Option<&str>) -> Mirrored {
-    let only_headers = target.method == Method::Head && mirror.on_head == OnHead::Origin;
-    let public_location = mirror.public_location(&target.key, target.query());
-    let base = match &config.location {
-        Some(Location::Absolute) => own_base,
-        Some(Location::Base(base)) => Some(base.as_str()),
-        None => None,
+    let unstored = target.reading.not_plain().is_some();
+    let only_headers = target.method == Method::Head && (unstored || mirror.on_head == OnHead::Origin);
+    let public_location = mirror.public_location(target.origin_key(), target.query());
+    let scheme = own_base.and_then(|base| base.split(':').next()).unwrap_or("http");
+    let stored_at = match &config.location {
+        Some(Location::Absolute) => target.location_at_store(&format!("{scheme}://{}", config.bucket.authority)),
+        Some(Location::Base(base)) => target.location(Some(base)),
+        None => target.location(None),
     };
     let location = match mirror.response {
         _ if only_headers => None,
         ResponseMode::Origin => public_location.clone(),
-        ResponseMode::Redirect | ResponseMode::Serve => Some(target.location(base)),
+        _ if unstored => None,
+        ResponseMode::Redirect | ResponseMode::Serve => Some(stored_at),
     };
     Mirrored {
         rule,
         mirror: mirror.clone(),
         fetches: fetches(&config.rules, &target),
-        store: (!only_headers).then(|| store(config, &target.key)),
+        only_headers,
+        store: (!only_headers && !unstored).then(|| store(config, &target.key)),
         location,
         public_location,
         target,
@@ -145,17 +159,17 @@ fn mirrored(config: &Config, target: Target, rule: usize, mirror: &Rc<Mirror>, o
 }
 
 fn fetches(rules: &[Rule], target: &Target) -> Vec<Fetch> {
-    let chain = chain(rules, target.method, &target.key);
+    let chain = chain(rules, target.method, target.spellings());
     let forwarded = Forwarded::of(target.query(), &[], &chain);
     let number_of = |mirror: &Rc<Mirror>| {
         let is_its = |rule: &Rule| rule.mirror.as_ref().is_some_and(|own| Rc::ptr_eq(own, mirror));
         rules.iter().position(is_its).unwrap_or_default()
     };
     let pairs = chain.iter().flat_map(|mirror| mirror.origins.iter().map(move |origin| (mirror, origin)));
-    pairs.map(|(mirror, origin)| fetch(number_of(mirror), mirror, origin, &target.key, &forwarded)).collect()
+    pairs.map(|(mirror, origin)| fetch(number_of(mirror), mirror, origin, target.origin_key(), &forwarded)).collect()
 }
 
-fn fetch(rule: usize, mirror: &Mirror, origin: &Origin, key: &Key, forwarded: &Forwarded) -> Fetch {
+fn fetch(rule: usize, mirror: &Mirror, origin: &Origin, key: &str, forwarded: &Forwarded) -> Fetch {
     let Endpoint { upstream, path, timeout, .. } = Endpoint::at(origin, mirror, key, forwarded);
     let (follow, hosts) = match &origin.redirects {
         Some(redirects) => (redirects.follow, redirects.hosts.clone()),

@@ -8,7 +8,7 @@ use crate::http::Response;
 use std::time::Duration;
 
 /// Names the counter of requests that the bucket denied, by their answer: an [`Outcome`](crate::fill::Outcome)'s
-/// label, or `bucket_error`, `forbidden`, `not_the_bucket` for denials that were passed on.
+/// label, or `bad_request`, `bucket_error`, `deleted`, `forbidden`, `not_the_bucket` for denials that were passed on.
 pub fn requests(outcome: &str) -> String {
     format!("mirror_on_miss_requests_total.outcome.{outcome}")
 }

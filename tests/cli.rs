@@ -141,7 +141,7 @@ fn the_shipped_configuration_is_ok() {
         "configuration/edge.yaml",
         "configuration/transparent.yaml",
         "kubernetes/overlays/envoy-gateway/plugin.yaml",
-        "kubernetes/overlays/istio/plugin.yaml",
+        "kubernetes/overlays/istio/filter.yaml",
     ] {
         let ended = run(&["check", "--without-env", &format!("envoy/{file}")], "");
         assert_eq!(ended, (0, "ok\n".to_owned(), String::new()), "{file}");
@@ -227,6 +227,8 @@ fn what_is_left_alone_is_explained_by_its_reason() {
         ("GET", "a", None, "does not begin"),
         ("GET", "/other", None, "no rule"),
         ("GET", "/private/a", Some(1), "mirror: false"),
+        ("GET", "/img/", None, "bucket.index"),
+        ("GET", "//private/a", Some(1), "mirror: false"),
         ("GET", "/seen/a", Some(2), "observe: true"),
         ("HEAD", "/img/a.png", Some(3), "on_head: off"),
     ] {
@@ -235,6 +237,44 @@ fn what_is_left_alone_is_explained_by_its_reason() {
         assert!(untouched.contains(why), "{method} {path}: {explained}");
         assert_eq!(explained["rule"]["index"].as_u64(), rule, "{method} {path}: {explained}");
         assert_eq!(explained["fetch"], Value::Null);
+    }
+}
+
+#[test]
+fn what_becomes_of_a_path_and_why_its_object_is_not_stored_is_told() {
+    let read = explained("GET", "//img%5Ca.jpg");
+    assert_eq!((&read["key"], &read["plain_reading"]), (&json!("/img\\a.jpg"), &json!("img/a.jpg")));
+    assert_eq!((&read["store"], &read["response"]), (&Value::Null, &json!("not_stored")));
+    assert_eq!((&read["rule"]["index"], &read["fetch"][0]["path"]), (&json!(0), &json!("/v1/static/a.jpg")));
+    let mut config = long_form();
+    config["bucket"]["index"] = json!("index.html");
+    for (path, lines) in [
+        (
+            "/img//a.jpg",
+            &[
+                "key          img//a.jpg",
+                "read as      img/a.jpg",
+                "store        nothing: the key has an empty segment, which some servers leave out",
+                "answer       200 with the object, if it fits one part",
+            ][..],
+        ),
+        (
+            "/here/",
+            &[
+                "key          here/index.html",
+                "page         the path ends in a slash, so the key ends in bucket.index, index.html",
+                "bucket       GET /here/index.html",
+                "fetch 1      GET /v1/here/ at files.test, origin legacy, cluster legacy, $.rules[6], within 20s",
+                "store        PUT /assets/here/index.html at s3.test, cluster signer",
+                "answer       200 with the object, or 302 to /here/ if it has several parts",
+            ],
+        ),
+    ] {
+        let (code, output, _) = run(&["explain", "-", "GET", path], &config.to_string());
+        assert_eq!(code, 0);
+        for line in lines {
+            assert!(output.lines().any(|found| found == *line), "no {line:?} in:\n{output}");
+        }
     }
 }
 
@@ -254,12 +294,15 @@ fn each_way_to_respond_is_told() {
 }
 
 #[test]
-fn a_whole_url_gives_an_absolute_location_its_host() {
+fn an_absolute_location_is_that_of_the_store_by_the_scheme_of_the_request() {
     let mut config = long_form();
     config["location"] = json!("absolute");
     let location = |path: &str| run(&["explain", "-", "GET", path], &config.to_string()).1;
-    assert!(location("https://cdn.test/img/a.jpg?v").contains("302 to https://cdn.test/img/a.jpg?v, once"));
-    assert!(location("/img/a.jpg").contains("302 to the request's own scheme and host, and /img/a.jpg, once"));
+    let followed = "once it is stored; the edge follows it itself";
+    assert!(
+        location("https://cdn.test/img/a.jpg?v").contains(&format!("302 to https://s3.test/img/a.jpg?v, {followed}"))
+    );
+    assert!(location("/img/a.jpg").contains(&format!("302 to http://s3.test/img/a.jpg, {followed}")));
 }
 
 #[test]

@@ -45,6 +45,9 @@ fn alone() -> Vec<(&'static str, Value, Seen, &'static str)> {
         ("$.bucket.exposed", json!("path"), |c| shown(c.bucket.exposed), "Path"),
         ("$.bucket.storage_class", json!("GLACIER_IR"), |c| shown(&c.bucket.storage_class), r#"Some("GLACIER_IR")"#),
         ("$.bucket.if_none_match", json!(false), |c| shown(c.bucket.overwrite), "HeadFirst"),
+        ("$.bucket.keys", json!("exact"), |c| shown(c.bucket.keys), "Exact"),
+        ("$.bucket.index", json!("index.html"), |c| shown(&c.bucket.index), r#"Some("index.html")"#),
+        ("$.bucket.deleted", json!("refill"), |c| shown(c.bucket.deleted), "Refill"),
         ("$.origins.NAME.cluster", json!("c"), |c| shown(&mirror(c).origins[0].cluster), r#""c""#),
         ("$.origins.NAME.authority", json!("a:1"), |c| shown(&mirror(c).origins[0].authority), r#""a:1""#),
         ("$.origins.NAME.path_prefix", json!("/v1"), |c| shown(&mirror(c).origins[0].path_prefix), r#""/v1""#),
@@ -196,9 +199,39 @@ fn fields_that_touch_one_another_do_so_as_documented() {
         (
             "a key that is nothing but what is stripped",
             json!([{"prefix": "/img/", "strip_prefix": "/img", "add_prefix": "/s", "origins": ["c"]}]),
-            &none,
+            &json!({"bucket": {"cluster": "s", "authority": "s3.test", "path_prefix": "/assets", "index": "index.html"}}),
             "GET /img/",
-            "c.test/s/ -> /assets/img/ -> /img/",
+            "c.test/s/ -> /assets/img/index.html -> /img/",
+        ),
+        (
+            "keys and mirror: false",
+            json!([{"prefix": "/private/", "mirror": false}, {"origins": ["c"]}]),
+            &none,
+            "GET //private/x",
+            "MirrorsNothing(0)",
+        ),
+        (
+            "exact keys and mirror: false",
+            json!([{"prefix": "/private/", "mirror": false}, {"origins": ["c"]}]),
+            &json!({"bucket": {"cluster": "s", "authority": "s3.test", "path_prefix": "/assets", "keys": "exact"}}),
+            "GET //private/x",
+            "MirrorsNothing(0)",
+        ),
+        (
+            "a key that is not plain, and the rule of its plain reading",
+            json!([{"prefix": "/i/", "strip_prefix": "/i", "origins": ["a"]}, {"origins": ["c"]}]),
+            &none,
+            "GET /i%5C/x",
+            "a.test/v1/x, c.test/i/x -> nothing -> headers",
+        ),
+        ("a path that ends in a slash, without an index", json!([{"origins": ["c"]}]), &none, "GET /blog/", "NoIndex"),
+        (
+            "location: absolute and an index",
+            json!([{"origins": ["c"]}]),
+            &json!({"bucket": {"cluster": "s", "authority": "s3.test", "path_prefix": "/assets", "exposed": "path", "index": "i"},
+                    "location": "absolute"}),
+            "GET /assets/",
+            "c.test/ -> /assets/i -> http://s3.test/assets/i",
         ),
         (
             "prefix and suffixes",
@@ -285,12 +318,13 @@ fn fields_that_touch_one_another_do_so_as_documented() {
             &json!({"bucket": {"cluster": "s", "authority": "s3.test", "path_prefix": "/assets", "exposed": "path"},
                     "location": "absolute"}),
             "GET /assets/x?v",
-            "a.test/v1/x -> /assets/x -> http://own.test/assets/x?v",
+            "a.test/v1/x -> /assets/x -> http://s3.test/assets/x?v",
         ),
         (
             "a location of its own and a key with a slash in front",
             json!([{"origins": ["a"]}]),
-            &json!({"location": "https://cdn.test/base/"}),
+            &json!({"location": "https://cdn.test/base/",
+                    "bucket": {"cluster": "s", "authority": "s3.test", "path_prefix": "/assets", "keys": "exact"}}),
             "GET //x",
             "a.test/v1//x -> /assets//x -> https://cdn.test/base//x",
         ),
@@ -355,7 +389,8 @@ proptest! {
             "prefix": format!("{stripped}/"), "strip_prefix": format!("{stripped}/"), "add_prefix": format!("{added}/"),
             "origins": ["a", "b"],
         });
-        let config = with_rules(json!([rule]), json!({}));
+        let bucket = json!({"cluster": "s", "authority": "s3.test", "path_prefix": "/assets", "keys": "exact"});
+        let config = with_rules(json!([rule]), json!({"bucket": bucket}));
         let key = [stripped.trim_start_matches('/').as_bytes(), if stripped.is_empty() { b"" } else { b"/" }, &bytes].concat();
         let explained = |choices: &[u8]| explain(&config, "GET", &format!("/{}", spelled(&key, choices)), None);
         prop_assert_eq!(explained(&choices), explained(&others));

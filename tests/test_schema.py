@@ -176,7 +176,7 @@ ONLY_THE_PARSER_KNOWS = {
     "secrets that exist": one("origin.headers", {"x-a": {"env": "NOT_SET"}}),
     "ports, and hosts in every detail": one("bucket.authority", "a:99999", "[::1"),
     "the encoding of paths in every detail": one("bucket.path_prefix", "/%41", "/%C3", "//"),
-    "the longest key": rule("add_prefix", "/" + "a" * 1025),
+    "the longest key": rule("add_prefix", "/" + "a" * 8001),
 }
 
 

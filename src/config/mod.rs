@@ -8,7 +8,7 @@ pub mod origin;
 pub mod parse;
 pub mod rule;
 
-pub use model::{Bucket, Config, Exposed, Limits, Location, MAX_PART_SIZE, Overwrite};
+pub use model::{Bucket, Config, Deleted, Exposed, Keys, Limits, Location, MAX_PART_SIZE, Overwrite};
 pub use origin::{Origin, Redirects};
 pub use parse::Problem;
 

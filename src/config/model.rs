@@ -36,6 +36,42 @@ pub struct Bucket {
     /// The storage class of objects; without it, the bucket's own default.
     pub storage_class: Option<String>,
     pub overwrite: Overwrite,
+    /// The keys that it keeps apart.
+    pub keys: Keys,
+    /// The segment that stands behind a path that ends in a slash, in the key of that page.
+    pub index: Option<String>,
+    /// The treatment of objects that the bucket says were deleted.
+    pub deleted: Deleted,
+}
+
+impl Bucket {
+    /// Counts the bytes that stand before each key as it is stored: those of the path prefix behind the bucket's name.
+    pub fn prefix_bytes(&self) -> usize {
+        let (_, behind) = self.path_prefix.trim_start_matches('/').split_once('/').unwrap_or_default();
+        let escapes = behind.bytes().filter(|byte| *byte == b'%').count();
+        let slash = usize::from(!behind.is_empty());
+        behind.len().saturating_sub(escapes.saturating_mul(2)).saturating_add(slash)
+    }
+}
+
+/// The keys that a store keeps apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keys {
+    /// All keys: each byte counts, as on AWS.
+    Exact,
+    /// The plain keys. The store may read another key as one of these.
+    #[default]
+    Plain,
+}
+
+/// The treatment of an object that the bucket says was deleted, with `x-amz-delete-marker: true`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deleted {
+    /// It was deleted on purpose: the bucket's answer stands.
+    #[default]
+    Pass,
+    /// It is missing: it is filled again.
+    Refill,
 }
 
 /// The means that keeps a fill from overwriting an object that another writer stored meanwhile.
@@ -63,7 +99,8 @@ pub enum Exposed {
 /// The start of `Location` that makes it a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
-    /// The request's own scheme and authority. Envoy follows internal redirects only to these.
+    /// The request's own scheme and the store's authority, where the request names that, too. Envoy follows internal redirects
+    /// only to these.
     Absolute,
     /// This URL: the recipe's `service_endpoint`.
     Base(String),

@@ -2,7 +2,7 @@
 
 use super::origin::Origin;
 use crate::http::Method;
-use crate::object::key::{Encoded, Key};
+use crate::object::key::{Encoded, Spellings};
 use std::fmt::Write;
 use std::rc::Rc;
 
@@ -20,27 +20,40 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Tells if the rule matches a request.
-    pub fn is_for(&self, method: Method, key: &Key) -> bool {
-        key.as_str().starts_with(&self.prefix)
-            && (self.suffixes.is_empty() || self.suffixes.iter().any(|suffix| key.as_str().ends_with(suffix)))
+    /// Tells if the rule matches a request, by this spelling of its key.
+    pub fn is_for(&self, method: Method, key: &str) -> bool {
+        key.starts_with(&self.prefix)
+            && (self.suffixes.is_empty() || self.suffixes.iter().any(|suffix| key.ends_with(suffix)))
             && (self.methods.is_empty() || self.methods.contains(&method))
     }
 }
 
-/// Finds the first rule that matches, and returns its way of mirroring. `None` if the object is not mirrored.
-pub fn mirror_for<'a>(rules: &'a [Rule], method: Method, key: &Key) -> Option<&'a Rc<Mirror>> {
-    let mirror = rules.iter().find(|rule| rule.is_for(method, key))?.mirror.as_ref()?;
+/// Finds the first rule that matches, and returns its way of mirroring. `None` if the object is not mirrored: no rule
+/// matches, or the first that matches one of the key's spellings mirrors nothing.
+pub fn mirror_for<'a>(rules: &'a [Rule], method: Method, spellings: Spellings<'_>) -> Option<&'a Rc<Mirror>> {
+    let rule_for = |spelling| rules.iter().find(|rule| rule.is_for(method, spelling));
+    if rule_for(spellings.other).is_some_and(|rule| rule.mirror.is_none()) {
+        return None;
+    }
+    let mirror = rule_for(spellings.deciding)?.mirror.as_ref()?;
     let off = method == Method::Head && mirror.on_head == OnHead::Off;
     (!off).then_some(mirror)
 }
 
 /// Lists everything that is tried for an object, in order. When the origins of one rule say that they do not have the
-/// object, the next rule's are asked. The list ends at a rule that mirrors nothing.
-pub fn chain(rules: &[Rule], method: Method, key: &Key) -> Vec<Rc<Mirror>> {
-    let matching = rules.iter().filter(|rule| rule.is_for(method, key));
-    let mirrors = matching.map_while(|rule| rule.mirror.as_ref().filter(|mirror| !mirror.observe));
-    mirrors.cloned().collect()
+/// object, the next rule's are asked. The list ends at a rule that mirrors nothing and matches one of the key's spellings.
+pub fn chain(rules: &[Rule], method: Method, spellings: Spellings<'_>) -> Vec<Rc<Mirror>> {
+    let mut chain = Vec::new();
+    for rule in rules {
+        let decides = rule.is_for(method, spellings.deciding);
+        match &rule.mirror {
+            Some(mirror) if decides && mirror.observe => break,
+            Some(mirror) if decides => chain.push(mirror.clone()),
+            None if decides || rule.is_for(method, spellings.other) => break,
+            Some(_) | None => {}
+        }
+    }
+    chain
 }
 
 /// A rule's way of filling the bucket.
@@ -75,13 +88,21 @@ pub struct Mirror {
 impl Mirror {
     /// Returns the URL at which a client may fetch the object directly: below the `public_url` of the first origin
     /// that has one.
-    pub fn public_location(&self, key: &Key, query: Option<&str>) -> Option<String> {
-        let base = self.origins.iter().find_map(|origin| origin.public_url.as_deref())?;
+    pub fn public_location(&self, key: &str, query: Option<&str>) -> Option<String> {
+        self.public_location_of(0, key, query)
+    }
+
+    /// Returns the same for a client whose object was asked of the origin with this index: below that one's own
+    /// `public_url`, if it has one.
+    pub fn public_location_of(&self, origin: usize, key: &str, query: Option<&str>) -> Option<String> {
+        let public_url = |origin: &'_ Origin| origin.public_url.clone();
+        let own = self.origins.get(origin).and_then(public_url);
+        let base = &own.or_else(|| self.origins.iter().find_map(public_url))?;
         Some(self.url(base, key, query.into_iter().flat_map(|query| query.split('&'))))
     }
 
     /// Returns the path for a request to an origin, with those of the parameters `name=value` that it gets.
-    pub fn path(&self, origin: &Origin, key: &Key, parameters: &[String]) -> String {
+    pub fn path(&self, origin: &Origin, key: &str, parameters: &[String]) -> String {
         self.url(&origin.path_prefix, key, parameters.iter().map(String::as_str))
     }
 
@@ -101,10 +122,10 @@ impl Mirror {
         self.content_types.is_empty() || self.content_types.iter().any(matches)
     }
 
-    fn url<'a>(&self, base: &str, key: &Key, parameters: impl Iterator<Item = &'a str>) -> String {
-        let segments = self.strip_prefix.strip_prefix('/').and_then(|stripped| key.as_str().strip_prefix(stripped));
+    fn url<'a>(&self, base: &str, key: &str, parameters: impl Iterator<Item = &'a str>) -> String {
+        let segments = self.strip_prefix.strip_prefix('/').and_then(|stripped| key.strip_prefix(stripped));
         // The rest behind whole segments begins with a slash; a key itself does not.
-        let rest = segments.and_then(|rest| rest.strip_prefix('/')).unwrap_or(key.as_str());
+        let rest = segments.and_then(|rest| rest.strip_prefix('/')).unwrap_or(key);
         let mut url = format!("{base}{}/{}", Encoded::of(&self.add_prefix), Encoded::of(rest));
         for (number, parameter) in parameters.filter(|parameter| self.passes(parameter)).enumerate() {
             let _ = write!(url, "{}{parameter}", if number == 0 { '?' } else { '&' });

@@ -169,7 +169,7 @@ fn every_problem_is_reported_at_once_with_its_path_the_value_and_what_is_allowed
             "$.bucket.cluster: \"\" is not allowed; expected a non-empty string",
             "$.bucket.authority: \"http://minio:9000/\" is not allowed; expected \"host\" or \"host:port\", without a scheme or path",
             "$.bucket.exposed: \"both\" is not allowed; expected \"root\" (clients write /KEY) or \"path\" (clients write /BUCKET/KEY)",
-            "$.bucket.versioning: is not a field; allowed here: authority, cluster, exposed, if_none_match, path_prefix, storage_class",
+            "$.bucket.versioning: is not a field; allowed here: authority, cluster, deleted, exposed, if_none_match, index, keys, path_prefix, storage_class",
             "$.origin.cluster: is missing",
             "$.origin.timeout: 10 is not allowed; expected a duration from \"1ms\" to \"10m\"",
             "$.origin.headers.Range: is not allowed; expected a lower-case header name that a fill does not set itself",

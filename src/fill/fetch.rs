@@ -1,6 +1,7 @@
 //! The beginning of an object, from one of the rule's origins after the other.
 
 use super::multipart::{CreateMultipartUpload, MultipartObject};
+use super::outcome::NOT_ASKED;
 use super::plan::{Plan, plan};
 use super::state::{State, Transition, done};
 use super::write::Write;
@@ -55,6 +56,9 @@ impl ActiveOrigin {
 impl FirstFetch {
     /// Asks the first origin. Where the client is sent there itself, it need not wait for it.
     pub fn start(job: &mut Job) -> Transition {
+        if !job.request.store && job.responds(ResponseMode::Origin) {
+            return done(Outcome::Origin);
+        }
         let (state, mut actions) = Self::ask(job, 0);
         if job.responds(ResponseMode::Origin) {
             actions.push(Action::Meanwhile(Outcome::Origin));
@@ -67,7 +71,8 @@ impl FirstFetch {
             return done(Outcome::Broken("a rule without an origin"));
         };
         job.origin = origin.name.clone();
-        let endpoint = Endpoint::at(origin, &job.mirror, &job.request.fill_key.key, &job.request.fill_key.forwarded);
+        let endpoint =
+            Endpoint::at(origin, &job.mirror, &job.request.fill_key.origin_key, &job.request.fill_key.forwarded);
         let source = ActiveOrigin { at, cluster: origin.cluster.clone(), endpoint };
         let span = if job.request.is_head() { Span::Headers } else { Span::First { length: job.limits.part_size } };
         Self::ask_for(job, source, span)
@@ -116,11 +121,14 @@ impl ActiveOrigin {
         let unranged = job.limits.part_size < first.object.length();
         let unranged = unranged.then(|| Action::Unranged(self.cluster.clone()));
         let (state, mut actions) = match plan(first, &job.limits) {
+            // Parts can only be put together in a bucket.
+            Plan::Multipart(..) if !job.request.store => done(Outcome::TooLarge),
             Plan::Multipart(parts, object) => {
                 CreateMultipartUpload::begin(job, MultipartObject::new(self, version, parts, announced), object)
             }
             Plan::Single(object) => match announced.verify(&object.body) {
-                Ok(()) => Write::put(job, object),
+                Ok(()) if job.request.store => Write::put(job, object),
+                Ok(()) => done(Outcome::NotStored { object: (!job.withheld).then_some(object), status: NOT_ASKED }),
                 Err(header) => self.next(job, Outcome::Corrupt(header)),
             },
             Plan::TooLarge => done(Outcome::TooLarge),

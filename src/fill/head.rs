@@ -83,7 +83,7 @@ impl Question {
 
 /// The table's first row.
 fn denied(job: &mut Job, found: HeadResult) -> Transition {
-    let nothing_else = job.request.is_head() || job.bucket.overwrite == Overwrite::HeadFirst;
+    let nothing_else = !job.request.store || job.request.is_head() || job.bucket.overwrite == Overwrite::HeadFirst;
     match found {
         HeadResult::Exists => done(Outcome::Forbidden),
         HeadResult::Forbidden if nothing_else => done(Outcome::Forbidden),

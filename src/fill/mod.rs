@@ -119,6 +119,8 @@ pub struct Call {
 pub struct FillKey {
     /// The object.
     pub key: Key,
+    /// The key as origins know it, decoded: without a page's index, and in the spelling whose rule decides.
+    pub origin_key: String,
     /// The bucket denied it with 403. It may be there, so clients that were told 404 do not share the fill.
     pub forbidden: bool,
     /// The method is HEAD, and the rules treat it otherwise than GET.
@@ -138,6 +140,8 @@ pub struct FillRequest {
     pub then: Vec<Rc<Mirror>>,
     /// The bucket is asked first, because the miss was a 403.
     pub check: bool,
+    /// The object is stored. An object that is not stored is handed out.
+    pub store: bool,
 }
 
 impl FillRequest {
@@ -152,24 +156,26 @@ impl FillRequest {
         denial: Denial,
         check: bool,
     ) -> Self {
-        let chain = rule::chain(rules, target.method, &target.key);
-        let apart = mirror.on_head == OnHead::Origin || rules.iter().any(|rule| !rule.methods.is_empty());
+        let chain = rule::chain(rules, target.method, target.spellings());
+        let store = denial != Denial::BadRequest && target.reading.not_plain().is_none();
+        let apart = !store || mirror.on_head == OnHead::Origin || rules.iter().any(|rule| !rule.methods.is_empty());
         let forbidden = denial == Denial::Forbidden;
         let fill_key = FillKey {
             key: target.key.clone(),
+            origin_key: target.origin_key().to_owned(),
             forbidden,
             head: target.method == Method::Head && apart,
             forwarded: Forwarded::of(target.query(), headers, &chain),
         };
         let then = chain.into_iter().skip(1).collect();
-        let mut request = Self { fill_key: Rc::new(fill_key), mirror: mirror.clone(), then, check };
-        request.check |= forbidden && (request.is_head() || mirror.response == ResponseMode::Serve);
+        let mut request = Self { fill_key: Rc::new(fill_key), mirror: mirror.clone(), then, check, store };
+        request.check |= forbidden && (!store || request.is_head() || mirror.response == ResponseMode::Serve);
         request
     }
 
     /// Only the origin's headers are wanted, and nothing is stored.
     pub fn is_head(&self) -> bool {
-        self.fill_key.head && self.mirror.on_head == OnHead::Origin
+        self.fill_key.head && (self.mirror.on_head == OnHead::Origin || !self.store)
     }
 
     /// The client is sent to the origin itself, whatever becomes of the fill, and of the bucket nothing is asked before.
@@ -257,6 +263,11 @@ impl Fill {
     /// Bytes of the object that the fill holds, or will when the calls that it made come back.
     pub fn memory(&self) -> u64 {
         self.state.memory(&self.job)
+    }
+
+    /// Tells if it is beyond the object's first part: an upload exists, or is asked for.
+    pub fn is_multipart(&self) -> bool {
+        self.state.is_multipart()
     }
 
     /// The headers that its calls carry.

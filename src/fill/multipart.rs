@@ -71,6 +71,11 @@ impl CreateMultipartUpload {
             .send(job, Attempts::default())
     }
 
+    /// Counts the bytes of the first part, which is at hand or is asked for next.
+    pub fn memory(&self, job: &Job) -> u64 {
+        self.object.parts.size().max(job.limits.part_size)
+    }
+
     /// Takes an answer, or asks again. Without a clear one there may be an upload that nobody knows the name of, and
     /// another try could leave another.
     pub fn answered(self, job: &mut Job, attempts: Attempts, response: Option<&Response>) -> Transition {

@@ -34,7 +34,7 @@ pub enum Outcome {
     NotStored {
         /// All of it, if it is at hand and may be handed out: the client gets it instead.
         object: Option<Object>,
-        /// The store's last status, 0 where it gave none.
+        /// The store's last status, 0 where it gave none. [`NOT_ASKED`] if there was no request.
         status: u16,
     },
     /// The client may fetch the object from the origin itself, while the bucket is filled.
@@ -58,6 +58,9 @@ pub enum Outcome {
     WrongType,
 }
 
+/// The place-holder for the status of a store that was not asked, because it cannot hold the key.
+pub const NOT_ASKED: u16 = u16::MAX;
+
 /// A limit that is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
@@ -65,16 +68,19 @@ pub enum Shortage {
     Fills,
     /// The fills that run hold as many bytes as they may, and as many wait as may.
     Memory,
+    /// An origin's fills, or those of large objects, have their share, and as many wait as may.
+    Share,
     /// As many streams wait as may.
     Waiters,
 }
 
 impl Shortage {
-    /// The limit's name in the configuration, and in metrics.
+    /// The limit's name in the configuration, or `share`; also in metrics.
     pub fn label(self) -> &'static str {
         match self {
             Self::Fills => "fills",
             Self::Memory => "memory",
+            Self::Share => "share",
             Self::Waiters => "waiters",
         }
     }
@@ -128,6 +134,7 @@ impl Outcome {
             Self::Broken(why) | Self::OriginUnavailable(why) => (*why).to_owned(),
             Self::Corrupt(header) => format!("it contradicts {header}"),
             Self::Busy(shortage) => shortage.label().to_owned(),
+            Self::NotStored { status: NOT_ASKED, .. } => "a key that the bucket cannot hold".to_owned(),
             Self::NotStored { status, .. } => format!("the store answered {status}"),
             Self::OriginRefused { status } => format!("the origin answered {status}"),
             _ => String::new(),

@@ -59,7 +59,7 @@ impl Parts {
 ///
 /// An origin that knows ranges sends one part at most; one that does not sends the whole object, which Envoy takes
 /// up to 32 MiB. An object that is whole is stored with one PUT. Parts grow with the object, up to what Envoy takes as
-/// the answer to a call and to what the worker may hold: proxy-wasm cannot stream a part into a store.
+/// the answer to a call and to half of what the worker may hold: proxy-wasm cannot stream a part into a store.
 pub fn plan(first: FirstRange, limits: &Limits) -> Plan {
     let total = first.version.total;
     let at_hand = first.object.length();
@@ -71,7 +71,7 @@ pub fn plan(first: FirstRange, limits: &Limits) -> Plan {
     }
     let needed = total.div_ceil(MAX_PARTS);
     let size = if needed <= limits.part_size { limits.part_size } else { needed.next_multiple_of(PART_SIZE_STEP) };
-    if size > MAX_PART_SIZE.min(limits.memory) {
+    if size > MAX_PART_SIZE.min(limits.memory / 2).max(limits.part_size) {
         return Plan::TooLarge;
     }
     Plan::Multipart(Parts { total, size }, first.object)
@@ -121,8 +121,11 @@ mod tests {
             };
             assert_eq!(parts, expected, "{total}");
         }
-        let little = Limits { memory: 6 * MIB, ..Limits::default() };
-        assert_eq!(planned(1, 60_000 * MIB + 1, &little), Plan::TooLarge);
+        for (memory, stored) in [(6, false), (13, false), (14, true)] {
+            let limits = Limits { memory: memory * MIB, ..Limits::default() };
+            let is_stored = planned(1, 60_000 * MIB + 1, &limits) != Plan::TooLarge;
+            assert_eq!(is_stored, stored, "a part of 7 MiB in {memory} MiB");
+        }
     }
 
     #[test]

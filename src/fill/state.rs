@@ -47,6 +47,16 @@ impl State {
         }
     }
 
+    /// Tells if an upload exists, or is asked for.
+    pub fn is_multipart(&self) -> bool {
+        match self {
+            Self::ExpectDeadline(ExpectDeadline { operation, .. })
+            | Self::ExpectResponse(ExpectResponse { operation, .. }) => operation.is_multipart(),
+            Self::Transfer(_) => true,
+            Self::Finished | Self::FirstFetch(_) | Self::Idle | Self::OriginLength(_) => false,
+        }
+    }
+
     fn awaits(&self, call: CallId) -> bool {
         let awaited = match self {
             Self::ExpectResponse(state) => Some(state.call),

@@ -94,10 +94,21 @@ impl Operation {
     pub fn memory(&self, job: &Job) -> u64 {
         match self {
             Self::AbortMultipartUpload(_) => 0,
-            Self::CreateMultipartUpload(_) => job.limits.part_size,
+            Self::CreateMultipartUpload(create) => create.memory(job),
             Self::HeadObject(HeadObject { question: Question::Denied }) => job.expected,
             Self::HeadObject(HeadObject { question: Question::Write(_, write, _) }) | Self::Write(write) => {
                 write.length()
+            }
+        }
+    }
+
+    /// Tells if it is about an upload.
+    pub fn is_multipart(&self) -> bool {
+        match self {
+            Self::AbortMultipartUpload(_) | Self::CreateMultipartUpload(_) => true,
+            Self::HeadObject(HeadObject { question: Question::Denied }) => false,
+            Self::HeadObject(HeadObject { question: Question::Write(_, write, _) }) | Self::Write(write) => {
+                matches!(write, Write::Complete(_))
             }
         }
     }

@@ -3,7 +3,6 @@
 use crate::config::rule::Mirror;
 use crate::config::{Origin, Redirects};
 use crate::http::{Headers, Upstream};
-use crate::object::key::Key;
 use crate::request::forwarded::Forwarded;
 use std::time::Duration;
 use url::Url;
@@ -23,8 +22,9 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// At an origin of a rule. What the client carries goes there only as far as the rule lists it.
-    pub fn at(origin: &Origin, mirror: &Mirror, key: &Key, forwarded: &Forwarded) -> Self {
+    /// Builds the endpoint at an origin of a rule, for the key as origins know it. The client's headers and parameters go there
+    /// only as far as the rule lists them.
+    pub fn at(origin: &Origin, mirror: &Mirror, key: &str, forwarded: &Forwarded) -> Self {
         let mut headers = origin.headers.clone();
         for (name, value) in &forwarded.headers {
             let own = headers.iter().any(|(own, _)| own == name);

@@ -15,7 +15,7 @@ pub fn endpoint(key: &Key) -> Endpoint {
         headers: Vec::new(),
         redirects: None,
     };
-    Endpoint::at(&origin, &Mirror::default(), key, &Forwarded::default())
+    Endpoint::at(&origin, &Mirror::default(), key.as_str(), &Forwarded::default())
 }
 
 pub fn key(path: &str) -> Key {

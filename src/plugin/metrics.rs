@@ -2,7 +2,7 @@
 
 use super::host;
 use crate::metrics::{self, CallRecord};
-use crate::single_flight::FillEnded;
+use crate::single_flight::events::FillEnded;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{LogLevel, MetricType};
 use std::panic;

@@ -5,14 +5,14 @@ use super::metrics::Metrics;
 use super::stream::Stream;
 use super::{WakeUp, WorkerHandle};
 use crate::config::Config;
-use crate::config::rule::Mirror;
 use crate::fill::Outcome;
 use crate::metrics;
 use crate::request::trace::Trace;
+use crate::single_flight::effect::{Effect, Source, StreamId, Ticket};
+use crate::single_flight::events::Progress;
 use crate::single_flight::leases::{Leases, SharedHost};
-use crate::single_flight::{Effect, Progress, StreamId, Ticket};
 use crate::worker::reply::{LocalReply, OUTCOME_HEADER};
-use crate::worker::{Delivery, DeniedResponse, MAX_BUFFERED, Worker, WorkerEffect};
+use crate::worker::{Delivery, DeniedResponse, MAX_BUFFERED, Worker};
 use log::{error, info, warn};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -32,7 +32,7 @@ const ANSWERS_AT_ONCE: usize = 32;
 /// An answer that a stream is about to get.
 enum PendingAnswer {
     /// The answer of a fill that ended, or that goes on without this stream.
-    Filled { stream: StreamId, mirror: Rc<Mirror>, outcome: Rc<Outcome> },
+    Filled { stream: StreamId, source: Source, outcome: Rc<Outcome> },
     /// The bucket's own answer, for this reason.
     Released { stream: StreamId, reason: &'static str },
 }
@@ -73,12 +73,12 @@ impl Root {
     fn finish(&mut self, handle: &WorkerHandle) {
         for answer in self.answers.drain(..ANSWERS_AT_ONCE.min(self.answers.len())) {
             match answer {
-                PendingAnswer::Filled { stream, mirror, outcome } => {
+                PendingAnswer::Filled { stream, source, outcome } => {
                     if let Outcome::Busy(shortage) = *outcome {
                         self.metrics.count(&metrics::refusals(shortage.label()));
                     }
                     self.metrics.count(&metrics::requests(outcome.label()));
-                    let delivery = handle.worker.borrow_mut().deliver(stream, &mirror, &outcome);
+                    let delivery = handle.worker.borrow_mut().deliver(stream, &source, &outcome);
                     deliver(self.id, stream, delivery);
                 }
                 PendingAnswer::Released { stream, reason } => {
@@ -114,11 +114,11 @@ impl Root {
 
     /// Carries out the effects of the core. A call that cannot be sent counts as a call that came back, so it may
     /// lead to more effects.
-    fn perform(&mut self, handle: &WorkerHandle, steps: Vec<WorkerEffect>) {
+    fn perform(&mut self, handle: &WorkerHandle, steps: Vec<Effect>) {
         let mut steps = VecDeque::from(steps);
         while let Some(step) = steps.pop_front() {
             match step {
-                WorkerEffect::Flight(Effect::Call { ticket, call }) => match host::send(&call) {
+                Effect::Call { ticket, call } => match host::send(&call) {
                     Some(token) => self.calls.push((token, ticket, Instant::now())),
                     None => {
                         warn!("no request can be sent to the cluster {}", call.to.cluster);
@@ -127,31 +127,29 @@ impl Root {
                         steps.extend(handle.worker.borrow_mut().finish_call(ticket, None, now, &EnvoySharedHost));
                     }
                 },
-                WorkerEffect::Flight(Effect::Answer { streams, mirror, outcome }) => {
+                Effect::Answer { streams, source, outcome } => {
                     let outcome = Rc::new(outcome);
                     let answer =
-                        |stream| PendingAnswer::Filled { stream, mirror: mirror.clone(), outcome: outcome.clone() };
+                        |stream| PendingAnswer::Filled { stream, source: source.clone(), outcome: outcome.clone() };
                     self.answers.extend(streams.into_iter().map(answer));
                 }
-                WorkerEffect::Flight(Effect::Ended(ended)) => {
+                Effect::Ended(ended) => {
                     self.metrics.ended(&ended);
                     info!("{ended}");
                 }
-                WorkerEffect::Flight(Effect::Progress(progress)) => {
+                Effect::Progress(progress) => {
                     self.metrics.add(metrics::STORED_BYTES, progress.bytes);
                     if progress.log {
                         let Progress { key, stored, total, .. } = progress;
                         info!("fill key=/{} stored={stored} of={total}", key.encoded());
                     }
                 }
-                WorkerEffect::Flight(Effect::Warn { key, what }) => {
+                Effect::Warn { key: Some(key), what } => {
                     self.metrics.count(metrics::WARNINGS);
                     warn!("fill key=/{}: {what}", key.encoded());
                 }
-                WorkerEffect::Release(stream, reason) => {
-                    self.answers.push_back(PendingAnswer::Released { stream, reason })
-                }
-                WorkerEffect::Warn(what) => warn!("{what}"),
+                Effect::Warn { key: None, what } => warn!("{what}"),
+                Effect::Release(stream, reason) => self.answers.push_back(PendingAnswer::Released { stream, reason }),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{WorkerHandle, host};
 use crate::request::denial::Denial;
-use crate::single_flight::StreamId;
+use crate::single_flight::effect::StreamId;
 use crate::worker::{BodyStep, ClientRequest};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
@@ -37,8 +37,10 @@ impl Context for Stream {}
 /// `proxy_on_done` is not exported, and costs nothing.
 impl Drop for Stream {
     fn drop(&mut self) {
-        if let Some(handle) = self.handle.as_ref().filter(|_| self.held) {
-            handle.worker.borrow_mut().forget(self.id);
+        let Some(handle) = self.handle.as_ref().filter(|_| self.held) else { return };
+        let now = Instant::now();
+        if handle.worker.borrow_mut().forget(self.id, now) {
+            handle.wake_up.call(now);
         }
     }
 }
@@ -64,8 +66,9 @@ impl HttpContext for Stream {
         let (Some(handle), Some(client_request)) = (&self.handle, self.client_request.take()) else {
             return Action::Continue;
         };
-        let status = Self::header(MapType::HttpResponseHeaders, ":status");
-        let Some(denial) = status.and_then(|status| Denial::from_status(&status)) else { return Action::Continue };
+        let header = |name: &str| Self::header(MapType::HttpResponseHeaders, name);
+        let status = header(":status");
+        let Some(denial) = status.and_then(|status| Denial::of(&status, header)) else { return Action::Continue };
         let Some(mirrored) = handle.worker.borrow().mirrored_request(client_request) else { return Action::Continue };
         let now = Instant::now();
         if !handle.wake_up.call(now) {
@@ -85,10 +88,6 @@ impl HttpContext for Stream {
             BodyStep::Drop => host::replace_response_body(&[]),
             BodyStep::Keep => {}
             BodyStep::Pass => return Action::Continue,
-            BodyStep::Replace(body) => {
-                host::replace_response_body(&body);
-                return Action::Continue;
-            }
         }
         if end_of_stream {
             handle.wake_up.call(Instant::now());

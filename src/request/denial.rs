@@ -2,18 +2,29 @@
 
 use crate::config::rule::On403;
 
-/// The bucket's answers that may be misses. `envoy/configuration/edge.yaml` names the same ones: the filter sees no other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The bucket's answers that may be misses. `envoy/configuration/edge.yaml` names the same statuses: the filter sees no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Denial {
+    /// 400. Some stores say it of a key that they cannot hold.
+    BadRequest,
+    /// 404 for an object that the bucket says was deleted.
+    Deleted,
+    /// 403.
     Forbidden,
     NotFound,
 }
 
+/// The header that says, with the value `true`, that an object was deleted from a versioned bucket:
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>.
+const DELETE_MARKER: &str = "x-amz-delete-marker";
+
 impl Denial {
-    /// Reads a status. `None` for every status that is never a miss.
-    pub fn from_status(status: &[u8]) -> Option<Self> {
+    /// Reads a status. `None` for every status that is never a miss. `header` looks up a header of the answer.
+    pub fn of(status: &[u8], header: impl Fn(&str) -> Option<Vec<u8>>) -> Option<Self> {
         match status {
+            b"400" => Some(Self::BadRequest),
             b"403" => Some(Self::Forbidden),
+            b"404" if header(DELETE_MARKER).is_some_and(|value| value == b"true") => Some(Self::Deleted),
             b"404" => Some(Self::NotFound),
             _ => None,
         }
@@ -27,26 +38,50 @@ pub enum Verdict {
     BucketError,
     /// A miss, if the bucket does not have the object when it is asked with the writer's credential.
     Check,
+    /// A deletion on purpose.
+    Deleted,
     /// A miss, to be filled.
     Miss,
-    /// A denial that stands: the client may not have the object.
+    /// A key that the bucket cannot hold: the client gets the origin's object, and nothing is stored.
+    Unstorable,
+    /// A denial that stands: the client may not have the object, or its request is wrong.
     Untouched,
 }
 
 /// Judges a denial by its S3 error code, or by its status where no code can be read: HEAD has no error document, and
-/// a website endpoint answers in HTML.
+/// a website endpoint answers in HTML. `is_plain` says that every store can hold the key.
 ///
 /// S3's codes: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>. Of those that come with 403 or
-/// 404 only `NoSuchKey` and `AccessDenied` can mean that the object is missing.
-pub fn judge(denial: Denial, code: Option<&str>, on_403: On403) -> Verdict {
+/// 404 only `NoSuchKey` and `AccessDenied` can mean that the object is missing. `XMinioInvalidObjectName` is MinIO's.
+pub fn judge(denial: Denial, code: Option<&str>, is_plain: bool, on_403: On403) -> Verdict {
     match (denial, code) {
+        (Denial::Deleted, None | Some("NoSuchKey")) => Verdict::Deleted,
         (Denial::NotFound, None | Some("NoSuchKey")) => Verdict::Miss,
         (Denial::Forbidden, None | Some("AccessDenied")) => match on_403 {
             On403::Check => Verdict::Check,
             On403::Ignore => Verdict::Untouched,
             On403::Miss => Verdict::Miss,
         },
+        (Denial::BadRequest, Some("KeyTooLongError" | "XMinioInvalidObjectName")) => Verdict::Unstorable,
+        (Denial::BadRequest, None) if !is_plain => Verdict::Unstorable,
+        (Denial::BadRequest, _) => Verdict::Untouched,
         _ => Verdict::BucketError,
+    }
+}
+
+/// Finds the denial that each request of the bucket gets while an error lasts. `None` for an error of one object or of one
+/// request. The codes are from the same list.
+pub fn outlasts_its_request(code: &str) -> Option<Denial> {
+    match code {
+        "NoSuchBucket" => Some(Denial::NotFound),
+        "AccountProblem"
+        | "AllAccessDisabled"
+        | "InvalidAccessKeyId"
+        | "InvalidSecurity"
+        | "NotSignedUp"
+        | "RequestTimeTooSkewed"
+        | "SignatureDoesNotMatch" => Some(Denial::Forbidden),
+        _ => None,
     }
 }
 
@@ -56,12 +91,19 @@ mod tests {
 
     #[test]
     fn only_nosuchkey_and_accessdenied_can_be_misses() {
-        use Denial::{Forbidden, NotFound};
+        use Denial::{BadRequest, Deleted, Forbidden, NotFound};
         for (denial, code, verdict) in [
             (NotFound, Some("NoSuchKey"), Verdict::Miss),
             (NotFound, None, Verdict::Miss),
             (NotFound, Some("NoSuchBucket"), Verdict::BucketError),
             (NotFound, Some("NoSuchVersion"), Verdict::BucketError),
+            (Deleted, Some("NoSuchKey"), Verdict::Deleted),
+            (Deleted, None, Verdict::Deleted),
+            (Deleted, Some("NoSuchBucket"), Verdict::BucketError),
+            (BadRequest, Some("KeyTooLongError"), Verdict::Unstorable),
+            (BadRequest, Some("XMinioInvalidObjectName"), Verdict::Unstorable),
+            (BadRequest, Some("InvalidArgument"), Verdict::Untouched),
+            (BadRequest, None, Verdict::Untouched),
             (Forbidden, Some("AccessDenied"), Verdict::Check),
             (Forbidden, None, Verdict::Check),
             (Forbidden, Some("InvalidAccessKeyId"), Verdict::BucketError),
@@ -69,17 +111,42 @@ mod tests {
             (Forbidden, Some("RequestTimeTooSkewed"), Verdict::BucketError),
             (Forbidden, Some("InvalidObjectState"), Verdict::BucketError),
         ] {
-            assert_eq!(judge(denial, code, On403::Check), verdict, "{denial:?} {code:?}");
+            assert_eq!(judge(denial, code, true, On403::Check), verdict, "{denial:?} {code:?}");
         }
-        assert_eq!(judge(Forbidden, Some("AccessDenied"), On403::Miss), Verdict::Miss);
-        assert_eq!(judge(Forbidden, Some("AccessDenied"), On403::Ignore), Verdict::Untouched);
-        assert_eq!(judge(Forbidden, Some("SignatureDoesNotMatch"), On403::Miss), Verdict::BucketError);
+        assert_eq!(judge(Forbidden, Some("AccessDenied"), true, On403::Miss), Verdict::Miss);
+        assert_eq!(judge(Forbidden, Some("AccessDenied"), true, On403::Ignore), Verdict::Untouched);
+        assert_eq!(judge(Forbidden, Some("SignatureDoesNotMatch"), true, On403::Miss), Verdict::BucketError);
+    }
+
+    #[test]
+    fn a_400_without_a_word_is_about_a_key_that_not_every_store_can_hold() {
+        assert_eq!(judge(Denial::BadRequest, None, false, On403::Check), Verdict::Unstorable);
+        assert_eq!(judge(Denial::BadRequest, Some("InvalidArgument"), false, On403::Check), Verdict::Untouched);
     }
 
     #[test]
     fn other_statuses_are_never_a_miss() {
-        for status in ["200", "206", "301", "304", "400", "401", "405", "416", "500", "503", "", "4040"] {
-            assert_eq!(Denial::from_status(status.as_bytes()), None);
+        for status in ["200", "206", "301", "304", "401", "405", "416", "500", "503", "", "4040"] {
+            assert_eq!(Denial::of(status.as_bytes(), |_| Some(b"true".into())), None);
+        }
+    }
+
+    #[test]
+    fn a_404_with_a_delete_marker_is_no_other_404() {
+        let denial = |value: Option<&str>| {
+            Denial::of(b"404", |name| value.filter(|_| name == "x-amz-delete-marker").map(|value| value.into()))
+        };
+        assert_eq!(denial(Some("true")), Some(Denial::Deleted));
+        assert_eq!([None, Some("false"), Some("")].map(denial), [Some(Denial::NotFound); 3]);
+        assert_eq!(Denial::of(b"403", |_| Some(b"true".into())), Some(Denial::Forbidden));
+    }
+
+    #[test]
+    fn only_errors_of_the_bucket_or_its_reader_outlast_their_request() {
+        assert_eq!(outlasts_its_request("NoSuchBucket"), Some(Denial::NotFound));
+        assert_eq!(outlasts_its_request("SignatureDoesNotMatch"), Some(Denial::Forbidden));
+        for code in ["AccessDenied", "InvalidObjectState", "NoSuchKey", "NoSuchVersion", ""] {
+            assert_eq!(outlasts_its_request(code), None, "{code}");
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::config::{Bucket, Exposed};
 use crate::http::{Method, is_authority};
-use crate::object::key::{Key, KeyError, is_bare};
+use crate::object::key::{Encoded, Key, KeyError, Spellings, is_bare};
+use crate::request::reading::Reading;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 /// A GET or HEAD of one object of the bucket.
@@ -12,6 +13,8 @@ pub struct Target {
     pub method: Method,
     /// The object.
     pub key: Key,
+    /// The other readings of its key.
+    pub reading: Reading,
     /// The path in its canonical encoding, as clients write it: `/KEY` or `/BUCKET/KEY`.
     path: String,
     /// The query as the client sent it, without `?`; visible ASCII.
@@ -106,16 +109,40 @@ impl Target {
             Exposed::Root => "",
         };
         let path = path.strip_prefix(root.as_bytes()).and_then(|path| path.strip_prefix(b"/"));
-        let key = Key::from_path(path.ok_or(TargetError::Outside)?).map_err(TargetError::Key)?;
-        let path = format!("{root}/{}", key.encoded());
-        Ok(Self { method, key, path, query: query.map(visible) })
+        let (key, reading) = Reading::of(path.ok_or(TargetError::Outside)?, bucket).map_err(TargetError::Key)?;
+        let path = format!("{root}/{}", Encoded::of(reading.asked(&key)));
+        Ok(Self { method, key, reading, path, query: query.map(visible) })
+    }
+
+    /// Returns the spellings that rules are matched against.
+    pub fn spellings(&self) -> Spellings<'_> {
+        self.reading.spellings(&self.key)
+    }
+
+    /// Returns the key as origins know it, decoded.
+    pub fn origin_key(&self) -> &str {
+        self.reading.origin_key(&self.key)
     }
 
     /// The request's path and query with the key in its canonical encoding: what the bucket is asked.
     pub fn path_and_query(&self) -> String {
+        self.with_query(&self.path_of_key())
+    }
+
+    /// Returns the location for an edge that follows its own redirects: the key at the store.
+    pub fn location_at_store(&self, base: &str) -> String {
+        self.with_query(&format!("{base}{}", self.path_of_key()))
+    }
+
+    /// Returns the path of the key. It ends in the index where the path of the request ends in a slash.
+    fn path_of_key(&self) -> String {
+        format!("{}{}", self.path, Encoded::of(self.reading.index().unwrap_or_default()))
+    }
+
+    fn with_query(&self, path: &str) -> String {
         match &self.query {
-            Some(query) => format!("{}?{query}", self.path),
-            None => self.path.clone(),
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
         }
     }
 
@@ -129,16 +156,14 @@ impl Target {
         &self.path
     }
 
-    /// Where the client finds the object once it is stored, on `base` if that is given, else as a path.
+    /// Where the client finds the object once it is stored, on `base` if that is given, else as a path: under the path
+    /// that it asked for.
     ///
     /// A path that begins with `//` would name another host (RFC 3986, 4.2). Behind a dot segment, which every client
     /// removes (5.2.4), it is a path again.
     pub fn location(&self, base: Option<&str>) -> String {
-        match base {
-            Some(base) => format!("{base}{}", self.path_and_query()),
-            None if self.path.starts_with("//") => format!("/.{}", self.path_and_query()),
-            None => self.path_and_query(),
-        }
+        let base = base.unwrap_or(if self.path.starts_with("//") { "/." } else { "" });
+        self.with_query(&format!("{base}{}", self.path))
     }
 }
 
@@ -152,14 +177,15 @@ pub fn readable(method: &[u8]) -> Option<Method> {
 }
 
 /// Whether [`Target::path_and_query`] of this path and query is sure to be themselves, if there is a target at all. Told
-/// without reading them, which takes memory, for nearly all requests are so.
+/// without reading them, which takes memory, for nearly all requests are so. A path that ends in a slash may be that of a
+/// page.
 pub fn is_plain(path_and_query: &[u8]) -> bool {
-    let mut rest = path_and_query.iter().skip_while(|byte| is_bare(**byte));
-    rest.next().is_none_or(|first| *first == b'?') && rest.all(u8::is_ascii_graphic)
+    let path = path_and_query.split(|byte| *byte == b'?').next().unwrap_or_default();
+    let query = path_and_query.get(path.len()..).unwrap_or_default();
+    path.iter().all(|byte| is_bare(*byte)) && !path.ends_with(b"/") && query.iter().all(u8::is_ascii_graphic)
 }
 
-/// A request's own scheme and authority, as a base for [`Target::location`]. `None` if they are not those of a URL; then
-/// no base is better than one that leads somewhere else.
+/// Makes a base for [`Target::location_at_store`] of a scheme and an authority. `None` if they are not those of a URL.
 pub fn own_base(scheme: &[u8], authority: &[u8]) -> Option<String> {
     let scheme = std::str::from_utf8(scheme).ok().filter(|scheme| matches!(*scheme, "http" | "https"))?;
     let authority = std::str::from_utf8(authority).ok().filter(|authority| is_authority(authority))?;
@@ -284,11 +310,30 @@ mod tests {
             ("/my-bucket/A_b~c?v=1&x=%20+%2f?", true),
             ("/a%20b", false),
             ("/a+b", false),
+            ("/a/", false),
+            ("/a/?v=1", false),
             ("/a#b", false),
             ("/a?\u{e4}", false),
         ] {
             assert_eq!(is_plain(path.as_bytes()), plain, "{path}");
         }
+    }
+
+    #[test]
+    fn a_page_is_asked_of_the_bucket_as_its_index_and_of_its_client_as_before() {
+        let index = Bucket { index: Some("index.html".into()), ..bucket(Exposed::Root) };
+        for (path, asked, location) in [
+            ("/", "/index.html", "/"),
+            ("/blog/?v=1", "/blog/index.html?v=1", "/blog/?v=1"),
+            ("/%62log%2f", "/blog/index.html", "/blog/"),
+            ("/blog/index.html", "/blog/index.html", "/blog/index.html"),
+        ] {
+            let target = Target::parse(b"GET", path.as_bytes(), &index).unwrap();
+            assert_eq!((target.path_and_query().as_str(), target.location(None).as_str()), (asked, location), "{path}");
+        }
+        let exposed = Bucket { exposed: Exposed::Path, ..index };
+        let target = Target::parse(b"GET", b"/my-bucket/", &exposed).unwrap();
+        assert_eq!((target.path_and_query().as_str(), target.key.as_str()), ("/my-bucket/index.html", "index.html"));
     }
 
     proptest! {

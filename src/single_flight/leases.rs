@@ -7,6 +7,7 @@
 
 use crate::config::Config;
 use crate::fill::{FillKey, Outcome};
+use crate::request::denial::Denial;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -27,6 +28,9 @@ type Set = [[u8; SLOT_BYTES]; WAYS];
 
 /// The time for which a lease holds without renewal. The other workers wait that long for a worker that died.
 pub const LEASE: Duration = Duration::from_secs(10);
+
+/// The time for which an error of the bucket is remembered.
+pub const BUCKET_ERROR: Duration = Duration::from_secs(60);
 
 /// The clock, table and queues that all workers of an Envoy share.
 pub trait SharedHost {
@@ -52,8 +56,25 @@ pub struct Leases {
     me: u32,
     /// A number for the configuration. The facts of one configuration do not concern another.
     salt: u64,
-    negative_ttl: Duration,
-    loop_window: Duration,
+    lifetimes: Lifetimes,
+}
+
+/// The time that a fact of each kind holds, from when it was written.
+#[derive(Clone, Copy, Debug)]
+struct Lifetimes {
+    missing: Duration,
+    stored: Duration,
+}
+
+impl Lifetimes {
+    fn of(&self, state: KeyState) -> Duration {
+        match state {
+            KeyState::Lease { .. } => LEASE,
+            KeyState::Missing => self.missing,
+            KeyState::Stored { .. } => self.stored,
+            KeyState::BucketError => BUCKET_ERROR,
+        }
+    }
 }
 
 /// A worker's task for a key.
@@ -81,6 +102,8 @@ pub enum Claim {
 enum KeyState {
     /// A worker, known by its queue, fills the key.
     Lease { owner: u32 },
+    /// The bucket fails all requests, with the denial that the hash stands for.
+    BucketError,
     /// The origins do not have the key.
     Missing,
     /// The key was stored at this time.
@@ -90,19 +113,41 @@ enum KeyState {
 impl Leases {
     /// Makes the view of the worker with this queue.
     pub fn new(config: &Config, salt: u64, me: u32) -> Self {
-        Self { me, salt, negative_ttl: config.negative_ttl, loop_window: config.loop_window }
+        Self { me, salt, lifetimes: Lifetimes { missing: config.negative_ttl, stored: config.loop_window } }
     }
 
     /// Hashes a fill key, under this configuration. The bucket's denial is no part of the hash: a fact holds for both, and
     /// workers tell each other no object.
     pub fn hash(&self, fill_key: &FillKey) -> KeyHash {
-        let FillKey { key, head, forwarded, forbidden: _ } = fill_key;
+        let FillKey { key, origin_key, head, forwarded, forbidden: _ } = fill_key;
+        self.hash_of((key, origin_key, head, forwarded))
+    }
+
+    fn hash_of(&self, what: impl Hash) -> KeyHash {
         let half = |which: u8| {
             let mut hasher = DefaultHasher::new();
-            (which, self.salt, key, head, forwarded).hash(&mut hasher);
+            (which, self.salt, &what).hash(&mut hasher);
             hasher.finish()
         };
         KeyHash(((u128::from(half(0)) << 64) | u128::from(half(1))).to_le_bytes())
+    }
+
+    /// Remembers that the bucket denies each request so, because of an error of its own.
+    pub fn remember_bucket_error(&self, shared: &dyn SharedHost, denial: Denial) {
+        let hash = self.hash_of(("bucket error", denial));
+        self.change(shared, hash, |_, now| Some(self.encode(hash, KeyState::BucketError, now)));
+    }
+
+    /// Forgets it.
+    pub fn forget_bucket_error(&self, shared: &dyn SharedHost, denial: Denial) {
+        let hash = self.hash_of(("bucket error", denial));
+        self.change(shared, hash, |slot, _| slot.known.is_some().then_some(EMPTY));
+    }
+
+    /// Tells if the bucket denied each request so a moment ago, because of an error of its own.
+    pub fn knows_bucket_error(&self, shared: &dyn SharedHost, denial: Denial) -> bool {
+        let slot = self.slot(shared, self.hash_of(("bucket error", denial)), shared.nanos());
+        slot.is_some_and(|slot| matches!(slot.known, Some((KeyState::BucketError, _))))
     }
 
     /// Decides the worker's task for a key, and takes the lease if the task is to fill it. `asked` is the time of the
@@ -110,18 +155,17 @@ impl Leases {
     pub fn claim(&self, shared: &dyn SharedHost, hash: KeyHash, asked: u64) -> Claim {
         for _ in 0..TRIES {
             let now = shared.nanos();
-            let Some(slot) = Slot::of(shared, hash, now) else { return Claim::Lead };
+            let Some(slot) = self.slot(shared, hash, now) else { return Claim::Lead };
             match slot.known {
                 Some((KeyState::Lease { owner }, lasts)) if owner != self.me => {
-                    // Never longer than a lease, should the clock have been set back.
-                    return Claim::Follow { owner, lasts: lasts.min(LEASE) };
+                    return Claim::Follow { owner, lasts };
                 }
                 Some((KeyState::Missing, _)) => return Claim::Missing,
                 Some((KeyState::Stored { at }, _)) if asked > at => return Claim::Loop,
                 Some((KeyState::Stored { .. }, _)) => return Claim::Stored,
-                Some((KeyState::Lease { .. }, _)) | None => {}
+                Some((KeyState::Lease { .. } | KeyState::BucketError, _)) | None => {}
             }
-            if slot.write(shared, encode(hash, KeyState::Lease { owner: self.me }, LEASE, now)) {
+            if slot.write(shared, self.encode(hash, KeyState::Lease { owner: self.me }, now)) {
                 return Claim::Lead;
             }
         }
@@ -130,8 +174,8 @@ impl Leases {
 
     /// Renews the lease of a fill that is still under way.
     pub fn renew(&self, shared: &dyn SharedHost, hash: KeyHash) {
-        let renewed = |now| encode(hash, KeyState::Lease { owner: self.me }, LEASE, now);
-        change(shared, hash, |slot, now| self.owns(slot).then(|| renewed(now)));
+        let renewed = |now| self.encode(hash, KeyState::Lease { owner: self.me }, now);
+        self.change(shared, hash, |slot, now| self.owns(slot).then(|| renewed(now)));
     }
 
     /// Records the end of a fill, as far as that helps later clients.
@@ -140,20 +184,16 @@ impl Leases {
         if !stored && *outcome != Outcome::NotFound {
             return self.release(shared, hash);
         }
-        change(shared, hash, |slot, now| {
+        self.change(shared, hash, |slot, now| {
             let others = matches!(slot.known, Some((KeyState::Lease { .. }, _))) && !self.owns(slot);
-            let (fact, lasts) = if stored {
-                (KeyState::Stored { at: now }, self.loop_window)
-            } else {
-                (KeyState::Missing, self.negative_ttl)
-            };
-            (!others).then(|| encode(hash, fact, lasts, now))
+            let fact = if stored { KeyState::Stored { at: now } } else { KeyState::Missing };
+            (!others).then(|| self.encode(hash, fact, now))
         });
     }
 
     /// Gives up a lease that led to nothing.
     pub fn release(&self, shared: &dyn SharedHost, hash: KeyHash) {
-        change(shared, hash, |slot, _| self.owns(slot).then_some(EMPTY));
+        self.change(shared, hash, |slot, _| self.owns(slot).then_some(EMPTY));
     }
 
     fn owns(&self, slot: &Slot) -> bool {
@@ -163,6 +203,73 @@ impl Leases {
     /// Returns this worker's queue.
     pub fn queue(&self) -> u32 {
         self.me
+    }
+
+    /// Changes the slot of a key to the content that `to` returns, if it returns any.
+    fn change(&self, shared: &dyn SharedHost, hash: KeyHash, to: impl Fn(&Slot, u64) -> Option<[u8; SLOT_BYTES]>) {
+        for _ in 0..TRIES {
+            let now = shared.nanos();
+            let Some(slot) = self.slot(shared, hash, now) else { return };
+            let Some(content) = to(&slot, now) else { return };
+            if slot.write(shared, content) {
+                return;
+            }
+        }
+    }
+
+    /// Finds the slot of the key; else an empty one of its set; else one of another key, but not with a lease. `None`
+    /// if there is no table, or no such slot.
+    fn slot(&self, shared: &dyn SharedHost, hash: KeyHash, now: u64) -> Option<Slot> {
+        let at = hash.set();
+        let (content, version) = shared.read(at)?;
+        let (leases, _) = content.as_chunks::<SLOT_BYTES>();
+        let set: Set = std::array::from_fn(|way| leases.get(way).copied().unwrap_or(EMPTY));
+        let mut best: Option<(bool, usize)> = None;
+        for (way, slot) in set.iter().enumerate() {
+            match self.decode(slot, now) {
+                Some((of, fact, lasts)) if of == hash => {
+                    return Some(Slot { at, version, set, way, known: Some((fact, lasts)) });
+                }
+                Some((_, KeyState::Lease { .. }, _)) => {}
+                other => {
+                    let taken = other.is_some();
+                    if best.is_none_or(|(best_taken, _)| best_taken && !taken) {
+                        best = Some((taken, way));
+                    }
+                }
+            }
+        }
+        best.map(|(_, way)| Slot { at, version, set, way, known: None })
+    }
+
+    fn encode(&self, hash: KeyHash, state: KeyState, now: u64) -> [u8; SLOT_BYTES] {
+        let until = now.saturating_add(nanos(self.lifetimes.of(state)));
+        let (kind, value) = match state {
+            KeyState::Lease { owner } => (1, u64::from(owner)),
+            KeyState::Missing => (2, 0),
+            KeyState::Stored { at } => (3, at),
+            KeyState::BucketError => (4, 0),
+        };
+        let content = [&[kind][..], &hash.0, &until.to_le_bytes(), &value.to_le_bytes()].concat();
+        content.try_into().unwrap_or(EMPTY)
+    }
+
+    /// Reads a slot's fact, and the time that it still holds. `None` if the slot is empty or if that time is over; also
+    /// if more time is left than such a fact ever has, because then the clock was set back since.
+    fn decode(&self, slot: &[u8; SLOT_BYTES], now: u64) -> Option<(KeyHash, KeyState, Duration)> {
+        let (kind, rest) = slot.split_first()?;
+        let (hash, rest) = rest.split_first_chunk()?;
+        let (until, value) = rest.split_first_chunk()?;
+        let value = u64::from_le_bytes(value.try_into().ok()?);
+        let lasts = Duration::from_nanos(u64::from_le_bytes(*until).checked_sub(now).filter(|left| *left > 0)?);
+        let state = match kind {
+            1 => KeyState::Lease { owner: u32::try_from(value).ok()? },
+            2 => KeyState::Missing,
+            3 => KeyState::Stored { at: value },
+            4 => KeyState::BucketError,
+            _ => return None,
+        };
+        (lasts <= self.lifetimes.of(state)).then_some((KeyHash(*hash), state, lasts))
     }
 }
 
@@ -178,49 +285,12 @@ struct Slot {
 }
 
 impl Slot {
-    /// Finds the slot of the key; else an empty one of its set; else one of another key, but not with a lease. `None`
-    /// if there is no table, or no such slot.
-    fn of(shared: &dyn SharedHost, hash: KeyHash, now: u64) -> Option<Self> {
-        let at = hash.set();
-        let (content, version) = shared.read(at)?;
-        let (leases, _) = content.as_chunks::<SLOT_BYTES>();
-        let set: Set = std::array::from_fn(|way| leases.get(way).copied().unwrap_or(EMPTY));
-        let mut best: Option<(bool, usize)> = None;
-        for (way, slot) in set.iter().enumerate() {
-            match decode(slot, now) {
-                Some((of, fact, lasts)) if of == hash => {
-                    return Some(Self { at, version, set, way, known: Some((fact, lasts)) });
-                }
-                Some((_, KeyState::Lease { .. }, _)) => {}
-                other => {
-                    let taken = other.is_some();
-                    if best.is_none_or(|(best_taken, _)| best_taken && !taken) {
-                        best = Some((taken, way));
-                    }
-                }
-            }
-        }
-        best.map(|(_, way)| Self { at, version, set, way, known: None })
-    }
-
     /// Replaces the slot's content, unless another worker has written to the set since.
     fn write(mut self, shared: &dyn SharedHost, content: [u8; SLOT_BYTES]) -> bool {
         if let Some(slot) = self.set.get_mut(self.way) {
             *slot = content;
         }
         shared.write(self.at, self.set.as_flattened(), self.version)
-    }
-}
-
-/// Changes the slot of a key to the content that `to` returns, if it returns any.
-fn change(shared: &dyn SharedHost, hash: KeyHash, to: impl Fn(&Slot, u64) -> Option<[u8; SLOT_BYTES]>) {
-    for _ in 0..TRIES {
-        let now = shared.nanos();
-        let Some(slot) = Slot::of(shared, hash, now) else { return };
-        let Some(content) = to(&slot, now) else { return };
-        if slot.write(shared, content) {
-            return;
-        }
     }
 }
 
@@ -233,33 +303,6 @@ impl KeyHash {
 }
 
 const EMPTY: [u8; SLOT_BYTES] = [0; SLOT_BYTES];
-
-fn encode(hash: KeyHash, fact: KeyState, lasts: Duration, now: u64) -> [u8; SLOT_BYTES] {
-    let until = now.saturating_add(nanos(lasts));
-    let (kind, value) = match fact {
-        KeyState::Lease { owner } => (1, u64::from(owner)),
-        KeyState::Missing => (2, 0),
-        KeyState::Stored { at } => (3, at),
-    };
-    let content = [&[kind][..], &hash.0, &until.to_le_bytes(), &value.to_le_bytes()].concat();
-    content.try_into().unwrap_or(EMPTY)
-}
-
-/// Reads a slot's fact, and the time that it still holds. `None` if that time is over, or if the slot is empty.
-fn decode(slot: &[u8; SLOT_BYTES], now: u64) -> Option<(KeyHash, KeyState, Duration)> {
-    let (kind, rest) = slot.split_first()?;
-    let (hash, rest) = rest.split_first_chunk()?;
-    let (until, value) = rest.split_first_chunk()?;
-    let value = u64::from_le_bytes(value.try_into().ok()?);
-    let lasts = Duration::from_nanos(u64::from_le_bytes(*until).checked_sub(now).filter(|left| *left > 0)?);
-    let fact = match kind {
-        1 => KeyState::Lease { owner: u32::try_from(value).ok()? },
-        2 => KeyState::Missing,
-        3 => KeyState::Stored { at: value },
-        _ => return None,
-    };
-    Some((KeyHash(*hash), fact, lasts))
-}
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)

@@ -12,37 +12,62 @@ pub enum Message {
         /// The queue for the answer.
         reply_to: u32,
     },
+    /// A request to tell nothing any more.
+    Unsubscribe {
+        hash: KeyHash,
+        /// The queue that the answer would have gone to.
+        reply_to: u32,
+    },
     /// The end of the fill.
     Ended {
         hash: KeyHash,
         /// `None` if the sender does not fill the key, or cannot tell the outcome.
         outcome: Option<Outcome>,
+        /// The source that the outcome is about.
+        place: Place,
     },
 }
 
+/// The place of an origin among those that are tried for a key. Workers whose hashes of the key are the same have the
+/// same configuration, and so the same places.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The index of the rule, of those that are for the key.
+    pub mirror: u8,
+    /// The index of the origin in that rule.
+    pub origin: u8,
+}
+
 impl Message {
-    /// Writes `kind hash value status`, in 1, 16, 4 and 2 bytes.
+    /// Writes `kind hash value status mirror origin`, in 1, 16, 4, 2, 1 and 1 bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let (kind, hash, value, status) = match self {
-            Self::Subscribe { hash, reply_to } => (1_u8, hash, *reply_to, 0),
-            Self::Ended { hash, outcome } => {
+        let (kind, hash, value, status, place) = match self {
+            Self::Subscribe { hash, reply_to } => (1_u8, hash, *reply_to, 0, Place::default()),
+            Self::Unsubscribe { hash, reply_to } => (3, hash, *reply_to, 0, Place::default()),
+            Self::Ended { hash, outcome, place } => {
                 let (value, status) = outcome.as_ref().map(encode_outcome).unwrap_or_default();
-                (2, hash, value, status)
+                (2, hash, value, status, *place)
             }
         };
-        [&[kind][..], &hash.0, &value.to_le_bytes(), &status.to_le_bytes()].concat()
+        let place = [place.mirror, place.origin];
+        [&[kind][..], &hash.0, &value.to_le_bytes(), &status.to_le_bytes(), &place].concat()
     }
 
     /// Reads a message. `None` for any other bytes.
     pub fn decode(message: &[u8]) -> Option<Self> {
         let (kind, rest) = message.split_first()?;
         let (hash, rest) = rest.split_first_chunk()?;
-        let (value, status) = rest.split_first_chunk()?;
-        let (hash, value) = (KeyHash(*hash), u32::from_le_bytes(*value));
-        let status = u16::from_le_bytes(status.try_into().ok()?);
+        let (value, rest) = rest.split_first_chunk()?;
+        let (status, place) = rest.split_first_chunk()?;
+        let &[mirror, origin] = place else { return None };
+        let (hash, value, status) = (KeyHash(*hash), u32::from_le_bytes(*value), u16::from_le_bytes(*status));
         match kind {
             1 => Some(Self::Subscribe { hash, reply_to: value }),
-            2 => Some(Self::Ended { hash, outcome: decode_outcome(value, status) }),
+            2 => {
+                let (outcome, place) = (decode_outcome(value, status), Place { mirror, origin });
+                Some(Self::Ended { hash, outcome, place })
+            }
+            3 => Some(Self::Unsubscribe { hash, reply_to: value }),
             _ => None,
         }
     }
@@ -99,7 +124,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_message_are_taken_for_none() {
-        for length in [0, 1, 22, 23, 24] {
+        for length in [0, 1, 23, 24, 25, 26] {
             for byte in [0, 4, 9, 255] {
                 assert_eq!(Message::decode(&vec![byte; length]), None);
             }
@@ -121,13 +146,18 @@ mod tests {
             Outcome::TooLarge,
             Outcome::NotStored { object: None, status: 503 },
         ] {
-            let message = Message::Ended { hash, outcome: Some(outcome) };
+            let message = Message::Ended { hash, outcome: Some(outcome), place: Place { mirror: 1, origin: 2 } };
             assert_eq!(Message::decode(&message.encode()), Some(message));
         }
-        for message in [Message::Subscribe { hash, reply_to: 7 }, Message::Ended { hash, outcome: None }] {
+        for message in [
+            Message::Subscribe { hash, reply_to: 7 },
+            Message::Unsubscribe { hash, reply_to: 7 },
+            Message::Ended { hash, outcome: None, place: Place::default() },
+        ] {
             assert_eq!(Message::decode(&message.encode()), Some(message));
         }
-        let broken = Message::Ended { hash, outcome: Some(Outcome::Broken("x")) };
-        assert_eq!(Message::decode(&broken.encode()), Some(Message::Ended { hash, outcome: None }));
+        let broken = Message::Ended { hash, outcome: Some(Outcome::Broken("x")), place: Place::default() };
+        let told = Message::Ended { hash, outcome: None, place: Place::default() };
+        assert_eq!(Message::decode(&broken.encode()), Some(told));
     }
 }

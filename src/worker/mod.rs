@@ -7,16 +7,17 @@
 pub mod reply;
 
 use crate::config::rule::{Mirror, mirror_for};
-use crate::config::{Config, Location};
+use crate::config::{Config, Deleted, Location};
 use crate::fill::{FillKey, FillRequest, Outcome};
 use crate::http::{Body, Method, Response, is_field_value};
-use crate::request::denial::{Denial, Verdict, judge};
+use crate::request::denial::{Denial, Verdict, judge, outlasts_its_request};
 use crate::request::target::{Target, is_plain, own_base, readable};
 use crate::request::trace::Trace;
 use crate::s3::xml;
+use crate::single_flight::effect::{Effect, Source, StreamId, Ticket};
 use crate::single_flight::leases::{Leases, SharedHost};
 use crate::single_flight::messages::Message;
-use crate::single_flight::{Effect, Flights, Join, StreamId, Ticket};
+use crate::single_flight::{Flights, Join};
 use crate::sorted_map::SortedMap;
 use reply::{LocalReply, Reply, ReplyContext, reply};
 use std::collections::VecDeque;
@@ -43,8 +44,8 @@ pub struct ClientRequest {
     path_and_query: Vec<u8>,
     /// The client's headers that some rule lists.
     headers: Vec<(String, String)>,
-    /// The request's own scheme and authority, where `Location` needs them and they are those of a URL.
-    own_base: Option<String>,
+    /// The scheme and authority of the store, if the request names the store: then the edge follows `Location`.
+    store_base: Option<String>,
 }
 
 /// A request for an object that is mirrored.
@@ -54,8 +55,8 @@ pub struct MirroredRequest {
     /// The client's headers that some rule lists.
     headers: Vec<(String, String)>,
     mirror: Rc<Mirror>,
-    /// The request's own scheme and authority, where `Location` needs them and they are those of a URL.
-    own_base: Option<String>,
+    /// [`ClientRequest::store_base`].
+    store_base: Option<String>,
 }
 
 /// The denial of a stream's object.
@@ -72,7 +73,7 @@ pub struct DeniedResponse {
 }
 
 /// The adapter's next step with a piece of a response's body.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyStep {
     /// Hold it, and empty the buffer.
     Drop,
@@ -80,14 +81,12 @@ pub enum BodyStep {
     Keep,
     /// Let it pass.
     Pass,
-    /// Replace it, and let the replacement pass.
-    Replace(Body),
 }
 
 /// The way in which an answer reaches its stream.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// A local reply. It is used where there is no body that could be replaced, where the bucket's body does not come
+    /// A local reply. It is used where there is no body that could be replaced, where the bucket's body has not come
     /// to its end, and where the answer is too large for Envoy's buffer. Filters of the chain do not see it.
     Direct(LocalReply),
     /// In place of the bucket's headers and, if a body is given, of the buffered body.
@@ -98,17 +97,6 @@ pub enum Delivery {
     Untouched,
 }
 
-/// An effect that the adapter carries out now.
-#[derive(Debug)]
-pub enum WorkerEffect {
-    /// An effect of a fill.
-    Flight(Effect),
-    /// Let a stream's answer pass, for this reason (a metric's label).
-    Release(StreamId, &'static str),
-    /// A warning for the operator.
-    Warn(String),
-}
-
 /// One worker's state.
 #[derive(Debug)]
 pub struct Worker {
@@ -116,23 +104,19 @@ pub struct Worker {
     /// Names of request headers that some rule lists.
     listed: Vec<String>,
     flights: Flights,
-    streams: SortedMap<StreamId, StreamState>,
+    streams: SortedMap<StreamId, Held>,
     /// Streams whose error document is being read, with the deadline of each. All may take equally long, so they
     /// stand in the order of their deadlines. Some of them are judged already, or gone.
     reading: VecDeque<(Instant, StreamId)>,
     /// The streams among them whose response has come to its end.
     complete: Vec<StreamId>,
+    /// Denials that this worker has remembered as errors of the whole bucket.
+    failing: Vec<Denial>,
     /// The time of the last warning about a bucket that cannot be read.
     warned: Option<Instant>,
 }
 
-#[derive(Debug)]
-enum StreamState {
-    Held(Held),
-    /// The stream was answered before all of the bucket's body had come. This body replaces the next piece.
-    Replacing(Body),
-}
-
+/// A stream whose response is held.
 #[derive(Debug)]
 struct Held {
     wanted: MirroredRequest,
@@ -159,6 +143,9 @@ enum Content {
     Started,
 }
 
+/// The reason why the 404 of a deleted object is passed on, and the outcome that its client sees.
+const DELETED: &str = "deleted";
+
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
 impl Worker {
@@ -179,6 +166,7 @@ impl Worker {
             streams: SortedMap::default(),
             reading: VecDeque::new(),
             complete: Vec::new(),
+            failing: Vec::new(),
             warned: None,
         }
     }
@@ -188,72 +176,71 @@ impl Worker {
     pub fn capture(&self, header: &dyn Fn(&str) -> Option<Vec<u8>>) -> Option<ClientRequest> {
         let method = readable(&header(":method")?)?;
         let path_and_query = header(":path")?;
-        let own = match self.config.location {
-            Some(Location::Absolute) => header(":scheme").zip(header(":authority")),
-            Some(Location::Base(_)) | None => None,
+        // An edge that follows redirects has replaced the client's authority by the store's. No other one is believed.
+        let store = self.config.bucket.authority.as_bytes();
+        let store_base = match self.config.location {
+            Some(Location::Absolute) if header(":authority")?.eq_ignore_ascii_case(store) => {
+                header(":scheme").and_then(|scheme| own_base(&scheme, store))
+            }
+            Some(Location::Absolute | Location::Base(_)) | None => None,
         };
-        let own_base = own.and_then(|(scheme, authority)| own_base(&scheme, &authority));
         let listed = self.listed.iter().filter_map(|name| {
             let value = String::from_utf8(header(name)?).ok()?;
             is_field_value(&value).then(|| (name.clone(), value))
         });
-        Some(ClientRequest { method, path_and_query, headers: listed.collect(), own_base })
+        Some(ClientRequest { method, path_and_query, headers: listed.collect(), store_base })
     }
 
-    /// Returns the path and query for the bucket, if they differ from those that came.
+    /// Returns the path and query for the bucket, if they differ from those that came. Rules do not matter here.
     pub fn canonical_path(&self, captured: &ClientRequest) -> Option<String> {
         if is_plain(&captured.path_and_query) {
             return None;
         }
-        let (target, _) = self.target_and_mirror(captured)?;
+        let target = self.target(captured)?;
         Some(target.path_and_query()).filter(|canonical| canonical.as_bytes() != captured.path_and_query)
     }
 
     /// Finds the object of a request, if it is mirrored.
     pub fn mirrored_request(&self, captured: ClientRequest) -> Option<MirroredRequest> {
         let (target, mirror) = self.target_and_mirror(&captured)?;
-        let ClientRequest { headers, own_base, .. } = captured;
-        Some(MirroredRequest { target, headers, mirror: mirror.clone(), own_base })
+        let ClientRequest { headers, store_base, .. } = captured;
+        Some(MirroredRequest { target, headers, mirror: mirror.clone(), store_base })
     }
 
     /// Holds a stream whose object was denied. `end` says that the response has no body.
     pub fn hold(&mut self, stream: StreamId, wanted: MirroredRequest, denial: Denial, end: bool, now: Instant) {
         let content = if end { Content::None } else { Content::Pending };
+        let denial = match (denial, self.config.bucket.deleted) {
+            (Denial::Deleted, Deleted::Refill) => Denial::NotFound,
+            (denial, _) => denial,
+        };
         let held = Held { wanted, denial, content, reading: true, dropped: false, fill_key: None };
-        self.streams.insert(stream, StreamState::Held(held));
+        self.streams.insert(stream, held);
         self.reading.push_back((now.checked_add(READ_TIMEOUT).unwrap_or(now), stream));
         self.complete.extend(end.then_some(stream));
     }
 
     /// Takes a piece of a response's body. `size` is the size of everything that is buffered of it.
     pub fn body(&mut self, stream: StreamId, size: usize, end: bool) -> BodyStep {
-        match self.streams.get_mut(&stream) {
-            Some(StreamState::Held(held)) => {
-                held.content = if end { Content::Complete } else { Content::Started };
-                self.complete.extend(end.then_some(stream));
-                held.dropped |= size > MAX_BUFFERED;
-                if held.dropped { BodyStep::Drop } else { BodyStep::Keep }
-            }
-            // The whole replacement takes the place of the next piece, and nothing takes the place of each further
-            // one.
-            Some(StreamState::Replacing(body)) => BodyStep::Replace(std::mem::take(body)),
-            None => BodyStep::Pass,
-        }
+        let Some(held) = self.streams.get_mut(&stream) else { return BodyStep::Pass };
+        held.content = if end { Content::Complete } else { Content::Started };
+        self.complete.extend(end.then_some(stream));
+        held.dropped |= size > MAX_BUFFERED;
+        if held.dropped { BodyStep::Drop } else { BodyStep::Keep }
     }
 
     /// Takes the response's trailers, which end its body. Returns `true` if they are to be held.
     pub fn trailers(&mut self, stream: StreamId) -> bool {
-        let Some(StreamState::Held(held)) = self.streams.get_mut(&stream) else { return false };
+        let Some(held) = self.streams.get_mut(&stream) else { return false };
         held.content = if held.content == Content::Pending { Content::None } else { Content::Complete };
         self.complete.push(stream);
         true
     }
 
-    /// Forgets a stream that is gone. Its fill goes on.
-    pub fn forget(&mut self, stream: StreamId) {
-        if let Some(StreamState::Held(Held { fill_key: Some(fill_key), .. })) = self.streams.remove(&stream) {
-            self.flights.leave(stream, &fill_key);
-        }
+    /// Forgets a stream that is gone. Its fill goes on. `true` says that [`tick`](Self::tick) has something to do.
+    pub fn forget(&mut self, stream: StreamId, now: Instant) -> bool {
+        let fill_key = self.streams.remove(&stream).and_then(|held| held.fill_key);
+        self.flights.leave(stream, fill_key.as_deref(), now)
     }
 
     /// Returns the streams whose error document has come, or will not come in time. The flag says that there is one
@@ -263,11 +250,11 @@ impl Worker {
         let late = self.reading.iter().take_while(|(until, _)| *until <= now).count();
         ended.extend(self.reading.drain(..late).map(|(_, stream)| stream));
         let read = |stream| match self.streams.get_mut(&stream) {
-            Some(StreamState::Held(held)) => {
+            Some(held) => {
                 let document = held.content == Content::Complete && !held.dropped;
                 std::mem::take(&mut held.reading).then_some((stream, document))
             }
-            _ => None,
+            None => None,
         };
         ended.into_iter().filter_map(read).collect()
     }
@@ -279,56 +266,84 @@ impl Worker {
         denied: &DeniedResponse,
         now: Instant,
         shared: &dyn SharedHost,
-    ) -> Vec<WorkerEffect> {
-        let Some(StreamState::Held(held)) = self.streams.get_mut(&stream) else { return Vec::new() };
+    ) -> Vec<Effect> {
+        let Some(held) = self.streams.get_mut(&stream) else { return Vec::new() };
         held.reading = false;
         let MirroredRequest { target, headers, mirror, .. } = &held.wanted;
         if !denied.by_bucket {
-            return vec![WorkerEffect::Release(stream, "not_the_bucket")];
+            return vec![Effect::Release(stream, "not_the_bucket")];
         }
         let code = denied.document.as_deref().and_then(xml::error_code);
-        let check = match judge(held.denial, code, mirror.on_403) {
-            Verdict::Miss => false,
+        if code.is_none() && self.flights.leases().knows_bucket_error(shared, held.denial) {
+            return vec![Effect::Release(stream, "bucket_error")];
+        }
+        let verdict = judge(held.denial, code, target.reading.not_plain().is_none(), mirror.on_403);
+        let check = match verdict {
+            Verdict::Miss | Verdict::Unstorable => false,
             Verdict::Check => true,
-            Verdict::Untouched => return vec![WorkerEffect::Release(stream, "forbidden")],
+            Verdict::Deleted => return vec![Effect::Release(stream, DELETED)],
+            Verdict::Untouched if held.denial == Denial::BadRequest => {
+                return vec![Effect::Release(stream, "bad_request")];
+            }
+            Verdict::Untouched => return vec![Effect::Release(stream, "forbidden")],
             Verdict::BucketError => {
-                let mut steps = vec![WorkerEffect::Release(stream, "bucket_error")];
-                steps.extend(self.warn_of_bucket(code.unwrap_or_default(), now));
+                let code = code.unwrap_or_default();
+                if let Some(denial) = outlasts_its_request(code) {
+                    self.flights.leases().remember_bucket_error(shared, denial);
+                    if !self.failing.contains(&denial) {
+                        self.failing.push(denial);
+                    }
+                }
+                let mut steps = vec![Effect::Release(stream, "bucket_error")];
+                steps.extend(self.warn_of_bucket(code, now));
                 return steps;
             }
         };
         if mirror.observe {
-            return vec![WorkerEffect::Release(stream, "observed")];
+            return vec![Effect::Release(stream, "observed")];
+        }
+        if code.is_some() {
+            // The bucket is there again, and knows its reader.
+            self.failing.drain(..).for_each(|denial| self.flights.leases().forget_bucket_error(shared, denial));
         }
         let request = FillRequest::new(&self.config.rules, mirror, target, headers, held.denial, check);
         held.fill_key = Some(request.fill_key.clone());
         let join = Join { stream, asked: denied.asked, request: &request, trace: &denied.trace };
-        flown(self.flights.join(join, now, shared))
+        self.flights.join(join, now, shared)
     }
 
-    /// Takes the end of a fill's call: a response, or none.
+    /// Takes the end of a fill's call: a response, or none. A store that has no such bucket for a writer has none for readers.
+    /// Its other errors for a writer say nothing about readers.
     pub fn finish_call(
         &mut self,
         ticket: Ticket,
         response: Option<Response>,
         now: Instant,
         shared: &dyn SharedHost,
-    ) -> Vec<WorkerEffect> {
-        flown(self.flights.finish_call(ticket, response, now, shared))
+    ) -> Vec<Effect> {
+        let code =
+            response.as_ref().filter(|_| ticket.is_for_store()).and_then(|response| xml::error_code(&response.body));
+        if let Some(denial @ Denial::NotFound) = code.and_then(outlasts_its_request) {
+            self.flights.leases().remember_bucket_error(shared, denial);
+            if !self.failing.contains(&denial) {
+                self.failing.push(denial);
+            }
+        }
+        self.flights.finish_call(ticket, response, now, shared)
     }
 
     /// Takes a message from the worker's queue. It is another worker's, or an empty one that only wakes this worker
     /// up.
-    pub fn receive(&mut self, message: &[u8], now: Instant, shared: &dyn SharedHost) -> Vec<WorkerEffect> {
+    pub fn receive(&mut self, message: &[u8], now: Instant, shared: &dyn SharedHost) -> Vec<Effect> {
         let message = Message::decode(message);
-        flown(message.map(|message| self.flights.receive(message, now, shared)).unwrap_or_default())
+        message.map(|message| self.flights.receive(message, now, shared)).unwrap_or_default()
     }
 
     /// Does everything that is due at `now`. The caller reads the [`readable`](Self::readable) streams.
-    pub fn tick(&mut self, now: Instant, shared: &dyn SharedHost) -> Vec<WorkerEffect> {
+    pub fn tick(&mut self, now: Instant, shared: &dyn SharedHost) -> Vec<Effect> {
         let over = self.reading.iter().take_while(|(_, stream)| !self.is_read(*stream)).count();
         self.reading.drain(..over);
-        flown(self.flights.tick(now, shared))
+        self.flights.tick(now, shared)
     }
 
     /// Returns the time of the next tick that is needed if nothing happens before.
@@ -349,67 +364,63 @@ impl Worker {
 
     /// Lets a stream go with the bucket's answer, as far as that can still be passed on.
     pub fn release(&mut self, stream: StreamId) -> Delivery {
-        let Some(StreamState::Held(held)) = self.streams.get(&stream) else { return Delivery::Untouched };
-        let mirror = held.wanted.mirror.clone();
-        self.deliver(stream, &mirror, &Outcome::Forbidden)
+        let Some(held) = self.streams.get(&stream) else { return Delivery::Untouched };
+        let (mirror, denial) = (held.wanted.mirror.clone(), held.denial);
+        match self.deliver(stream, &Source { mirror, origin: 0 }, &Outcome::Forbidden) {
+            Delivery::Untouched if denial == Denial::Deleted => Delivery::Tagged(DELETED),
+            delivery => delivery,
+        }
     }
 
     /// Makes the answer to a held stream, which is not held any more.
-    pub fn deliver(&mut self, stream: StreamId, mirror: &Mirror, outcome: &Outcome) -> Delivery {
-        let Some(StreamState::Held(held)) = self.streams.remove(&stream) else { return Delivery::Untouched };
-        // A body that has begun and was not waited for may never end, and its client would wait for that end.
-        let stalled = held.content == Content::Started;
+    pub fn deliver(&mut self, stream: StreamId, source: &Source, outcome: &Outcome) -> Delivery {
+        let Some(held) = self.streams.remove(&stream) else { return Delivery::Untouched };
+        // A body that has not come to its end may never do so, and its client would wait for that.
+        let stalled = matches!(held.content, Content::Pending | Content::Started);
         let body_kept = !held.dropped && !stalled;
-        let asked = ReplyContext { target: &held.wanted.target, denial: held.denial, body_kept };
-        let location_base = match &self.config.location {
-            Some(Location::Absolute) => held.wanted.own_base.as_deref(),
-            Some(Location::Base(base)) => Some(base.as_str()),
-            None => None,
+        let asked = ReplyContext { target: &held.wanted.target, denial: held.denial, body_kept, origin: source.origin };
+        let target = &held.wanted.target;
+        let location = match (&self.config.location, &held.wanted.store_base) {
+            (Some(Location::Absolute), Some(store)) => target.location_at_store(store),
+            (Some(Location::Base(base)), _) => target.location(Some(base)),
+            (Some(Location::Absolute) | None, _) => target.location(None),
         };
-        let made = match reply(outcome, asked, mirror, location_base) {
+        let made = match reply(outcome, asked, &source.mirror, location) {
             Reply::Local(made) => made,
             Reply::Tagged(outcome) => return Delivery::Tagged(outcome),
             Reply::Untouched => return Delivery::Untouched,
         };
         let body = made.body.clone().unwrap_or_default();
-        if stalled || body.len() > MAX_BUFFERED {
-            return Delivery::Direct(made);
-        }
         match held.content {
             Content::None if body.is_empty() => Delivery::InPlace(made, None),
-            Content::None => Delivery::Direct(made),
-            Content::Complete | Content::Started => Delivery::InPlace(made, Some(body)),
-            Content::Pending => {
-                self.streams.insert(stream, StreamState::Replacing(body));
-                Delivery::InPlace(made, None)
-            }
+            Content::Complete if body.len() <= MAX_BUFFERED => Delivery::InPlace(made, Some(body)),
+            Content::Complete | Content::None | Content::Pending | Content::Started => Delivery::Direct(made),
         }
     }
 
     fn is_read(&self, stream: StreamId) -> bool {
-        matches!(self.streams.get(&stream), Some(StreamState::Held(Held { reading: true, .. })))
+        self.streams.get(&stream).is_some_and(|held| held.reading)
     }
 
     fn target_and_mirror(&self, captured: &ClientRequest) -> Option<(Target, &Rc<Mirror>)> {
-        let target = Target::parse(captured.method.as_str().as_bytes(), &captured.path_and_query, &self.config.bucket)?;
-        let mirror = mirror_for(&self.config.rules, target.method, &target.key)?;
-        Some((target, mirror))
+        let target = self.target(captured)?;
+        let mirror = mirror_for(&self.config.rules, target.method, target.spellings())?;
+        target.reading.is_mirrored().then_some((target, mirror))
     }
 
-    fn warn_of_bucket(&mut self, code: &str, now: Instant) -> Option<WorkerEffect> {
+    fn target(&self, captured: &ClientRequest) -> Option<Target> {
+        Target::parse(captured.method.as_str().as_bytes(), &captured.path_and_query, &self.config.bucket)
+    }
+
+    fn warn_of_bucket(&mut self, code: &str, now: Instant) -> Option<Effect> {
         let quiet = self.warned.is_some_and(|at| now.saturating_duration_since(at) < WARN_EVERY);
         if quiet {
             return None;
         }
         self.warned = Some(now);
-        Some(WorkerEffect::Warn(format!(
-            "the bucket answers {code}: its answers are passed on and nothing is mirrored"
-        )))
+        let what = format!("the bucket answers {code}: its answers are passed on and nothing is mirrored");
+        Some(Effect::Warn { key: None, what: what.into() })
     }
-}
-
-fn flown(effects: Vec<Effect>) -> Vec<WorkerEffect> {
-    effects.into_iter().map(WorkerEffect::Flight).collect()
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ const RETRY_AFTER_BUSY: &str = "1";
 pub struct ReplyContext<'a> {
     pub target: &'a Target,
     /// The bucket's denial.
+    /// The index of the origin that was asked last, in the rule.
+    pub origin: usize,
     pub denial: Denial,
     /// The bucket's own body, if it sent one, can still be passed on.
     pub body_kept: bool,
@@ -48,15 +50,15 @@ pub struct LocalReply {
     pub body: Option<Body>,
 }
 
-/// Looks up the answer in the table. `location_base` is the start of `Location`, if that is not a path.
-pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location_base: Option<&str>) -> Reply {
+/// Looks up the answer in the table. `location` is the place of the object once it is stored.
+pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location: String) -> Reply {
     let target = asked.target;
     let error = |status, code, message, retry_after: Option<&str>| {
         error_reply(outcome, target, status, code, message, retry_after)
     };
     match outcome {
         // The bucket decides who may read it.
-        Outcome::Exists | Outcome::Stored => redirect(outcome, target, target.location(location_base)),
+        Outcome::Exists | Outcome::Stored => redirect(outcome, target, location),
         Outcome::Broken(_) | Outcome::Forbidden | Outcome::Loop => untouched(outcome, asked),
         Outcome::BucketUnavailable => error(
             503,
@@ -73,10 +75,12 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
         Outcome::Head { metadata, length } => {
             serve(outcome, target, metadata, length.map(|length| length.to_string()), &Rc::default())
         }
-        Outcome::NotStored { object: None, .. } => match mirror.public_location(&target.key, target.query()) {
-            Some(location) => redirect(outcome, target, location),
-            None => error(502, "ServiceUnavailable", "The object cannot be stored.", Some(RETRY_AFTER_FAILURE)),
-        },
+        Outcome::NotStored { object: None, .. } => {
+            match mirror.public_location_of(asked.origin, target.origin_key(), target.query()) {
+                Some(location) => redirect(outcome, target, location),
+                None => error(502, "ServiceUnavailable", "The object cannot be stored.", Some(RETRY_AFTER_FAILURE)),
+            }
+        }
         Outcome::OriginRefused { .. } => error(502, "OriginRefused", "The origin refused to give the object.", None),
         Outcome::Corrupt(_) => {
             error(502, "OriginCorrupt", "The origin gave another object than it announced.", Some(RETRY_AFTER_FAILURE))
@@ -87,17 +91,21 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
         Outcome::OriginTimeout => {
             error(504, "OriginTimeout", "The origin did not answer in time.", Some(RETRY_AFTER_FAILURE))
         }
-        Outcome::TooLarge => match mirror.public_location(&target.key, target.query()) {
+        Outcome::TooLarge => match mirror.public_location_of(asked.origin, target.origin_key(), target.query()) {
             Some(location) if mirror.too_large == TooLarge::Origin => redirect(outcome, target, location),
             _ => error(502, "EntityTooLarge", "The object cannot be mirrored.", None),
         },
         Outcome::WrongType => {
             error(502, "OriginWrongType", "The origin gave something of a type that is not mirrored.", None)
         }
-        Outcome::Filling | Outcome::Origin => match mirror.public_location(&target.key, target.query()) {
-            Some(location) => redirect(outcome, target, location),
-            None => error(503, "ServiceUnavailable", "The object is still being stored.", Some(RETRY_AFTER_FAILURE)),
-        },
+        Outcome::Filling | Outcome::Origin => {
+            match mirror.public_location_of(asked.origin, target.origin_key(), target.query()) {
+                Some(location) => redirect(outcome, target, location),
+                None => {
+                    error(503, "ServiceUnavailable", "The object is still being stored.", Some(RETRY_AFTER_FAILURE))
+                }
+            }
+        }
         Outcome::Busy(_) => error(503, "SlowDown", "Please reduce your request rate.", Some(RETRY_AFTER_BUSY)),
     }
 }
@@ -130,8 +138,11 @@ fn untouched(outcome: &Outcome, asked: ReplyContext<'_>) -> Reply {
         return Reply::Untouched;
     }
     match asked.denial {
+        Denial::BadRequest => error_reply(outcome, asked.target, 400, "InvalidRequest", "Bad Request", None),
         Denial::Forbidden => error_reply(outcome, asked.target, 403, "AccessDenied", "Access Denied", None),
-        Denial::NotFound => made(outcome, asked.target, 404, xml_headers(), xml::no_such_key(&asked.target.key)),
+        Denial::Deleted | Denial::NotFound => {
+            made(outcome, asked.target, 404, xml_headers(), xml::no_such_key(&asked.target.key))
+        }
     }
 }
 

@@ -14,10 +14,18 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let config = serde_json::json!({
+        Self::with(serde_json::json!({}))
+    }
+
+    /// With these fields of the bucket's beside those that it must have.
+    fn with(bucket: serde_json::Value) -> Self {
+        let mut config = serde_json::json!({
             "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
             "origins": {"one": {"cluster": "origin", "authority": "files.example.com"}},
             "rules": [{"prefix": "/private/", "mirror": false}, {"prefix": "/open/", "on_403": "ignore"}, {"prefix": "/"}]});
+        for (name, value) in bucket.as_object().unwrap() {
+            config["bucket"][name] = value.clone();
+        }
         let config = Config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
         let leases = Leases::new(&config, 0, 1);
         Self { worker: Worker::new(Rc::new(config), leases, 1), now: Instant::now(), shared: FakeSharedHost::new() }
@@ -45,7 +53,7 @@ impl World {
 
     fn deliver(&mut self, stream: u32, outcome: &Outcome) -> Delivery {
         let mirror = self.worker.config.rules[2].mirror.clone().unwrap();
-        self.worker.deliver(StreamId(stream), &mirror, outcome)
+        self.worker.deliver(StreamId(stream), &Source { mirror, origin: 0 }, outcome)
     }
 
     fn body(&mut self, stream: u32, size: usize, end: bool) -> BodyStep {
@@ -65,14 +73,14 @@ fn wanted(worker: &Worker, method: &str, path: &str) -> Option<MirroredRequest> 
     worker.mirrored_request(captured(worker, method, path)?)
 }
 
-fn shown(step: &WorkerEffect) -> String {
+fn shown(step: &Effect) -> String {
     match step {
-        WorkerEffect::Flight(Effect::Call { call, .. }) => {
+        Effect::Call { call, .. } => {
             format!("{} {} {}", call.request.method.as_str(), call.to.cluster, call.request.path)
         }
-        WorkerEffect::Flight(other) => format!("{other:?}"),
-        WorkerEffect::Release(stream, reason) => format!("release {} {reason}", stream.0),
-        WorkerEffect::Warn(what) => format!("warn {what}"),
+        Effect::Release(stream, reason) => format!("release {} {reason}", stream.0),
+        Effect::Warn { what, .. } => format!("warn {what}"),
+        other => format!("{other:?}"),
     }
 }
 
@@ -116,9 +124,9 @@ fn a_document_that_does_not_come_in_time_is_not_waited_for() {
     world.now += READ_TIMEOUT;
     assert_eq!(world.readable(), [(1, false)]);
     assert_eq!(world.judge(1, None), ["GET origin /a"]);
-    let Delivery::InPlace(made, None) = world.deliver(1, &Outcome::Busy(Shortage::Fills)) else { panic!("in place") };
-    assert_eq!(world.body(1, 10, false), BodyStep::Replace(made.body.unwrap()), "the late body is replaced");
-    assert_eq!(world.body(1, 10, true), BodyStep::Replace(Body::default()), "and the rest of it emptied");
+    let delivery = world.deliver(1, &Outcome::Busy(Shortage::Fills));
+    assert!(matches!(delivery, Delivery::Direct(_)), "no client waits for the bucket's body: {delivery:?}");
+    assert_eq!(world.body(1, 10, true), BodyStep::Pass);
 }
 
 #[test]
@@ -164,9 +172,11 @@ fn an_oversize_document_is_dropped_while_it_comes_and_replaced_in_the_end() {
 #[test]
 fn an_answer_is_delivered_where_the_buckets_own_stands() {
     let not_stored = Outcome::Busy(Shortage::Fills);
-    for (pieces, expected) in
-        [(&[][..], "later"), (&[(10, false)][..], "as a reply of its own"), (&[(10, false), (10, true)][..], "now")]
-    {
+    for (pieces, expected) in [
+        (&[][..], "as a reply of its own"),
+        (&[(10, false)][..], "as a reply of its own"),
+        (&[(10, false), (10, true)][..], "now"),
+    ] {
         let mut world = World::new();
         world.hold(1, "/a", Denial::NotFound, false);
         for (size, end) in pieces {
@@ -176,7 +186,6 @@ fn an_answer_is_delivered_where_the_buckets_own_stands() {
         let delivery = world.deliver(1, &not_stored);
         let rest = world.body(1, 10, true);
         let got = match (&delivery, &rest) {
-            (Delivery::InPlace(_, None), BodyStep::Replace(body)) if !body.is_empty() => "later",
             (Delivery::Direct(_), BodyStep::Pass) => "as a reply of its own",
             (Delivery::InPlace(_, Some(_)), BodyStep::Pass) => "now",
             other => panic!("{other:?}"),
@@ -202,7 +211,7 @@ fn a_stream_that_is_gone_leaves_nothing_behind() {
     let mut world = World::new();
     world.hold(1, "/a", Denial::NotFound, true);
     world.judge(1, None);
-    world.worker.forget(StreamId(1));
+    world.worker.forget(StreamId(1), world.now);
     assert_eq!(world.deliver(1, &Outcome::Stored), Delivery::Untouched);
     assert_eq!(world.worker.next_deadline(), Some(world.now + Duration::from_secs(5)), "only its lease is kept");
     assert_eq!(world.worker.fills(), 1, "its fill goes on");
@@ -213,7 +222,7 @@ fn a_stream_that_is_gone_leaves_nothing_behind() {
 #[test]
 fn a_body_too_large_for_envoys_buffer_is_a_reply_of_its_own() {
     for (length, direct) in [(MAX_BUFFERED, false), (MAX_BUFFERED + 1, true)] {
-        for pieces in [&[][..], &[(10, true)]] {
+        for pieces in [&[(10, true)][..], &[(10, false), (20, true)]] {
             let mut world = World::new();
             world.hold(1, "/a", Denial::NotFound, false);
             for (size, end) in pieces {
@@ -225,19 +234,15 @@ fn a_body_too_large_for_envoys_buffer_is_a_reply_of_its_own() {
                 world.now,
                 &world.shared,
             );
-            let Some(WorkerEffect::Flight(Effect::Call { ticket, .. })) = steps.into_iter().next() else {
-                panic!("a call")
-            };
+            let Some(Effect::Call { ticket, .. }) = steps.into_iter().next() else { panic!("a call") };
             let headers = Headers::new(vec![("content-length".into(), length.to_string().into_bytes())]);
             let object = Response { status: 200, headers, body: vec![b'x'; length] };
             let put = world.worker.finish_call(ticket, Some(object), world.now, &world.shared);
-            let Some(WorkerEffect::Flight(Effect::Call { ticket, .. })) = put.into_iter().next() else {
-                panic!("a call")
-            };
+            let Some(Effect::Call { ticket, .. }) = put.into_iter().next() else { panic!("a call") };
             let rejected = Response { status: 403, headers: Headers::default(), body: Vec::new() };
             let end = world.worker.finish_call(ticket, Some(rejected), world.now, &world.shared);
             let outcome = end.into_iter().find_map(|step| match step {
-                WorkerEffect::Flight(Effect::Answer { outcome, .. }) => Some(outcome),
+                Effect::Answer { outcome, .. } => Some(outcome),
                 _ => None,
             });
             let delivery = world.deliver(1, &outcome.unwrap());
@@ -255,6 +260,113 @@ fn a_denial_that_stalls_is_never_passed_on_unfinished() {
         world.now += READ_TIMEOUT;
         world.judge(1, None);
         assert!(matches!(world.deliver(1, &outcome), Delivery::Direct(_)), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_denial_of_which_only_the_headers_come_is_said_again() {
+    let mut world = World::new();
+    world.hold(1, "/a", Denial::Forbidden, false);
+    let delivery = world.deliver(1, &Outcome::Forbidden);
+    let Delivery::Direct(made) = delivery else { panic!("{delivery:?}") };
+    assert_eq!((made.status, xml::error_code(&made.body.unwrap())), (403, Some("AccessDenied")));
+}
+
+#[test]
+fn an_object_that_was_deleted_on_purpose_is_not_filled_unless_the_operator_says_so() {
+    for (deleted, expected) in [("pass", "release 1 deleted"), ("refill", "GET origin /a")] {
+        let mut world = World::with(serde_json::json!({"deleted": deleted}));
+        world.hold(1, "/a", Denial::Deleted, false);
+        world.body(1, 10, true);
+        assert_eq!(world.judge(1, Some(DOCUMENT)), [expected]);
+        if deleted == "pass" {
+            assert_eq!(world.worker.release(StreamId(1)), Delivery::Tagged("deleted"));
+        }
+    }
+}
+
+#[test]
+fn a_key_that_the_bucket_cannot_hold_is_handed_out_and_not_stored() {
+    for code in ["KeyTooLongError", "XMinioInvalidObjectName", "InvalidArgument"] {
+        let mut world = World::new();
+        world.hold(1, "/a", Denial::BadRequest, false);
+        world.body(1, 10, true);
+        let document = format!("<Error><Code>{code}</Code></Error>");
+        let steps = world.judge(1, Some(document.as_bytes()));
+        if code == "InvalidArgument" {
+            assert_eq!(steps, ["release 1 bad_request"]);
+        } else {
+            assert_eq!(steps, ["GET origin /a"]);
+        }
+    }
+}
+
+#[test]
+fn a_head_is_passed_on_for_a_minute_after_a_get_has_shown_that_the_bucket_fails_all() {
+    for (code, denial) in [("NoSuchBucket", Denial::NotFound), ("InvalidAccessKeyId", Denial::Forbidden)] {
+        let mut world = World::new();
+        world.hold(1, "/a", denial, false);
+        world.body(1, 10, true);
+        world.judge(1, Some(format!("<Error><Code>{code}</Code></Error>").as_bytes()));
+        let other = if denial == Denial::NotFound { Denial::Forbidden } else { Denial::NotFound };
+        for (stream, seconds, denial, released) in
+            [(2, 0, denial, true), (3, 59, denial, true), (4, 0, other, false), (5, 1, denial, false)]
+        {
+            world.shared.pass(Duration::from_secs(seconds));
+            world.hold(stream, &format!("/{stream}"), denial, true);
+            let steps = world.judge(stream, None);
+            assert_eq!(steps == [format!("release {stream} bucket_error")], released, "{code} {stream}: {steps:?}");
+        }
+    }
+}
+
+#[test]
+fn a_get_that_shows_the_bucket_well_again_ends_what_is_passed_on() {
+    let mut world = World::new();
+    for (stream, code, denial) in
+        [(1, "SignatureDoesNotMatch", Denial::Forbidden), (2, "AccessDenied", Denial::Forbidden)]
+    {
+        world.hold(stream, "/a", denial, false);
+        world.body(stream, 10, true);
+        world.judge(stream, Some(format!("<Error><Code>{code}</Code></Error>").as_bytes()));
+    }
+    world.hold(3, "/b", Denial::Forbidden, true);
+    assert_eq!(world.judge(3, None), ["HEAD signer /b/b"]);
+}
+
+#[test]
+fn an_error_of_one_object_says_nothing_of_others() {
+    let mut world = World::new();
+    world.hold(1, "/a", Denial::Forbidden, false);
+    world.body(1, 10, true);
+    world.judge(1, Some(b"<Error><Code>InvalidObjectState</Code></Error>"));
+    world.hold(2, "/b", Denial::Forbidden, true);
+    assert_eq!(world.judge(2, None), ["HEAD signer /b/b"]);
+}
+
+#[test]
+fn a_put_that_finds_no_bucket_says_so_to_heads() {
+    for (code, released) in [("NoSuchBucket", true), ("InvalidAccessKeyId", false)] {
+        let mut world = World::new();
+        world.hold(1, "/a", Denial::NotFound, true);
+        world.readable();
+        let denied = DeniedResponse { asked: 0, by_bucket: true, document: None, trace: Trace::default() };
+        let mut steps = world.worker.judge(StreamId(1), &denied, world.now, &world.shared);
+        let object = Response {
+            status: 200,
+            headers: Headers::new(vec![("content-length".into(), b"1".to_vec())]),
+            body: b"x".to_vec(),
+        };
+        let status = if released { 404 } else { 403 };
+        let refusal = format!("<Error><Code>{code}</Code></Error>").into_bytes();
+        let refused = Response { status, headers: Headers::default(), body: refusal };
+        for response in [object, refused] {
+            let Some(Effect::Call { ticket, .. }) = steps.into_iter().next() else { panic!("a call") };
+            steps = world.worker.finish_call(ticket, Some(response), world.now, &world.shared);
+        }
+        world.hold(2, "/b", Denial::NotFound, true);
+        let judged = world.judge(2, None);
+        assert_eq!(judged == ["release 2 bucket_error"], released, "{code}: {judged:?}");
     }
 }
 

@@ -22,9 +22,9 @@ def main() -> int:
     answers = 0
     seeds = range(first, first + count)
     for batch in (seeds[at : at + SEEDS_OF_A_SITE] for at in range(0, count, SEEDS_OF_A_SITE)):
-        with chaos_site(run_dir / str(batch.start)) as site:
+        with chaos_site(run_dir / str(batch.start)) as replicas:
             for seed in batch:
-                report = run_seed(site, seed)
+                report = run_seed(replicas, seed)
                 answers += report.answers.total()
                 print(report.line(), flush=True)
                 if report.problems:
@@ -32,7 +32,7 @@ def main() -> int:
                     print(*(f"  {problem}" for problem in report.problems), sep="\n", flush=True)
     print(f"{count - len(failed)} seeds passed, {len(failed)} failed, {answers} answers")
     for seed in failed:
-        print(f"replay: make chaos SEED={seed} SEEDS=1   (Envoy's logs: {run_dir}/*/edge.log)")
+        print(f"replay: make chaos SEED={seed} SEEDS=1   (Envoy's logs: {run_dir}/*/*/edge.log)")
     return 1 if failed else 0
 
 

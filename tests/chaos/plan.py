@@ -1,29 +1,60 @@
-"""The plan of a seed: objects, the faults of each, and visits of clients."""
+"""The plan of a seed: the bucket's ways, objects, the faults of each, and visits of clients."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
-from doubles import StrictBucket, replies
-from doubles.replies import Reply, Script, Then
-from doubles.wire import Request
+from doubles import StrictBucket
+from doubles.replies import Script
+from doubles.s3.dialects import AWS, SEAWEEDFS, Dialect
+
+from .trouble import (
+    ABSENT,
+    ANSWERS,
+    ENDLESS,
+    PRESENT,
+    PUTS,
+    RANGELESS,
+    READS,
+    TROUBLE,
+    UNPINNED,
+    UPLOADS,
+    WRITES,
+    without_body_for_head,
+)
+
+DIALECTS = (AWS, SEAWEEDFS, replace(AWS, ends_uploads=True))
+"""The kinds of buckets. All of them honour conditions."""
 
 MIB = 1 << 20
 PART_SIZE = 5 * MIB
 """S3's smallest, so that a film of a few parts is soon made."""
 
-OBJECTS = 40
+OBJECTS = 44
 VISITS = 220
+ABSENT_CLIENTS = 12
+"""Clients that ask for a film and never read a byte of the answer."""
+
 SPAN = 1.5
 """The seconds over which the visits are spread: most come while something is filled, some long after."""
 
-FAMILIES = ("plain", "backed-up", "dead")
-"""Prefixes with a rule each: a working origin; a dead one and then a working one; only a dead one."""
+REPLICAS = 2
+"""Edges in front of the one bucket. They know nothing of one another."""
 
-Arm = Callable[[StrictBucket, str], None]
-"""A function that makes the next request for a key fail."""
+FAMILIES = ("plain", "served", "guarded", "backed-up", "dead")
+"""Prefixes with a rule each: a working origin; the same with `response: serve`, and with `on_403: ignore`; a
+dead origin and then a working one; only a dead one."""
+
+
+@dataclass(frozen=True)
+class Ways:
+    """The kind of a bucket, and the rights of its users."""
+
+    dialect: Dialect
+    reader_lists: bool
+    """Without this right a missing object is 403, not 404."""
+    writer_lists: bool
 
 
 @dataclass
@@ -41,42 +72,83 @@ class Thing:
     """The bucket's answers to its first readers."""
     writes: list[str]
     """The bucket's answers to the first attempts to store it."""
+    later: bytes | None = field(default=None, repr=False)
+    """The origin's object from `changes_at` on, of the same length."""
+    changes_at: float = 0.0
+    theirs: bytes | None = field(default=None, repr=False)
+    """Another writer's object: stored at `theirs_at`, or just before ours if that is None."""
+    theirs_at: float | None = None
+    is_denied: bool = False
+    """The bucket denies it, stored or not: to the reader alone where the rule has `on_403: ignore`.
+
+    Elsewhere it denies the writer too. Else no answer tells a denied object from a missing one.
+    """
+    is_below: bool = False
+    """Its name is that of a directory in which there is another object."""
 
     @property
     def key(self) -> str:
         return self.path[1:]
 
     @property
+    def family(self) -> str:
+        return self.path.split("/")[1]
+
+    @property
+    def contents(self) -> list[bytes]:
+        """Lists its versions, any of which a client may get."""
+        return [each for each in (self.content, self.later, self.theirs) if each is not None]
+
+    @property
     def is_calm(self) -> bool:
         """Tells if nothing goes wrong, so that the object or its absence is the only possible result."""
-        return not (self.origin[:-1] or self.reads or self.writes or self.path.startswith("/dead/"))
+        troubled = self.origin[:-1] or self.reads or self.writes or self.family == "dead"
+        return not (troubled or self.later or self.theirs or self.is_denied or self.is_below)
 
     @property
     def is_in_doubt(self) -> bool:
         """Tells if only the dead origin, which is asked first, could know the object."""
-        return self.content is None and self.path.startswith("/backed-up/")
+        return self.content is None and self.family == "backed-up"
+
+    @property
+    def may_be_too_large(self) -> bool:
+        """Tells if its parts cannot be asked for or joined, or its end not be told from a cut."""
+        return any(name in (*RANGELESS, *UNPINNED, *ENDLESS) for name in self.origin)
 
     @property
     def may_be_lost(self) -> bool:
         """Tells if the store claims to hold an object that it does not hold."""
-        return any(name.startswith("untrue: ") for name in self.writes)
+        return any(name.startswith("untrue: 2") for name in self.writes)
 
     def scripts(self) -> list[Script]:
-        content = b"" if self.content is None else self.content
-        return [_without_body_for_head(ANSWERS[name](self.path, content)) for name in self.origin]
+        return [self._script(name, self.content) for name in self.origin]
+
+    def script_later(self) -> Script:
+        return self._script(self.origin[-1], self.later)
+
+    def _script(self, name: str, content: bytes | None) -> Script:
+        return without_body_for_head(ANSWERS[name](self.path, b"" if content is None else content))
 
     def arm(self, bucket: StrictBucket) -> None:
         for name in self.reads:
             READS[name](bucket, self.key)
+        if self.theirs is not None and self.theirs_at is None:
+            operation = "PutObject" if len(self.theirs) <= PART_SIZE else "CompleteMultipartUpload"
+            bucket.overtake(operation, self.key, self.theirs)
         for name in self.writes:
             WRITES[name](bucket, self.key)
+        if self.is_denied:
+            everybody = (bucket.reader, bucket.writer)
+            bucket.forbid(self.key, *((bucket.reader,) if self.family == "guarded" else everybody))
 
 
 @dataclass(frozen=True)
 class Visit:
-    """One client: the time of its visit, its request, and its patience."""
+    """One client: the time of its visit, its replica and protocol, its request, and its patience."""
 
     at: float
+    replica: int
+    is_http2: bool
     method: str
     thing: Thing
     span: tuple[int, int] | None
@@ -87,19 +159,30 @@ class Visit:
 @dataclass(frozen=True)
 class Plan:
     seed: int
+    ways: Ways
     things: list[Thing]
     visits: list[Visit]
+    absent: list[Visit]
+    """Clients that never read."""
 
 
 def plan(seed: int) -> Plan:
     random = Random(seed)
+    ways = Ways(
+        dialect=random.choices(DIALECTS, weights=(3, 2, 1))[0],
+        reader_lists=random.random() < 0.6,
+        writer_lists=random.random() < 0.75,
+    )
     things = [_thing(random, seed, number) for number in range(OBJECTS)]
-    visits = [_visit(random, things) for _ in range(VISITS)]
-    return Plan(seed, things, visits)
+    things += _neighbours(random, things)
+    visits = [_visit(random, random.choice(things)) for _ in range(VISITS)]
+    films = things[:2]
+    absent = [replace(_visit(random, random.choice(films)), method="GET") for _ in range(ABSENT_CLIENTS)]
+    return Plan(seed, ways, things, visits, absent)
 
 
 def _thing(random: Random, seed: int, number: int) -> Thing:
-    family = "plain" if number < 2 else random.choices(FAMILIES, weights=(7, 2, 1))[0]
+    family = "plain" if number < 2 else random.choices(FAMILIES, weights=(6, 2, 1, 2, 1))[0]
     path = f"/{family}/{seed}-{number}.bin"
     # Two films, many small objects, an empty one now and then, and many that are missing.
     if number < 2:
@@ -113,7 +196,7 @@ def _thing(random: Random, seed: int, number: int) -> Thing:
     is_film = content is not None and len(content) > PART_SIZE
     # A film's trouble is more often with one of its later parts.
     beginning = ["as it should"] if is_film and random.random() < 0.7 else []
-    return Thing(
+    thing = Thing(
         path,
         content,
         drips=random.random() < 0.1,
@@ -121,12 +204,31 @@ def _thing(random: Random, seed: int, number: int) -> Thing:
         reads=_some(random, list(READS), 0.3),
         writes=_some(random, list(UPLOADS if is_film else PUTS), 0.5),
     )
+    if content and random.random() < 0.2:
+        thing.later, thing.changes_at = random.randbytes(len(content)), random.random() * SPAN
+    if content and random.random() < 0.15:
+        thing.theirs = random.randbytes(len(content))
+        thing.theirs_at = random.random() * SPAN if random.random() < 0.5 else None
+    # A bucket that says 404 of what it denies has not denied it.
+    thing.is_denied = not thing.reads and random.random() < (0.4 if family == "guarded" else 0.1)
+    return thing
+
+
+def _neighbours(random: Random, things: list[Thing]) -> list[Thing]:
+    """Makes objects whose names make directories of the names of some small ones."""
+    small = [each for each in things if each.content is not None and len(each.content) <= PART_SIZE]
+    below = random.sample(small, 3)
+    for each in below:
+        each.is_below = True
+    return [
+        Thing(f"{each.path}/below", random.randbytes(300), False, ["as it should"], [], []) for each in below
+    ]
 
 
 def _last(random: Random, content: bytes | None) -> str:
     if content is None:
         return random.choice(ABSENT)
-    return random.choices(list(PRESENT), weights=(8, 2, 1))[0]
+    return random.choices(list(PRESENT), weights=(8, 2, 1, 1, 1, 1))[0]
 
 
 def _some(random: Random, names: list[str], chance: float) -> list[str]:
@@ -134,198 +236,17 @@ def _some(random: Random, names: list[str], chance: float) -> list[str]:
     return random.choices(names, k=random.randint(1, 8)) if random.random() < chance else []
 
 
-def _visit(random: Random, things: list[Thing]) -> Visit:
-    thing = random.choice(things)
+def _visit(random: Random, thing: Thing) -> Visit:
     span = None
     if random.random() < 0.1 and thing.content:
         first = random.randrange(len(thing.content))
         span = (first, random.randrange(first, len(thing.content)))
     return Visit(
         at=random.random() * SPAN,
+        replica=random.choices(range(REPLICAS), weights=(2, 1))[0],
+        is_http2=random.random() < 0.25,
         method=random.choices(("GET", "HEAD"), weights=(6, 1))[0],
         thing=thing,
         span=span,
         leaves_after=random.random() if random.random() < 0.1 else None,
     )
-
-
-# The origin's answers for an object. None of them can pass for the whole of another object: a lie that agrees
-# with itself is an answer.
-
-Answer = Callable[[str, bytes], Script]
-
-TYPE = {"Content-Type": "image/png"}
-
-PRESENT: dict[str, Answer] = {
-    "as it should": lambda _, content: replies.resource(content, TYPE),
-    "without ranges": lambda _, content: replies.resource(content, TYPE, ranges=False),
-    "in chunks": lambda _, content: replies.chunked(content, 20_000),
-}
-
-ABSENT = ("404", "410")
-
-TROUBLE: dict[str, Answer] = {
-    "500": lambda *_: replies.status(500),
-    "502": lambda *_: replies.status(502, {}, b"<html>bad gateway</html>" * 100),
-    "503": lambda *_: replies.status(503, {"Retry-After": "1"}, b""),
-    "429": lambda *_: replies.status(429),
-    "403": lambda *_: replies.status(403),
-    "204": lambda *_: replies.raw(b"HTTP/1.1 204 No Content\r\n\r\n"),
-    "a circle": lambda path, _: replies.status(302, {"Location": path}, b""),
-    "nothing, and a reset": lambda *_: replies.raw(b"", Then.RESET),
-    "nothing, and the end": lambda *_: replies.raw(b"", Then.CLOSE),
-    "nothing": lambda *_: replies.silent(),
-    "a reset in the middle": lambda _, content: _cut(content, Then.RESET),
-    "the end in the middle": lambda _, content: _cut(content, Then.CLOSE),
-    "silence in the middle": lambda _, content: _cut(content, Then.STALL),
-    "too little": lambda _, content: replies.announcing(len(content) + 7, content),
-    "chunks without an end": lambda *_: replies.raw(
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", Then.CLOSE
-    ),
-    "no length and no end": lambda _, content: replies.close_delimited(content),
-    "another range": lambda _, content: replies.partial(
-        f"bytes 1-{len(content) + 1}/{len(content) + 2}", content
-    ),
-    "a range with too little": lambda _, content: replies.partial(
-        f"bytes 0-{len(content)}/{len(content) + 1}", content
-    ),
-    "a range that is none": lambda _, content: replies.partial("bytes ?-\xe4/*", content),
-    "no status": lambda *_: replies.raw(b"HTTP/1.1 \r\n\r\n", Then.CLOSE),
-    "no HTTP": lambda *_: replies.raw(b"\x16\x03\x01\x00\xff" * 9, Then.CLOSE),
-    "a header of any bytes": lambda _, content: replies.with_header_bytes(b"X-\xff: \xfe\x80", content),
-    "a header of control bytes": lambda _, content: replies.with_header_bytes(b"X-A: \x00\x01", content),
-    "a thousand headers": lambda _, content: replies.many_headers(1_000, content),
-}
-
-
-def _without_body_for_head(script: Script) -> Script:
-    """Drops the body for a HEAD. It would be read as the next answer on that connection, by any client."""
-
-    def reply(request: Request) -> Reply:
-        whole = script(request)
-        head, end, _ = whole.data.partition(b"\r\n\r\n")
-        return Reply(head + end) if request.method == "HEAD" and end else whole
-
-    return reply
-
-
-def _cut(content: bytes, then: Then) -> Script:
-    """Cuts a reply in the middle of the body, or of the head if there is no body."""
-    script = replies.resource(content, TYPE)
-    return (
-        replies.cut_after(len(content) // 2, script, then) if content else replies.raw(b"HTTP/1.1 200", then)
-    )
-
-
-ANSWERS: dict[str, Answer] = {
-    **PRESENT,
-    **TROUBLE,
-    "404": lambda *_: replies.status(404),
-    "410": lambda *_: replies.status(410),
-}
-
-# The bucket's answers.
-
-
-def _reads(arm: Callable[[StrictBucket, str, str], None]) -> Arm:
-    """Makes a fault for the next read of either kind; the writer's HEAD is one of them."""
-
-    def both(bucket: StrictBucket, key: str) -> None:
-        arm(bucket, "GetObject", key)
-        arm(bucket, "HeadObject", key)
-
-    return both
-
-
-def _read_fault(status: int, code: str) -> Arm:
-    return _reads(lambda bucket, operation, key: bucket.fault(operation, key, status=status, code=code))
-
-
-def _read_raw(data: bytes, *, stall: bool = False) -> Arm:
-    """Makes a raw answer to a read. It closes the connection, because its end would otherwise meet a request
-    without a fault.
-    """
-    head, end, body = data.replace(b"\r\n", b"\r\nConnection: close\r\n", 1).partition(b"\r\n\r\n")
-
-    def arm(bucket: StrictBucket, key: str) -> None:
-        bucket.raw("GetObject", key, head + end + body, stall=stall)
-        bucket.raw("HeadObject", key, head + end)
-
-    return arm
-
-
-READS: dict[str, Arm] = {
-    "SlowDown": _read_fault(503, "SlowDown"),
-    "InternalError": _read_fault(500, "InternalError"),
-    "AccessDenied": _read_fault(403, "AccessDenied"),
-    "NoSuchBucket": _read_fault(404, "NoSuchBucket"),
-    "wrong signature": _read_fault(403, "SignatureDoesNotMatch"),
-    "wrong clock": _read_fault(403, "RequestTimeTooSkewed"),
-    "a reset": _reads(lambda bucket, operation, key: bucket.reset(operation, key)),
-    "nothing": _reads(lambda bucket, operation, key: bucket.stall(operation, key)),
-    "404 with no XML": _read_raw(b"HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\n<Err\xff\x00<<>"),
-    "404 with a long document": _read_raw(
-        b"HTTP/1.1 404 Not Found\r\nContent-Length: 40000\r\n\r\n" + b"<Error>" + b"x" * 39_993
-    ),
-    "404 that is cut": _read_raw(b"HTTP/1.1 404 Not Found\r\nContent-Length: 99\r\n\r\n<Error><Code>No"),
-    "404 that stalls": _read_raw(
-        b"HTTP/1.1 404 Not Found\r\nContent-Length: 99\r\n\r\n<Error><Code>No", stall=True
-    ),
-    "404 with a trailer": _read_raw(
-        b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Trailer: 1\r\n\r\n"
-    ),
-}
-
-
-def _write_fault(operation: str, status: int, code: str) -> Arm:
-    return lambda bucket, key: bucket.fault(operation, key, status=status, code=code)
-
-
-def _write_reset(operation: str, *, after: bool = False) -> Arm:
-    return lambda bucket, key: bucket.reset(operation, key, after=after)
-
-
-def _write_raw(operation: str, data: bytes) -> Arm:
-    return lambda bucket, key: bucket.raw(operation, key, data)
-
-
-GARBAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n<Upload\xff\x00Id"
-BROKEN = b"HTTP/1.1 500 \xff\xfe\r\nContent-Length: 3\r\n\r\n\x00\x01\x02"
-
-PUTS: dict[str, Arm] = {
-    "put: SlowDown": _write_fault("PutObject", 503, "SlowDown"),
-    "put: 500": _write_fault("PutObject", 500, "InternalError"),
-    "put: 409": _write_fault("PutObject", 409, "ConditionalRequestConflict"),
-    "put: 403": _write_fault("PutObject", 403, "AccessDenied"),
-    "put: reset": _write_reset("PutObject"),
-    "put: done and reset": _write_reset("PutObject", after=True),
-    "put: nothing": lambda bucket, key: bucket.stall("PutObject", key),
-    "put: garbage": _write_raw("PutObject", BROKEN),
-    "untrue: 200": lambda bucket, key: bucket.swallow("PutObject", key),
-    "untrue: 412": _write_fault("PutObject", 412, "PreconditionFailed"),
-}
-
-UPLOADS: dict[str, Arm] = {
-    # An upload that was created cannot be aborted if its id is lost: so never a reset after that.
-    "create: SlowDown": _write_fault("CreateMultipartUpload", 503, "SlowDown"),
-    "create: 403": _write_fault("CreateMultipartUpload", 403, "AccessDenied"),
-    "create: reset": _write_reset("CreateMultipartUpload"),
-    "create: garbage": _write_raw("CreateMultipartUpload", GARBAGE),
-    "part: SlowDown": _write_fault("UploadPart", 503, "SlowDown"),
-    "part: 403": _write_fault("UploadPart", 403, "AccessDenied"),
-    "part: reset": _write_reset("UploadPart"),
-    "part: done and reset": _write_reset("UploadPart", after=True),
-    "part: nothing": lambda bucket, key: bucket.stall("UploadPart", key),
-    "part: garbage": _write_raw("UploadPart", GARBAGE),
-    "complete: 200 with an error": _write_fault("CompleteMultipartUpload", 200, "InternalError"),
-    "complete: 500": _write_fault("CompleteMultipartUpload", 500, "InternalError"),
-    "complete: 409": _write_fault("CompleteMultipartUpload", 409, "ConditionalRequestConflict"),
-    "complete: reset": _write_reset("CompleteMultipartUpload"),
-    "complete: done and reset": _write_reset("CompleteMultipartUpload", after=True),
-    "complete: nothing": lambda bucket, key: bucket.stall("CompleteMultipartUpload", key),
-    "untrue: complete 412": _write_fault("CompleteMultipartUpload", 412, "PreconditionFailed"),
-    "abort: SlowDown": _write_fault("AbortMultipartUpload", 503, "SlowDown"),
-    "abort: done and reset": _write_reset("AbortMultipartUpload", after=True),
-}
-
-WRITES = {**PUTS, **UPLOADS}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from doubles import ScriptedOrigin, StrictBucket
@@ -46,7 +47,23 @@ class Side(Server):
 
 
 class Bucket(Side, StrictBucket):
-    pass
+    """A bucket that remembers the objects of other writers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.theirs: dict[str, bytes] = {}
+
+    def put(self, key: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        self.theirs[key] = body
+        super().put(key, body, headers)
+
+    async def others_store(self, key: str, body: bytes) -> None:
+        """Stores an object between two requests, never in the middle of one."""
+
+        async def put() -> None:
+            self.put(key, body)
+
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(put(), self._loop))
 
 
 class Origin(Side, ScriptedOrigin):

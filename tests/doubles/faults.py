@@ -12,6 +12,7 @@ class Effect(enum.Enum):
     """The event in place of the operation's answer."""
 
     ANSWER = "an error is answered"
+    OVERTAKE = "another writer comes first"
     RAW = "these bytes are answered and the connection is closed"
     RAW_STALL = "these bytes are answered and the connection stays open, and silent"
     RESET = "the connection is reset and nothing is done"
@@ -19,6 +20,9 @@ class Effect(enum.Enum):
     STALL = "nothing is ever answered"
     SWALLOW = "200 is answered and nothing is done"
 
+
+CARRIED_OUT = frozenset({Effect.OVERTAKE, Effect.RESET_AFTER})
+"""Effects with which the operation happens all the same."""
 
 UNANSWERED = frozenset({Effect.RAW, Effect.RAW_STALL, Effect.RESET, Effect.RESET_AFTER, Effect.STALL})
 """Effects that leave a request without an answer of S3's."""

@@ -42,10 +42,14 @@ Headers = Mapping[str, str] | None
 
 
 def resource(body: bytes, headers: Headers = None, ranges: bool = True) -> Script:
-    """Gives an object as a good static server does: validators, a single range, If-Match."""
+    """Gives an object as a good static server does: validators, a single range, If-Match.
+
+    An empty header is left out.
+    """
     etag = f'"{hashlib.sha1(body).hexdigest()}"'
     known = {"ETag": etag, "Last-Modified": LAST_MODIFIED, **({"Accept-Ranges": "bytes"} if ranges else {})}
     known.update(headers or {})
+    known = {name: value for name, value in known.items() if value}
 
     def reply(request: Request) -> Reply:
         if request.header("if-match") not in (None, "*", known.get("ETag")):

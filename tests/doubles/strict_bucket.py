@@ -17,20 +17,37 @@ from xml.sax.saxutils import escape
 
 from stack import Credentials
 
-from .faults import UNANSWERED, Effect, Fault, Faults
+from .faults import CARRIED_OUT, UNANSWERED, Effect, Fault, Faults
 from .s3 import sigv4
-from .s3.answers import Answer, document, error_answer, serialize
-from .s3.errors import S3Error, access_denied, no_such_key, not_implemented, precondition_failed
+from .s3.answers import Answer, document, error_answer, serialize, slow_document
+from .s3.dialects import AWS, Dialect
+from .s3.errors import (
+    S3Error,
+    access_denied,
+    conflict,
+    deleted,
+    key_too_long,
+    no_such_key,
+    not_implemented,
+    precondition_failed,
+)
 from .s3.multipart import Uploads
 from .s3.objects import StoredObject, check_put_headers, new_object, read_object
 from .s3.operations import MULTIPART_OPERATIONS, operation_of, query_of
 from .wire import Journal, Request, Server, reset
 
+MAX_HEADER_BYTES = 8192
+"""Bytes of a request's header lines ("Working with object metadata", S3 User Guide)."""
+
 MAX_KEY_BYTES = 1024
 """Bytes of a key in UTF-8 ("Naming Amazon S3 objects", S3 User Guide)."""
 
+ENCRYPTED = ("x-amz-server-side-encryption", "AES256")
+"""Every object of AWS's is encrypted since January 2023, and every answer about one says so."""
+
 READER_RIGHTS = frozenset({"GetObject", "HeadObject"})
 WRITER_RIGHTS = frozenset({"HeadObject", "ListMultipartUploads", "PutObject", *MULTIPART_OPERATIONS.values()})
+ABOUT_AN_OBJECT = READER_RIGHTS | WRITER_RIGHTS - {"AbortMultipartUpload", "ListMultipartUploads"}
 
 
 @dataclass
@@ -40,6 +57,8 @@ class Call:
     request: Request
     operation: str = ""
     key: str = ""
+    name: str = ""
+    """The name that the bucket takes the key for: another than the key in some dialects."""
     access_key: str | None = None
     status: int | None = None
     code: str = ""
@@ -53,16 +72,24 @@ class StrictBucket(Server):
     """
 
     def __init__(
-        self, bucket: str = "mirror", region: str = "eu-west-1", *, keeps_parts: bool = True
+        self,
+        bucket: str = "mirror",
+        region: str = "eu-west-1",
+        *,
+        dialect: Dialect = AWS,
+        keeps_parts: bool = True,
     ) -> None:
-        self.bucket, self.region = bucket, region
+        self.bucket, self.region, self.dialect = bucket, region, dialect
         self.reader = Credentials(f"READER{secrets.token_hex(6).upper()}", secrets.token_urlsafe(30))
         self.writer = Credentials(f"WRITER{secrets.token_hex(6).upper()}", secrets.token_urlsafe(30))
         self.requests: Journal[Call] = Journal()
         self.uploads = Uploads(keeps_parts)
         self._keeps_parts = keeps_parts
         self._faults = Faults()
-        self._forbidden: dict[str, set[str]] = {}
+        self._forbidden: set[tuple[str, str]] = set()
+        self._being_written: set[str] = set()
+        self._deleted: dict[str, str] = {}
+        self._directories: set[str] = set()
         self._listers = {self.reader.access_key, self.writer.access_key}
         self._objects: dict[str, StoredObject] = {}
         self._secrets = {known.access_key: known.secret_key for known in (self.reader, self.writer)}
@@ -74,10 +101,21 @@ class StrictBucket(Server):
     # The bucket's content.
 
     def put(self, key: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-        self._objects[key] = new_object(body, (headers or {}).items())
+        """Stores an object as another writer does."""
+        name = self.dialect.name_of(key)
+        self._store(name, new_object(body, (headers or {}).items()))
+        if self.dialect.ends_uploads:
+            self.uploads.end_all_of(key)
+
+    def delete(self, key: str, *, marker: bool = False) -> None:
+        """Deletes an object as another writer does. A bucket with versions leaves a marker."""
+        name = self.dialect.name_of(key)
+        self._objects.pop(name, None)
+        if marker:
+            self._deleted[name] = secrets.token_urlsafe(24)
 
     def get(self, key: str) -> tuple[int, dict[str, str], bytes]:
-        stored = self._objects.get(key)
+        stored = self._objects.get(self.dialect.name_of(key))
         return (200, {**dict(stored.headers), "etag": stored.etag}, stored.body) if stored else (404, {}, b"")
 
     def calls(self, operation: str, key: str) -> list[Call]:
@@ -89,12 +127,9 @@ class StrictBucket(Server):
     # Rights.
 
     def forbid(self, key: str, *credentials: Credentials) -> None:
-        """Denies s3:GetObject on one object explicitly: to the reader alone, or to these.
-
-        Whom a policy denies an object gets a 403 whether it is there or not.
-        """
-        denied = credentials or (self.reader,)
-        self._forbidden[key] = {credential.access_key for credential in denied}
+        """Denies s3:GetObject, and so HEAD, on one key explicitly: the reader, or those that are named."""
+        for credential in credentials or (self.reader,):
+            self._forbidden.add((credential.access_key, key))
 
     @contextmanager
     def without_list_right(self, *credentials: Credentials) -> Iterator[None]:
@@ -115,6 +150,15 @@ class StrictBucket(Server):
         finally:
             self._secrets[credential.access_key] = credential.secret_key
 
+    @contextmanager
+    def being_written(self, key: str) -> Iterator[None]:
+        """Answers 409 to conditional writes of a key, as while another write is under way."""
+        self._being_written.add(key)
+        try:
+            yield
+        finally:
+            self._being_written.discard(key)
+
     # Faults.
 
     def fault(
@@ -134,6 +178,11 @@ class StrictBucket(Server):
         """Answers 200 and stores nothing."""
         self._faults.arm(Fault(operation, key, Effect.SWALLOW, times))
 
+    def overtake(self, operation: str, key: str, body: bytes, *, conflict_first: bool = False) -> None:
+        """Stores another writer's object just before the operation is carried out, or is refused with 409."""
+        error = conflict(key) if conflict_first else None
+        self._faults.arm(Fault(operation, key, Effect.OVERTAKE, 1, error, raw=body))
+
     def reset(self, operation: str, key: str | None = None, times: int = 1, *, after: bool = False) -> None:
         """Sends an RST instead of an answer; with `after`, the operation has been carried out by then."""
         self._faults.arm(Fault(operation, key, Effect.RESET_AFTER if after else Effect.RESET, times))
@@ -150,6 +199,8 @@ class StrictBucket(Server):
             self._identify(call)
             fault = self._faults.strike(call.operation, call.key)
             answer = self._carry_out(call, fault)
+            if call.operation in ABOUT_AN_OBJECT and answer.status != HTTPStatus.NOT_MODIFIED:
+                answer.headers.append(ENCRYPTED)
         except S3Error as error:
             call.code, answer = error.code, error_answer(error)
         if fault is not None and fault.effect in UNANSWERED:
@@ -172,11 +223,15 @@ class StrictBucket(Server):
         bucket.
         """
         request = call.request
+        if sum(len(f"{name}: {value}\r\n") for name, value in request.headers) > MAX_HEADER_BYTES:
+            message = "Your request header section exceeds the maximum allowed size."
+            raise S3Error(400, "RequestHeaderSectionTooLarge", message, MaxSizeAllowed=str(MAX_HEADER_BYTES))
         try:
             path = sigv4.decode(request.path).decode()
         except UnicodeDecodeError:
             raise S3Error(400, "InvalidURI", "Couldn't parse the specified URI.") from None
         bucket, _, call.key = path[1:].partition("/")
+        call.name = self.dialect.name_of(call.key)
         call.operation = operation_of(request, call.key)
         call.access_key = sigv4.verify(request, self._secrets, self.region, datetime.now(timezone.utc))
         if request.header("host") != self.authority:
@@ -185,13 +240,15 @@ class StrictBucket(Server):
             raise S3Error(404, "NoSuchBucket", "The specified bucket does not exist", BucketName=bucket)
 
     def _carry_out(self, call: Call, fault: Fault | None) -> Answer:
+        if fault is not None and fault.effect is Effect.OVERTAKE:
+            self.put(call.key, fault.raw)
         if fault is not None and fault.error is not None:
             raise fault.error
-        if fault is not None and fault.effect is not Effect.RESET_AFTER:
+        if fault is not None and fault.effect not in CARRIED_OUT:
             return Answer(HTTPStatus.OK, [("etag", new_object(call.request.body, []).etag)])
         self._authorize(call)
         if len(call.key.encode()) > MAX_KEY_BYTES:
-            raise S3Error(400, "KeyTooLongError", "Your key is too long", Size=str(len(call.key.encode())))
+            raise key_too_long(call.key)
         return self._operations[call.operation](self, call)
 
     async def _misbehave(self, fault: Fault, writer: asyncio.StreamWriter) -> None:
@@ -207,25 +264,32 @@ class StrictBucket(Server):
         allowed = call.operation in (READER_RIGHTS if reads else WRITER_RIGHTS)
         if call.operation == "ListObjects":
             allowed = call.access_key in self._listers
-        gets = call.operation in ("GetObject", "HeadObject")
-        if not allowed or (gets and call.access_key in self._forbidden.get(call.key, ())):
+        gets = call.operation in READER_RIGHTS
+        if not allowed or (gets and (call.access_key, call.key) in self._forbidden):
             raise access_denied()
 
     def _get_object(self, call: Call) -> Answer:
-        stored = self._objects.get(call.key)
+        stored = self._objects.get(call.name)
+        if stored is None and call.access_key not in self._listers:
+            raise access_denied()
+        if stored is None and call.name in self._deleted:
+            raise deleted(call.key, self._deleted[call.name])
         if stored is None:
-            raise no_such_key(call.key) if call.access_key in self._listers else access_denied()
-        return read_object(stored, call.request)
+            raise no_such_key(call.key)
+        return read_object(stored, call.request, query_of(call.request).get("partNumber"))
 
     def _put_object(self, call: Call) -> Answer:
-        check_put_headers(call.request)
+        check_put_headers(call.request, self.dialect)
+        self.dialect.check_name(call.name)
         _require_length(call.request)
         self._check_condition(call)
-        stored = self._objects[call.key] = new_object(call.request.body, call.request.headers)
+        stored = new_object(call.request.body, call.request.headers)
+        self._store(call.name, stored)
         return Answer(HTTPStatus.OK, [("etag", stored.etag)])
 
     def _create_upload(self, call: Call) -> Answer:
-        check_put_headers(call.request)
+        check_put_headers(call.request, self.dialect)
+        self.dialect.check_name(call.name)
         upload_id = self.uploads.create(call.key, call.request.headers)
         return document("InitiateMultipartUploadResult", Bucket=self.bucket, Key=call.key, UploadId=upload_id)
 
@@ -238,8 +302,10 @@ class StrictBucket(Server):
     def _complete_upload(self, call: Call) -> Answer:
         self._check_condition(call)
         stored = self.uploads.complete(query_of(call.request)["uploadId"], call.key, call.request.body)
-        self._objects[call.key] = stored
-        return document("CompleteMultipartUploadResult", Bucket=self.bucket, Key=call.key, ETag=stored.etag)
+        self._store(call.name, stored)
+        return slow_document(
+            "CompleteMultipartUploadResult", Bucket=self.bucket, Key=call.key, ETag=stored.etag
+        )
 
     def _abort_upload(self, call: Call) -> Answer:
         self.uploads.abort(query_of(call.request)["uploadId"], call.key)
@@ -256,15 +322,32 @@ class StrictBucket(Server):
         inner = "".join(f"<Contents><Key>{escape(key)}</Key></Contents>" for key in self.list())
         return document("ListBucketResult", inner, Name=self.bucket)
 
+    def _store(self, name: str, stored: StoredObject) -> None:
+        if self.dialect.drops_bodies_of_directories and name.endswith("/"):
+            directory = [("content-type", "httpd/unix-directory")]
+            stored = replace(stored, body=b"", headers=directory)
+        self._objects[name] = stored
+        self._deleted.pop(name, None)
+        above = name.split("/")[:-1]
+        self._directories.update("/".join(above[:depth]) for depth in range(1, len(above) + 1))
+
     def _check_condition(self, call: Call) -> None:
-        """Checks a conditional write. `If-None-Match` takes nothing but `*` in S3; `If-Match` is not needed
-        here.
-        """
-        condition = call.request.header("if-none-match")
+        """Checks a conditional write. `If-None-Match` takes nothing but `*` in S3."""
+        if call.operation in self.dialect.ignores_conditions:
+            return
+        stored = self._objects.get(call.name)
+        condition, if_match = call.request.header("if-none-match"), call.request.header("if-match")
         if condition not in (None, "*"):
             raise not_implemented("If-None-Match")
-        if condition == "*" and call.key in self._objects:
+        if (condition or if_match) and call.key in self._being_written:
+            raise conflict(call.key)
+        is_directory = self.dialect.makes_directories and call.name in self._directories
+        if condition == "*" and (stored or is_directory):
             raise precondition_failed("If-None-Match")
+        if if_match is not None and stored is None:
+            raise no_such_key(call.key)
+        if if_match is not None and if_match != stored.etag:
+            raise precondition_failed("If-Match")
 
     _operations: dict[str, Callable[[StrictBucket, Call], Answer]] = {
         "AbortMultipartUpload": _abort_upload,

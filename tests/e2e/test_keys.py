@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 import pytest
 
-from .conftest import Unique
+from .conftest import Start, Unique
 from .site import Site
 
 BODY = b"an object with an odd name\n"
@@ -46,8 +46,6 @@ HOSTILE = [
     Name("%c3%a4%e2%82%ac.txt", "%C3%A4%E2%82%AC.txt"),
     Name("a%CC%88", "a%CC%88"),
     Name("%F0%9F%AA%9E", "%F0%9F%AA%9E"),
-    Name("a//b", "a//b"),
-    Name("a%2F/b", "a//b"),
     Name("a..b", "a..b"),
     Name("...", "..."),
     Name(".hidden", ".hidden"),
@@ -60,8 +58,6 @@ HOSTILE = [
     Name("*()!", "%2A%28%29%21"),
     Name("%23hash", "%23hash"),
     Name("%3Fquestion", "%3Fquestion"),
-    Name("a%5Cb", "a%5Cb"),
-    Name("a\\b", "a%5Cb"),
     Name("[a]{b}|^`", "%5Ba%5D%7Bb%7D%7C%5E%60"),
     Name("%41%62", "Ab"),
 ]
@@ -82,24 +78,6 @@ def test_a_hostile_name_is_one_key_for_everybody(site: Site, unique: Unique, nam
     assert site.stored(folder + name.key) == BODY
 
 
-def test_a_name_that_ends_in_a_slash_is_a_key_like_any_other(strict: Site, unique: Unique) -> None:
-    """Not on SeaweedFS, which treats it as a directory and drops the content."""
-    path = unique("trailing/")
-    strict.origin.put(path, BODY)
-    assert strict.follow(strict.ask(path)).body == BODY
-    assert strict.stored(path) == BODY
-
-
-def test_a_name_that_begins_with_slashes_stays_on_the_host(strict: Site, unique: Unique) -> None:
-    path = f"/{unique('picture.jpg')}"
-    strict.origin.put(path, BODY)
-    miss = strict.ask(path)
-    assert (miss.status, miss.header("location")) == (302, f"/.{path}")
-    assert strict.follow(miss).body == BODY
-    assert strict.stored(path) == BODY
-    assert strict.origin.count(path) == 1
-
-
 @pytest.mark.parametrize("character", ["k", "ä", "€"])
 def test_a_key_of_1024_bytes_is_mirrored(site: Site, unique: Unique, character: str) -> None:
     """The key has segments, because SeaweedFS makes a segment a file name, of 255 bytes at most."""
@@ -112,16 +90,6 @@ def test_a_key_of_1024_bytes_is_mirrored(site: Site, unique: Unique, character: 
     site.origin.put(path, BODY)
     assert site.follow(site.ask(path)).body == BODY
     assert site.stored(f"/{key}") == BODY
-
-
-def test_a_key_of_1025_bytes_is_the_bucket_s_business(strict: Site, unique: Unique) -> None:
-    folder = unique("")
-    path = folder + "k" * (1025 - len(folder[1:]))
-    strict.origin.put(path, BODY)
-    answer = strict.ask(path)
-    assert (answer.status, answer.outcome) == (400, None)
-    assert b"<Code>KeyTooLongError</Code>" in answer.body
-    assert strict.origin.count(path) == 0
 
 
 DOT_SEGMENTS = [
@@ -190,8 +158,9 @@ PIECES = [
 
 
 def test_whatever_is_mirrored_is_mirrored_under_the_key_that_another_decoder_reads(
-    strict: Site, unique: Unique
+    start: Start, unique: Unique
 ) -> None:
+    strict = start(plugin={"bucket": {"keys": "exact"}})
     folder, pick = unique("")[:-1], random.Random(1)
     for number in range(400):
         written = f"{folder}/{number}/" + "".join(pick.choices(PIECES, k=pick.randrange(1, 8)))

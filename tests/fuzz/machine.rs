@@ -5,21 +5,23 @@
 //! in time, no fill breaks an invariant, and nothing is left in the end.
 
 mod shared_host;
+mod upstreams;
 
 use crate::readers::{response, trace};
 use mirror_on_miss::config::Config;
 use mirror_on_miss::config::rule::Mirror;
 use mirror_on_miss::fill::{Call, Outcome};
-use mirror_on_miss::http::{ContentRange, Headers, Method, Response};
+use mirror_on_miss::http::{Headers, Method, Response};
 use mirror_on_miss::request::denial::Denial;
 use mirror_on_miss::request::trace::Trace;
+use mirror_on_miss::single_flight::effect::{Effect, StreamId, Ticket};
 use mirror_on_miss::single_flight::leases::{Leases, SharedHost};
-use mirror_on_miss::single_flight::{Effect, StreamId, Ticket};
-use mirror_on_miss::worker::{Delivery, DeniedResponse, READ_TIMEOUT, Worker, WorkerEffect};
+use mirror_on_miss::worker::{Delivery, DeniedResponse, READ_TIMEOUT, Worker};
 use shared_host::Table;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+use upstreams::Upstreams;
 
 const CONFIG: &str = r#"{"bucket": {"cluster": "signer", "authority": "s3.test", "path_prefix": "/b"},
     "origins": {"one": {"cluster": "one", "authority": "one.test"},
@@ -45,6 +47,9 @@ const MEMORY: u64 = 32;
 
 /// Times that pass at once, in milliseconds.
 const WAITS: [u64; 8] = [0, 1, 100, 900, 1_000, 5_000, 10_000, 26_000];
+
+/// Seconds by which the clock is set at once.
+const CLOCK_CHANGES: [i64; 6] = [-86_400, -3_600, -1, 1, 60, 3_600];
 
 /// Longer than any wait for an answer that never comes.
 const LONG: Duration = Duration::from_secs(600);
@@ -120,6 +125,7 @@ struct World {
     sides: [Side; 2],
     streams: u32,
     uploads: BTreeMap<String, Upload>,
+    upstreams: Upstreams,
     /// Paths at the store of which a HEAD with the writer's credential has said 404.
     missing: BTreeSet<String>,
     /// The results of this script: outcomes, and kinds of calls.
@@ -146,6 +152,7 @@ impl World {
             sides: [side(1), side(2)],
             streams: 0,
             uploads: BTreeMap::new(),
+            upstreams: Upstreams::default(),
             missing: BTreeSet::new(),
             seen: BTreeSet::new(),
         }
@@ -172,6 +179,7 @@ impl World {
                 self.perform_heard(at, &message);
             }
             10 => self.table.spoil(bytes.byte().into(), &bytes.some()),
+            11 if bytes.one_in(4) => self.others(bytes),
             11 => self.leaves(at, bytes),
             _ => {}
         }
@@ -227,7 +235,9 @@ impl World {
     fn leaves(&mut self, at: usize, bytes: &mut Bytes) {
         let Some(stream) = self.some_stream(at, bytes) else { return };
         self.sides[at].held.remove(&stream);
-        self.sides[at].worker.forget(stream);
+        if self.sides[at].worker.forget(stream, self.now) {
+            self.catch_up(at);
+        }
     }
 
     fn some_stream(&self, at: usize, bytes: &mut Bytes) -> Option<StreamId> {
@@ -235,14 +245,34 @@ impl World {
         if held.is_empty() { None } else { held.keys().nth(bytes.below(held.len())).copied() }
     }
 
+    /// The origin's object changes, another writer stores one, or the machine's clock is set.
+    fn others(&mut self, bytes: &mut Bytes) {
+        let path = String::from_utf8_lossy(bytes.of(&PATHS));
+        match bytes.byte() % 3 {
+            0 => self.upstreams.origin.changes(&path, u64::from(bytes.byte()) % 40),
+            1 => self.upstreams.store.another_stores(&path),
+            _ => self.table.set_clock(bytes.of(&CLOCK_CHANGES)),
+        }
+    }
+
     /// Makes the response to a call, and the effect on the store.
     fn answer(&mut self, call: &Call, bytes: &mut Bytes) -> Option<Response> {
-        let response = match bytes.byte() % 8 {
-            0 => None,
+        let kind = bytes.byte() % 8;
+        let response = match kind {
+            0 => {
+                // An answer that is lost leaves it open if the store did it.
+                if upstreams::is_store(call) && bytes.one_in(2) {
+                    self.upstreams.answer(call, 0);
+                }
+                None
+            }
             1 => Some(response(&bytes.some())),
             2 => Some(Response { status: bytes.of(&STATUSES), headers: Headers::default(), body: Vec::new() }),
-            _ => Some(obliging(call, u64::from(bytes.byte()) % 40, self.uploads.len())),
+            _ => Some(self.upstreams.answer(call, u64::from(bytes.byte()) % 40)),
         };
+        if kind < 3 && response.is_some() && !upstreams::is_store(call) {
+            self.upstreams.origin.lies(call);
+        }
         if let Some(response) = &response {
             self.note(call, response);
         }
@@ -311,26 +341,26 @@ impl World {
         self.checks(at);
     }
 
-    fn perform(&mut self, at: usize, steps: Vec<WorkerEffect>) {
+    fn perform(&mut self, at: usize, steps: Vec<Effect>) {
         for step in steps {
             match step {
-                WorkerEffect::Flight(Effect::Call { ticket, call }) => self.calls(at, ticket, call),
-                WorkerEffect::Flight(Effect::Answer { streams, mirror, outcome }) => {
+                Effect::Call { ticket, call } => self.calls(at, ticket, call),
+                Effect::Answer { streams, source, outcome } => {
                     for stream in streams {
                         self.may_have(at, stream, &outcome);
-                        self.answered(at, stream, |worker| worker.deliver(stream, &mirror, &outcome));
+                        self.answered(at, stream, |worker| worker.deliver(stream, &source, &outcome));
                     }
-                    self.saw(&mirror, &outcome);
+                    self.saw(&source.mirror, &outcome);
                 }
-                WorkerEffect::Flight(Effect::Ended(ended)) => assert_ne!(ended.outcome, "broken", "{ended:?}"),
-                WorkerEffect::Flight(Effect::Progress(progress)) => {
+                Effect::Ended(ended) => assert_ne!(ended.outcome, "broken", "{ended:?}"),
+                Effect::Progress(progress) => {
                     assert!(progress.bytes <= progress.total && progress.stored > 0, "{progress:?}");
                 }
-                WorkerEffect::Release(stream, why) => {
+                Effect::Release(stream, why) => {
                     self.answered(at, stream, |worker| worker.release(stream));
                     self.seen.insert(why.to_owned());
                 }
-                WorkerEffect::Flight(Effect::Warn { .. }) | WorkerEffect::Warn(_) => {}
+                Effect::Warn { .. } => {}
             }
         }
     }
@@ -382,10 +412,13 @@ impl World {
         assert!(late.is_none(), "{late:?} waits too long");
         assert!(side.worker.fills() <= 2, "{} fills", side.worker.fills());
         assert!(side.calls.len() <= 2 * 3, "{} calls", side.calls.len());
-        let content = |call: &Call| if call.request.method == Method::Put { call.request.body.len() } else { 0 };
-        let sent: usize = side.calls.iter().map(|(_, call)| content(call)).sum();
-        // An origin that knows no ranges sends more than it was asked for.
-        assert!(sent <= 2 * 64, "{sent} bytes are held");
+        let content = |call: &Call| match call.request.method {
+            Method::Get => upstreams::range(call).map(|(first, last)| last + 1 - first).unwrap_or(0),
+            Method::Put => call.request.body.len() as u64,
+            _ => 0,
+        };
+        let held: u64 = side.calls.iter().map(|(_, call)| content(call)).sum();
+        assert!(held <= MEMORY, "{held} bytes are on their way");
     }
 
     /// Lets time pass. Both workers do everything when it is due.
@@ -417,7 +450,7 @@ impl World {
                 continue;
             };
             let (ticket, call) = self.sides[at].calls.remove(0);
-            let response = obliging(&call, PART, self.uploads.len());
+            let response = self.upstreams.answer(&call, PART);
             self.note(&call, &response);
             self.finish(at, ticket, Some(response));
         }
@@ -430,6 +463,7 @@ impl World {
     }
 
     fn leaves_nothing(&self) {
+        self.upstreams.assert_whole();
         for side in &self.sides {
             assert!(side.held.is_empty(), "{:?} wait for ever", side.held);
             assert_eq!(side.worker.fills(), 0);
@@ -438,40 +472,6 @@ impl World {
             assert!(upload.is_over || upload.abortions >= ABORTIONS, "the upload {id} is left");
         }
     }
-}
-
-/// Makes the proper answer of an origin or a store. `length` is that of the origin's object.
-fn obliging(call: &Call, length: u64, uploads: usize) -> Response {
-    let request = &call.request;
-    let with = |status, headers: &[(&str, String)], body: Vec<u8>| {
-        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes()));
-        Response { status, headers: Headers::new(headers.collect()), body }
-    };
-    let etag = ("etag", "\"e\"".to_owned());
-    match request.method {
-        Method::Get => match range(call) {
-            Some((first, last)) => {
-                let total = length.max(first + 1);
-                let range = ContentRange { first, last: last.min(total - 1), total };
-                let value = format!("bytes {}-{}/{total}", range.first, range.last);
-                let body = vec![b'x'; usize::try_from(range.length()).unwrap()];
-                with(206, &[("content-range", value), etag], body)
-            }
-            None => with(200, &[("content-length", "1".to_owned()), etag], b"x".to_vec()),
-        },
-        Method::Head => with(404, &[], Vec::new()),
-        Method::Post if request.path.ends_with("?uploads=") => {
-            with(200, &[], format!("<UploadId>{uploads}/?</UploadId>").into_bytes())
-        }
-        Method::Delete => with(204, &[], Vec::new()),
-        Method::Post | Method::Put => with(200, &[etag], Vec::new()),
-    }
-}
-
-fn range(call: &Call) -> Option<(u64, u64)> {
-    let (_, value) = call.request.headers.iter().find(|(name, _)| *name == "range")?;
-    let (first, last) = value.strip_prefix("bytes=")?.split_once('-')?;
-    Some((first.parse().ok()?, last.parse().ok()?))
 }
 
 fn percent_decoded(text: &str) -> String {

@@ -3,7 +3,7 @@
 use mirror_on_miss::config::{Bucket, Config, Exposed};
 use mirror_on_miss::http::{ContentRange, Headers, Response, is_field_value};
 use mirror_on_miss::object::integrity::ExpectedDigests;
-use mirror_on_miss::object::key::{Key, MAX_KEY_BYTES};
+use mirror_on_miss::object::key::{Key, MAX_NAME_BYTES};
 use mirror_on_miss::origin::{self, FetchResult, Span};
 use mirror_on_miss::request::target::{self, Target};
 use mirror_on_miss::s3;
@@ -98,7 +98,7 @@ pub fn key(input: &[u8]) -> u64 {
         Ok(key) => key,
         Err(not) => return trace(format!("{not:?}")),
     };
-    assert!((1..=MAX_KEY_BYTES).contains(&key.as_str().len()));
+    assert!((1..=MAX_NAME_BYTES).contains(&key.as_str().len()));
     assert!(key.as_str().split(['/', '\\']).all(|segment| !matches!(segment, "." | "..")), "{key:?}");
     let encoded = key.encoded().to_string();
     assert!(encoded.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'\\')), "{encoded}");
@@ -115,6 +115,7 @@ pub fn message(input: &[u8]) -> u64 {
     }
     trace(message.map(|message| match message {
         Message::Subscribe { reply_to, .. } => format!("{}", reply_to.leading_zeros()),
+        Message::Unsubscribe { reply_to, .. } => format!("no {}", reply_to.leading_zeros()),
         Message::Ended { outcome, .. } => format!("{outcome:?}"),
     }))
 }
@@ -208,7 +209,7 @@ fn bucket() -> Bucket {
 fn endpoint(key: &Key) -> Endpoint {
     let config = parsed();
     let mirror = config.rules[0].mirror.as_ref().unwrap();
-    Endpoint::at(&mirror.origins[0], mirror, key, &Forwarded::default())
+    Endpoint::at(&mirror.origins[0], mirror, key.as_str(), &Forwarded::default())
 }
 
 /// Reads `STATUS\nname: value\n...\n\nbody`; a status that is no number is none.

@@ -482,11 +482,10 @@ fn location_is_on_the_configured_host_and_never_on_another() {
         (Value::Null, "/\\evil.example", "/%5Cevil.example"),
         ("https://cdn.example.com".into(), "//evil.example/x", "https://cdn.example.com//evil.example/x"),
         ("https://cdn.example.com".into(), "/a%62?c=%64", "https://cdn.example.com/ab?c=%64"),
-        // The host of all requests here, which come by https.
-        ("absolute".into(), "/a%62?c=%64", "https://cdn.example.com/ab?c=%64"),
-        ("absolute".into(), "//evil.example/x", "https://cdn.example.com//evil.example/x"),
+        ("absolute".into(), "/a%62?c=%64", "/ab?c=%64"),
+        ("absolute".into(), "//evil.example/x", "/.//evil.example/x"),
     ] {
-        let mut envoy = Envoy::start(&configured(json!({"location": location})));
+        let mut envoy = Envoy::start(&configured(json!({"location": location, "bucket": {"keys": "exact"}})));
         let client = envoy.get(path);
         miss(client);
         for end in [FOUND, Answered(200, &[], b"")] {
@@ -498,16 +497,28 @@ fn location_is_on_the_configured_host_and_never_on_another() {
 }
 
 #[test]
-fn an_absolute_location_is_a_path_where_the_authority_is_not_one_of_a_url() {
+fn an_absolute_location_is_that_of_the_store_and_never_that_of_a_client() {
     let mut envoy = Envoy::start(&configured(json!({"location": "absolute"})));
-    for authority in [&b"user@evil.example"[..], b"a/b", b"\xff\xfe", b""] {
-        let path = format!("/of-{}", authority.escape_ascii());
+    let authorities = [
+        // That of an edge which has rewritten the host, and follows.
+        (&b"s3.test"[..], "https://s3.test"),
+        (b"S3.test", "https://s3.test"),
+        (b"evil.example", ""),
+        (b"s3.test:443", ""),
+        (b"user@s3.test", ""),
+        (b"user@evil.example", ""),
+        (b"a/b", ""),
+        (b"\xff\xfe", ""),
+        (b"", ""),
+    ];
+    for (number, (authority, base)) in authorities.into_iter().enumerate() {
+        let path = format!("/of-{number}");
         let client = envoy.request("GET", &path).header(":authority", authority).send();
         miss(client);
         for end in [FOUND, Answered(200, &[], b"")] {
             let call = next_call(&mut envoy);
             end.happens(&mut envoy, call);
         }
-        assert_eq!(answer(client).header("location"), Some(client.path_sent().as_str()));
+        assert_eq!(answer(client).header("location"), Some(format!("{base}{}", client.path_sent()).as_str()));
     }
 }

@@ -4,6 +4,7 @@
 //! A panic of the module ends the process before proptest could make the case smaller. So the case is printed as it
 //! is, and cases are short.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::collection::vec;
@@ -29,6 +30,10 @@ enum Event {
     CallEnds { call: Index, end: CallEnd },
     /// Time passes.
     Passes { millis: u64 },
+    /// The machine's clock is set.
+    ClockIsSet { by_seconds: i64 },
+    /// Another writer stores an object.
+    AnotherStores { key: Index },
     /// The event loop keeps notifications about queues back, or delivers them again.
     HoldsQueues { yes: bool },
 }
@@ -137,6 +142,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => client().prop_map(|client| Event::Leaves { client }),
         8 => (any::<Index>(), call_end()).prop_map(|(call, end)| Event::CallEnds { call, end }),
         2 => select(vec![0_u64, 1, 60, 1_000, 5_000, 30_000]).prop_map(|millis| Event::Passes { millis }),
+        1 => select(vec![-86_400_i64, -3_600, -1, 1, 3_600]).prop_map(|by_seconds| Event::ClockIsSet { by_seconds }),
+        1 => any::<Index>().prop_map(|key| Event::AnotherStores { key }),
         1 => any::<bool>().prop_map(|yes| Event::HoldsQueues { yes }),
     ]
 }
@@ -148,6 +155,8 @@ struct World {
     being_answered: Vec<Client>,
     all: Vec<Client>,
     calls: Vec<Call>,
+    /// Paths at the store of which it has an object.
+    stored: BTreeSet<String>,
 }
 
 impl World {
@@ -161,7 +170,14 @@ impl World {
             "rules": [{"prefix": "/private/", "mirror": false}, {"origins": ["first", "second"]}],
             "limits": {"part_size": "5MiB", "memory": "20MiB", "fills": 2, "queue": 1},
         })));
-        Self { envoy, asking: Vec::new(), being_answered: Vec::new(), all: Vec::new(), calls: Vec::new() }
+        Self {
+            envoy,
+            asking: Vec::new(),
+            being_answered: Vec::new(),
+            all: Vec::new(),
+            calls: Vec::new(),
+            stored: BTreeSet::new(),
+        }
     }
 
     /// Makes something happen, if it can happen to anything.
@@ -193,6 +209,10 @@ impl World {
                 if let Some(call) = taken(&mut self.calls, call) {
                     self.call_ends(call, end);
                 }
+            }
+            Event::ClockIsSet { by_seconds } => self.envoy.set_clock(by_seconds),
+            Event::AnotherStores { key } => {
+                self.stored.insert(format!("/assets{}", key.get(&["/a", "/assets/b", "/a%20b"])));
             }
             Event::Passes { millis } => self.envoy.advance(Duration::from_millis(millis)),
             Event::HoldsQueues { yes: true } => self.envoy.hold_queues(),
@@ -235,6 +255,9 @@ impl World {
     }
 
     fn oblige(&mut self, call: Call, parts: u64) {
+        if call.cluster == "signer" {
+            return self.store_obliges(call);
+        }
         let range = call.header("range").and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
         match (call.method(), range) {
             ("GET", Some((first, last))) => {
@@ -247,8 +270,24 @@ impl World {
                 self.envoy.respond(call, 206, &[("content-range", &content_range), ("etag", "\"e\"")], body);
             }
             ("GET", None) => self.envoy.respond(call, 200, &[("content-length", "1")], "x"),
-            ("HEAD", _) => self.envoy.respond(call, 404, &[], ""),
-            ("POST", _) => self.envoy.respond(call, 200, &[], "<UploadId>u</UploadId>"),
+            _ => self.envoy.respond(call, 404, &[], ""),
+        }
+    }
+
+    /// Answers as a store that overwrites where the write has no condition, and only there.
+    fn store_obliges(&mut self, call: Call) {
+        let (name, query) = call.path().split_once('?').unwrap_or((call.path(), ""));
+        let is_stored = self.stored.contains(name);
+        let writes = (call.method() == "PUT" && query.is_empty()) || (call.method() == "POST" && query != "uploads=");
+        if writes && is_stored && call.header("if-none-match").is_some() {
+            return self.envoy.respond(call, 412, &[], "");
+        }
+        if writes {
+            self.stored.insert(name.to_owned());
+        }
+        match call.method() {
+            "HEAD" => self.envoy.respond(call, if is_stored { 200 } else { 404 }, &[], ""),
+            "POST" => self.envoy.respond(call, 200, &[], "<UploadId>u</UploadId>"),
             _ => self.envoy.respond(call, 200, &[("etag", "\"e\"")], ""),
         }
     }

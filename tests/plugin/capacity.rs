@@ -83,6 +83,69 @@ fn a_fill_whose_last_client_leaves_the_queue_is_not_begun() {
 }
 
 #[test]
+fn a_queue_of_clients_that_have_left_refuses_nobody() {
+    let mut envoy = envoy_with(json!({"limits": {"fills": 1, "queue": 2}}));
+    missing(&mut envoy, "/1");
+    for path in ["/2", "/3"] {
+        missing(&mut envoy, path).leaves();
+    }
+    let others = ["/4", "/5"].map(|path| missing(&mut envoy, path));
+    for path in ["/1", "/4", "/5"] {
+        fill(&mut envoy, path);
+    }
+    assert_eq!(others.map(result), [is(302, "stored"), is(302, "stored")]);
+    envoy.assert_idle();
+}
+
+#[test]
+fn bodies_that_clients_may_not_have_read_count_as_memory() {
+    let mut envoy = envoy_with(json!({"limits": {"part_size": "5MiB", "memory": "20MiB"}}));
+    let mut not_stored = |path: &str| {
+        let client = missing(&mut envoy, path);
+        let get = expect_call(&mut envoy, &format!("GET origin {path}"));
+        origin_gives_bytes(&mut envoy, get, &vec![1; 4 * MIB]);
+        let put = expect_call(&mut envoy, &format!("PUT signer /assets{path}"));
+        envoy.respond(put, 403, &[], "");
+        result(client)
+    };
+    let results = ["/1", "/2", "/3"].map(&mut not_stored);
+    assert_eq!(
+        results,
+        [is(200, "not_stored"), is(200, "not_stored"), is(502, "not_stored")],
+        "8 MiB are with clients"
+    );
+    envoy.advance(Duration::from_secs(16));
+    missing(&mut envoy, "/4");
+    let get = expect_call(&mut envoy, "GET origin /4");
+    origin_gives_bytes(&mut envoy, get, &vec![1; 4 * MIB]);
+    let put = expect_call(&mut envoy, "PUT signer /assets/4");
+    envoy.respond(put, 403, &[], "");
+    envoy.assert_idle();
+}
+
+#[test]
+fn a_miss_of_another_origin_is_fetched_at_once_while_one_is_silent() {
+    let mut envoy = envoy_with(json!({
+        "origin": null,
+        "origins": {
+            "silent": {"cluster": "origin", "authority": "silent.test"},
+            "origin": {"cluster": "origin", "authority": "files.test"},
+        },
+        "rules": [{"prefix": "/silent/", "origins": ["silent"]}, {"origins": ["origin"]}],
+    }));
+    for number in 0..280 {
+        missing(&mut envoy, &format!("/silent/{number}"));
+    }
+    let asked = std::iter::from_fn(|| envoy.try_next_call()).count();
+    assert!((1..=32).contains(&asked), "{asked}");
+    assert_eq!(envoy.metric("mirror_on_miss_refusals_total.limit.share"), 280 - 128 - asked as u64);
+    let client = missing(&mut envoy, "/1");
+    fill(&mut envoy, "/1");
+    assert_eq!(result(client), is(302, "stored"));
+    envoy.advance(LONG);
+}
+
+#[test]
 fn a_client_waits_in_the_queue_no_longer_than_elsewhere() {
     let mut envoy = envoy_with(json!({"wait": "3s", "limits": {"fills": 1}}));
     missing(&mut envoy, "/1");

@@ -20,6 +20,7 @@ mod error_documents;
 mod failures;
 mod host;
 mod integrity;
+mod keys;
 mod miss_and_hit;
 mod multipart;
 mod not_stored;

@@ -388,7 +388,8 @@ fn the_window_is_as_wide_as_parts_in_flight_and_memory_allow() {
     assert_eq!(under_way(json!({})), 3);
     assert_eq!(under_way(json!({"parts_in_flight": 1})), 1);
     assert_eq!(under_way(json!({"parts_in_flight": 16})), 3, "there are no more");
-    assert_eq!(under_way(json!({"memory": "16MiB"})), 2);
+    assert_eq!(under_way(json!({"memory": "24MiB"})), 2, "large objects have half of it");
+    assert_eq!(under_way(json!({"memory": "23MiB"})), 1);
     assert_eq!(under_way(json!({"memory": "6MiB"})), 1);
 }
 

@@ -39,6 +39,24 @@ fn an_origins_404_is_remembered_for_its_time() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_makes_no_outcome_last_longer() {
+    let mut envoy = envoy_with(json!({"negative_ttl": "7s", "loop_window": "7s"}));
+    missing(&mut envoy);
+    origin_has_none(&mut envoy);
+    envoy.set_clock(-3600);
+    envoy.advance(Duration::from_secs(7));
+    assert!(missing(&mut envoy).is_waiting(), "the origin is asked again");
+    origin_gives(&mut envoy);
+    store_says(&mut envoy, 200);
+
+    envoy.set_clock(-3600);
+    envoy.advance(Duration::from_secs(7));
+    assert!(missing(&mut envoy).is_waiting(), "it is filled again");
+    origin_gives(&mut envoy);
+    store_says(&mut envoy, 200);
+}
+
+#[test]
 fn what_is_not_to_be_remembered_is_not() {
     let mut envoy = envoy_with(json!({"negative_ttl": "0s", "loop_window": "0s"}));
     for _ in 0..2 {

@@ -10,7 +10,7 @@ from stack.stack import WASM
 from .measure import Measure, worst
 from .native import EMPTY_FILTER
 
-LARGEST = 400
+LARGEST = 512
 """kB."""
 
 EXPORTS = 7

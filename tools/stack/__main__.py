@@ -30,8 +30,8 @@ from .terminal import Follower, request_line
 POLL = 0.1
 """The seconds between two looks at the logs and at the children."""
 
-PROBE = "x" * 1025
-"""A key one byte longer than S3 can store: the bucket answers, and no origin is ever asked."""
+PROBE = "is-this-bucket-there%7F"
+"""A path with a control character: the bucket answers, and no origin is ever asked."""
 
 
 def main() -> int:

@@ -237,12 +237,14 @@ def _expose_path(routes: list[dict[str, Any]], bucket: str) -> None:
 def _expose_root(routes: list[dict[str, Any]], place: Place) -> None:
     """Makes clients write /KEY. Envoy's internal redirects use the bucket's own /BUCKET/KEY."""
     bucket = f"/{place.bucket}/"
-    for name in ("head-bucket", "bucket-location", "listing", "bucket-root"):
-        match = named(routes, name)["match"]
-        match["safe_regex"]["regex"] = "(/|%2[fF])+" if name == "bucket-root" else "/"
+    roots = {"bucket-root": "(/|%2[fF])+", "page": "/(.*(/|%2[fF]))?"}
+    for name in ("head-bucket", "bucket-location", "listing", *roots):
+        named(routes, name)["match"]["safe_regex"]["regex"] = roots.get(name, "/")
     # A regular expression's match is rewritten as one.
     rewrite = {"pattern": {"regex": "/"}, "substitution": bucket}
     named(routes, "listing")["route"]["regex_rewrite"] = rewrite
+    page = named(routes, "page")
+    page["route"]["regex_rewrite"] = {"pattern": {"regex": "^/"}, "substitution": bucket}
     del routes[-1]
     first = named(routes, "object")
     again = copy.deepcopy(first)
@@ -252,7 +254,7 @@ def _expose_root(routes: list[dict[str, Any]], place: Place) -> None:
     again["match"] = {"prefix": bucket, "headers": [store]}
     first["match"] = {"prefix": "/"}
     first["route"]["prefix_rewrite"] = bucket
-    for route in (first, again):
+    for route in (page, first, again):
         (predicate,) = route["route"]["internal_redirect_policy"]["predicates"]
         predicate["typed_config"]["allowed_route_names"] = ["object-again"]
     routes.insert(routes.index(first), again)

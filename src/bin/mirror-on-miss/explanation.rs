@@ -3,7 +3,7 @@
 use mirror_on_miss::config::rule::{On403, ResponseMode, TooLarge};
 use mirror_on_miss::config::{Config, Location};
 use mirror_on_miss::explain::{Explanation, Fetch, Mirrored, Store, Why};
-use mirror_on_miss::object::key::KeyError;
+use mirror_on_miss::object::key::{KeyError, NotPlain};
 use mirror_on_miss::request::target::{Target, TargetError};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -35,6 +35,12 @@ impl Lines {
 
     fn object(&mut self, target: &Target) {
         self.add("key", target.key.as_str());
+        if let Some(reading) = target.reading.plain() {
+            self.add("read as", reading);
+        }
+        if let Some(index) = target.reading.index() {
+            self.add("page", format!("the path ends in a slash, so the key ends in bucket.index, {index}"));
+        }
         self.add("bucket", format!("{} {}", target.method.as_str(), target.path_and_query()));
     }
 
@@ -48,13 +54,13 @@ impl Lines {
         self.rule(mirrored.rule, config);
         self.add("on 403", on_403(mirrored.mirror.on_403).1);
         for (number, fetch) in (1..).zip(&mirrored.fetches) {
-            self.fetch(number, fetch, mirrored.store.is_some());
+            self.fetch(number, fetch, !mirrored.only_headers);
         }
         match &mirrored.store {
             Some(Store { cluster, authority, path }) => {
                 self.add("store", format!("PUT {path} at {authority}, cluster {cluster}"));
             }
-            None => self.add("store", "nothing"),
+            None => self.add("store", unstored(&mirrored.target)),
         }
         for line in answers(mirrored, config) {
             self.add("answer", line);
@@ -90,14 +96,16 @@ impl Lines {
 
 /// Describes the client's answers.
 fn answers(mirrored: &Mirrored, config: &Config) -> Vec<String> {
-    let Some(location) = &mirrored.location else {
+    if mirrored.only_headers {
         return vec!["200 with the origin's headers".to_owned()];
-    };
-    let found = match mirrored.mirror.response {
-        ResponseMode::Origin => format!("302 to {location} at once"),
-        ResponseMode::Redirect => format!("302 to {}, once it is stored", own(location, config)),
-        ResponseMode::Serve => {
-            format!("200 with the object, or 302 to {} if it has several parts", own(location, config))
+    }
+    let followed = if config.location == Some(Location::Absolute) { "; the edge follows it itself" } else { "" };
+    let found = match (mirrored.mirror.response, &mirrored.location) {
+        (_, None) => "200 with the object, if it fits one part".to_owned(),
+        (ResponseMode::Origin, Some(location)) => format!("302 to {location} at once"),
+        (ResponseMode::Redirect, Some(location)) => format!("302 to {location}, once it is stored{followed}"),
+        (ResponseMode::Serve, Some(location)) => {
+            format!("200 with the object, or 302 to {location} if it has several parts{followed}")
         }
     };
     let too_large = match (&mirrored.public_location, mirrored.mirror.too_large) {
@@ -107,26 +115,22 @@ fn answers(mirrored: &Mirrored, config: &Config) -> Vec<String> {
     vec![found, too_large]
 }
 
-/// Puts the request's own host in front of a path, if the configuration wants one in `Location`.
-fn own(location: &str, config: &Config) -> String {
-    if config.location == Some(Location::Absolute) && location.starts_with('/') {
-        return format!("the request's own scheme and host, and {location}");
-    }
-    location.to_owned()
-}
-
 /// Writes the explanation as an object. `untouched` is there if the bucket's answer stays as it is.
 pub fn json(explanation: &Explanation, config: &Config) -> Value {
     let prefix = |rule: usize| config.rules.get(rule).map(|rule| format!("/{}", rule.prefix));
     match explanation {
         Explanation::Untouched { target, why } => json!({
             "key": target.as_ref().map(|target| target.key.as_str()),
+            "plain_reading": target.as_ref().and_then(|target| target.reading.plain()),
             "bucket": target.as_ref().map(Target::path_and_query),
             "rule": rule_of(*why).map(|rule| json!({"index": rule, "prefix": prefix(rule)})),
             "untouched": because(*why),
         }),
         Explanation::Mirrored(mirrored) => json!({
             "key": mirrored.target.key.as_str(),
+            "plain_reading": mirrored.target.reading.plain(),
+            "index": mirrored.target.reading.index(),
+            "not_stored": mirrored.target.reading.not_plain().map(because_not_plain),
             "bucket": mirrored.target.path_and_query(),
             "rule": {"index": mirrored.rule, "prefix": prefix(mirrored.rule)},
             "on_403": on_403(mirrored.mirror.on_403).0,
@@ -134,11 +138,12 @@ pub fn json(explanation: &Explanation, config: &Config) -> Value {
             "store": mirrored.store.as_ref().map(|Store { cluster, authority, path }| {
                 json!({"cluster": cluster, "authority": authority, "path": path})
             }),
-            "response": match (mirrored.mirror.response, mirrored.store.is_some()) {
-                (_, false) => "head",
-                (ResponseMode::Origin, _) => "origin",
-                (ResponseMode::Redirect, _) => "redirect",
-                (ResponseMode::Serve, _) => "serve",
+            "response": match mirrored.mirror.response {
+                _ if mirrored.only_headers => "head",
+                ResponseMode::Origin => "origin",
+                _ if mirrored.store.is_none() => "not_stored",
+                ResponseMode::Redirect => "redirect",
+                ResponseMode::Serve => "serve",
             },
             "location": mirrored.location,
             "public_location": mirrored.public_location,
@@ -166,16 +171,17 @@ fn fetch(fetch: &Fetch) -> Value {
 fn rule_of(why: Why) -> Option<usize> {
     match why {
         Why::MirrorsNothing(rule) | Why::Observed(rule) | Why::OnHeadOff(rule) => Some(rule),
-        Why::NoRule | Why::TargetError(_) => None,
+        Why::NoIndex | Why::NoRule | Why::TargetError(_) => None,
     }
 }
 
 fn because(why: Why) -> &'static str {
     match why {
         Why::MirrorsNothing(_) => "the rule says mirror: false",
-        Why::NoRule => "no rule fits it",
-        Why::Observed(_) => "the rule says observe: true, so the miss is only counted",
-        Why::OnHeadOff(_) => "the request is a HEAD, and the rule says on_head: off",
+        Why::NoIndex => "the path ends in a slash, and bucket.index does not say what that stands for",
+        Why::NoRule => "no rule is for it",
+        Why::Observed(_) => "the rule says observe: true; it is counted",
+        Why::OnHeadOff(_) => "it is a HEAD, and the rule says on_head: off",
         Why::TargetError(no_target) => match no_target {
             TargetError::Fragment => "a request must not contain a #",
             TargetError::Method => "only GET and HEAD are mirrored",
@@ -188,10 +194,25 @@ fn because(why: Why) -> &'static str {
                 KeyError::DotSegment => "the key has a dot segment",
                 KeyError::Empty => "the key is empty",
                 KeyError::Escape => "the path has a % without two hexadecimal digits",
-                KeyError::TooLong => "the key is longer than 1,024 bytes",
+                KeyError::TooLong => "the key is longer than 8,000 bytes",
                 KeyError::Utf8 => "the key is not UTF-8",
             },
         },
+    }
+}
+
+/// Says why nothing is stored.
+fn unstored(target: &Target) -> String {
+    let why = target.reading.not_plain().map(because_not_plain);
+    why.map(|why| format!("nothing: {why}")).unwrap_or("nothing".to_owned())
+}
+
+fn because_not_plain(not_plain: NotPlain) -> &'static str {
+    match not_plain {
+        NotPlain::Backslash => "the key has a backslash, which some servers take for a slash",
+        NotPlain::EmptySegment => "the key has an empty segment, which some servers leave out",
+        NotPlain::TooLong => "the key is longer than the 1,024 bytes that a bucket can hold",
+        NotPlain::TrailingSlash => "the key ends in a slash",
     }
 }
 

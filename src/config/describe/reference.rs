@@ -35,8 +35,8 @@ const fn entry_of(path: &'static str, default: Default, text: &'static str) -> E
 }
 
 /// Every field but those of `origin`, in the order of the documentation.
-pub const ENTRIES: [Entry; 51] = [
-    entry_of("$.bucket", Needed, "The bucket, as the signer reaches it."),
+pub const ENTRIES: [Entry; 54] = [
+    entry_of("$.bucket", Needed, "Where objects are stored, as the signer reaches it."),
     entry_of("$.bucket.cluster", Needed, "Envoy's name of the signer's cluster."),
     entry_of("$.bucket.authority", Needed, "The store's `host[:port]`. The signer signs it."),
     entry_of(
@@ -60,6 +60,24 @@ pub const ENTRIES: [Entry; 51] = [
         "What keeps a fill from overwriting an object. `true` is `If-None-Match: *`. A name is the header that a \
          store has in its place. `false` is a HEAD before each attempt at a write, and only its 404 lets the object be \
          written; an object that another writer stores between the two is overwritten.",
+    ),
+    entry_of(
+        "$.bucket.keys",
+        Json(r#""plain""#),
+        "`plain`: an object is stored only under a key that all servers read alike; of other keys the client gets the \
+         origin's object, which is not stored. `exact`: the store keeps all keys apart, byte for byte, as AWS does.",
+    ),
+    entry_of(
+        "$.bucket.index",
+        Words("none"),
+        "The key that a path with a slash at the end stands for: with `index.html` the bucket is asked for `KEY/index.html`, \
+         and an origin for `KEY/`. Without it such a path is not mirrored.",
+    ),
+    entry_of(
+        "$.bucket.deleted",
+        Json(r#""pass""#),
+        "An object that the bucket says was deleted (`x-amz-delete-marker: true`): `pass` leaves the bucket's 404, `refill` \
+         takes that for a miss.",
     ),
     entry_of(
         "$.origin",
@@ -194,8 +212,8 @@ pub const ENTRIES: [Entry; 51] = [
     entry_of(
         "$.location",
         Words("a path"),
-        "The beginning of `Location`: a URL, or `absolute` for the request's own scheme and host. Envoy's \
-         internal redirects need `absolute`.",
+        "What `Location` begins with: a URL, or `absolute` where the edge follows it itself, which Envoy does only to a whole URL: \
+         that of the store, and only for a request that already names the store as its host.",
     ),
     entry_of(
         "$.wait",
@@ -204,7 +222,7 @@ pub const ENTRIES: [Entry; 51] = [
     ),
     entry_of("$.negative_ttl", Json(r#""10s""#), "The time for which all workers remember an origin's 404."),
     entry_of("$.loop_window", Json(r#""5s""#), "The time for which a key that was stored is not filled again."),
-    entry_of("$.limits", Json("{}"), "What one worker holds at most."),
+    entry_of("$.limits", Json("{}"), "What one worker holds at most. Origins and kinds of fills share it."),
     entry_of(
         "$.limits.part_size",
         Json(r#""6MiB""#),
@@ -214,15 +232,20 @@ pub const ENTRIES: [Entry; 51] = [
     entry_of(
         "$.limits.memory",
         Json(r#""128MiB""#),
-        "Bytes of objects that a worker's module holds. It may not be below `part_size`.",
+        "The most bytes of objects that a worker holds: what fills hold or have asked for, and what clients were handed \
+         and may not have read. It may not be below `part_size`. Half of it bounds the size of a part.",
     ),
     entry_of(
         "$.limits.fills",
         Json("64"),
         "The most fills that run at once. Each reserves one part of `memory` before it begins, so that the \
-         defaults let 21 run.",
+         defaults let 21 run, and 10 of each origin where there are several.",
     ),
-    entry_of("$.limits.queue", Json("256"), "The most fills that wait for room in `fills` or `memory`."),
+    entry_of(
+        "$.limits.queue",
+        Json("256"),
+        "The most fills that wait for room in `fills` or `memory`. A fill that no client waits for any more is not counted.",
+    ),
     entry_of("$.limits.waiters", Json("10000"), "The most clients that wait for fills."),
     entry_of("$.limits.max_object_size", Json(r#""50000GiB""#), "Larger objects are not mirrored."),
 ];

@@ -99,6 +99,26 @@ impl Kind for Segments {
     }
 }
 
+/// One segment of a key, decoded.
+pub struct Segment;
+
+impl Kind for Segment {
+    type Read = String;
+
+    fn read(&self, value: &Value) -> Option<String> {
+        let key = value.as_str().and_then(|text| Key::from_decoded(text.to_owned()).ok())?;
+        (key.not_plain(0).is_none() && !key.as_str().contains('/')).then(|| key.as_str().to_owned())
+    }
+
+    fn allowed(&self) -> &str {
+        "a name without slashes, not percent-encoded"
+    }
+
+    fn schema(&self) -> Value {
+        json!({"type": "string", "pattern": "^[^/\\\\\\u0000-\\u001f\\u007f]+$", "not": {"enum": [".", ".."]}})
+    }
+}
+
 /// `http://` or `https://`, a host, perhaps a path. A trailing slash is dropped.
 pub struct BaseUrl;
 
@@ -159,6 +179,14 @@ mod tests {
         }
         for text in ["", "http://a", "a/b", "a:b", "user@a", "a b", "a?b", "a#b", "a\r\nb", "a\\b", "a:99999"] {
             assert_eq!(Authority.read(&json!(text)), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_index_is_one_segment() {
+        assert_eq!(Segment.read(&json!("index.html")).as_deref(), Some("index.html"));
+        for wrong in ["", "/index.html", "a/b", "a/", "a\\b", ".", "..", "a\nb"] {
+            assert_eq!(Segment.read(&json!(wrong)), None, "{wrong:?}");
         }
     }
 

@@ -1,13 +1,13 @@
 //! The parser of a configuration, field by field.
 
-use super::addresses::{Authority, BaseUrl, LocationBase, PathPrefix};
+use super::addresses::{Authority, BaseUrl, LocationBase, PathPrefix, Segment};
 use super::environment::missing;
 use super::headers::{HeaderName, HeaderValue, ValueSource};
 use super::reader::{Fields, Kind, Problems};
 use super::values::{Choice, Count, FieldValue, Size, Text, Time};
 use crate::config::model::{
-    Bucket, Config, DEFAULT_LOOP_WINDOW, DEFAULT_NEGATIVE_TTL, DEFAULT_TIMEOUT, DEFAULT_WAIT, Exposed, GIB, Limits,
-    MAX_OBJECT_SIZE, MAX_PART_SIZE, MIN_PART_SIZE, Overwrite,
+    Bucket, Config, DEFAULT_LOOP_WINDOW, DEFAULT_NEGATIVE_TTL, DEFAULT_TIMEOUT, DEFAULT_WAIT, Deleted, Exposed, GIB,
+    Keys, Limits, MAX_OBJECT_SIZE, MAX_PART_SIZE, MIN_PART_SIZE, Overwrite,
 };
 use crate::config::origin::{Origin, Redirects};
 use crate::http::is_field_value;
@@ -58,11 +58,24 @@ impl<'a> Parser<'a> {
         let exposed = fields.optional("exposed", EXPOSED).unwrap_or_default();
         let storage_class = fields.optional("storage_class", FieldValue);
         let overwrite = fields.optional("if_none_match", NoOverwrite).unwrap_or_default();
+        let keys = fields.optional("keys", KEYS).unwrap_or_default();
+        let index = fields.optional("index", Segment);
+        let deleted = fields.optional("deleted", DELETED).unwrap_or_default();
         if exposed == Exposed::Path && path_prefix.is_empty() {
             self.problems.add(&fields.path_of("exposed"), "\"path\" needs a path_prefix, which is what clients write");
         }
         fields.finish();
-        Some(Bucket { cluster: cluster?, authority: authority?, path_prefix, exposed, storage_class, overwrite })
+        Some(Bucket {
+            cluster: cluster?,
+            authority: authority?,
+            path_prefix,
+            exposed,
+            storage_class,
+            overwrite,
+            keys,
+            index,
+            deleted,
+        })
     }
 
     /// Reads the named origins. `origin` is short for `origins` with one entry of that name.
@@ -194,6 +207,12 @@ impl<'a> Parser<'a> {
 const HOUR: Duration = Duration::from_secs(3600);
 
 const UP_TO_AN_HOUR: Time = Time { min: Duration::ZERO, max: HOUR, allowed: "a duration from \"0s\" to \"1h\"" };
+
+const DELETED: Choice<Deleted> =
+    Choice { of: &[("pass", Deleted::Pass), ("refill", Deleted::Refill)], allowed: "\"pass\" or \"refill\"" };
+
+const KEYS: Choice<Keys> =
+    Choice { of: &[("plain", Keys::Plain), ("exact", Keys::Exact)], allowed: "\"plain\" or \"exact\"" };
 
 const EXPOSED: Choice<Exposed> = Choice {
     of: &[("root", Exposed::Root), ("path", Exposed::Path)],

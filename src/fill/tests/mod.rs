@@ -17,9 +17,9 @@ const CONFIG: &str = r#"{
 
 /// The order of a plain GET.
 pub fn request(key: &str, mirror: Rc<Mirror>, check: bool) -> FillRequest {
-    let key = Key::from_path(key.as_bytes()).unwrap();
-    let fill_key = FillKey { key, forbidden: check, head: false, forwarded: Forwarded::default() };
-    FillRequest { fill_key: Rc::new(fill_key), mirror, then: Vec::new(), check }
+    let (key, origin_key) = (Key::from_path(key.as_bytes()).unwrap(), key.to_owned());
+    let fill_key = FillKey { key, origin_key, forbidden: check, head: false, forwarded: Forwarded::default() };
+    FillRequest { fill_key: Rc::new(fill_key), mirror, then: Vec::new(), check, store: true }
 }
 
 /// A fill and the world that answers it.

@@ -12,7 +12,7 @@ fn endpoint(path: &str, redirects: serde_json::Value) -> Endpoint {
     }
     let config = Config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
     let mirror = config.rules[0].mirror.clone().unwrap();
-    Endpoint::at(&mirror.origins[0], &mirror, &Key::from_path(path.as_bytes()).unwrap(), &Forwarded::default())
+    Endpoint::at(&mirror.origins[0], &mirror, path, &Forwarded::default())
 }
 
 fn redirected(endpoint: &Endpoint, status: u16, location: &str) -> Option<Endpoint> {
@@ -98,8 +98,7 @@ fn what_a_client_carries_reaches_an_origin_only_as_far_as_its_rule_lists_it() {
     assert_eq!(forwarded.query, ["v=1", "w=2"]);
     assert_eq!(forwarded.headers.len(), 2, "{forwarded:?}");
 
-    let key = Key::from_path(b"a").unwrap();
-    let at = |rule: usize| Endpoint::at(&mirrors[rule].origins[0], &mirrors[rule], &key, &forwarded);
+    let at = |rule: usize| Endpoint::at(&mirrors[rule].origins[0], &mirrors[rule], "a", &forwarded);
     assert_eq!((at(0).path.as_str(), at(1).path.as_str()), ("/a?v=1", "/a?w=2"));
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     assert_eq!(at(0).upstream.headers, [pair("x-static", "ours"), pair("accept-language", "accept-language's")]);

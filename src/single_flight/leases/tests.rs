@@ -19,13 +19,17 @@ pub(crate) struct FakeSharedHost {
 
 impl FakeSharedHost {
     pub(crate) fn new() -> Self {
-        let shared = Self { nanos: Cell::new(1_000_000_000), ..Self::default() };
+        let shared = Self { nanos: Cell::new(10_000_000_000_000), ..Self::default() };
         shared.sets.replace((0..SETS).map(|set| (set, (Vec::new(), 1))).collect());
         shared
     }
 
     pub(crate) fn pass(&self, time: Duration) {
         self.nanos.set(self.nanos.get() + nanos(time));
+    }
+
+    pub(crate) fn set_back(&self, time: Duration) {
+        self.nanos.set(self.nanos.get() - nanos(time));
     }
 
     /// Takes the messages for one queue.
@@ -62,12 +66,13 @@ impl SharedHost for FakeSharedHost {
 }
 
 fn worker(me: u32, salt: u64) -> Leases {
-    Leases { me, salt, negative_ttl: Duration::from_secs(10), loop_window: Duration::from_secs(5) }
+    let lifetimes = Lifetimes { missing: Duration::from_secs(10), stored: Duration::from_secs(5) };
+    Leases { me, salt, lifetimes }
 }
 
 fn hash(leases: &Leases, key: &str) -> KeyHash {
-    let key = Key::from_path(key.as_bytes()).unwrap();
-    leases.hash(&FillKey { key, forbidden: false, head: false, forwarded: Forwarded::default() })
+    let (key, origin_key) = (Key::from_path(key.as_bytes()).unwrap(), key.to_owned());
+    leases.hash(&FillKey { key, origin_key, forbidden: false, head: false, forwarded: Forwarded::default() })
 }
 
 #[test]
@@ -200,5 +205,40 @@ fn a_slot_that_cannot_be_read_is_taken_for_an_empty_one() {
             shared.sets.borrow_mut().insert(key.set(), (bytes.clone(), 1));
             assert_eq!(one.claim(&shared, key, 0), Claim::Lead, "{bytes:?}");
         }
+    }
+}
+
+#[test]
+fn no_fact_outlives_a_clock_that_is_set_back_by_an_hour() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    for outcome in [None, Some(Outcome::NotFound), Some(Outcome::Stored)] {
+        let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 0));
+        let key = hash(&one, "a");
+        one.claim(&shared, key, 0);
+        if let Some(outcome) = &outcome {
+            one.settle(&shared, key, outcome);
+        }
+        shared.set_back(HOUR);
+        assert_eq!(two.claim(&shared, key, shared.nanos()), Claim::Lead, "{outcome:?}");
+        assert_eq!(one.claim(&shared, key, 0), Claim::Follow { owner: 2, lasts: LEASE }, "and the next fact holds");
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_both_ways_makes_no_fact_last_longer_than_its_kind() {
+    let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 0));
+    let key = hash(&one, "a");
+    for seconds in 1..=15 {
+        assert_eq!(one.claim(&shared, key, 0), Claim::Lead);
+        shared.pass(Duration::from_secs(4));
+        one.settle(&shared, key, &Outcome::NotFound);
+        shared.pass(Duration::from_secs(9));
+        shared.set_back(Duration::from_secs(seconds));
+        // 1 s was left before; the negative answer has 10 s at most.
+        let expected = if seconds > 9 { Claim::Lead } else { Claim::Missing };
+        assert_eq!(two.claim(&shared, key, 0), expected, "set back by {seconds} s");
+        shared.pass(Duration::from_secs(3600));
+        assert_eq!(one.claim(&shared, key, 0), Claim::Lead, "set forth by an hour");
+        one.release(&shared, key);
     }
 }

@@ -37,14 +37,19 @@ fn object() -> Object {
     let response = Response { status: 200, headers: Headers::new(headers), body: b"hello".to_vec() };
     let mirror = mirror(false, TooLarge::Origin);
     let key = target("GET", "/a").key;
-    match read(response, &Endpoint::at(&mirror.origins[0], &mirror, &key, &Forwarded::default()), &key, Span::Whole) {
+    match read(
+        response,
+        &Endpoint::at(&mirror.origins[0], &mirror, key.as_str(), &Forwarded::default()),
+        &key,
+        Span::Whole,
+    ) {
         crate::origin::FetchResult::First(FirstRange { object, .. }) => object,
         other => panic!("{other:?}"),
     }
 }
 
 fn ask(outcome: &Outcome, target: &Target, denial: Denial, mirror: &Mirror) -> Reply {
-    reply(outcome, ReplyContext { target, denial, body_kept: true }, mirror, None)
+    reply(outcome, ReplyContext { target, denial, body_kept: true, origin: 0 }, mirror, target.location(None))
 }
 
 /// Shows status and headers without the outcome's, in readable form, and the body.
@@ -186,9 +191,9 @@ fn an_answer_whose_body_is_lost_is_never_passed_on_without_it() {
     let (target, mirror) = (target("GET", "/a"), mirror(false, TooLarge::Origin));
     for outcome in every_outcome() {
         for (denial, status) in [(Denial::Forbidden, 403), (Denial::NotFound, 404)] {
-            let asked = ReplyContext { target: &target, denial, body_kept: false };
+            let asked = ReplyContext { target: &target, denial, body_kept: false, origin: 0 };
             let kept = ask(&outcome, &target, denial, &mirror);
-            let (got, _, body) = shown(reply(&outcome, asked, &mirror, None));
+            let (got, _, body) = shown(reply(&outcome, asked, &mirror, target.location(None)));
             if kept == Reply::Untouched {
                 assert_eq!(got, status, "{outcome:?}");
                 assert!(xml::error_code(body.unwrap().as_bytes()).is_some());
@@ -200,7 +205,8 @@ fn an_answer_whose_body_is_lost_is_never_passed_on_without_it() {
 #[test]
 fn a_location_base_is_the_recipes_service_endpoint() {
     let target = target("GET", "/a?v=1");
-    let asked = ReplyContext { target: &target, denial: Denial::NotFound, body_kept: true };
-    let reply = reply(&Outcome::Stored, asked, &mirror(false, TooLarge::Origin), Some("https://cdn.example.com"));
+    let asked = ReplyContext { target: &target, denial: Denial::NotFound, body_kept: true, origin: 0 };
+    let location = target.location(Some("https://cdn.example.com"));
+    let reply = reply(&Outcome::Stored, asked, &mirror(false, TooLarge::Origin), location);
     assert_eq!(shown(reply).1[0], "location: https://cdn.example.com/a?v=1");
 }

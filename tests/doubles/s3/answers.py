@@ -33,12 +33,19 @@ def document(root: str, inner: str = "", **fields: str) -> Answer:
     return Answer(HTTPStatus.OK, [XML], text.encode())
 
 
+def slow_document(root: str, **fields: str) -> Answer:
+    """Makes the document of CompleteMultipartUpload, before which S3 sends white space."""
+    answer = document(root, **fields)
+    declaration, line, rest = answer.body.partition(b"\n")
+    return Answer(answer.status, [XML, CHUNKED], declaration + line + b"\n" * 3 + rest)
+
+
 def error_answer(error: S3Error) -> Answer:
     """Makes an error answer. AWS sends its error documents chunked, so a client cannot know their length."""
     fields = {"Code": error.code, "Message": error.message, **error.details, "RequestId": _request_id()}
     inner = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in fields.items())
     text = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inner}</Error>'
-    return Answer(error.status, [XML, CHUNKED], text.encode("utf-8", "replace"))
+    return Answer(error.status, [XML, CHUNKED, *error.headers], text.encode("utf-8", "replace"))
 
 
 def serialize(answer: Answer, head: bool) -> bytes:

@@ -8,12 +8,10 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
 
 from .errors import S3Error
-from .objects import StoredObject, new_object
+from .objects import MAX_PART_NUMBER, StoredObject, new_object
 
 MIN_PART_SIZE = 5 << 20
 """Bytes that every part but the last must have, else EntityTooSmall."""
-
-MAX_PART_NUMBER = 10_000
 
 
 @dataclass(frozen=True)
@@ -72,11 +70,15 @@ class Uploads:
         digests = hashlib.md5(b"".join(bytes.fromhex(part.etag.strip('"')) for part in parts)).hexdigest()
         del self._open[upload_id]
         body = b"".join(part.body for part in parts)
-        return new_object(body, upload.headers, etag=f'"{digests}-{len(parts)}"')
+        sizes = tuple(part.size for part in parts)
+        return new_object(body, upload.headers, etag=f'"{digests}-{len(parts)}"', parts=sizes)
 
     def abort(self, upload_id: str, key: str) -> None:
         self._find(upload_id, key)
         del self._open[upload_id]
+
+    def end_all_of(self, key: str) -> None:
+        self._open = {name: upload for name, upload in self._open.items() if upload.key != key}
 
     def open(self) -> list[tuple[str, str]]:
         """Lists key and id of each, as ListMultipartUploads does: the remains of an incomplete fill."""

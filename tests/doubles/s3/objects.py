@@ -12,6 +12,7 @@ from http import HTTPStatus
 
 from ..wire import Request
 from .answers import Answer
+from .dialects import Dialect
 from .errors import S3Error, access_denied, precondition_failed
 
 STORED_HEADERS = frozenset(
@@ -28,6 +29,8 @@ STORED_HEADERS = frozenset(
 )
 """The headers beside `x-amz-meta-*` that PutObject keeps and GetObject returns."""
 
+MAX_PART_NUMBER = 10_000
+
 METADATA_LIMIT = 2048
 """Bytes of all user metadata, names and values ("Working with object metadata", S3 User Guide)."""
 
@@ -43,17 +46,22 @@ class StoredObject:
     headers: list[tuple[str, str]]
     etag: str
     modified: datetime
+    parts: tuple[int, ...] = ()
+    """The parts' lengths, if it was stored in parts."""
 
 
-def new_object(body: bytes, headers: Iterable[tuple[str, str]], etag: str | None = None) -> StoredObject:
+def new_object(
+    body: bytes, headers: Iterable[tuple[str, str]], etag: str | None = None, parts: tuple[int, ...] = ()
+) -> StoredObject:
     kept = [(name.lower(), value) for name, value in headers if _is_stored(name.lower())]
     if not any(name == "content-type" for name, _ in kept):
         kept.append(("content-type", "binary/octet-stream"))
     digest = f'"{hashlib.md5(body).hexdigest()}"'
-    return StoredObject(body, kept, etag or digest, datetime.now(timezone.utc).replace(microsecond=0))
+    modified = datetime.now(timezone.utc).replace(microsecond=0)
+    return StoredObject(body, kept, etag or digest, modified, parts)
 
 
-def check_put_headers(request: Request) -> None:
+def check_put_headers(request: Request, dialect: Dialect) -> None:
     """Checks the headers by the rules that PutObject and CreateMultipartUpload share."""
     for name, _ in request.headers:
         if NEEDS_MORE_RIGHTS.fullmatch(name.lower()):
@@ -63,17 +71,26 @@ def check_put_headers(request: Request) -> None:
     if size > METADATA_LIMIT:
         message = "Your metadata headers exceed the maximum allowed metadata size"
         raise S3Error(400, "MetadataTooLarge", message, Size=str(size), MaxSizeAllowed=str(METADATA_LIMIT))
+    dialect.check_metadata([value for _, value in metadata])
 
 
-def read_object(stored: StoredObject, request: Request) -> Answer:
+def read_object(stored: StoredObject, request: Request, part: str | None = None) -> Answer:
     """Answers GetObject and HeadObject: conditions first, then the range (RFC 9110 sections 13.2.2 and
     14.2).
+
+    `part` is the query's `partNumber`: "a ranged GET request for the part specified" (API_GetObject).
     """
+    if part is not None and request.header("range") is not None:
+        raise S3Error(
+            400, "InvalidRequest", "Cannot specify both Range header and partNumber query parameter"
+        )
     validators = [("etag", stored.etag), ("last-modified", format_datetime(stored.modified, usegmt=True))]
     if _not_modified(stored, request):
         return Answer(HTTPStatus.NOT_MODIFIED, validators)
     headers = [*validators, ("accept-ranges", "bytes"), *stored.headers]
-    span = _range(request.header("range"), len(stored.body))
+    span = _range(request.header("range"), len(stored.body)) if part is None else _part(stored, part)
+    if part is not None and stored.parts:
+        headers.append(("x-amz-mp-parts-count", str(len(stored.parts))))
     if span is None:
         return Answer(HTTPStatus.OK, headers, stored.body)
     first, last = span
@@ -90,12 +107,36 @@ def _not_modified(stored: StoredObject, request: Request) -> bool:
     if if_match is not None and if_match not in ("*", stored.etag):
         raise precondition_failed("If-Match")
     unmodified_since = request.header("if-unmodified-since")
-    if if_match is None and unmodified_since and stored.modified > parsedate_to_datetime(unmodified_since):
+    if (
+        if_match is None
+        and unmodified_since
+        and stored.modified > (_date(unmodified_since) or stored.modified)
+    ):
         raise precondition_failed("If-Unmodified-Since")
     if if_none_match is not None:
         return if_none_match == "*" or stored.etag in re.split(r"\s*,\s*", if_none_match)
-    modified_since = request.header("if-modified-since")
-    return bool(modified_since) and stored.modified <= parsedate_to_datetime(modified_since)
+    modified_since = _date(request.header("if-modified-since") or "")
+    return modified_since is not None and stored.modified <= modified_since
+
+
+def _date(value: str) -> datetime | None:
+    """Reads a date; None if it is none, which servers ignore (RFC 9110 section 13.1.3)."""
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=timezone.utc)
+
+
+def _part(stored: StoredObject, number: str) -> tuple[int, int] | None:
+    """Finds the first and last byte of a part; None if it is empty. A small object is its own part 1."""
+    if not number.isdigit() or not 1 <= int(number) <= MAX_PART_NUMBER:
+        raise S3Error(400, "InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive")
+    lengths, index = stored.parts or (len(stored.body),), int(number) - 1
+    if index >= len(lengths):
+        raise S3Error(416, "InvalidPartNumber", "The requested partnumber is not satisfiable")
+    start = sum(lengths[:index])
+    return (start, start + lengths[index] - 1) if lengths[index] else None
 
 
 def _range(wanted: str | None, size: int) -> tuple[int, int] | None:
@@ -104,6 +145,8 @@ def _range(wanted: str | None, size: int) -> tuple[int, int] | None:
     if parsed is None or parsed.groups() == ("", ""):
         return None
     first, last = parsed.groups()
+    if first and last and int(first) > int(last):
+        return None  # RFC 9110 section 14.1.1: it is invalid, and S3 ignores it.
     start = int(first) if first else max(0, size - int(last))
     end = min(int(last), size - 1) if first and last else size - 1
     if start > end:

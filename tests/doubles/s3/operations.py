@@ -32,6 +32,8 @@ def operation_of(request: Request, key: str) -> str:
         return "CopyObject"
     if not key and request.method == "GET" and names <= {"uploads"}:
         return "ListMultipartUploads" if names else "ListObjects"
+    if names == {"partNumber"} and request.method in ("GET", "HEAD"):
+        names = frozenset()
     if names:
         asked = f"{request.method} ?{'&'.join(sorted(names))}"
         return MULTIPART_OPERATIONS.get((request.method, names), asked) if key else asked

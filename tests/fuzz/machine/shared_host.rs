@@ -5,6 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// The time at which every script begins, far enough from zero for a clock that is set back by days.
+const START_NANOS: u64 = 1_767_225_600_000_000_000;
+
 /// The table and queues that two workers share. A set that was never written is empty.
 pub struct Table {
     nanos: Cell<u64>,
@@ -15,13 +18,20 @@ pub struct Table {
 impl Default for Table {
     fn default() -> Self {
         let (sets, queues) = (RefCell::default(), RefCell::default());
-        Self { nanos: Cell::new(1_000_000_000), sets, queues }
+        Self { nanos: Cell::new(START_NANOS), sets, queues }
     }
 }
 
 impl Table {
     pub fn pass(&self, time: Duration) {
         self.nanos.set(self.nanos.get() + u64::try_from(time.as_nanos()).unwrap());
+    }
+
+    /// Sets the clock, forward or back.
+    pub fn set_clock(&self, by_seconds: i64) {
+        let by = by_seconds.unsigned_abs() * 1_000_000_000;
+        let now = self.nanos.get();
+        self.nanos.set(if by_seconds < 0 { now.saturating_sub(by) } else { now + by });
     }
 
     /// Takes the messages that a queue holds. Messages for other queues are lost.

@@ -34,7 +34,7 @@ unsafe extern "C" fn proxy_get_log_level(level: Out<LogLevel>) -> Status {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn proxy_get_current_time_nanoseconds(time: Out<u64>) -> Status {
-    let now = host(|host| host.clock.now);
+    let now = host(|host| host.clock.time_of_day());
     unsafe { time.write(now.as_nanos().try_into().expect("a time before the year 2554")) };
     Status::Ok
 }
@@ -315,6 +315,9 @@ not_part_of_this_host! {
 
 // The time, where the module does not ask the host for it.
 
+/// The time of day, which people and NTP set; every other clock goes on at its own pace.
+const CLOCK_REALTIME: c_int = 0;
+
 /// `struct timespec` of 64-bit Unixes.
 #[repr(C)]
 struct TimeSpec {
@@ -327,7 +330,7 @@ struct TimeSpec {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn clock_gettime(clock: c_int, time: *mut TimeSpec) -> c_int {
     if vm::is_running() {
-        let now = host(|host| host.clock.now);
+        let now = host(|host| if clock == CLOCK_REALTIME { host.clock.time_of_day() } else { host.clock.now });
         let seconds = now.as_secs().try_into().expect("a time of this age of the world");
         unsafe { time.write(TimeSpec { seconds, nanoseconds: now.subsec_nanos().into() }) };
         return 0;

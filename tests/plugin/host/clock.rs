@@ -7,19 +7,31 @@ const START: Duration = Duration::from_secs(1_767_225_600);
 
 /// The worker's clock and the one timer that a plugin has.
 pub struct Clock {
-    /// Since the Unix epoch.
+    /// Since the Unix epoch, if nobody sets the clock: the time that timers and `CLOCK_MONOTONIC` go by.
     pub now: Duration,
+    set_by: i64,
     period: Duration,
     next_tick: Option<Duration>,
 }
 
 impl Default for Clock {
     fn default() -> Self {
-        Self { now: START, period: Duration::ZERO, next_tick: None }
+        Self { now: START, set_by: 0, period: Duration::ZERO, next_tick: None }
     }
 }
 
 impl Clock {
+    /// Returns the time of day, since the Unix epoch.
+    pub fn time_of_day(&self) -> Duration {
+        let by = Duration::from_secs(self.set_by.unsigned_abs());
+        if self.set_by < 0 { self.now.saturating_sub(by) } else { self.now + by }
+    }
+
+    /// Sets the time of day, by so many seconds.
+    pub fn set(&mut self, by_seconds: i64) {
+        self.set_by += by_seconds;
+    }
+
     /// Returns the period in force; zero is none.
     pub fn period(&self) -> Duration {
         self.period

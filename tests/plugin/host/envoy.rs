@@ -124,6 +124,11 @@ impl Envoy {
         host(|host| host.clock.now = until);
     }
 
+    /// Sets the machine's clock, forward or back. Timers and timeouts go on as before.
+    pub fn set_clock(&mut self, by_seconds: i64) {
+        host(|host| host.clock.set(by_seconds));
+    }
+
     /// Lets time pass up to the next tick. Nothing happens where the module has set no period.
     pub fn tick(&mut self) {
         if let Some(at) = host(|host| host.clock.next_tick()) {

@@ -13,8 +13,8 @@
 //!   header values with line breaks, and a `content-length` that is not the body's.
 //! * A [`SECRET`] in a log line is a violation, and so is a [`CLIENT_SECRET`] in a call. Every client's request has a
 //!   secret cookie and a secret `authorization`, and tests put others into queries and configurations.
-//! * Time is virtual, also for the standard library in the module, and moves with [`Envoy::advance`]. Events happen
-//!   in the order in which the test makes them.
+//! * Time is virtual, also for the standard library in the module, and moves with [`Envoy::advance`].
+//!   [`Envoy::set_clock`] sets the time of day alone. Events happen in the order in which the test makes them.
 //! * One stream has one filter, this one. [`Answer::through_filters`] tells if later filters would see the answer.
 //! * A body held by a pause in the headers (`StopAllIterationAndWatermark`) has no back-pressure: the test decides
 //!   how much arrives. Requests have no bodies, nothing has trailers, gRPC is refused.

@@ -107,6 +107,22 @@ fn the_module_gets_virtual_time_from_the_standard_library_too() {
 }
 
 #[test]
+fn a_clock_that_is_set_changes_the_time_of_day_and_nothing_else() {
+    let request_headers = |_| {
+        note_time();
+        note(format!("{:?}", Instant::now()));
+        Action::Continue
+    };
+    let mut envoy = Script { request_headers, ..Script::DO_NOTHING }.start();
+    envoy.get("/a");
+    envoy.set_clock(3600);
+    envoy.get("/b");
+    let times = seen();
+    assert_eq!((times[0].as_str(), times[2].as_str()), ("0", "3600000"));
+    assert_eq!(times[1], times[3], "no time has passed");
+}
+
+#[test]
 fn there_are_no_ticks_without_a_period() {
     let mut envoy = Script { tick: || note("tick"), ..Script::DO_NOTHING }.start();
     envoy.tick();

@@ -1,14 +1,24 @@
+//! Flights in virtual time.
+
+mod bound;
+mod shares;
+mod workers;
+
 use super::*;
+use crate::config::rule::Mirror;
 use crate::fill::Warning;
 use crate::http::Headers;
+use crate::object::key::Key;
 use crate::request::forwarded::Forwarded;
 use crate::single_flight::leases::tests::FakeSharedHost;
+use std::collections::VecDeque;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn fill_key(key: &str) -> Rc<FillKey> {
     Rc::new(FillKey {
         key: Key::from_path(key.as_bytes()).unwrap(),
+        origin_key: key.to_owned(),
         forbidden: false,
         head: false,
         forwarded: Forwarded::default(),
@@ -55,11 +65,34 @@ impl World {
     }
 
     fn join(&mut self, stream: u32, key: &str) {
-        self.join_fill(stream, fill_key(key));
+        let mirror = self.mirror.clone();
+        self.join_as(stream, key, mirror);
     }
 
-    fn join_fill(&mut self, stream: u32, fill_key: Rc<FillKey>) {
-        let request = FillRequest { fill_key, mirror: self.mirror.clone(), then: Vec::new(), check: false };
+    /// By the rule for this key.
+    fn join_rule(&mut self, stream: u32, key: &str) {
+        let rule = self.flights.config.rules.iter().find(|rule| key.starts_with(&rule.prefix)).unwrap();
+        let mirror = rule.mirror.clone().unwrap();
+        self.join_as(stream, key, mirror);
+    }
+
+    /// By all rules, one after the other.
+    fn join_chain(&mut self, stream: u32, key: &str) {
+        let mut chain: VecDeque<_> = self.flights.config.rules.iter().filter_map(|rule| rule.mirror.clone()).collect();
+        let mirror = chain.pop_front().unwrap();
+        self.join_with(stream, key, mirror, chain.into());
+    }
+
+    fn join_as(&mut self, stream: u32, key: &str, mirror: Rc<Mirror>) {
+        self.join_with(stream, key, mirror, Vec::new());
+    }
+
+    fn join_with(&mut self, stream: u32, key: &str, mirror: Rc<Mirror>, then: Vec<Rc<Mirror>>) {
+        self.join_fill(stream, fill_key(key), mirror, then);
+    }
+
+    fn join_fill(&mut self, stream: u32, fill_key: Rc<FillKey>, mirror: Rc<Mirror>, then: Vec<Rc<Mirror>>) {
+        let request = FillRequest { fill_key, mirror, then, check: false, store: true };
         let trace = Trace::default();
         let want = Join { stream: StreamId(stream), asked: self.shared.nanos(), request: &request, trace: &trace };
         let effects = self.flights.join(want, self.now, &*self.shared);
@@ -70,8 +103,8 @@ impl World {
         self.effects.extend(effects.into_iter().filter(|effect| !matches!(effect, Effect::Progress(_))));
     }
 
-    fn leave(&mut self, stream: u32, key: &str) {
-        self.flights.leave(StreamId(stream), &fill_key(key));
+    fn leave(&mut self, stream: u32, key: &str) -> bool {
+        self.flights.leave(StreamId(stream), Some(&fill_key(key)), self.now)
     }
 
     /// Takes the oldest call that was asked for, as `METHOD path`.
@@ -85,8 +118,12 @@ impl World {
     }
 
     fn finish(&mut self, ticket: Ticket, status: u16) {
-        let headers = Headers::new(vec![("content-length".into(), b"5".to_vec())]);
-        let response = Response { status, headers, body: b"hello".to_vec() };
+        self.respond(ticket, status, &[("content-length", "5")], b"hello".to_vec());
+    }
+
+    fn respond(&mut self, ticket: Ticket, status: u16, headers: &[(&str, &str)], body: Vec<u8>) {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+        let response = Response { status, headers: Headers::new(headers), body };
         let effects = self.flights.finish_call(ticket, Some(response), self.now, &*self.shared);
         self.keep(effects);
     }
@@ -130,9 +167,9 @@ impl World {
         }
     }
 
-    fn assert_empty(&self) {
+    fn assert_empty(&mut self) {
         assert!(self.effects.is_empty(), "{:?}", self.effects);
-        assert!(self.flights.flights.values().next().is_none() && self.flights.queue.is_empty());
+        assert!(self.flights.flights.values().next().is_none() && self.flights.admission.next().is_none());
         assert_eq!(self.flights.next_deadline(), None);
     }
 }
@@ -314,195 +351,6 @@ fn fills_that_would_hold_more_than_the_memory_wait_although_more_might_run() {
     world.assert_empty();
 }
 
-/// Makes two workers of one Envoy. A message of one reaches the other when the test delivers it.
-fn two_workers() -> (World, World) {
-    let config = serde_json::json!({
-        "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
-        "origin": {"cluster": "origin", "authority": "files.example.com"},
-        "limits": {"fills": 1, "queue": 1}});
-    let shared = Rc::new(FakeSharedHost::new());
-    (World::worker(1, shared.clone(), &config), World::worker(2, shared, &config))
-}
-
-impl World {
-    fn hear(&mut self) {
-        for message in self.shared.messages(self.flights.leases.queue()) {
-            let effects = self.flights.receive(message, self.now, &*self.shared);
-            self.keep(effects);
-        }
-    }
-
-    /// Fetches and stores for the waiters, and has them answered.
-    fn fill(&mut self, waiters: usize) {
-        let (get, _) = self.call();
-        self.finish(get, 200);
-        let (put, _) = self.call();
-        self.finish(put, 200);
-        assert_eq!(self.ended(), ("stored", waiters));
-    }
-}
-
-#[test]
-fn streams_of_two_workers_wait_for_one_fill() {
-    let (mut one, mut two) = two_workers();
-    one.join(1, "a");
-    two.join(7, "a");
-    two.join(8, "a");
-    assert!(two.effects.is_empty(), "it follows");
-    one.hear();
-    one.fill(1);
-    assert_eq!(one.answered(), (vec![1], "stored"));
-    two.hear();
-    assert_eq!(two.answered(), (vec![7, 8], "stored"));
-    one.assert_empty();
-    two.assert_empty();
-}
-
-#[test]
-fn streams_that_the_bucket_denied_otherwise_follow_the_same_fill() {
-    let (mut one, mut two) = two_workers();
-    one.join(1, "a");
-    two.join(7, "a");
-    two.join_fill(8, Rc::new(FillKey { forbidden: true, ..(*fill_key("a")).clone() }));
-    assert!(two.effects.is_empty(), "both follow");
-    one.hear();
-    one.fill(1);
-    assert_eq!(one.answered(), (vec![1], "stored"));
-    two.hear();
-    assert_eq!([two.answered(), two.answered()], [(vec![7], "stored"), (vec![8], "stored")]);
-    two.assert_empty();
-}
-
-#[test]
-fn a_question_that_comes_too_late_is_answered_by_the_table() {
-    let (mut one, mut two) = two_workers();
-    one.join(1, "a");
-    two.join(7, "a");
-    one.fill(1);
-    assert_eq!(one.answered(), (vec![1], "stored"));
-    one.hear();
-    two.hear();
-    assert_eq!(two.answered(), (vec![7], "stored"));
-    two.assert_empty();
-}
-
-#[test]
-fn a_follower_fills_itself_when_the_object_cannot_be_told() {
-    let (mut one, mut two) = two_workers();
-    one.join(1, "a");
-    two.join(7, "a");
-    one.hear();
-    let (get, _) = one.call();
-    one.finish(get, 200);
-    let (put, _) = one.call();
-    one.finish(put, 403);
-    assert_eq!((one.ended(), one.answered()), (("not_stored", 1), (vec![1], "not_stored")));
-    two.hear();
-    two.fill(1);
-    assert_eq!(two.answered(), (vec![7], "stored"));
-    two.assert_empty();
-}
-
-#[test]
-fn failures_of_the_origin_are_told_and_not_repeated() {
-    let (mut one, mut two) = two_workers();
-    one.join(1, "a");
-    two.join(7, "a");
-    one.hear();
-    let (get, _) = one.call();
-    one.finish(get, 401);
-    assert_eq!((one.ended(), one.answered()), (("origin_refused", 1), (vec![1], "origin_refused")));
-    two.hear();
-    assert_eq!(two.answered(), (vec![7], "origin_refused"));
-    two.assert_empty();
-}
-
-#[test]
-fn a_dead_owner_is_waited_for_until_its_lease_is_over() {
-    let (mut one, mut two) = two_workers();
-    one.join(1, "a");
-    one.call();
-    two.join(7, "a");
-    drop(one);
-    assert_eq!(two.pass_to_deadline(), LEASE);
-    two.fill(1);
-    assert_eq!(two.answered(), (vec![7], "stored"));
-    two.assert_empty();
-}
-
-#[test]
-fn a_living_owner_is_followed_for_as_long_as_it_renews_its_lease() {
-    let (mut one, mut two) = two_workers();
-    one.join(1, "a");
-    let (get, _) = one.call();
-    two.join(7, "a");
-    one.hear();
-    one.now += RENEW_AFTER;
-    one.shared.pass(RENEW_AFTER);
-    let effects = one.flights.tick(one.now, &*one.shared);
-    assert!(effects.is_empty());
-    two.now += LEASE;
-    two.shared.pass(LEASE - RENEW_AFTER);
-    let effects = two.flights.tick(two.now, &*two.shared);
-    assert!(effects.is_empty(), "the lease was renewed");
-    one.hear();
-    one.finish(get, 404);
-    assert_eq!((one.ended(), one.answered()), (("not_found", 1), (vec![1], "not_found")));
-    two.hear();
-    assert_eq!(two.answered(), (vec![7], "not_found"));
-    two.assert_empty();
-}
-
-#[test]
-fn a_queue_full_of_another_workers_streams_still_fills() {
-    let (mut one, mut two) = two_workers();
-    one.join(1, "a");
-    one.join(2, "b");
-    two.join(7, "b");
-    one.hear();
-    one.leave(2, "b");
-    one.fill(1);
-    assert_eq!(one.answered(), (vec![1], "stored"));
-    one.fill(0);
-    two.hear();
-    assert_eq!(two.answered(), (vec![7], "stored"));
-    one.assert_empty();
-    two.assert_empty();
-}
-
-#[test]
-fn a_miss_that_finds_no_room_leaves_the_key_to_others() {
-    let (mut one, mut two) = two_workers();
-    one.join(1, "a");
-    one.join(2, "b");
-    one.join(3, "c");
-    one.call();
-    assert_eq!(one.answered(), (vec![3], "fills"));
-    two.join(7, "c");
-    assert_eq!(two.call().1, "GET /c");
-}
-
-#[test]
-fn a_key_that_was_stored_or_missing_a_moment_ago_is_not_filled_again() {
-    let (mut one, mut two) = two_workers();
-    one.join(1, "a");
-    one.fill(1);
-    assert_eq!(one.answered(), (vec![1], "stored"));
-    one.shared.pass(SECOND);
-    for world in [&mut one, &mut two] {
-        world.join(5, "a");
-        assert_eq!(world.answered(), (vec![5], "loop"));
-        world.assert_empty();
-    }
-    one.join(1, "b");
-    let (get, _) = one.call();
-    one.finish(get, 404);
-    assert_eq!((one.ended(), one.answered()), (("not_found", 1), (vec![1], "not_found")));
-    two.join(7, "b");
-    assert_eq!(two.answered(), (vec![7], "not_found"));
-    two.assert_empty();
-}
-
 #[test]
 fn more_streams_than_may_wait_are_refused() {
     let config = serde_json::json!({
@@ -523,27 +371,6 @@ fn more_streams_than_may_wait_are_refused() {
     assert_eq!(world.flights.waiters, 0);
 }
 
-#[test]
-fn an_origin_that_ignores_ranges_gets_room_for_whole_objects_from_the_second_one_on() {
-    let mut world = World::with_memory(64, 8, "64MiB");
-    world.join(1, "a");
-    let (get, _) = world.call();
-    let headers = Headers::new(vec![("content-length".into(), b"7340032".to_vec())]);
-    let response = Response { status: 200, headers, body: vec![0; 7_340_032] };
-    let effects = world.flights.finish_call(get, Some(response), world.now, &*world.shared);
-    world.keep(effects);
-    let (put, _) = world.call();
-    world.finish(put, 200);
-    assert_eq!((world.ended(), world.answered()), (("stored", 1), (vec![1], "stored")));
-    for (stream, key) in [(2, "b"), (3, "c"), (4, "d")] {
-        world.join(stream, key);
-    }
-    world.call();
-    world.call();
-    assert!(world.effects.is_empty(), "two of 32 MiB are all that 64 MiB hold");
-}
-
-/// Makes a worker with one rule that has this response.
 fn responding(response: &str, fills: usize, queue: usize) -> World {
     let config = serde_json::json!({
         "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
@@ -600,6 +427,7 @@ fn a_head_that_only_asks_the_origin_is_no_fill_of_its_key() {
         mirror: world.mirror.clone(),
         then: Vec::new(),
         check: false,
+        store: true,
     };
     let trace = Trace::default();
     let want = Join { stream: StreamId(2), asked: world.shared.nanos(), request: &request, trace: &trace };
@@ -611,37 +439,6 @@ fn a_head_that_only_asks_the_origin_is_no_fill_of_its_key() {
     assert_eq!(world.ended(), ("head", 1));
     assert_eq!(world.answered(), (vec![2], "head"));
     assert_eq!(world.flights.running(), 1);
-}
-
-#[test]
-fn no_more_copies_of_an_object_are_handed_out_than_fit_into_memory_and_the_others_wait() {
-    let config = serde_json::json!({
-        "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
-        "origin": {"cluster": "origin", "authority": "files.example.com"},
-        "rules": [{"prefix": "/served", "response": "serve"}, {}]});
-    let mut config = Config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
-    config.limits.memory = 14;
-    for (rule, key, copied) in [(0, "served", "served"), (1, "a", "not_stored")] {
-        let mut world = World::configured(1, Rc::new(FakeSharedHost::new()), config.clone(), rule);
-        for stream in 1..=5 {
-            world.join(stream, key);
-        }
-        let (get, _) = world.call();
-        world.finish(get, 200);
-        let (put, _) = world.call();
-        if copied == "served" {
-            assert_eq!(world.answered(), (vec![1, 2], "served"));
-            world.join(6, key);
-        }
-        world.finish(put, 403);
-        world.ended();
-        let (rest, outcome) = world.answered();
-        assert_eq!((rest, outcome), (if rule == 0 { vec![3, 4, 5, 6] } else { vec![3, 4, 5] }, "not_stored"));
-        if copied == "not_stored" {
-            assert_eq!(world.answered(), (vec![1, 2], "not_stored"));
-        }
-        world.assert_empty();
-    }
 }
 
 #[test]

@@ -1,0 +1,59 @@
+//! Events of a fill, for the log and the metrics.
+
+use crate::object::key::Key;
+use std::fmt;
+use std::time::Duration;
+
+/// The end of a fill.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FillEnded {
+    pub key: Key,
+    /// [`Outcome::label`](crate::fill::Outcome::label).
+    pub outcome: &'static str,
+    /// [`Outcome::detail`](crate::fill::Outcome::detail).
+    pub detail: String,
+    /// Name of the origin that was asked last; empty if none was.
+    pub origin: String,
+    /// [`Fill::failures`](crate::fill::Fill::failures).
+    pub failures: Vec<&'static str>,
+    /// The name in logs of the request that began it; empty if it has none.
+    pub request_id: String,
+    /// Bytes that were stored.
+    pub stored: u64,
+    /// Parts that were stored; 1 for a whole object.
+    pub parts: u64,
+    /// Streams that waited to the end.
+    pub waiters: usize,
+    /// The time from its first call to its end.
+    pub took: Duration,
+}
+
+/// The line in the log, in logfmt: what is not quoted has neither space nor quote in it, whatever the key.
+impl fmt::Display for FillEnded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, outcome, detail, origin, request_id, stored, parts, waiters, took, .. } = self;
+        let (key, ms) = (key.encoded(), took.as_millis());
+        write!(
+            f,
+            "fill key=/{key} outcome={outcome} detail={detail:?} origin={origin:?} bytes={stored} parts={parts} ms={ms} \
+             waiters={waiters} request_id={request_id:?}"
+        )
+    }
+}
+
+/// A fill that goes on.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Progress {
+    pub key: Key,
+    /// Bytes of the part that was stored last.
+    pub bytes: u64,
+    /// Bytes that are stored.
+    pub stored: u64,
+    /// Bytes of the object.
+    pub total: u64,
+    /// It is worth a line in the log: none was written for [`LOG_EVERY`].
+    pub log: bool,
+}
+
+/// The time between two lines in the log about a fill that goes on.
+pub const LOG_EVERY: Duration = Duration::from_secs(10);
