@@ -70,6 +70,10 @@ cli: rust ## the command target/mirror-on-miss: checks a configuration, explains
 docs: rust ## writes what of docs/ is generated: the configuration's fields and its JSON Schema
 	@WRITE_DOCS=1 cargo test --quiet --locked --test docs
 
+.PHONY: manifests
+manifests: $(TOOLS) ## writes what of envoy/kubernetes repeats another file: alerts, and labels of metrics
+	@$(VENV)/bin/python -m manifests
+
 .PHONY: test
 test: $(TOOLS) $(ENVOY) $(VENV)/bin/kubectl $(DEFINITIONS) wasm ## all tests, here and without containers; the last line counts them
 	@exec $(VENV)/bin/python tests/suites.py

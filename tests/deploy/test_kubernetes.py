@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
 
+from manifests.__main__ import manifests as written
 from stack.render import CHECKOUT, named
 
 from .kustomize import (
@@ -265,6 +267,11 @@ def test_the_alerts_of_prometheus_operator_are_the_shipped_ones() -> None:
     rule = only(build("base+prometheus-operator"), "PrometheusRule", "mirror-on-miss")
     shipped = CHECKOUT / "envoy" / "observability" / "prometheus" / "alerts.yml"
     assert rule["spec"] == yaml.safe_load(shipped.read_text())
+
+
+@pytest.mark.parametrize("path", written(), ids=lambda path: path.name)
+def test_what_repeats_another_file_is_as_it_is(path: Path) -> None:
+    assert path.read_text() == written()[path], "`make manifests` writes it"
 
 
 def test_prometheus_operator_scrapes_each_status_port() -> None:
