@@ -99,6 +99,18 @@ impl Headers {
         self.0.iter().filter_map(|(name, value)| Some((name.as_str(), readable(value)?)))
     }
 
+    /// Returns the values of `name` as the bytes that came, without the whitespace around them.
+    pub fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.trim_ascii())
+    }
+
+    /// Returns the value of a header that came once. `None` where several came: no reader knows which one counts.
+    pub fn only(&self, name: &str) -> Option<&str> {
+        let mut values = self.values(name);
+        let value = values.next().and_then(readable);
+        value.filter(|_| values.next().is_none())
+    }
+
     /// Tells if a header of this name came, readable or not.
     pub fn contains(&self, name: &str) -> bool {
         self.0.iter().any(|(n, _)| n == name)

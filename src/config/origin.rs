@@ -21,6 +21,30 @@ pub struct Origin {
     pub headers: Vec<(String, String)>,
     /// The redirects that are followed; none without it.
     pub redirects: Option<Redirects>,
+    /// What joins the parts of an object.
+    pub pin: Pin,
+    /// Its cluster speaks nothing but HTTP/2 or later, where END_STREAM proves the end of an answer without a length
+    /// (RFC 9113, 8.1). Over HTTP/1 such an answer ends as a cut one does, and a call does not tell the two apart.
+    pub http2: bool,
+    /// The `User-Agent` of each request to it.
+    pub user_agent: String,
+}
+
+/// Who asks, where the configuration says nothing else. Some servers refuse requests without a `User-Agent`.
+pub const USER_AGENT: &str = concat!("mirror-on-miss/", env!("CARGO_PKG_VERSION"));
+
+/// What must be equal in two answers, so that they are of one version of an object. The length always must.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pin {
+    /// The ETag, weak ones too. An answer without one is pinned as with [`Strong`](Self::Strong).
+    Etag,
+    /// `Last-Modified`, and not the ETag, which may be another at each node of an origin.
+    LastModified,
+    /// Nothing else. A change that keeps the length goes unseen.
+    Length,
+    /// A strong ETag; else a `Last-Modified` that is a second older than the answer (RFC 9110, 8.8.2.2).
+    #[default]
+    Strong,
 }
 
 /// The redirects of an origin that are followed: those to itself, and those to these hosts.

@@ -2,7 +2,8 @@
 
 use super::origin::Origin;
 use crate::http::Method;
-use crate::object::key::{Encoded, Spellings};
+use crate::object::key::Spellings;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use std::fmt::Write;
 use std::rc::Rc;
 
@@ -73,6 +74,8 @@ pub struct Mirror {
     pub content_types: Vec<String>,
     /// The value that is stored in place of the origin's `Cache-Control`.
     pub cache_control: Option<String>,
+    /// An origin's `application/octet-stream` is replaced by what the key's extension says.
+    pub guess_types: bool,
     /// The answer to a client when the object can be had.
     pub response: ResponseMode,
     /// The meaning of a 403.
@@ -126,12 +129,38 @@ impl Mirror {
         let segments = self.strip_prefix.strip_prefix('/').and_then(|stripped| key.strip_prefix(stripped));
         // The rest behind whole segments begins with a slash; a key itself does not.
         let rest = segments.and_then(|rest| rest.strip_prefix('/')).unwrap_or(key);
-        let mut url = format!("{base}{}/{}", Encoded::of(&self.add_prefix), Encoded::of(rest));
+        let mut url = format!("{base}{}/{}", encoded(&self.add_prefix), encoded(rest));
         for (number, parameter) in parameters.filter(|parameter| self.passes(parameter)).enumerate() {
             let _ = write!(url, "{}{parameter}", if number == 0 { '?' } else { '&' });
         }
         url
     }
+}
+
+/// The characters that a path does not have as they are (RFC 3986, 3.3). A `+` is one: some servers take it for a space. The
+/// bucket gets another encoding, AWS's, which encodes more: origins such as imgproxy read `%3A` as another path than `:`.
+const NOT_IN_A_PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'/');
+
+/// Encodes a decoded path for an origin.
+fn encoded(path: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(path, NOT_IN_A_PATH)
 }
 
 /// The answer to a client when the object can be had.

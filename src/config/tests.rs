@@ -121,6 +121,7 @@ fn every_field_of_a_rule_a_bucket_and_an_origin_is_read() {
         request_headers: vec!["accept-language".to_owned()],
         content_types: vec!["image/*".to_owned(), "text/css".to_owned()],
         cache_control: Some("no-cache".to_owned()),
+        guess_types: false,
         response: ResponseMode::Origin,
         on_403: On403::Ignore,
         on_head: OnHead::Origin,
@@ -260,4 +261,18 @@ fn what_is_not_json_is_said_so() {
         assert!(problems[0].to_string().starts_with("$: is not JSON: "), "{problems:?}");
     }
     assert_eq!(parse(&json!([])).unwrap_err()[0], "$: a list is not allowed; expected a JSON object");
+}
+
+#[test]
+fn a_secret_that_cannot_be_a_header_is_a_problem() {
+    let config = with(&["origin", "headers"], json!({"x-token": {"env": "TOKEN"}}));
+    for wrong in ["", "s3cr3t\r\nx-evil: 1", "s3cr\u{e9}t"] {
+        let problems = Config::parse(config.to_string().as_bytes(), &|_| Some(wrong.to_owned())).unwrap_err();
+        let shown: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            shown,
+            ["$.origin.headers.x-token: the environment variable TOKEN is empty or not visible ASCII"],
+            "{wrong:?}"
+        );
+    }
 }

@@ -1,22 +1,33 @@
 //! The beginning of an object, from one of the rule's origins after the other.
+//!
+//! The first request is for a range. After an answer that is no range, the same is asked once more without one. A failure that may
+//! pass is repeated. Then the next origin is asked.
 
 use super::multipart::{CreateMultipartUpload, MultipartObject};
 use super::outcome::NOT_ASKED;
 use super::plan::{Plan, plan};
+use super::retry::ATTEMPTS;
 use super::state::{State, Transition, done};
 use super::write::Write;
-use super::{Action, CallId, Job, Outcome};
+use super::{Action, CallId, Job, Outcome, Shortage, Warning};
+use crate::config::MAX_PART_SIZE;
 use crate::config::rule::ResponseMode;
 use crate::http::Response;
 use crate::origin::endpoint::Endpoint;
-use crate::origin::{self, FetchResult, FirstRange, Span};
+use crate::origin::{self, Failure, FetchResult, FirstRange, Span};
 
-/// An origin was asked for the object's beginning.
+/// A request to an origin for the object's beginning, which was sent or will be.
 #[derive(Debug)]
 pub struct FirstFetch {
-    pub call: CallId,
+    /// `None` while it waits for its time.
+    pub call: Option<CallId>,
     source: ActiveOrigin,
     span: Span,
+    attempts: u32,
+    /// The number of times that it found no room for a whole object; 0 if it needs none.
+    room: u32,
+    /// The failure of the last range. Everything is asked for only because some servers refuse ranges so.
+    doubted: Option<Outcome>,
 }
 
 /// One of the rule's origins.
@@ -28,6 +39,8 @@ pub struct ActiveOrigin {
     cluster: String,
     /// Where the object is asked for.
     pub endpoint: Endpoint,
+    /// The object changed while it was fetched from here, and is fetched once more.
+    pub restarted: bool,
 }
 
 impl ActiveOrigin {
@@ -37,14 +50,30 @@ impl ActiveOrigin {
         let next = self.at.saturating_add(1);
         if next < job.mirror.origins.len() {
             job.doubt.get_or_insert(last);
-            return FirstFetch::ask(job, next);
+            return FirstFetch::ask(job, next, false);
         }
         done(last)
     }
 
     /// Asks it again, from the beginning.
     pub fn again(self, job: &mut Job) -> Transition {
-        FirstFetch::ask(job, self.at)
+        FirstFetch::ask(job, self.at, true)
+    }
+
+    /// Goes on after an origin that does not have the object: asks the rule's next origin, and after the last one those of
+    /// the next rule, unless one that failed may have it.
+    fn missing(self, job: &mut Job) -> Transition {
+        let next = self.at.saturating_add(1);
+        if next < job.mirror.origins.len() {
+            return FirstFetch::ask(job, next, false);
+        }
+        if let Some(doubt) = job.doubt.take() {
+            return done(doubt);
+        }
+        let Some(mirror) = job.request.then.get(job.tried).cloned() else { return done(Outcome::NotFound) };
+        job.tried = job.tried.saturating_add(1);
+        job.mirror = mirror;
+        FirstFetch::ask(job, 0, false)
     }
 
     fn redirected(&self, response: &Response) -> Option<Self> {
@@ -59,115 +88,217 @@ impl FirstFetch {
         if !job.request.store && job.responds(ResponseMode::Origin) {
             return done(Outcome::Origin);
         }
-        let (state, mut actions) = Self::ask(job, 0);
+        let (state, mut actions) = Self::ask(job, 0, false);
         if job.responds(ResponseMode::Origin) {
             actions.push(Action::Meanwhile(Outcome::Origin));
         }
         (state, actions)
     }
 
-    pub fn ask(job: &mut Job, at: usize) -> Transition {
+    fn ask(job: &mut Job, at: usize, restarted: bool) -> Transition {
         let Some(origin) = job.mirror.origins.get(at) else {
             return done(Outcome::Broken("a rule without an origin"));
         };
         job.origin = origin.name.clone();
         let endpoint =
             Endpoint::at(origin, &job.mirror, &job.request.fill_key.origin_key, &job.request.fill_key.forwarded);
-        let source = ActiveOrigin { at, cluster: origin.cluster.clone(), endpoint };
+        let source = ActiveOrigin { at, cluster: origin.cluster.clone(), endpoint, restarted };
         let span = if job.request.is_head() { Span::Headers } else { Span::First { length: job.limits.part_size } };
-        Self::ask_for(job, source, span)
+        Self { call: None, source, span, attempts: 0, room: 0, doubted: None }.send(job)
     }
 
-    pub fn ask_for(job: &mut Job, source: ActiveOrigin, span: Span) -> Transition {
-        let request = origin::get(&source.endpoint, span);
-        let (call, action) = job.call(source.endpoint.upstream.clone(), request, source.endpoint.timeout);
-        (State::FirstFetch(Self { call, source, span }), vec![action])
+    /// Returns the bytes that the answer may have. While it waits for room it has none.
+    pub fn memory(&self, job: &Job) -> u64 {
+        if self.call.is_none() && self.room > 0 { 0 } else { job.expected }
+    }
+
+    /// Sends the request whose time has come.
+    pub fn resume(self, job: &mut Job) -> Transition {
+        if self.room > 0 { self.ask_whole(job, job.expected) } else { self.send(job) }
+    }
+
+    fn send(mut self, job: &mut Job) -> Transition {
+        self.attempts = self.attempts.saturating_add(1);
+        let request = origin::get(&self.source.endpoint, self.span);
+        let (call, action) = job.call(self.source.endpoint.upstream.clone(), request, self.source.endpoint.timeout);
+        self.call = Some(call);
+        (State::FirstFetch(self), vec![action])
+    }
+
+    /// Asks for everything, of which at most `expected` bytes come, as soon as there is room for that.
+    fn ask_whole(mut self, job: &mut Job, expected: u64) -> Transition {
+        self.call = None;
+        self.span = Span::Whole;
+        job.expected = expected;
+        if expected <= job.budget {
+            self.room = 0;
+            self.attempts = 0;
+            return self.send(job);
+        }
+        self.room = self.room.saturating_add(1);
+        if self.room > ROOM_ATTEMPTS {
+            return match self.doubted {
+                Some(doubted) => self.source.next(job, doubted),
+                None => done(Outcome::Busy(Shortage::Memory)),
+            };
+        }
+        let wait = job.back_off(ATTEMPTS);
+        (State::FirstFetch(self), vec![wait])
     }
 
     pub fn answered(self, job: &mut Job, response: Option<Response>) -> Transition {
-        let Some(response) = response else {
-            return match self.span {
-                Span::Headers => self.source.next(job, Outcome::OriginUnavailable("reset or cut short")),
-                Span::First { .. } | Span::Whole => OriginLength::ask(job, self.source),
-            };
-        };
+        let Some(response) = response else { return self.cut(job) };
         if let Some(source) = self.source.redirected(&response) {
-            return Self::ask_for(job, source, self.span);
+            return Self { source, attempts: 0, ..self }.send(job);
         }
         match origin::read(response, &self.source.endpoint, &job.request.fill_key.key, self.span) {
-            FetchResult::First(first) => self.source.gave(job, first),
-            FetchResult::Headers(metadata, length) => done(Outcome::Head { metadata, length }),
-            FetchResult::Missing => missing(job),
-            FetchResult::Refused(status) => done(Outcome::OriginRefused { status }),
+            FetchResult::First(first) => self.gave(job, first),
+            FetchResult::Headers(metadata, _) if !job.mirror.accepts(metadata.content_type()) => {
+                self.source.next(job, Outcome::WrongType)
+            }
+            FetchResult::Headers(mut metadata, length) => {
+                if let Some(cache_control) = &job.mirror.cache_control {
+                    metadata.set_cache_control(cache_control);
+                }
+                done(Outcome::Head { metadata, length })
+            }
+            FetchResult::Missing => self.source.missing(job),
+            FetchResult::Refused(status) => match self.doubted {
+                Some(doubted) => self.source.next(job, doubted),
+                None => done(Outcome::OriginRefused { status }),
+            },
             FetchResult::TimedOut => self.source.next(job, Outcome::OriginTimeout),
-            FetchResult::Unavailable(why) => self.source.next(job, Outcome::OriginUnavailable(why)),
-            FetchResult::Unframed => done(Outcome::TooLarge),
+            FetchResult::Unavailable(failure) => self.failed(job, failure),
+            FetchResult::Unframed => {
+                let warning = Action::Warn(Warning::EndNotProven);
+                with(warning, self.source.next(job, Outcome::TooLarge))
+            }
             // An empty object satisfies no range. Its own 200 says what a 416 does not: its type and validators.
-            FetchResult::Unsatisfiable => Self::ask_for(job, self.source, Span::Whole),
+            FetchResult::Unusable { total: Some(0) } => self.ask_whole(job, job.expected),
+            FetchResult::Unusable { total: _ } => self.ask_whole(job, whole(job)),
         }
     }
-}
 
-impl ActiveOrigin {
-    /// It gave the beginning of the object, which is stored if it is what the rule is for.
+    /// Handles an answer that was cut: by the origin or the network, or by Envoy, because it was too large. An origin that
+    /// knows ranges gives none that is too large.
+    fn cut(mut self, job: &mut Job) -> Transition {
+        self.call = None;
+        if let Some(doubted) = self.doubted {
+            return self.source.next(job, doubted);
+        }
+        let unranged = job.unranged || self.span == Span::Whole;
+        if self.span != Span::Headers && (unranged || self.attempts >= ATTEMPTS) {
+            return OriginLength::ask(job, self, unranged);
+        }
+        self.failed(job, CUT)
+    }
+
+    /// Asks the same once more when its time has come, and the next origin after the last attempt.
+    fn failed(mut self, job: &mut Job, failure: Failure) -> Transition {
+        self.call = None;
+        if let Some(doubted) = self.doubted {
+            return self.source.next(job, doubted);
+        }
+        if self.attempts < ATTEMPTS {
+            let wait = job.back_off(self.attempts);
+            return (State::FirstFetch(self), vec![wait]);
+        }
+        let last = outcome_of(failure);
+        if failure.may_refuse_ranges && self.span != Span::Headers && self.span != Span::Whole {
+            self.doubted = Some(last);
+            return self.ask_whole(job, whole(job));
+        }
+        self.source.next(job, last)
+    }
+
+    /// Plans the storing of an object whose beginning, or whole, is at hand.
     fn gave(self, job: &mut Job, mut first: FirstRange) -> Transition {
+        let Self { source, .. } = &self;
         if !job.mirror.accepts(first.object.metadata.content_type()) {
-            return self.next(job, Outcome::WrongType);
+            return self.source.next(job, Outcome::WrongType);
         }
         if let Some(cache_control) = &job.mirror.cache_control {
             first.object.metadata.set_cache_control(cache_control);
         }
-        let (version, announced) = (first.version.clone(), std::mem::take(&mut first.announced));
         let unranged = job.limits.part_size < first.object.length();
-        let unranged = unranged.then(|| Action::Unranged(self.cluster.clone()));
+        let unranged = unranged.then(|| Action::Unranged(source.cluster.clone()));
+        let (version, announced) = (first.version.clone(), std::mem::take(&mut first.announced));
         let (state, mut actions) = match plan(first, &job.limits) {
             // Parts can only be put together in a bucket.
             Plan::Multipart(..) if !job.request.store => done(Outcome::TooLarge),
+            Plan::Multipart(..) if !version.joins() => self.not_joined(job, version.total),
             Plan::Multipart(parts, object) => {
-                CreateMultipartUpload::begin(job, MultipartObject::new(self, version, parts, announced), object)
+                let short = object.length() < job.limits.part_size;
+                let range = if short { object.length() } else { parts.size() };
+                let object_in_parts = MultipartObject { source: self.source, version, parts, announced, range };
+                CreateMultipartUpload::begin(job, object_in_parts, object)
             }
             Plan::Single(object) => match announced.verify(&object.body) {
                 Ok(()) if job.request.store => Write::put(job, object),
                 Ok(()) => done(Outcome::NotStored { object: (!job.withheld).then_some(object), status: NOT_ASKED }),
-                Err(header) => self.next(job, Outcome::Corrupt(header)),
+                Err(header) => self.source.next(job, Outcome::Corrupt(header)),
             },
             Plan::TooLarge => done(Outcome::TooLarge),
         };
         actions.extend(unranged);
         (state, actions)
     }
-}
 
-/// An origin does not have the object. Asks those of the next rule, unless one that failed may have it.
-fn missing(job: &mut Job) -> Transition {
-    if let Some(doubt) = job.doubt.take() {
-        return done(doubt);
+    /// Asks for the whole object in one answer, because nothing proves that later parts are of the same version.
+    fn not_joined(self, job: &mut Job, total: u64) -> Transition {
+        if total <= whole(job) && self.span != Span::Whole {
+            return self.ask_whole(job, total);
+        }
+        let warning = Action::Warn(Warning::NothingJoins);
+        with(warning, self.source.next(job, Outcome::TooLarge))
     }
-    let Some(mirror) = job.request.then.get(job.tried).cloned() else { return done(Outcome::NotFound) };
-    job.tried = job.tried.saturating_add(1);
-    job.mirror = mirror;
-    FirstFetch::ask(job, 0)
 }
 
-/// An origin's answer was cut, by the origin or by Envoy because it was too large; the origin was asked which.
+/// An answer that ended before its end.
+const CUT: Failure = Failure { why: "reset or cut short", retry_after: None, may_refuse_ranges: false };
+
+/// The times that a fill looks for room for a whole object, over 12 to 24 seconds.
+const ROOM_ATTEMPTS: u32 = 60;
+
+/// Returns the most bytes of an object that comes in one answer.
+fn whole(job: &Job) -> u64 {
+    MAX_PART_SIZE.min(job.limits.memory)
+}
+
+/// Turns the last failure into an outcome.
+pub fn outcome_of(failure: Failure) -> Outcome {
+    match failure.retry_after {
+        Some(seconds) => Outcome::OriginBusy { seconds },
+        None => Outcome::OriginUnavailable(failure.why),
+    }
+}
+
+fn with(action: Action, (state, mut actions): Transition) -> Transition {
+    actions.insert(0, action);
+    (state, actions)
+}
+
+/// A HEAD to an origin whose answer was cut, by the origin or by Envoy because it was too large.
 #[derive(Debug)]
 pub struct OriginLength {
     pub call: CallId,
-    source: ActiveOrigin,
+    fetch: FirstFetch,
+    unranged: bool,
 }
 
 impl OriginLength {
-    pub fn ask(job: &mut Job, source: ActiveOrigin) -> Transition {
-        let request = origin::get(&source.endpoint, Span::Headers);
-        let (call, action) = job.call(source.endpoint.upstream.clone(), request, source.endpoint.timeout);
-        (State::OriginLength(Self { call, source }), vec![action])
+    fn ask(job: &mut Job, fetch: FirstFetch, unranged: bool) -> Transition {
+        let endpoint = &fetch.source.endpoint;
+        let request = origin::get(endpoint, Span::Headers);
+        let (call, action) = job.call(endpoint.upstream.clone(), request, endpoint.timeout);
+        (State::OriginLength(Self { call, fetch, unranged }), vec![action])
     }
 
     pub fn answered(self, job: &mut Job, response: Option<&Response>) -> Transition {
-        if response.is_some_and(origin::read_head_too_large) {
-            let unranged = Action::Unranged(self.source.cluster);
+        if response.is_some_and(|response| origin::read_head_too_large(response, self.unranged)) {
+            let unranged = Action::Unranged(self.fetch.source.cluster);
             return (State::Finished, vec![unranged, Action::Done(Outcome::TooLarge)]);
         }
-        self.source.next(job, Outcome::OriginUnavailable("reset or cut short"))
+        self.fetch.failed(job, CUT)
     }
 }

@@ -204,14 +204,14 @@ struct Job {
     origin: String,
     /// The failures of origins, by the outcome's label.
     failures: Vec<&'static str>,
-    /// The object changed under the fill, which has begun again.
-    restarted: bool,
     /// An upload was in conflict with another write, and was begun again.
     conflicted: bool,
     /// The bucket may deny its reader the object, so no byte of it is handed out.
     withheld: bool,
     /// Bytes that the origin's first answer may have.
     expected: u64,
+    /// The origins give whole objects where parts are asked for.
+    unranged: bool,
     /// Bytes that the fill may hold.
     budget: u64,
 }
@@ -232,9 +232,9 @@ impl Fill {
             trace: Trace::default(),
             origin: String::new(),
             failures: Vec::new(),
-            restarted: false,
             conflicted: false,
             expected: config.limits.part_size,
+            unranged: false,
             budget: 0,
         };
         Self { job, state: State::Idle }
@@ -243,6 +243,7 @@ impl Fill {
     /// Lets a fill that has not begun expect whole objects from its origins.
     pub fn expect_unranged(&mut self) {
         self.job.expected = MAX_PART_SIZE;
+        self.job.unranged = true;
     }
 
     /// Lets the calls of a fill that has not begun carry these headers.

@@ -25,13 +25,8 @@ pub struct MultipartObject {
     pub parts: Parts,
     /// The digests that its parts, one after the other, are to have.
     pub announced: ExpectedDigests,
-}
-
-impl MultipartObject {
-    /// All four.
-    pub fn new(source: ActiveOrigin, version: Version, parts: Parts, announced: ExpectedDigests) -> Self {
-        Self { source, version, parts, announced }
-    }
+    /// The longest range that is asked for: some origins give no longer ones than this.
+    pub range: u64,
 }
 
 /// An upload that exists at the store.
@@ -59,15 +54,13 @@ pub enum Ending {
 pub struct CreateMultipartUpload {
     pub metadata: Metadata,
     object: MultipartObject,
-    /// The first part, if what came is one.
-    first: Option<Body>,
+    /// The first part, or its beginning.
+    first: Body,
 }
 
 impl CreateMultipartUpload {
     pub fn begin(job: &mut Job, object: MultipartObject, beginning: Object) -> Transition {
-        let whole_part = u64::try_from(beginning.body.len()) == Ok(object.parts.size());
-        let first = whole_part.then_some(beginning.body);
-        Operation::CreateMultipartUpload(Self { metadata: beginning.metadata, object, first })
+        Operation::CreateMultipartUpload(Self { metadata: beginning.metadata, object, first: beginning.body })
             .send(job, Attempts::default())
     }
 

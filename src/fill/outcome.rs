@@ -39,6 +39,11 @@ pub enum Outcome {
     },
     /// The client may fetch the object from the origin itself, while the bucket is filled.
     Origin,
+    /// The origin failed, and asks to be left alone for some seconds: 1 to 60.
+    OriginBusy {
+        /// How many.
+        seconds: u8,
+    },
     /// The origin's answer will not change by asking again.
     OriginRefused {
         /// The origin's status.
@@ -102,6 +107,7 @@ impl Outcome {
             Self::NotFound => "not_found",
             Self::NotStored { .. } => "not_stored",
             Self::Origin => "origin",
+            Self::OriginBusy { .. } => "origin_unavailable",
             Self::OriginRefused { .. } => "origin_refused",
             Self::OriginTimeout => "origin_timeout",
             Self::OriginUnavailable(_) => "origin_unavailable",
@@ -136,6 +142,7 @@ impl Outcome {
             Self::Busy(shortage) => shortage.label().to_owned(),
             Self::NotStored { status: NOT_ASKED, .. } => "a key that the bucket cannot hold".to_owned(),
             Self::NotStored { status, .. } => format!("the store answered {status}"),
+            Self::OriginBusy { seconds } => format!("the origin asks to be left alone for {seconds} s"),
             Self::OriginRefused { status } => format!("the origin answered {status}"),
             _ => String::new(),
         }

@@ -80,6 +80,7 @@ pub fn plan(first: FirstRange, limits: &Limits) -> Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Pin;
     use crate::http::Headers;
     use crate::object::integrity::ExpectedDigests;
     use crate::object::metadata::Metadata;
@@ -91,7 +92,7 @@ mod tests {
 
     fn planned(at_hand: usize, total: u64, limits: &Limits) -> Plan {
         let object = Object { metadata: Metadata::default(), body: Rc::new(vec![0; at_hand]) };
-        let version = Version::of(&Headers::default(), total);
+        let version = Version::of(&Headers::default(), total, Pin::Strong);
         plan(FirstRange { announced: ExpectedDigests::default(), object, version }, limits)
     }
 

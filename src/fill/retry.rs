@@ -10,10 +10,11 @@
 //! | POST that creates an upload | no: each creates another | 3 times | 409, 425, 429, and a 503 with S3's error document |
 //! | POST that completes an upload | as a PUT of an object | 3 times | as a PUT, but not 409; a 200 without a result |
 //! | DELETE of an upload | yes | 8 times | everything but 2xx and 404 |
-//! | GET at an origin, for the beginning | yes | once | the rule's next origin is asked |
-//! | the same, answered 416 | yes | once more | it has no range then |
-//! | HEAD at an origin | yes | once | its failure is that of the GET before it |
-//! | GET at an origin, for a later part | yes, by its validator | 3 times | no answer, 5xx, timeout |
+//! | GET at an origin, for the beginning | yes | 3 times | no answer, 408, 425, 429, 5xx but 504; then the next origin |
+//! | the same without a range | yes | 3 times | likewise; once where a 5xx may have been a refusal of ranges |
+//! | HEAD at an origin, for its length | yes | once | its failure is that of the GET before it |
+//! | GET at an origin, for a later part | yes, by its validator | 3 times | no answer, 408, 425, 429, 5xx, timeout |
+//! | the same, answered 412 | yes | once more | it has no precondition then |
 //!
 //! A 409 to a completion means a new upload, once in a fill: AWS asks for one
 //! (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>). Before the second attempt a fill

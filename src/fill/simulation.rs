@@ -32,6 +32,10 @@ struct World {
     random: Random,
     content: Vec<u8>,
     etag: &'static str,
+    /// The longest range that the origin gives.
+    cap: usize,
+    /// The origin answers 412 to its own ETag.
+    denies_itself: bool,
     /// The digest that the origin announces of the whole object, whatever that is.
     digest: Option<String>,
     /// Replaces the origin's object when so many calls were made.
@@ -61,18 +65,26 @@ impl World {
     }
 
     fn with(overwrite: Overwrite, length: usize, seed: u64, strikes: &[Strike]) -> Self {
+        Self::with_origins(1, overwrite, length, seed, strikes)
+    }
+
+    fn with_origins(origins: usize, overwrite: Overwrite, length: usize, seed: u64, strikes: &[Strike]) -> Self {
         let config = r#"{"bucket": {"cluster": "store", "authority": "s3", "path_prefix": "/b"},
-                         "origin": {"cluster": "origin", "authority": "o"}}"#;
+                         "origins": {"first": {"cluster": "origin", "authority": "o"},
+                                     "second": {"cluster": "origin", "authority": "o"}},
+                         "rules": [{"origins": ["first"]}, {"origins": ["first", "second"]}]}"#;
         let mut config = Config::parse(config.as_bytes(), &|_| None).unwrap();
         config.limits.part_size = PART;
         config.bucket.overwrite = overwrite;
-        let mirror = config.rules[0].mirror.clone().unwrap();
+        let mirror = config.rules[origins - 1].mirror.clone().unwrap();
         let fill = Fill::new(&config, super::tests::request("k", mirror, false), seed);
         Self {
             fill: Some(fill),
             random: Random(seed),
             content: (0..length).map(|n| b'a' + u8::try_from(n % 26).unwrap()).collect(),
             etag: "\"one\"",
+            cap: usize::MAX,
+            denies_itself: false,
             digest: None,
             replaced_after: None,
             object: None,
@@ -182,7 +194,7 @@ impl World {
 
     fn origin(&self, call: &Call) -> Response {
         let header = |name: &str| call.request.headers.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str());
-        if header("if-match").is_some_and(|etag| etag != self.etag) {
+        if header("if-match").is_some_and(|etag| etag != self.etag || self.denies_itself) {
             return response(412, Vec::new(), Vec::new());
         }
         let total = self.content.len();
@@ -191,6 +203,7 @@ impl World {
         }
         let (first, last) = header("range").unwrap().strip_prefix("bytes=").unwrap().split_once('-').unwrap();
         let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse::<usize>().unwrap().min(total - 1));
+        let last = last.min(first.saturating_add(self.cap - 1));
         let range = format!("bytes {first}-{last}/{total}");
         let mut headers = vec![("content-range", range), ("etag", self.etag.into())];
         headers.extend(self.digest.clone().map(|digest| ("repr-digest", digest)));
@@ -455,11 +468,63 @@ fn parts_ahead_of_a_late_one_wait_in_the_window_to_be_compared() {
 
 #[test]
 fn an_object_that_changes_twice_fails_cleanly() {
-    let changed = Strike { calls: "GET 4-7", fault: Fault::Status(412), times: 2 };
+    let changed = Strike { calls: "GET 4-7", fault: Fault::Status(416), times: 2 };
     let mut world = World::new(13, 3, &[changed]);
     assert_eq!(world.run(PLENTY), Outcome::OriginUnavailable("the object changed twice while it was fetched"));
     assert!(world.uploads.is_empty() && world.object.is_none());
     assert_eq!(world.created, 2, "it began once again");
+}
+
+#[test]
+fn an_object_that_changes_twice_is_asked_of_the_next_origin_which_may_begin_again_once_too() {
+    for (times, created) in [(2, 3), (3, 4)] {
+        let changed = Strike { calls: "GET 4-7", fault: Fault::Status(416), times };
+        let mut world = World::with_origins(2, Overwrite::Conditional, 13, 3, &[changed]);
+        assert_eq!(world.run(PLENTY), Outcome::Stored, "{times}: {:?}", world.calls);
+        assert_eq!((world.created, world.uploads.len()), (created, 0), "{times}");
+    }
+}
+
+#[test]
+fn an_origin_that_gives_short_ranges_is_asked_for_more_of_them_and_the_parts_stay_as_long() {
+    for (cap, length) in [(1, 13), (2, 13), (3, 13), (3, 5), (4, 13), (3, 40)] {
+        for seed in 0..20 {
+            let mut world = World::new(length, seed, &[]);
+            world.cap = cap;
+            assert_eq!(world.run(PLENTY), Outcome::Stored, "{cap} {length}: {:?}", world.calls);
+            assert_eq!(world.object.as_ref(), Some(&world.content), "{cap} {length}");
+            let parts = world.calls.iter().filter(|call| call.starts_with("PART")).count();
+            assert_eq!(parts, length.div_ceil(4), "{cap} {length}: {:?}", world.calls);
+            assert!(world.most_memory <= 3 * PART);
+        }
+    }
+}
+
+#[test]
+fn an_origin_that_denies_its_own_etag_is_asked_without_it_and_its_validators_still_count() {
+    for seed in 0..20 {
+        let mut world = World::new(41, seed, &[]);
+        world.denies_itself = true;
+        assert_eq!(world.run(PLENTY), Outcome::Stored, "{:?}", world.calls);
+        assert_eq!((world.object.as_ref(), world.created), (Some(&world.content), 1));
+    }
+    for after in 4..12 {
+        let mut world = World::new(41, 3, &[]);
+        world.denies_itself = true;
+        world.replaced_after = Some(after);
+        let before = world.content.clone();
+        assert_eq!(world.run(PLENTY), Outcome::Stored, "{after}: {:?}", world.calls);
+        let object = world.object.clone().unwrap();
+        assert!(object == before || object == world.content, "{after}: {}", object.escape_ascii());
+    }
+}
+
+#[test]
+fn a_busy_origin_is_outlasted_in_a_later_part_too() {
+    for status in [408, 425, 429, 500, 503, 504] {
+        let mut world = World::new(13, 3, &[Strike { calls: "GET 4-7", fault: Fault::Status(status), times: 2 }]);
+        assert_eq!(world.run(PLENTY), Outcome::Stored, "{status}: {:?}", world.calls);
+    }
 }
 
 #[test]

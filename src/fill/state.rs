@@ -30,6 +30,7 @@ impl State {
             (Self::Idle, Input::Start) if job.asks_first() => HeadObject::ask(job, Question::Denied),
             (Self::Idle, Input::Start) => FirstFetch::start(job),
             (Self::ExpectDeadline(state), Input::Deadline) => state.passed(job),
+            (Self::FirstFetch(state), Input::Deadline) if state.call.is_none() => state.resume(job),
             (state, Input::Response { call, response }) if state.awaits(call) => state.answered(job, Some(response)),
             (state, Input::Failed { call }) if state.awaits(call) => state.answered(job, None),
             (state, _) => state.broken(job),
@@ -42,7 +43,8 @@ impl State {
             Self::ExpectDeadline(ExpectDeadline { operation, .. })
             | Self::ExpectResponse(ExpectResponse { operation, .. }) => operation.memory(job),
             Self::Finished => 0,
-            Self::FirstFetch(_) | Self::Idle | Self::OriginLength(_) => job.expected,
+            Self::FirstFetch(fetch) => fetch.memory(job),
+            Self::Idle | Self::OriginLength(_) => job.expected,
             Self::Transfer(transfer) => transfer.memory(),
         }
     }
@@ -60,7 +62,7 @@ impl State {
     fn awaits(&self, call: CallId) -> bool {
         let awaited = match self {
             Self::ExpectResponse(state) => Some(state.call),
-            Self::FirstFetch(state) => Some(state.call),
+            Self::FirstFetch(state) => state.call,
             Self::OriginLength(state) => Some(state.call),
             Self::ExpectDeadline(_) | Self::Finished | Self::Idle | Self::Transfer(_) => None,
         };

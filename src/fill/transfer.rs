@@ -3,6 +3,7 @@
 //! Where the origin announced what the whole object comes to, parts are compared with that in the object's order. One
 //! that is stored before its turn stays in the window until then, so that memory stays bounded.
 
+use super::fetch::outcome_of;
 use super::head::{HeadObject, Question, Reason};
 use super::multipart::{AbortMultipartUpload, Ending, Upload};
 use super::retry::{self, ATTEMPTS, Attempts};
@@ -10,9 +11,9 @@ use super::state::{State, Transition};
 use super::store::STORE_TIMEOUT;
 use super::write::Write;
 use super::{Action, CallId, Input, Job, Outcome};
-use crate::http::{Body, Response};
+use crate::http::{Body, ContentRange, Response};
 use crate::object::integrity::Hasher;
-use crate::origin::{self, PartResult};
+use crate::origin::{self, Failure, PartResult};
 use crate::s3::{self, Refusal};
 use std::rc::Rc;
 
@@ -27,6 +28,8 @@ pub struct Transfer {
     etags: Vec<String>,
     /// What was announced, while it is being computed, and the number of the part that it needs next.
     hasher: Option<(Hasher, u64)>,
+    /// Parts are asked for without a precondition, because the origin denied one that it gave itself.
+    unconditional: bool,
     /// The fill waits to ask again for the parts whose time comes later.
     waiting: bool,
     /// Nothing more is asked for; when the calls under way are back, the upload is aborted.
@@ -44,8 +47,13 @@ struct Part {
 
 #[derive(Debug)]
 enum PartState {
-    Fetch,
-    Fetching(CallId),
+    /// These are its first bytes; the rest is asked for.
+    Fetch(Vec<u8>),
+    Fetching {
+        call: CallId,
+        came: Vec<u8>,
+        conditional: bool,
+    },
     Store(Body),
     Storing(CallId, Body),
     /// It awaits its turn to be compared.
@@ -55,21 +63,21 @@ enum PartState {
 impl Part {
     fn call(&self) -> Option<CallId> {
         match self.stage {
-            PartState::Fetching(call) | PartState::Storing(call, _) => Some(call),
-            PartState::Fetch | PartState::Store(_) | PartState::Stored(_) => None,
+            PartState::Fetching { call, .. } | PartState::Storing(call, _) => Some(call),
+            PartState::Fetch(_) | PartState::Store(_) | PartState::Stored(_) => None,
         }
     }
 
     fn body(&self) -> Option<&Body> {
         match &self.stage {
             PartState::Store(body) | PartState::Storing(_, body) | PartState::Stored(body) => Some(body),
-            PartState::Fetch | PartState::Fetching(_) => None,
+            PartState::Fetch(_) | PartState::Fetching { .. } => None,
         }
     }
 
     /// Tells if it waits for its time to be asked for again.
     fn waits(&self) -> bool {
-        matches!(self.stage, PartState::Fetch | PartState::Store(_))
+        matches!(self.stage, PartState::Fetch(_) | PartState::Store(_))
     }
 
     fn is_stored(&self) -> bool {
@@ -78,25 +86,22 @@ impl Part {
 }
 
 impl Transfer {
-    /// Begins with the first part, if that is at hand.
-    pub fn begin(job: &mut Job, mut upload: Upload, first: Option<Body>) -> Transition {
+    /// Begins with the first part, or with its beginning.
+    pub fn begin(job: &mut Job, mut upload: Upload, first: Body) -> Transition {
         let count = usize::try_from(upload.object.parts.count()).unwrap_or(usize::MAX);
         let hasher = std::mem::take(&mut upload.object.announced).hasher();
         let mut transfer = Self {
             upload,
-            next: 1,
+            next: 2,
             window: Vec::new(),
             etags: vec![String::new(); count],
             hasher: hasher.map(|hasher| (hasher, 1)),
+            unconditional: false,
             waiting: false,
             ending: None,
             actions: Vec::new(),
         };
-        if let Some(body) = first {
-            transfer.next = 2;
-            let part = Part { number: 1, attempts: 0, stage: PartState::Store(body) };
-            transfer.send(job, part);
-        }
+        transfer.came(job, 1, Rc::try_unwrap(first).unwrap_or_else(|shared| shared.to_vec()));
         Box::new(transfer).proceed(job)
     }
 
@@ -129,44 +134,73 @@ impl Transfer {
         };
         let part = self.window.swap_remove(at);
         match part.stage {
-            PartState::Fetch | PartState::Fetching(_) => self.fetched(job, part.number, part.attempts, response),
+            PartState::Fetch(came) => self.fetched(job, part.number, part.attempts, came, false, response),
+            PartState::Fetching { came, conditional, .. } => {
+                self.fetched(job, part.number, part.attempts, came, conditional, response);
+            }
             PartState::Store(body) | PartState::Storing(_, body) | PartState::Stored(body) => {
                 self.stored(job, part.number, part.attempts, body, response.as_ref());
             }
         }
     }
 
-    fn fetched(&mut self, job: &mut Job, number: u64, attempts: u32, response: Option<Response>) {
+    fn fetched(
+        &mut self,
+        job: &mut Job,
+        number: u64,
+        attempts: u32,
+        mut came: Vec<u8>,
+        conditional: bool,
+        response: Option<Response>,
+    ) {
         if self.ending.is_some() {
             return;
         }
-        let range = self.upload.object.parts.range(number);
         let answer = match response {
-            Some(response) => origin::read_part(response, &self.upload.object.version, range),
-            None => PartResult::Unavailable("reset or cut short"),
+            Some(response) => origin::read_part(response, &self.upload.object.version, self.rest(number, &came)),
+            None => PartResult::Unavailable(Failure::without_answer("reset or cut short")),
         };
         let last = match answer {
             PartResult::Bytes(bytes) => {
-                let part = Part { number, attempts: 0, stage: PartState::Store(Rc::new(bytes)) };
-                return self.send(job, part);
+                came.extend_from_slice(&bytes);
+                return self.came(job, number, came);
             }
-            PartResult::Changed if job.restarted => {
+            // The validators of the answer are compared all the same.
+            PartResult::PreconditionFailed if conditional => {
+                self.unconditional = true;
+                let attempts = attempts.saturating_sub(1);
+                return self.send(job, Part { number, attempts, stage: PartState::Fetch(came) });
+            }
+            PartResult::Changed | PartResult::PreconditionFailed if self.upload.object.source.restarted => {
                 let changed = Outcome::OriginUnavailable("the object changed twice while it was fetched");
-                return self.fail(Ending::Done(changed));
+                return self.fail(Ending::NextOrigin(changed));
             }
-            PartResult::Changed => {
-                job.restarted = true;
-                return self.fail(Ending::Restart);
-            }
+            PartResult::Changed | PartResult::PreconditionFailed => return self.fail(Ending::Restart),
             PartResult::Refused(status) => return self.fail(Ending::Done(Outcome::OriginRefused { status })),
             PartResult::TimedOut => Outcome::OriginTimeout,
-            PartResult::Unavailable(why) => Outcome::OriginUnavailable(why),
+            PartResult::Unavailable(failure) => outcome_of(failure),
         };
         if attempts < ATTEMPTS {
-            self.wait(job, Part { number, attempts, stage: PartState::Fetch });
+            self.wait(job, Part { number, attempts, stage: PartState::Fetch(came) });
         } else {
             self.fail(Ending::NextOrigin(last));
         }
+    }
+
+    /// Stores a part that is at hand, or asks for the rest of it.
+    fn came(&mut self, job: &mut Job, number: u64, bytes: Vec<u8>) {
+        let is_whole =
+            u64::try_from(bytes.len()).is_ok_and(|came| came >= self.upload.object.parts.range(number).length());
+        let stage = if is_whole { PartState::Store(Rc::new(bytes)) } else { PartState::Fetch(bytes) };
+        self.send(job, Part { number, attempts: 0, stage });
+    }
+
+    /// Returns the range that is asked for next, of a part whose first bytes came.
+    fn rest(&self, number: u64, came: &[u8]) -> ContentRange {
+        let part = self.upload.object.parts.range(number);
+        let first = part.first.saturating_add(u64::try_from(came.len()).unwrap_or(u64::MAX));
+        let end = first.saturating_add(self.upload.object.range.max(1));
+        ContentRange { first, last: part.last.min(end.saturating_sub(1)), total: part.total }
     }
 
     fn stored(&mut self, job: &mut Job, number: u64, attempts: u32, body: Body, response: Option<&Response>) {
@@ -195,11 +229,12 @@ impl Transfer {
         let Part { number, attempts, stage } = part;
         let object = &self.upload.object;
         let (stage, action) = match stage {
-            PartState::Fetch | PartState::Fetching(_) => {
+            PartState::Fetch(came) | PartState::Fetching { came, .. } => {
                 let endpoint = &object.source.endpoint;
-                let request = origin::get_part(endpoint, &object.version, object.parts.range(number));
+                let conditional = !self.unconditional;
+                let request = origin::get_part(endpoint, &object.version, self.rest(number, &came), conditional);
                 let (call, action) = job.call(endpoint.upstream.clone(), request, endpoint.timeout);
-                (PartState::Fetching(call), action)
+                (PartState::Fetching { call, came, conditional }, action)
             }
             PartState::Store(body) | PartState::Storing(_, body) | PartState::Stored(body) => {
                 let request =
@@ -253,7 +288,7 @@ impl Transfer {
         self.compare();
         if self.ending.is_none() {
             while self.has_room(job) {
-                let part = Part { number: self.next, attempts: 0, stage: PartState::Fetch };
+                let part = Part { number: self.next, attempts: 0, stage: PartState::Fetch(Vec::new()) };
                 self.next = self.next.saturating_add(1);
                 self.send(job, part);
             }

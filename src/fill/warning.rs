@@ -12,6 +12,10 @@ pub enum Warning {
     CannotHold,
     /// The store does not tell its writer what it has.
     CannotList,
+    /// Nothing proves the end of an origin's answer.
+    EndNotProven,
+    /// Nothing that an origin sends joins the parts of an object.
+    NothingJoins,
 }
 
 impl Warning {
@@ -24,6 +28,8 @@ impl Warning {
                 "the writer is denied a HEAD of the object: without s3:ListBucket nobody can tell a missing object from a \
                  forbidden one"
             }
+            Self::EndNotProven => "nothing proves the end of the origin's answer: see origins.NAME.http2",
+            Self::NothingJoins => "nothing that the origin sends joins the parts of the object: see origins.NAME.pin",
         }
     }
 }

@@ -1,9 +1,12 @@
-//! Media types by file name extension, for origins that send none.
+//! The media type of an object: what its origin states, else what its file name extension says.
 
-/// The type that is stored where neither the origin nor the extension tells more.
+use super::key::Key;
+use crate::http::{Headers, is_field_value};
+
+/// Stored where neither the origin nor the extension tells more. An origin that states it is believed.
 pub const UNKNOWN: &str = "application/octet-stream";
 
-/// The type that S3 gives an object that was stored without one.
+/// What S3 says of an object that was stored without a type, so nobody has stated it.
 const OF_S3: &str = "binary/octet-stream";
 
 /// The types of files that sites and archives are made of, by lower-case extension, sorted. From IANA's registry
@@ -82,13 +85,83 @@ const TYPES: [(&str, &str); 71] = [
     ("zip", "application/zip"),
 ];
 
-/// Tells if a type, without parameters, only says that there are bytes.
-pub fn says_nothing(essence: &str) -> bool {
-    [UNKNOWN, OF_S3].iter().any(|known| essence.eq_ignore_ascii_case(known))
+/// Types that a browser runs, or that can hold something that it runs. A stranger who can choose the extension of a
+/// path must not have the object become one of these (<https://mimesniff.spec.whatwg.org/#scriptable-mime-type>).
+const ACTIVE: [&str; 10] = [
+    "application/atom+xml",
+    "application/dash+xml",
+    "application/pdf",
+    "application/rss+xml",
+    "application/wasm",
+    "application/xml",
+    "image/svg+xml",
+    "text/css",
+    "text/html",
+    "text/javascript",
+];
+
+/// Returns the type that is stored. `guess` allows to replace `application/octet-stream` by what the extension says.
+///
+/// | the origin says | stored |
+/// | --- | --- |
+/// | nothing that can be read | what the extension says |
+/// | `binary/octet-stream` | what the extension says, unless that is active |
+/// | `application/octet-stream` | itself; with `guess` as above |
+/// | another type | itself |
+///
+/// With `X-Content-Type-Options: nosniff` the extension never counts: the origin asks for that
+/// (<https://fetch.spec.whatwg.org/#x-content-type-options-header>).
+pub fn read(headers: &Headers, key: &Key, guess: bool) -> String {
+    let stated = headers.values("content-type").find_map(first_valid);
+    let essence = stated.as_deref().map(essence);
+    let is = |known: &str| essence.is_some_and(|essence| essence.eq_ignore_ascii_case(known));
+    let nosniff = headers.text("x-content-type-options").is_some_and(|value| value.eq_ignore_ascii_case("nosniff"));
+    let by_extension = guessed(key.as_str()).filter(|media_type| match stated {
+        _ if nosniff => false,
+        None => true,
+        Some(_) => !ACTIVE.contains(media_type) && (is(OF_S3) || (guess && is(UNKNOWN))),
+    });
+    by_extension.map(str::to_owned).or(stated).unwrap_or_else(|| UNKNOWN.to_owned())
+}
+
+/// Returns a type without its parameters.
+pub fn essence(media_type: &str) -> &str {
+    media_type.split(';').next().unwrap_or_default().trim()
+}
+
+/// Reads the first valid one of the types that Envoy joined with commas, without parameters that cannot be read.
+fn first_valid(value: &[u8]) -> Option<String> {
+    pieces_of(value, b',').into_iter().find_map(|part| {
+        let pieces = pieces_of(part, b';');
+        pieces.first().copied().and_then(readable).filter(|essence| is_media_type(essence))?;
+        let kept = || pieces.into_iter().filter_map(readable).collect::<Vec<_>>().join("; ");
+        Some(readable(part).map(str::to_owned).unwrap_or_else(kept))
+    })
+}
+
+fn readable(piece: &[u8]) -> Option<&str> {
+    std::str::from_utf8(piece).ok().map(str::trim).filter(|text| is_field_value(text))
+}
+
+fn is_media_type(text: &str) -> bool {
+    let token = |text: &str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    };
+    text.split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype))
+}
+
+/// Splits at separators that are not within quotes.
+fn pieces_of(value: &[u8], separator: u8) -> Vec<&[u8]> {
+    let mut quoted = false;
+    let pieces = value.split(|byte| {
+        quoted ^= *byte == b'"';
+        *byte == separator && !quoted
+    });
+    pieces.collect()
 }
 
 /// Guesses the type of an object by the extension of its key.
-pub fn guess(key: &str) -> Option<&'static str> {
+fn guessed(key: &str) -> Option<&'static str> {
     let (_, name) = key.rsplit_once('/').unwrap_or(("", key));
     let (_, extension) = name.rsplit_once('.')?;
     let extension = extension.to_ascii_lowercase();
@@ -104,15 +177,72 @@ mod tests {
     fn the_table_is_sorted_so_that_every_entry_is_found() {
         assert!(TYPES.is_sorted_by(|(a, _), (b, _)| a < b));
         for (extension, media_type) in TYPES {
-            assert_eq!(guess(&format!("a/b.{extension}")), Some(media_type));
+            assert_eq!(guessed(&format!("a/b.{extension}")), Some(media_type));
+        }
+    }
+
+    fn stored(values: &[&[u8]], key: &str, guess: bool) -> String {
+        let headers = values.iter().map(|value| ("content-type".to_owned(), value.to_vec())).collect();
+        read(&Headers::new(headers), &Key::from_path(key.as_bytes()).unwrap(), guess)
+    }
+
+    #[test]
+    fn a_type_that_was_stated_is_never_replaced_by_one_that_a_browser_runs() {
+        for extension in ["html", "htm", "svg", "js", "mjs", "xml", "rss", "pdf", "css", "wasm"] {
+            let key = format!("a.{extension}");
+            for guess in [false, true] {
+                assert_eq!(stored(&[b"application/octet-stream"], &key, guess), UNKNOWN, "{key}");
+                assert_eq!(stored(&[b"binary/octet-stream"], &key, guess), OF_S3, "{key}");
+            }
+            assert_ne!(stored(&[], &key, false), UNKNOWN, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_stated_type_that_only_says_bytes_is_replaced_where_the_rule_says_so() {
+        assert_eq!(stored(&[b"Application/Octet-Stream; charset=binary"], "a.jpg", true), "image/jpeg");
+        assert_eq!(stored(&[b"application/octet-stream"], "a.jpg", false), UNKNOWN);
+        assert_eq!(stored(&[b"binary/octet-stream"], "a.jpg", false), "image/jpeg");
+        assert_eq!(stored(&[b"text/plain"], "a.jpg", true), "text/plain");
+    }
+
+    #[test]
+    fn with_nosniff_the_extension_never_counts() {
+        let headers = |media_type: Option<&str>| {
+            let nosniff = ("x-content-type-options".to_owned(), b"NoSniff".to_vec());
+            let stated = media_type.map(|media_type| ("content-type".to_owned(), media_type.into()));
+            Headers::new(stated.into_iter().chain([nosniff]).collect())
+        };
+        let key = Key::from_path(b"a.jpg").unwrap();
+        for (stated, expected) in [(None, UNKNOWN), (Some(UNKNOWN), UNKNOWN), (Some(OF_S3), OF_S3)] {
+            assert_eq!(read(&headers(stated), &key, true), expected);
+        }
+    }
+
+    #[test]
+    fn the_first_valid_one_of_several_types_counts_without_what_cannot_be_read() {
+        for (values, expected) in [
+            (&[&b"image/png,image/png"[..]][..], "image/png"),
+            (&[b"image/png, text/html"], "image/png"),
+            (&[b"image/png", b"text/html"], "image/png"),
+            (&[b"*, image/png; a=\"b,c\""], "image/png; a=\"b,c\""),
+            (&[b"png", b"image/png"], "image/png"),
+            (&[b" text/html;charset=latin1 "], "text/html;charset=latin1"),
+            (&[b"text/html; title=\"\xe4;\"; charset=utf-8"], "text/html; charset=utf-8"),
+            (&[b"text/html; title=\xc3\xa4"], "text/html"),
+            (&[b"\xe4"], "image/jpeg"),
+            (&[b""], "image/jpeg"),
+            (&[b"image"], "image/jpeg"),
+        ] {
+            assert_eq!(stored(values, "a.jpg", false), expected, "{values:?}");
         }
     }
 
     #[test]
     fn the_last_extension_counts_in_any_case() {
-        assert_eq!(guess("img/A.B.JPG"), Some("image/jpeg"));
+        assert_eq!(guessed("img/A.B.JPG"), Some("image/jpeg"));
         for unknown in ["a", "jpg", "a.jpg/b", "a.", "a.unknown", ""] {
-            assert_eq!(guess(unknown), None, "{unknown:?}");
+            assert_eq!(guessed(unknown), None, "{unknown:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Headers that are stored with an object.
 
-use super::content_type;
 use super::key::Key;
+use super::{content_disposition, content_type, http_date};
 use crate::http::Headers;
 
 /// Headers that are stored with an object.
@@ -15,7 +15,7 @@ pub struct Metadata {
 
 /// Taken over from the origin.
 const REPRESENTATION: [&str; 5] =
-    ["content-encoding", "content-language", "content-disposition", "cache-control", "expires"];
+    ["content-encoding", "content-disposition", "content-language", "cache-control", "expires"];
 
 /// Codings that say nothing about the object. `aws-chunked` is how an upload was framed; stores that keep it give it to
 /// readers (<https://github.com/noobaa/noobaa-core/issues/9138>), and S3 would take our PUT to be framed so.
@@ -25,16 +25,23 @@ const NO_CODINGS: [&str; 2] = ["aws-chunked", "identity"];
 /// user metadata: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html>.
 const MAX_METADATA: usize = 2048;
 
+/// OpenStack Swift refuses an object with a longer value of user metadata
+/// (<https://docs.openstack.org/swift/latest/api/object_api_v1_overview.html>). Where an object comes from is never worth
+/// the object.
+const MAX_PROVENANCE: usize = 256;
+
 impl Metadata {
-    /// The headers of an origin's answer that are kept. `url` is the origin's own of the object.
-    pub fn new(headers: &Headers, url: &str, key: &Key) -> Self {
-        let content_type = ("content-type", Some(content_type(headers, key).to_owned()));
+    /// The headers of an origin's answer that are kept. `url` is the origin's own of the object. `guess_types` allows to
+    /// replace a type that says nothing by what the key's extension says.
+    pub fn new(headers: &Headers, url: &str, key: &Key, guess_types: bool) -> Self {
+        let content_type = ("content-type", Some(content_type::read(headers, key, guess_types)));
         let representation = REPRESENTATION.map(|name| (name, represented(headers, name)));
         let provenance = [
-            ("x-amz-meta-mirror-last-modified", headers.text("last-modified").map(str::to_owned)),
-            ("x-amz-meta-mirror-etag", headers.text("etag").map(str::to_owned)),
+            ("x-amz-meta-mirror-last-modified", headers.only("last-modified").map(str::to_owned)),
+            ("x-amz-meta-mirror-etag", headers.only("etag").filter(|etag| !etag.contains("\",")).map(str::to_owned)),
             ("x-amz-meta-mirror-url", Some(url.to_owned())),
         ];
+        let provenance = provenance.map(|(name, value)| (name, value.filter(|value| value.len() <= MAX_PROVENANCE)));
         let representation = [content_type].into_iter().chain(representation);
         Self { representation: fitting(representation.collect()), provenance: fitting(provenance.to_vec()) }
     }
@@ -61,20 +68,12 @@ impl Metadata {
     }
 }
 
-/// The origin's type, unless it is none or one that says nothing; then that of the extension.
-fn content_type<'a>(headers: &'a Headers, key: &Key) -> &'a str {
-    let stated = headers.text("content-type").unwrap_or(content_type::UNKNOWN);
-    let essence = stated.split(';').next().unwrap_or_default().trim();
-    if content_type::says_nothing(essence) {
-        return content_type::guess(key.as_str()).unwrap_or(stated);
-    }
-    stated
-}
-
 /// What a header of the representation says. Several that are lists are one (RFC 9110, 5.3).
 fn represented(headers: &Headers, name: &str) -> Option<String> {
-    if matches!(name, "content-disposition" | "expires") {
-        return headers.text(name).map(str::to_owned);
+    match name {
+        "content-disposition" => return content_disposition::read(headers),
+        "expires" => return headers.text(name).map(|expires| http_date::first(expires).to_owned()),
+        _ => {}
     }
     let mut list = Vec::new();
     for (_, value) in headers.readable().filter(|(known, _)| *known == name) {
@@ -85,15 +84,19 @@ fn represented(headers: &Headers, name: &str) -> Option<String> {
     (!list.is_empty()).then(|| list.join(", "))
 }
 
-/// What there is and S3 takes.
+/// What there is and S3 takes. A name that is too long costs the name, and never that the object is to be downloaded.
 fn fitting(headers: Vec<(&'static str, Option<String>)>) -> Vec<(&'static str, String)> {
     let mut left = MAX_METADATA;
     let mut kept = Vec::new();
     for (name, value) in headers {
         let Some(value) = value else { continue };
-        if let Some(rest) = left.checked_sub(name.len().saturating_add(value.len())) {
-            left = rest;
-            kept.push((name, value));
+        let short = (name == "content-disposition").then(|| content_disposition::bare(&value));
+        for value in std::iter::once(value).chain(short) {
+            if let Some(rest) = left.checked_sub(name.len().saturating_add(value.len())) {
+                left = rest;
+                kept.push((name, value));
+                break;
+            }
         }
     }
     kept

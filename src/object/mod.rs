@@ -1,6 +1,8 @@
 //! An object of the bucket: its key, its metadata and its bytes.
 
+pub mod content_disposition;
 pub mod content_type;
+pub mod http_date;
 pub mod integrity;
 pub mod key;
 pub mod metadata;

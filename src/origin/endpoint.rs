@@ -1,7 +1,7 @@
 //! Where an object is asked for: at an origin, or where that redirects to.
 
 use crate::config::rule::Mirror;
-use crate::config::{Origin, Redirects};
+use crate::config::{Origin, Pin, Redirects};
 use crate::http::{Headers, Upstream};
 use crate::request::forwarded::Forwarded;
 use std::time::Duration;
@@ -18,6 +18,16 @@ pub struct Endpoint {
     pub timeout: Duration,
     /// The origin's URL of the object without scheme and query, whatever it redirects to.
     pub url: String,
+    /// What joins the parts of an object that is fetched here.
+    pub pin: Pin,
+    /// An answer without a length has a proven end.
+    pub http2: bool,
+    /// Who asks.
+    pub user_agent: String,
+    /// A stated type that says nothing is replaced by what the key's extension says.
+    pub guess_types: bool,
+    /// What the paths begin with that the origin's own headers are for.
+    path_prefix: String,
     redirects: Option<Redirects>,
 }
 
@@ -39,38 +49,70 @@ impl Endpoint {
             path: mirror.path(origin, key, &forwarded.query),
             timeout: origin.timeout,
             url,
+            pin: origin.pin,
+            http2: origin.http2,
+            user_agent: origin.user_agent.clone(),
+            guess_types: mirror.guess_types,
+            path_prefix: origin.path_prefix.clone(),
             redirects: origin.redirects.clone(),
         }
     }
 
-    /// Where an answer of this place redirects to, if that may be followed: to itself, or to a listed host. Another host
-    /// gets none of the origin's headers, which may be credentials.
+    /// Follows a redirect of this endpoint, if that is allowed: to the endpoint itself, or to a listed host.
+    /// Another host gets none of the origin's headers, which may be credentials. Nor does a path outside of the origin's
+    /// `path_prefix`, which may be somebody else's.
     pub fn redirected(&self, status: u16, headers: &Headers) -> Option<Self> {
         let mut redirects = self.redirects.clone()?;
         redirects.follow = redirects.follow.checked_sub(1)?;
         if !matches!(status, 301 | 302 | 303 | 307 | 308) {
             return None;
         }
-        let Upstream { cluster, authority, headers: own } = &self.upstream;
-        // Whether the origin is asked by TLS is its cluster's business; either scheme resolves a reference alike.
-        let base = Url::parse(&format!("http://{authority}{}", self.path)).ok()?;
-        let to = base.join(headers.text("location")?).ok()?;
+        let to = self.base()?.join(headers.text("location")?).ok()?;
         if !matches!(to.scheme(), "http" | "https") || !to.username().is_empty() || to.password().is_some() {
             return None;
         }
-        let upstream = if to.host_str() == base.host_str() && to.port() == base.port() {
-            Upstream { cluster: cluster.clone(), authority: authority.clone(), headers: own.clone() }
+        let (upstream, http2) = if self.is_at(&to) {
+            let mut upstream = self.upstream.clone();
+            upstream.headers.retain(|_| self.owns(to.path()));
+            (upstream, self.http2)
         } else {
             let host = to.host_str()?;
             let authority = to.port().map(|port| format!("{host}:{port}")).unwrap_or(host.to_owned());
             let (_, cluster) = redirects.hosts.iter().find(|(host, _)| host.eq_ignore_ascii_case(&authority))?;
-            Upstream { cluster: cluster.clone(), authority, headers: Vec::new() }
+            (Upstream { cluster: cluster.clone(), authority, headers: Vec::new() }, false)
         };
         let path = match to.query() {
             Some(query) => format!("{}?{query}", to.path()),
             None => to.path().to_owned(),
         };
-        Some(Self { upstream, path, timeout: self.timeout, url: self.url.clone(), redirects: Some(redirects) })
+        Some(Self { upstream, path, http2, redirects: Some(redirects), ..self.clone() })
+    }
+
+    /// Returns the URL against which a reference is resolved. The cluster decides between HTTP and HTTPS; the port may tell.
+    fn base(&self) -> Option<Url> {
+        let scheme = if self.port() == Some(443) { "https" } else { "http" };
+        Url::parse(&format!("{scheme}://{}{}", self.upstream.authority, self.path)).ok()
+    }
+
+    fn port(&self) -> Option<u16> {
+        self.upstream.authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok())
+    }
+
+    /// Tells if a URL is of this host and port. An authority without a port has the scheme's own, in either scheme.
+    fn is_at(&self, url: &Url) -> bool {
+        let same_port = match self.port() {
+            Some(port) => url.port_or_known_default() == Some(port),
+            None => url.port().is_none(),
+        };
+        same_port && self.base().is_some_and(|base| base.host_str() == url.host_str())
+    }
+
+    /// Tells if every server reads a path as one below the origin's prefix.
+    fn owns(&self, path: &str) -> bool {
+        let rest = path.strip_prefix(self.path_prefix.as_str());
+        let decoded = path.replace("%2F", "/").replace("%2f", "/").replace("%5C", "/").replace("%5c", "/");
+        let leaves = decoded.replace("%2E", ".").replace("%2e", ".").split(['/', '\\']).any(|segment| segment == "..");
+        !leaves && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 

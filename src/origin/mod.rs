@@ -1,17 +1,22 @@
 //! The origin's side of a fill: what it is asked, and what its answers mean.
 
 pub mod endpoint;
+pub mod reading;
+mod version;
+
+pub use version::Version;
 
 use crate::config::MAX_PART_SIZE;
-use crate::http::{ContentRange, Headers, Method, Request, Response, digits};
+use crate::http::{ContentRange, Method, Request, Response, digits};
 use crate::object::Object;
 use crate::object::integrity::ExpectedDigests;
 use crate::object::key::Key;
 use crate::object::metadata::Metadata;
 use endpoint::Endpoint;
+use reading::{Asked, Reading};
 use std::rc::Rc;
 
-/// What a request asks for.
+/// The extent of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Span {
     /// The first bytes, as many as fit one part. An origin may answer with the whole object instead.
@@ -25,12 +30,12 @@ pub enum Span {
     Whole,
 }
 
-/// What an origin's answer comes to.
+/// The meaning of an origin's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FetchResult {
     /// The beginning of the object, or all of it.
     First(FirstRange),
-    /// What is said about an object that was asked for with HEAD.
+    /// Headers of an object that was asked for with HEAD, and its length.
     Headers(Metadata, Option<u64>),
     /// 404 or 410: there is no such object.
     Missing,
@@ -38,12 +43,26 @@ pub enum FetchResult {
     Refused(u16),
     /// No answer in time.
     TimedOut,
-    /// A 5xx, or an answer that contradicts itself.
-    Unavailable(&'static str),
+    /// The origin failed, is busy, or contradicts itself. It may do better the next time.
+    Unavailable(Failure),
     /// Nothing tells the end of the content from a connection that was cut, so it cannot be stored.
     Unframed,
-    /// 416: no byte satisfies the range, as for an empty object.
-    Unsatisfiable,
+    /// It is no answer to a range. The same without `Range` may have one.
+    Unusable {
+        /// Length of the object, where a 416 tells it.
+        total: Option<u64>,
+    },
+}
+
+/// A failure of an origin that may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Its cause.
+    pub why: &'static str,
+    /// The seconds for which the origin asks to be left alone: 1 to 60.
+    pub retry_after: Option<u8>,
+    /// Some servers refuse ranges so, and nothing else.
+    pub may_refuse_ranges: bool,
 }
 
 /// The beginning of an object.
@@ -57,35 +76,26 @@ pub struct FirstRange {
     pub version: Version,
 }
 
-/// What tells one version of an object from another.
-///
-/// An origin that sends neither validator is pinned by the length alone: a change that keeps it goes unseen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Version {
-    /// Length of the whole object.
-    pub total: u64,
-    etag: Option<String>,
-    last_modified: Option<String>,
-}
-
-/// What an answer to [`get_part`] comes to.
+/// The meaning of an answer to [`get_part`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PartResult {
-    /// Exactly the bytes asked for, of the version asked for.
+    /// Bytes of the version asked for, from the first one asked for on; at least one, and not always all.
     Bytes(Vec<u8>),
     /// The origin has another version now, or none.
     Changed,
+    /// 412: the origin says that the precondition does not hold.
+    PreconditionFailed,
     /// 401, 403, another 4xx or a redirect.
     Refused(u16),
     /// No answer in time.
     TimedOut,
-    /// A 5xx, or an answer that contradicts itself.
-    Unavailable(&'static str),
+    /// The origin failed, is busy, or contradicts itself. It may do better the next time.
+    Unavailable(Failure),
 }
 
 /// Asks an origin for an object.
 pub fn get(endpoint: &Endpoint, span: Span) -> Request {
-    let mut headers = vec![("accept-encoding", "identity".to_owned())];
+    let mut headers = headers(endpoint);
     if let Span::First { length } = span {
         headers.push(("range", format!("bytes=0-{}", length.saturating_sub(1))));
     }
@@ -93,126 +103,107 @@ pub fn get(endpoint: &Endpoint, span: Span) -> Request {
     Request { method, path: endpoint.path.clone(), headers, body: Rc::default() }
 }
 
-/// Asks the origin for a later part of the version whose beginning it gave.
-pub fn get_part(endpoint: &Endpoint, version: &Version, range: ContentRange) -> Request {
-    let mut headers =
-        vec![("accept-encoding", "identity".to_owned()), ("range", format!("bytes={}-{}", range.first, range.last))];
-    headers.extend(version.precondition());
+/// Asks the origin for later bytes of the version whose beginning it gave.
+pub fn get_part(endpoint: &Endpoint, version: &Version, range: ContentRange, conditional: bool) -> Request {
+    let mut headers = headers(endpoint);
+    headers.push(("range", format!("bytes={}-{}", range.first, range.last)));
+    headers.extend(version.precondition().filter(|_| conditional));
     Request { method: Method::Get, path: endpoint.path.clone(), headers, body: Rc::default() }
 }
 
-/// Whether an origin's answer to a HEAD says that the object is longer than Envoy takes in one answer.
-pub fn read_head_too_large(response: &Response) -> bool {
+/// Makes the headers of each request. A `User-Agent` of the configuration's `headers`, or of the client, goes before ours.
+fn headers(endpoint: &Endpoint) -> Vec<(&'static str, String)> {
+    let own = endpoint.upstream.headers.iter().any(|(name, _)| name == "user-agent");
+    let user_agent = (!own).then(|| ("user-agent", endpoint.user_agent.clone()));
+    [("accept-encoding", "identity".to_owned())].into_iter().chain(user_agent).collect()
+}
+
+/// Tells if an origin's answer to a HEAD says that the object is longer than Envoy takes in one answer, and comes in one
+/// answer. An origin that gave no range where one was asked for may still say that it knows them.
+pub fn read_head_too_large(response: &Response, unranged: bool) -> bool {
     let length = response.headers.text("content-length").and_then(digits);
-    response.status == 200 && length.is_some_and(|length| length > MAX_PART_SIZE)
+    let ranges = response.headers.text("accept-ranges").is_some_and(|unit| unit.eq_ignore_ascii_case("bytes"));
+    response.status == 200 && length.is_some_and(|length| length > MAX_PART_SIZE) && (unranged || !ranges)
 }
 
 /// Reads the answer to [`get_part`].
 pub fn read_part(response: Response, version: &Version, range: ContentRange) -> PartResult {
     match response.status {
-        206 => {}
         // 200: the range did not apply to what is there now.
-        200 | 404 | 410 | 412 | 416 => return PartResult::Changed,
-        504 => return PartResult::TimedOut,
-        0 => return PartResult::Unavailable("no status"),
-        500..=599 => return PartResult::Unavailable("5xx"),
-        status => return PartResult::Refused(status),
+        200 | 416 => return PartResult::Changed,
+        412 => return PartResult::PreconditionFailed,
+        _ => {}
     }
-    let Some(got) = response.headers.text("content-range").and_then(ContentRange::parse) else {
-        return PartResult::Unavailable("206 without a usable content-range");
-    };
-    if Version::of(&response.headers, got.total) != *version {
-        return PartResult::Changed;
+    match reading::read(&response, Asked::Range { first: range.first, last: range.last }, false) {
+        Reading::Range(got) if version.has(&response.headers, got.total) => PartResult::Bytes(response.body),
+        Reading::Range(_) | Reading::Missing => PartResult::Changed,
+        Reading::TimedOut => PartResult::TimedOut,
+        Reading::Busy => PartResult::Unavailable(Failure::of(&response, "busy")),
+        Reading::Failed(why) => PartResult::Unavailable(Failure::of(&response, why)),
+        Reading::Unusable if response.status == 206 => {
+            PartResult::Unavailable(Failure::of(&response, "206 with another range than asked"))
+        }
+        Reading::Unusable if response.status >= 500 => PartResult::Unavailable(Failure::of(&response, reading::FAILED)),
+        Reading::Refused(_) | Reading::Unframed | Reading::Unusable | Reading::Whole => {
+            PartResult::Refused(response.status)
+        }
     }
-    let came = length(&response.body);
-    if got != range {
-        return PartResult::Unavailable("206 with another range than asked");
-    }
-    if came != range.length() || contradicts(&response.headers, came) {
-        return PartResult::Unavailable("length mismatch");
-    }
-    PartResult::Bytes(response.body)
 }
 
 /// Reads the answer to [`get`].
 pub fn read(response: Response, endpoint: &Endpoint, key: &Key, span: Span) -> FetchResult {
-    match (response.status, span) {
-        (200, Span::Headers) => {
-            let length = response.headers.text("content-length").and_then(digits);
-            FetchResult::Headers(Metadata::new(&response.headers, &endpoint.url, key), length)
-        }
-        (200, _) => whole(response, endpoint, key),
-        (206, Span::First { length }) => first(response, endpoint, key, length),
-        (206, _) => FetchResult::Unavailable("206 to a request without a range"),
-        (404 | 410, _) => FetchResult::Missing,
-        (416, Span::First { .. }) => FetchResult::Unsatisfiable,
-        // Envoy answers in the origin's place when the time of a call is over.
-        (504, _) => FetchResult::TimedOut,
-        (0, _) => FetchResult::Unavailable("no status"),
-        (500..=599, _) => FetchResult::Unavailable("5xx"),
-        (status, _) => FetchResult::Refused(status),
-    }
-}
-
-fn whole(response: Response, endpoint: &Endpoint, key: &Key) -> FetchResult {
-    let headers = &response.headers;
-    let framed = headers.contains("content-length") || headers.contains("transfer-encoding");
-    if !framed {
-        return FetchResult::Unframed;
-    }
-    let total = length(&response.body);
-    if contradicts(headers, total) {
-        return FetchResult::Unavailable("length mismatch");
-    }
-    FetchResult::First(FirstRange::new(response, endpoint, key, total))
-}
-
-fn first(response: Response, endpoint: &Endpoint, key: &Key, asked: u64) -> FetchResult {
-    let Some(range) = response.headers.text("content-range").and_then(ContentRange::parse) else {
-        return FetchResult::Unavailable("206 without a usable content-range");
+    let asked = match span {
+        Span::First { length } => Asked::Range { first: 0, last: length.saturating_sub(1) },
+        Span::Headers | Span::Whole => Asked::Whole,
     };
-    let expected = range.total.min(asked);
-    if range.first != 0 || range.length() != expected {
-        return FetchResult::Unavailable("206 with another range than asked");
+    if span == Span::Headers && response.status == 200 {
+        let length = response.headers.text("content-length").and_then(digits);
+        let metadata = Metadata::new(&response.headers, &endpoint.url, key, endpoint.guess_types);
+        return FetchResult::Headers(metadata, length);
     }
-    let got = length(&response.body);
-    if got != expected || contradicts(&response.headers, got) {
-        return FetchResult::Unavailable("length mismatch");
+    let ends = endpoint.http2 || !ExpectedDigests::read(&response, reading::length(&response)).is_empty();
+    match reading::read(&response, asked, ends) {
+        Reading::Range(range) => FetchResult::First(FirstRange::new(response, endpoint, key, range.total)),
+        Reading::Whole => {
+            let total = reading::length(&response);
+            FetchResult::First(FirstRange::new(response, endpoint, key, total))
+        }
+        Reading::Missing => FetchResult::Missing,
+        Reading::Refused(status) => FetchResult::Refused(status),
+        Reading::TimedOut => FetchResult::TimedOut,
+        Reading::Busy => FetchResult::Unavailable(Failure::of(&response, "busy")),
+        Reading::Failed(why) => FetchResult::Unavailable(Failure::of(&response, why)),
+        Reading::Unframed => FetchResult::Unframed,
+        Reading::Unusable => FetchResult::Unusable { total: unsatisfied(&response) },
     }
-    FetchResult::First(FirstRange::new(response, endpoint, key, range.total))
 }
 
-/// Whether the announced length is another than that of what came.
-fn contradicts(headers: &Headers, got: u64) -> bool {
-    headers.contains("content-length") && headers.text("content-length").and_then(digits) != Some(got)
+/// Reads the length of the object that a 416 tells: `Content-Range: bytes */0` (RFC 9110, 14.4).
+fn unsatisfied(response: &Response) -> Option<u64> {
+    let range = response.headers.only("content-range").filter(|_| response.status == 416)?;
+    range.strip_prefix("bytes */").and_then(digits)
 }
 
-fn length(body: &[u8]) -> u64 {
-    u64::try_from(body.len()).unwrap_or(u64::MAX)
+impl Failure {
+    /// Makes a failure that brought no answer.
+    pub fn without_answer(why: &'static str) -> Self {
+        Self { why, retry_after: None, may_refuse_ranges: false }
+    }
+
+    fn of(response: &Response, why: &'static str) -> Self {
+        const LONGEST: u64 = 60;
+        let seconds = response.headers.text("retry-after").and_then(digits);
+        let retry_after = seconds.and_then(|seconds| u8::try_from(seconds.clamp(1, LONGEST)).ok());
+        Self { why, retry_after, may_refuse_ranges: why == reading::FAILED }
+    }
 }
 
 impl FirstRange {
     fn new(response: Response, endpoint: &Endpoint, key: &Key, total: u64) -> Self {
-        let version = Version::of(&response.headers, total);
-        let metadata = Metadata::new(&response.headers, &endpoint.url, key);
+        let version = Version::of(&response.headers, total, endpoint.pin);
+        let metadata = Metadata::new(&response.headers, &endpoint.url, key, endpoint.guess_types);
         let announced = ExpectedDigests::read(&response, total);
         Self { announced, object: Object { metadata, body: Rc::new(response.body) }, version }
-    }
-}
-
-impl Version {
-    /// The version that an answer with these headers is of.
-    pub fn of(headers: &Headers, total: u64) -> Self {
-        let text = |name| headers.text(name).map(str::to_owned);
-        Self { total, etag: text("etag"), last_modified: text("last-modified") }
-    }
-
-    /// Has the origin refuse to give a part of another version: `If-Match` with a strong validator (RFC 9110,
-    /// 13.1.1), else `If-Unmodified-Since`.
-    fn precondition(&self) -> Option<(&'static str, String)> {
-        let strong = self.etag.as_ref().filter(|etag| etag.starts_with('"'));
-        let date = self.last_modified.as_ref();
-        strong.map(|etag| ("if-match", etag.clone())).or_else(|| date.map(|date| ("if-unmodified-since", date.clone())))
     }
 }
 

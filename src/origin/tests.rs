@@ -1,10 +1,11 @@
 use super::*;
-use crate::config::Origin;
 use crate::config::rule::Mirror;
+use crate::config::{Origin, Pin};
+use crate::http::Headers;
 use crate::request::forwarded::Forwarded;
 use std::time::Duration;
 
-pub fn endpoint(key: &Key) -> Endpoint {
+fn endpoint(key: &Key) -> Endpoint {
     let origin = Origin {
         name: "origin".into(),
         cluster: "origin".into(),
@@ -14,11 +15,14 @@ pub fn endpoint(key: &Key) -> Endpoint {
         timeout: Duration::from_secs(20),
         headers: Vec::new(),
         redirects: None,
+        pin: Pin::Strong,
+        http2: false,
+        user_agent: "mirror/1".into(),
     };
     Endpoint::at(&origin, &Mirror::default(), key.as_str(), &Forwarded::default())
 }
 
-pub fn key(path: &str) -> Key {
+fn key(path: &str) -> Key {
     Key::from_path(path.as_bytes()).unwrap()
 }
 
@@ -39,107 +43,121 @@ fn object(answer: FetchResult) -> (String, u64) {
 
 #[test]
 fn the_first_request_is_a_range_and_carries_nothing_of_the_client() {
+    let always = [("accept-encoding", "identity".to_owned()), ("user-agent", "mirror/1".to_owned())];
     let request = get(&endpoint(&key("a b/ä")), Span::First { length: 8 * 1024 * 1024 });
     assert_eq!((request.method, request.path.as_str()), (Method::Get, "/v1/a%20b/%C3%A4"));
-    assert_eq!(request.headers, [("accept-encoding", "identity".to_owned()), ("range", "bytes=0-8388607".to_owned())]);
-    assert_eq!(get(&endpoint(&key("a")), Span::Whole).headers, [("accept-encoding", "identity".to_owned())]);
+    assert_eq!(request.headers[..2], always);
+    assert_eq!(request.headers[2..], [("range", "bytes=0-8388607".to_owned())]);
+    assert_eq!(get(&endpoint(&key("a")), Span::Whole).headers, always);
 }
 
 #[test]
-fn a_206_counts_only_if_it_is_exactly_what_was_asked() {
+fn an_origin_gets_the_characters_of_a_path_as_they_are_and_what_s3_needs_encoded() {
+    let asked = |path: &str| get(&endpoint(&key(path)), Span::Whole).path;
+    assert_eq!(asked("rs:fit:300:300/@webp"), "/v1/rs:fit:300:300/@webp");
+    assert_eq!(asked("a%21$&'()*,;=-._~"), "/v1/a!$&'()*,;=-._~");
+    assert_eq!(asked("a+b c%3F%23%25%5B"), "/v1/a%2Bb%20c%3F%23%25%5B");
+}
+
+#[test]
+fn a_user_agent_of_the_configuration_or_of_the_client_goes_before_ours() {
+    let mut endpoint = endpoint(&key("a"));
+    endpoint.upstream.headers.push(("user-agent".into(), "theirs/1".into()));
+    assert!(get(&endpoint, Span::Whole).headers.iter().all(|(name, _)| *name != "user-agent"));
+}
+
+#[test]
+fn the_beginning_of_an_object_is_what_came_and_how_long_all_of_it_is() {
     assert_eq!(object(answer(PART, 206, &[("content-range", "bytes 0-3/9")], "abcd")), ("abcd".into(), 9));
-    assert_eq!(object(answer(PART, 206, &[("content-range", "bytes 0-3/4")], "abcd")), ("abcd".into(), 4));
+    assert_eq!(object(answer(PART, 206, &[("content-range", "bytes 0-1/9")], "ab")), ("ab".into(), 9));
     assert_eq!(object(answer(PART, 206, &[("content-range", "bytes 0-1/2")], "ab")), ("ab".into(), 2));
-    for (headers, body) in [
-        (&[][..], "abcd"),
-        (&[("content-range", "bytes 0-3/*")], "abcd"),
-        (&[("content-range", "bytes 1-4/9")], "abcd"),
-        (&[("content-range", "bytes 0-2/9")], "abc"),
-        (&[("content-range", "bytes 0-4/9")], "abcde"),
-        (&[("content-range", "bytes 0-3/9")], "abc"),
-        (&[("content-range", "bytes 0-3/9")], "abcde"),
-        (&[("content-range", "bytes 0-3/9"), ("content-length", "5")], "abcd"),
-        (&[("content-range", "bytes 0-3/9"), ("content-length", "+4")], "abcd"),
-    ] {
-        let answer = answer(PART, 206, headers, body);
-        assert!(matches!(answer, FetchResult::Unavailable(_)), "{headers:?} {body}: {answer:?}");
-    }
-    assert!(matches!(
-        answer(Span::Whole, 206, &[("content-range", "bytes 0-3/4")], "abcd"),
-        FetchResult::Unavailable(_)
-    ));
-}
-
-#[test]
-fn a_200_counts_only_if_its_end_is_known() {
-    for span in [PART, Span::Whole] {
-        assert_eq!(object(answer(span, 200, &[("content-length", "9")], "abcdefghi")), ("abcdefghi".into(), 9));
-        assert_eq!(object(answer(span, 200, &[("transfer-encoding", "chunked")], "")), (String::new(), 0));
-        assert_eq!(answer(span, 200, &[], "abcd"), FetchResult::Unframed);
-        assert_eq!(answer(span, 200, &[("content-length", "5")], "abcd"), FetchResult::Unavailable("length mismatch"));
-    }
-}
-
-#[test]
-fn every_other_status_has_one_meaning() {
-    assert_eq!([404, 410].map(|status| answer(PART, status, &[], "")), [FetchResult::Missing, FetchResult::Missing]);
-    for status in [201, 204, 301, 302, 304, 400, 401, 403, 429, 451] {
-        assert_eq!(answer(PART, status, &[], ""), FetchResult::Refused(status));
-    }
-    assert_eq!(
-        [500, 503, 599].map(|status| answer(PART, status, &[], "")),
-        [500, 503, 599].map(|_| FetchResult::Unavailable("5xx"))
-    );
-    assert_eq!(answer(PART, 504, &[], ""), FetchResult::TimedOut);
-    assert_eq!(answer(PART, 416, &[("content-range", "bytes */0")], ""), FetchResult::Unsatisfiable);
+    assert_eq!(object(answer(PART, 200, &[("content-length", "9")], "abcdefghi")), ("abcdefghi".into(), 9));
+    assert_eq!(answer(PART, 200, &[("content-length", "4")], "abcd"), FetchResult::Unusable { total: None });
+    assert_eq!(answer(PART, 416, &[("content-range", "bytes */0")], ""), FetchResult::Unusable { total: Some(0) });
     assert_eq!(answer(Span::Whole, 416, &[], ""), FetchResult::Refused(416));
 }
 
-const WHOLE: ContentRange = ContentRange { first: 4, last: 7, total: 10 };
+#[test]
+fn an_end_that_no_header_proves_is_proven_by_http2_or_by_a_digest() {
+    assert_eq!(answer(PART, 200, &[], "abcde"), FetchResult::Unframed);
+    let digest = [("repr-digest", "md5=:q1bkMW4M9j7mTU8R6OVyMA==:")];
+    assert_eq!(object(answer(PART, 200, &digest, "abcde")), ("abcde".into(), 5));
 
-/// The answer to a request for [`WHOLE`] of a version with an `ETag` and a date.
-fn part(status: u16, headers: &[(&str, &str)], body: &str) -> PartResult {
-    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
-    let response = Response { status, headers: Headers::new(headers), body: body.into() };
-    read_part(response, &version(Some("\"a\""), Some("Sun")), WHOLE)
-}
-
-fn version(etag: Option<&str>, last_modified: Option<&str>) -> Version {
-    Version { total: 10, etag: etag.map(str::to_owned), last_modified: last_modified.map(str::to_owned) }
+    let mut over_http2 = endpoint(&key("a"));
+    over_http2.http2 = true;
+    let response = Response { status: 200, headers: Headers::default(), body: b"abcde".to_vec() };
+    assert_eq!(object(read(response, &over_http2, &key("a"), PART)), ("abcde".into(), 5));
 }
 
 #[test]
-fn a_later_part_is_asked_for_under_the_strongest_validator_there_is() {
-    for (etag, date, expected) in [
-        (Some("\"a\""), Some("Sun"), Some(("if-match", "\"a\""))),
-        (Some("W/\"a\""), Some("Sun"), Some(("if-unmodified-since", "Sun"))),
-        (None, Some("Sun"), Some(("if-unmodified-since", "Sun"))),
-        (Some("W/\"a\""), None, None),
-    ] {
-        let request = get_part(&endpoint(&key("a")), &version(etag, date), WHOLE);
-        assert_eq!(request.headers[1], ("range", "bytes=4-7".to_owned()));
-        assert_eq!(request.headers.get(2).map(|(name, value)| (*name, value.as_str())), expected);
+fn the_origin_says_for_how_long_it_wants_to_be_left_alone_within_bounds() {
+    for (value, expected) in [("7", Some(7)), ("0", Some(1)), ("86400", Some(60)), ("-1", None), ("tomorrow", None)] {
+        for status in [429, 500, 503] {
+            match answer(PART, status, &[("retry-after", value)], "") {
+                FetchResult::Unavailable(failure) => assert_eq!(failure.retry_after, expected, "{value}"),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 }
 
 #[test]
-fn a_later_part_counts_only_if_it_is_exactly_the_range_of_the_same_version() {
-    let same = [("etag", "\"a\""), ("last-modified", "Sun")];
-    let with = |range| [("content-range", range), same[0], same[1]];
+fn a_length_says_that_an_object_is_too_large_only_where_it_comes_in_one_answer() {
+    let head = |headers: &[(&str, &str)]| {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+        Response { status: 200, headers: Headers::new(headers), body: Vec::new() }
+    };
+    let (large, ranges) = (("content-length", "33554433"), ("accept-ranges", "bytes"));
+    assert!(read_head_too_large(&head(&[large]), false));
+    assert!(!read_head_too_large(&head(&[large, ranges]), false), "an origin that knows ranges was cut");
+    assert!(read_head_too_large(&head(&[large, ranges]), true));
+    assert!(!read_head_too_large(&head(&[("content-length", "33554432")]), true));
+    assert!(!read_head_too_large(&head(&[]), true));
+}
+
+const RANGE: ContentRange = ContentRange { first: 4, last: 7, total: 10 };
+
+/// The answer to a request for [`RANGE`] of a version with an ETag.
+fn part(status: u16, headers: &[(&str, &str)], body: &str) -> PartResult {
+    let all = |headers: &[(&str, &str)]| {
+        Headers::new(headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect())
+    };
+    let response = Response { status, headers: all(headers), body: body.into() };
+    read_part(response, &Version::of(&all(&[ETAG]), 10, Pin::Strong), RANGE)
+}
+
+const ETAG: (&str, &str) = ("etag", "\"a\"");
+
+#[test]
+fn a_later_part_is_asked_for_under_a_precondition_unless_the_origin_denied_it() {
+    let headers = Headers::new(vec![("etag".into(), b"\"a\"".to_vec())]);
+    let version = Version::of(&headers, 10, Pin::Strong);
+    let asked = |conditional| get_part(&endpoint(&key("a")), &version, RANGE, conditional).headers[2..].to_vec();
+    let range = ("range", "bytes=4-7".to_owned());
+    assert_eq!(asked(true), [range.clone(), ("if-match", "\"a\"".to_owned())]);
+    assert_eq!(asked(false), [range]);
+}
+
+#[test]
+fn a_later_part_counts_only_if_it_begins_where_asked_and_is_of_the_same_version() {
+    let with = |range| [("content-range", range), ETAG];
     assert_eq!(part(206, &with("bytes 4-7/10"), "efgh"), PartResult::Bytes(b"efgh".to_vec()));
+    assert_eq!(part(206, &with("bytes 4-5/10"), "ef"), PartResult::Bytes(b"ef".to_vec()), "a legal shorter one");
     assert_eq!(part(206, &with("bytes 4-7/11"), "efgh"), PartResult::Changed);
     assert_eq!(part(206, &[("content-range", "bytes 4-7/10")], "efgh"), PartResult::Changed);
-    assert_eq!(
-        part(206, &[("content-range", "bytes 4-7/10"), ("etag", "\"b\""), same[1]], "efgh"),
-        PartResult::Changed
-    );
+    assert_eq!(part(206, &[("content-range", "bytes 4-7/10"), ("etag", "\"b\"")], "efgh"), PartResult::Changed);
+    let encoded = [("content-range", "bytes 4-7/10"), ETAG, ("content-encoding", "gzip")];
+    assert_eq!(part(206, &encoded, "efgh"), PartResult::Changed);
     for (range, body) in
-        [("bytes 0-3/10", "abcd"), ("bytes 4-6/10", "efg"), ("bytes 4-7/10", "efg"), ("bytes 4-7/*", "efgh")]
+        [("bytes 0-3/10", "abcd"), ("bytes 4-8/10", "efghi"), ("bytes 4-7/10", "efg"), ("bytes 4-7/*", "efgh")]
     {
         assert!(matches!(part(206, &with(range), body), PartResult::Unavailable(_)), "{range} {body}");
     }
-    assert_eq!([200, 404, 410, 412, 416].map(|status| part(status, &[], "")), [200; 5].map(|_| PartResult::Changed));
+    assert_eq!([200, 404, 410, 416].map(|status| part(status, &[], "")), [200; 4].map(|_| PartResult::Changed));
+    assert_eq!(part(412, &[], ""), PartResult::PreconditionFailed);
     assert_eq!(part(504, &[], ""), PartResult::TimedOut);
-    assert_eq!(part(503, &[], ""), PartResult::Unavailable("5xx"));
+    for status in [408, 425, 429, 500, 501, 503] {
+        assert!(matches!(part(status, &[], ""), PartResult::Unavailable(_)), "{status}");
+    }
     assert_eq!(part(403, &[], ""), PartResult::Refused(403));
 }

@@ -89,6 +89,7 @@ fn encode_outcome(outcome: &Outcome) -> (u32, u16) {
         Outcome::NotStored { object: None, status } => (10, *status),
         Outcome::WrongType => (11, 0),
         Outcome::Corrupt(_) => (12, 0),
+        Outcome::OriginBusy { seconds } => (13, u16::from(*seconds)),
         Outcome::NotStored { object: Some(_), .. }
         | Outcome::Broken(_)
         | Outcome::Busy(_)
@@ -114,6 +115,7 @@ fn decode_outcome(value: u32, status: u16) -> Option<Outcome> {
         10 => Outcome::NotStored { object: None, status },
         11 => Outcome::WrongType,
         12 => Outcome::Corrupt("what it announced to another worker"),
+        13 => Outcome::OriginBusy { seconds: u8::try_from(status).ok()? },
         _ => return None,
     })
 }
@@ -143,8 +145,11 @@ mod tests {
             Outcome::OriginRefused { status: 403 },
             Outcome::OriginTimeout,
             Outcome::Corrupt("what it announced to another worker"),
+            Outcome::OriginBusy { seconds: 30 },
+            Outcome::OriginUnavailable("told by another worker"),
             Outcome::TooLarge,
             Outcome::NotStored { object: None, status: 503 },
+            Outcome::WrongType,
         ] {
             let message = Message::Ended { hash, outcome: Some(outcome), place: Place { mirror: 1, origin: 2 } };
             assert_eq!(Message::decode(&message.encode()), Some(message));

@@ -85,6 +85,10 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
         Outcome::Corrupt(_) => {
             error(502, "OriginCorrupt", "The origin gave another object than it announced.", Some(RETRY_AFTER_FAILURE))
         }
+        Outcome::OriginBusy { seconds } => {
+            let seconds = seconds.to_string();
+            error(502, "OriginUnavailable", "The origin failed to give the object.", Some(&seconds))
+        }
         Outcome::OriginUnavailable(_) => {
             error(502, "OriginUnavailable", "The origin failed to give the object.", Some(RETRY_AFTER_FAILURE))
         }

@@ -84,7 +84,12 @@ class Large:
         return Answer(206, {**self._headers(), "Content-Range": content_range}, span)
 
     def _headers(self) -> dict[str, str]:
-        known = {"ETag": self.etag, "Last-Modified": self.last_modified, "Content-Type": "video/mp4"}
+        known = {
+            "Content-Type": "video/mp4",
+            "Date": formatdate(usegmt=True),
+            "ETag": self.etag,
+            "Last-Modified": self.last_modified,
+        }
         return {name: value for name, value in known.items() if value is not None}
 
     def _meets(self, request: Request) -> bool:

@@ -146,12 +146,11 @@ def test_many_fills_share_little_memory(start: Start, large: LargeOrigin, unique
         (Large(27 * MIB), ("if-match", '"1"')),
         (Large(35 * MIB, etag='W/"1"'), ("if-unmodified-since", Large.last_modified)),
         (Large(35 * MIB, etag=None), ("if-unmodified-since", Large.last_modified)),
-        (Large(35 * MIB, etag=None, last_modified=None), None),
     ],
-    ids=["etag", "weak etag", "date", "length"],
+    ids=["etag", "weak etag", "date"],
 )
 def test_each_byte_is_asked_for_once_and_of_the_first_version(
-    large_strict: Site, unique: Unique, object_: Large, validator: tuple[str, str] | None
+    large_strict: Site, unique: Unique, object_: Large, validator: tuple[str, str]
 ) -> None:
     path = unique("film.mp4")
     large_strict.origin.put(path, object_)
@@ -161,9 +160,34 @@ def test_each_byte_is_asked_for_once_and_of_the_first_version(
     assert spans == [range(start, min(start + PART_SIZE, object_.size)) for start in starts]
     _, *later = large_strict.origin.asked(path)
     for name in ("if-match", "if-unmodified-since"):
-        expected = validator[1] if validator and validator[0] == name else None
+        expected = validator[1] if validator[0] == name else None
         assert [request.header(name) for request in later] == [expected] * len(later)
     assert_stored(large_strict, path, object_)
+
+
+@pytest.mark.parametrize("size", [ENVOY_LIMIT, ENVOY_LIMIT + 1])
+def test_what_no_validator_joins_comes_in_one_answer_or_is_too_large(
+    large_site: Site, unique: Unique, size: int
+) -> None:
+    path = unique("film.mp4")
+    object_ = large_site.origin.put(path, Large(size, etag='W/"1"', last_modified=None))
+    answer = patiently(large_site, path)
+    if size > ENVOY_LIMIT:
+        assert (answer.status, answer.outcome) == (502, "too_large")
+        assert_nothing_left(large_site, path)
+    else:
+        assert answer.outcome == "stored"
+        assert_stored(large_site, path, object_)
+
+
+def test_an_operator_may_let_the_length_alone_join_parts(
+    start: Start, large: LargeOrigin, unique: Unique
+) -> None:
+    site = start(origin=large.url, plugin={"wait": PATIENCE, "origin": {"pin": "length"}})
+    path = unique("film.mp4")
+    object_ = large.put(path, Large(35 * MIB, etag=None, last_modified=None))
+    assert patiently(site, path).outcome == "stored"
+    assert_stored(site, path, object_)
 
 
 def test_the_store_gets_equal_parts_but_the_last_and_a_conditional_end(

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::host::{Client, Envoy, Headers};
 use crate::steps::{
-    LONG, NO_SUCH_KEY, PATH, answer, configured, envoy_with, expect_call, is, miss, next_call, origin_gives, result,
-    store_says,
+    LONG, NO_SUCH_KEY, PATH, answer, configured, envoy_with, expect_call, fails_each_time, is, miss, next_call,
+    origin_gives, result, store_says,
 };
 
 /// The bound on a document in `src/worker`.
@@ -213,6 +213,7 @@ fn where_a_pause_holds_the_body_back_it_is_replaced() {
     let get = next_call(&mut envoy);
     envoy.refuse(get);
     origin_has_none(&mut envoy);
+    fails_each_time(&mut envoy, failed, Envoy::refuse);
     let failed = answer(failed);
     assert_eq!((failed.status(), failed.through_filters), (502, false));
     assert!(failed.body.ends_with(b"<Resource>/failed</Resource></Error>"));

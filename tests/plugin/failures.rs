@@ -4,8 +4,8 @@ use serde_json::json;
 
 use crate::host::{CLIENT_SECRET, Call, Client, Envoy, Headers};
 use crate::steps::{
-    LONG, OBJECT, PATH, answer, configured, denial, envoy_with, expect_call, is, miss, next_call, origin_gives, result,
-    store_says,
+    LONG, OBJECT, PATH, answer, configured, denial, envoy_with, expect_call, fails_each_time, is, miss, next_call,
+    origin_gives, result, store_says,
 };
 
 /// The failures of a call, beside statuses of the upstream's own.
@@ -123,7 +123,8 @@ fn an_origin_that_cannot_be_reached_is_followed_by_the_next() {
         let mut envoy = Envoy::builder().cluster_without_hosts("hostless").start(&configuration);
         let client = envoy.get(PATH);
         miss(client);
-        while let Some(call) = envoy.try_next_call() {
+        while client.is_waiting() {
+            let call = next_call(&mut envoy);
             match call.cluster.as_str() {
                 "origin" => fail(&mut envoy, call),
                 "backup" => {
@@ -170,6 +171,7 @@ fn header_values_that_are_not_text_are_passed_by_and_never_stored() {
             ("if-none-match", b"*".as_slice()),
             ("content-length", b"5"),
             ("content-type", b"image/jpeg"),
+            ("content-disposition", b"attachment; filename*=UTF-8''caf%C3%A9.jpg"),
             ("cache-control", b"max-age=9"),
             ("x-amz-meta-mirror-url", b"//files.test/img/a.jpg"),
         ])
@@ -210,8 +212,7 @@ fn an_answer_without_a_usable_status_is_a_failure() {
         let mut envoy = envoy_with(json!({}));
         let client = envoy.get(PATH);
         miss(client);
-        let get = next_call(&mut envoy);
-        envoy.respond_with(get, headers(), OBJECT);
+        fails_each_time(&mut envoy, client, |envoy, get| envoy.respond_with(get, headers(), OBJECT));
         assert_eq!(result(client), is(502, "origin_unavailable"), "{status:?}");
 
         let client = denied(&mut envoy);
@@ -245,9 +246,11 @@ fn an_answer_over_what_envoy_takes_is_not_taken_for_the_object() {
     let mut envoy = envoy_with(json!({"origin": {"public_url": "https://files.example.com"}}));
     let client = envoy.get(PATH);
     miss(client);
-    let get = next_call(&mut envoy);
     let length = 33 * 1024 * 1024;
-    envoy.respond(get, 200, &[("content-length", &length.to_string())], vec![0; length]);
+    for _ in 0..3 {
+        let get = expect_call(&mut envoy, "GET origin /img/a.jpg");
+        envoy.respond(get, 200, &[("content-length", &length.to_string())], vec![0; length]);
+    }
     let head = expect_call(&mut envoy, "HEAD origin /img/a.jpg");
     envoy.respond(head, 200, &[("content-length", &length.to_string())], "");
     assert_eq!(result(client), is(302, "too_large"));
@@ -267,6 +270,7 @@ fn nothing_of_a_client_but_the_key_reaches_the_origin() {
         .with(":path", PATH)
         .with(":authority", "files.test")
         .with("accept-encoding", "identity")
+        .with("user-agent", concat!("mirror-on-miss/", env!("CARGO_PKG_VERSION")))
         .with("range", "bytes=0-6291455");
     assert_eq!(get.headers, expected);
     envoy.advance(LONG);

@@ -21,7 +21,12 @@ fn give(envoy: &mut Envoy, call: Call, object: &[u8], md5: &str) {
     let last = last.min(object.len() - 1);
     let content_range = format!("bytes {first}-{last}/{}", object.len());
     let digest = format!("md5=:{md5}:");
-    envoy.respond(call, 206, &[("content-range", &content_range), ("repr-digest", &digest)], &object[first..=last]);
+    envoy.respond(
+        call,
+        206,
+        &[("content-range", &content_range), ("etag", "\"e\""), ("repr-digest", &digest)],
+        &object[first..=last],
+    );
 }
 
 #[test]

@@ -24,7 +24,9 @@ fn not_stored(envoy: &mut Envoy, object: &[u8]) {
 
 #[test]
 fn objects_of_any_size_are_served_in_full_under_any_buffer_limit() {
-    for (length, in_place) in [(0, true), (16 * KIB, true), (16 * KIB + 1, false), (2 * MIB, false), (6 * MIB, false)] {
+    for (length, in_place) in
+        [(0, true), (16 * KIB, true), (16 * KIB + 1, false), (2 * MIB, false), (6 * MIB + 1, false)]
+    {
         for buffer_limit in [32 * KIB, MIB] {
             let mut envoy = Envoy::builder().buffer_limit(buffer_limit).start(&configured(json!({})));
             let client = envoy.get(PATH);
@@ -60,7 +62,7 @@ fn an_object_is_served_in_full_where_the_bucket_sent_no_body() {
 
 #[test]
 fn an_object_is_served_in_full_where_a_pause_holds_the_body_back() {
-    for length in [0, 5, 16 * KIB, 16 * KIB + 1, 6 * MIB] {
+    for length in [0, 5, 16 * KIB, 16 * KIB + 1, 6 * MIB + 1] {
         let mut envoy = Envoy::builder().pause_holds_body().buffer_limit(32 * KIB).start(&configured(json!({})));
         let client = envoy.get(PATH);
         miss(client);
@@ -75,7 +77,7 @@ fn an_object_is_served_in_full_where_a_pause_holds_the_body_back() {
 
 #[test]
 fn a_head_gets_the_headers_of_the_object_alone() {
-    for length in [0, 16 * KIB + 1, 6 * MIB] {
+    for length in [0, 16 * KIB + 1, 6 * MIB + 1] {
         let mut envoy = envoy_with(json!({}));
         let client = envoy.request("HEAD", PATH).send();
         miss(client);

@@ -6,7 +6,8 @@ use serde_json::json;
 
 use crate::host::{Client, Envoy};
 use crate::steps::{
-    NO_SUCH_KEY, PATH, answer, denial, envoy_with, expect_call, is, miss, origin_gives, result, store_says,
+    NO_SUCH_KEY, PATH, answer, denial, envoy_with, expect_call, fails_each_time, is, miss, origin_gives, result,
+    store_says,
 };
 
 fn missing(envoy: &mut Envoy) -> Client {
@@ -76,8 +77,7 @@ fn a_failure_is_never_remembered() {
     let mut envoy = envoy_with(json!({}));
     for fail in [|envoy: &mut Envoy, call| envoy.refuse(call), |envoy: &mut Envoy, call| envoy.time_out(call)] {
         let client = missing(&mut envoy);
-        let get = expect_call(&mut envoy, &format!("GET origin {PATH}"));
-        fail(&mut envoy, get);
+        fails_each_time(&mut envoy, client, fail);
         assert!(answer(client).status() >= 500);
     }
     assert!(missing(&mut envoy).is_waiting());

@@ -96,6 +96,15 @@ fn in_time<T>(envoy: &mut Envoy, find: impl Fn(&mut Envoy) -> Option<T>) -> Opti
     })
 }
 
+/// Makes a request for an object fail, as often as the module repeats it before the client is answered.
+pub fn fails_each_time(envoy: &mut Envoy, client: Client, fail: impl Fn(&mut Envoy, Call)) {
+    while client.is_waiting() {
+        let call = next_call(envoy);
+        assert_eq!(call.cluster, "origin");
+        fail(envoy, call);
+    }
+}
+
 /// Makes the origin give [`OBJECT`].
 pub fn origin_gives(envoy: &mut Envoy) {
     let call = expect_call(envoy, &format!("GET origin {PATH}"));

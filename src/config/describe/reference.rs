@@ -35,8 +35,8 @@ const fn entry_of(path: &'static str, default: Default, text: &'static str) -> E
 }
 
 /// Every field but those of `origin`, in the order of the documentation.
-pub const ENTRIES: [Entry; 54] = [
-    entry_of("$.bucket", Needed, "Where objects are stored, as the signer reaches it."),
+pub const ENTRIES: [Entry; 58] = [
+    entry_of("$.bucket", Needed, "The bucket, as the signer reaches it."),
     entry_of("$.bucket.cluster", Needed, "Envoy's name of the signer's cluster."),
     entry_of("$.bucket.authority", Needed, "The store's `host[:port]`. The signer signs it."),
     entry_of(
@@ -124,6 +124,23 @@ pub const ENTRIES: [Entry; 54] = [
         "Envoy's name of the cluster that is asked for this host.",
     ),
     entry_of(
+        "$.origins.NAME.pin",
+        Json(r#""strong""#),
+        "What joins the parts of an object, beside its length. `strong`: a strong ETag, else a `Last-Modified` at least a second \
+         older than the answer's `Date`. `etag`: any equal ETag. `last_modified`: that alone, for nodes that differ in their \
+         ETags. `length`: nothing else, so that a change that keeps the length goes unseen.",
+    ),
+    entry_of(
+        "$.origins.NAME.http2",
+        Json("false"),
+        "`true`: its cluster speaks nothing but HTTP/2 or HTTP/3, where an answer without `Content-Length` has a proven end.",
+    ),
+    entry_of(
+        "$.origins.NAME.user_agent",
+        Words("`mirror-on-miss/VERSION`"),
+        "The `User-Agent` of requests to it; one in `headers`, or of a client by `request_headers`, goes before.",
+    ),
+    entry_of(
         "$.rules",
         Json("[{}]"),
         "The rules in order. The first one that fits a request decides. Several origins need rules.",
@@ -145,8 +162,8 @@ pub const ENTRIES: [Entry; 54] = [
     entry_of(
         "$.rules[].origins",
         Words("the only one"),
-        "Names of origins, in order. The next one is asked when one fails with 5xx, reset or timeout, or gives an \
-         object that cannot be taken. A 404 ends the list: the next rule that fits the request is asked.",
+        "Names of origins, in order. The next one is asked when one says 404, fails (408, 425, 429, 5xx, reset, timeout), or \
+         gives an object that cannot be taken. After a 404 of all of them the next rule that fits the request is asked.",
     ),
     entry_of(
         "$.rules[].strip_prefix",
@@ -178,6 +195,12 @@ pub const ENTRIES: [Entry; 54] = [
         "$.rules[].cache_control",
         Words("the origin's"),
         "The stored object's `Cache-Control`. It also removes the origin's `Expires`.",
+    ),
+    entry_of(
+        "$.rules[].guess_types",
+        Json("false"),
+        "`true`: an origin's `application/octet-stream` is replaced by what the extension says, unless a browser would run that \
+         (HTML, SVG, scripts, XML), or the origin says `nosniff`.",
     ),
     entry_of(
         "$.rules[].response",

@@ -4,12 +4,12 @@ use super::addresses::{Authority, BaseUrl, LocationBase, PathPrefix, Segment};
 use super::environment::missing;
 use super::headers::{HeaderName, HeaderValue, ValueSource};
 use super::reader::{Fields, Kind, Problems};
-use super::values::{Choice, Count, FieldValue, Size, Text, Time};
+use super::values::{Boolean, Choice, Count, FieldValue, Size, Text, Time};
 use crate::config::model::{
     Bucket, Config, DEFAULT_LOOP_WINDOW, DEFAULT_NEGATIVE_TTL, DEFAULT_TIMEOUT, DEFAULT_WAIT, Deleted, Exposed, GIB,
     Keys, Limits, MAX_OBJECT_SIZE, MAX_PART_SIZE, MIN_PART_SIZE, Overwrite,
 };
-use crate::config::origin::{Origin, Redirects};
+use crate::config::origin::{Origin, Pin, Redirects, USER_AGENT};
 use crate::http::is_field_value;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -125,6 +125,9 @@ impl<'a> Parser<'a> {
         );
         let headers = fields.secret_object("headers").map(|fields| self.headers(fields)).unwrap_or_default();
         let redirects = fields.object("redirects").map(|fields| self.redirects(fields));
+        let pin = fields.optional("pin", PIN).unwrap_or_default();
+        let http2 = fields.optional("http2", Boolean).unwrap_or_default();
+        let user_agent = fields.optional("user_agent", FieldValue).unwrap_or_else(|| USER_AGENT.to_owned());
         fields.finish();
         Some(Origin {
             name,
@@ -135,6 +138,9 @@ impl<'a> Parser<'a> {
             timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
             headers,
             redirects,
+            pin,
+            http2,
+            user_agent,
         })
     }
 
@@ -217,6 +223,11 @@ const KEYS: Choice<Keys> =
 const EXPOSED: Choice<Exposed> = Choice {
     of: &[("root", Exposed::Root), ("path", Exposed::Path)],
     allowed: "\"root\" (clients write /KEY) or \"path\" (clients write /BUCKET/KEY)",
+};
+
+const PIN: Choice<Pin> = Choice {
+    of: &[("strong", Pin::Strong), ("etag", Pin::Etag), ("last_modified", Pin::LastModified), ("length", Pin::Length)],
+    allowed: "\"strong\", \"etag\", \"last_modified\" or \"length\"",
 };
 
 /// The most redirects that may be followed, and the default. Each one costs a waiting client another round trip.

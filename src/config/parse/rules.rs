@@ -52,6 +52,7 @@ impl<'a> Parser<'a> {
             request_headers: fields.each("request_headers", RequestHeader),
             content_types: fields.each("content_types", MediaRange),
             cache_control: fields.optional("cache_control", FieldValue),
+            guess_types: fields.optional("guess_types", Boolean).unwrap_or_default(),
             response: fields.optional("response", RESPONSE).unwrap_or_default(),
             on_403: fields.optional("on_403", ON_403).unwrap_or_default(),
             on_head: fields.optional("on_head", ON_HEAD).unwrap_or_default(),

@@ -1,7 +1,9 @@
 //! The golden table: headers of an origin's answer, and the headers with which its object is stored.
 
-use super::tests::{key, endpoint};
 use super::*;
+use crate::object::Object;
+use crate::origin::endpoint::Endpoint;
+use crate::origin::{FetchResult, Span, read};
 use crate::s3;
 
 struct Row {
@@ -34,8 +36,8 @@ const TABLE: &[Row] = &[
         stored: &[
             ("content-type", "image/webp"),
             ("content-encoding", "gzip"),
-            ("content-language", "de"),
             ("content-disposition", "attachment; filename=\"a.webp\""),
+            ("content-language", "de"),
             ("cache-control", "max-age=60"),
             ("expires", "Sun, 22 Nov 2026 10:00:00 GMT"),
             ("x-amz-meta-mirror-last-modified", "Sun, 22 Nov 2026 09:00:00 GMT"),
@@ -87,16 +89,22 @@ const TABLE: &[Row] = &[
         stored: &[("content-type", "text/css"), ("x-amz-meta-mirror-url", "//files.example.com/v1/a.css")],
     },
     Row {
-        what: "a type that says nothing, and an extension that does",
+        what: "a type that says nothing, which the origin states all the same",
         key: "a.JPG",
         origin: &[("content-type", b"Application/Octet-Stream")],
-        stored: &[("content-type", "image/jpeg"), ("x-amz-meta-mirror-url", "//files.example.com/v1/a.JPG")],
+        stored: &[
+            ("content-type", "Application/Octet-Stream"),
+            ("x-amz-meta-mirror-url", "//files.example.com/v1/a.JPG"),
+        ],
     },
     Row {
         what: "the same with a parameter",
         key: "a.jpg",
         origin: &[("content-type", b"application/octet-stream; charset=binary")],
-        stored: &[("content-type", "image/jpeg"), ("x-amz-meta-mirror-url", "//files.example.com/v1/a.jpg")],
+        stored: &[
+            ("content-type", "application/octet-stream; charset=binary"),
+            ("x-amz-meta-mirror-url", "//files.example.com/v1/a.jpg"),
+        ],
     },
     Row {
         what: "what S3 says where it knows no type",
@@ -167,20 +175,20 @@ const TABLE: &[Row] = &[
         stored: &[
             ("content-type", "text/html"),
             ("content-encoding", "gzip, br"),
-            ("content-language", "de, en, mi"),
             ("content-disposition", "inline"),
+            ("content-language", "de, en, mi"),
             ("cache-control", "max-age=60, no-transform, private=\"a\""),
             ("expires", "0"),
-            ("x-amz-meta-mirror-etag", "\"1\""),
             ("x-amz-meta-mirror-url", "//files.example.com/v1/a.txt"),
         ],
     },
     Row {
-        what: "names that are not ASCII, and the form of them that is",
+        what: "names that are not ASCII",
         key: "b\u{e4}r.pdf",
         origin: &[("content-disposition", "attachment; filename=\"b\u{e4}r.pdf\"".as_bytes())],
         stored: &[
             ("content-type", "application/pdf"),
+            ("content-disposition", "attachment; filename*=UTF-8''b%C3%A4r.pdf"),
             ("x-amz-meta-mirror-url", "//files.example.com/v1/b%C3%A4r.pdf"),
         ],
     },
@@ -212,6 +220,40 @@ const TABLE: &[Row] = &[
         stored: &[("content-type", "text/plain"), ("x-amz-meta-mirror-url", "//files.example.com/v1/a.txt")],
     },
     Row {
+        what: "fields of which there may be one, joined by Envoy",
+        key: "a.txt",
+        origin: &[
+            ("content-type", b"image/png,image/png"),
+            ("etag", b"\"1\",\"2\""),
+            ("expires", b"Sun, 22 Nov 2026 10:00:00 GMT,Sun, 22 Nov 2026 10:00:00 GMT"),
+        ],
+        stored: &[
+            ("content-type", "image/png"),
+            ("expires", "Sun, 22 Nov 2026 10:00:00 GMT"),
+            ("x-amz-meta-mirror-url", "//files.example.com/v1/a.txt"),
+        ],
+    },
+    Row {
+        what: "a name that is too long, of what is to be downloaded",
+        key: "a.html",
+        origin: &[("content-disposition", &LONG)],
+        stored: &[
+            ("content-type", "text/html"),
+            ("content-disposition", "attachment"),
+            ("x-amz-meta-mirror-url", "//files.example.com/v1/a.html"),
+        ],
+    },
+    Row {
+        what: "where it comes from, in more bytes than OpenStack Swift takes",
+        key: "a.txt",
+        origin: &[("etag", &[b'c'; 257]), ("last-modified", &[b'd'; 256])],
+        stored: &[
+            ("content-type", "text/plain"),
+            ("x-amz-meta-mirror-last-modified", DS),
+            ("x-amz-meta-mirror-url", "//files.example.com/v1/a.txt"),
+        ],
+    },
+    Row {
         what: "more than the 2 KB that S3 takes of each kind of metadata",
         key: "a.txt",
         origin: &[
@@ -224,8 +266,8 @@ const TABLE: &[Row] = &[
         ],
         stored: &[
             ("content-type", "text/plain"),
-            ("content-language", "de"),
             ("content-disposition", BS),
+            ("content-language", "de"),
             ("expires", "0"),
             ("x-amz-meta-mirror-last-modified", "now"),
             ("x-amz-meta-mirror-url", "//files.example.com/v1/a.txt"),
@@ -233,18 +275,34 @@ const TABLE: &[Row] = &[
     },
 ];
 
+/// `attachment; filename=ää…`, in Latin-1.
+const LONG: [u8; 921] = {
+    let mut long = [b'\xe4'; 921];
+    let (start, _) = long.split_at_mut(21);
+    start.copy_from_slice(b"attachment; filename=");
+    long
+};
+
+const DS: &str = match std::str::from_utf8(&[b'd'; 256]) {
+    Ok(ds) => ds,
+    Err(_) => panic!("it is ASCII"),
+};
+
 const BS: &str = match std::str::from_utf8(&[b'b'; 1800]) {
     Ok(bs) => bs,
     Err(_) => panic!("it is ASCII"),
 };
 
 /// The object of an answer with these headers: all of it, or its beginning.
-fn object(row: &Row, total: usize) -> Object {
+fn object(config: &Config, row: &Row, total: usize) -> Object {
     let range = format!("bytes 0-3/{total}");
     let framing = [("content-length", &b"4"[..]), ("content-range", range.as_bytes())];
     let headers = framing.iter().chain(row.origin).map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
     let response = Response { status: 206, headers: Headers::new(headers), body: b"abcd".to_vec() };
-    match read(response, &endpoint(&key(row.key)), &key(row.key), Span::First { length: 4 }) {
+    let mirror = config.rules[0].mirror.as_ref().unwrap();
+    let key = Key::from_path(row.key.as_bytes()).unwrap();
+    let endpoint = Endpoint::at(&mirror.origins[0], mirror, key.as_str(), &Forwarded::default());
+    match read(response, &endpoint, &key, Span::First { length: 5 }) {
         FetchResult::First(first) => first.object,
         other => panic!("{}: {other:?}", row.what),
     }
@@ -252,14 +310,15 @@ fn object(row: &Row, total: usize) -> Object {
 
 #[test]
 fn an_object_is_stored_with_what_describes_it_and_nothing_else() {
-    let bucket = crate::config::Config::parse(
-        br#"{"bucket": {"cluster": "signer", "authority": "s3"}, "origin": {"cluster": "origin", "authority": "o"}}"#,
+    let config = Config::parse(
+        br#"{"bucket": {"cluster": "signer", "authority": "s3"},
+             "origin": {"cluster": "origin", "authority": "files.example.com", "path_prefix": "/v1"}}"#,
         &|_| None,
     );
-    let (bucket, key) = (bucket.unwrap().bucket, key("k"));
+    let (config, key) = (config.unwrap(), Key::from_path(b"k").unwrap());
     for row in TABLE {
-        let single = s3::put_object(&bucket, &key, &object(row, 4).metadata, Rc::default());
-        let multipart = s3::create_multipart_upload(&bucket, &key, &object(row, 9).metadata);
+        let single = s3::put_object(&config.bucket, &key, &object(&config, row, 4).metadata, Rc::default());
+        let multipart = s3::create_multipart_upload(&config.bucket, &key, &object(&config, row, 9).metadata);
         for request in [single, multipart] {
             let ours = ["if-none-match", "content-length"];
             let described = request.headers.iter().filter(|(name, _)| !ours.contains(name));

@@ -1,5 +1,7 @@
 //! Scenarios of a fill: what it asks, what it is told, and how it ends, one line each.
 
+mod golden;
+mod property;
 mod rules;
 mod store;
 
@@ -22,10 +24,14 @@ pub fn request(key: &str, mirror: Rc<Mirror>, check: bool) -> FillRequest {
     FillRequest { fill_key: Rc::new(fill_key), mirror, then: Vec::new(), check, store: true }
 }
 
+/// More than any fill of these scenarios wants.
+const SPARE: u64 = 1 << 30;
+
 /// A fill and the world that answers it.
 struct World {
     fill: Option<Fill>,
     pending: VecDeque<Action>,
+    spare: u64,
     warnings: Vec<Warning>,
 }
 
@@ -43,13 +49,13 @@ impl World {
 
     fn of(config: &Config, request: FillRequest) -> Self {
         let fill = Fill::new(config, request, 7);
-        let mut world = Self { fill: Some(fill), pending: VecDeque::new(), warnings: Vec::new() };
+        let mut world = Self { fill: Some(fill), pending: VecDeque::new(), spare: SPARE, warnings: Vec::new() };
         world.input(Input::Start);
         world
     }
 
     fn input(&mut self, input: Input) {
-        let (fill, actions) = self.fill.take().unwrap().handle(input, 0);
+        let (fill, actions) = self.fill.take().unwrap().handle(input, self.spare);
         self.fill = Some(fill);
         for action in actions {
             match action {
@@ -93,6 +99,19 @@ impl World {
         let Request { method, path, .. } = &call.request;
         assert_eq!(format!("{} {} {path}", method.as_str(), call.to.cluster), expected);
         call
+    }
+
+    /// Expects a call as often as it is repeated, and has it fail each time in one way: with a status, or without an answer.
+    fn fail_each(&mut self, expected: &str, status: Option<u16>) {
+        for attempt in 1..=ATTEMPTS {
+            match status {
+                Some(status) => drop(self.answer(expected, status, &[], "")),
+                None => self.fail(expected),
+            }
+            if attempt < ATTEMPTS {
+                self.wait();
+            }
+        }
     }
 
     fn wait(&mut self) -> Duration {
@@ -179,58 +198,228 @@ fn each_answer_of_the_only_origin_ends_in_its_own_outcome() {
         (410, &[], "", Outcome::NotFound),
         (401, &[], "", Outcome::OriginRefused { status: 401 }),
         (302, &[("location", "/login")], "", Outcome::OriginRefused { status: 302 }),
-        (500, &[], "", Outcome::OriginUnavailable("5xx")),
         (504, &[], "", Outcome::OriginTimeout),
-        (206, &[("content-range", "bytes 0-4/5")], "hell", Outcome::OriginUnavailable("length mismatch")),
-        (200, &[("content-length", "6")], "hello", Outcome::OriginUnavailable("length mismatch")),
-        (200, &[], "hello", Outcome::TooLarge),
     ] {
         let mut world = World::new(false);
         world.answer(GET, status, headers, body);
         assert_eq!(world.outcome(), outcome, "{status} {headers:?}");
     }
+    let mut unframed = World::new(false);
+    unframed.answer(GET, 200, &[], "hello");
+    assert_eq!(unframed.warnings, [Warning::EndNotProven]);
+    assert!(Warning::EndNotProven.text().contains("http2"), "the setting is named");
+    assert_eq!(unframed.outcome(), Outcome::TooLarge);
+}
+
+fn has_range(call: &Call) -> bool {
+    call.request.headers.iter().any(|(name, _)| *name == "range")
 }
 
 #[test]
-fn a_cut_answer_is_told_from_one_that_envoy_cut_because_it_was_too_large() {
-    const HEAD: &str = "HEAD first /one/a.txt";
-    for (length, outcome) in [
-        (Some("33554433"), Outcome::TooLarge),
-        (Some("33554432"), Outcome::OriginUnavailable("reset or cut short")),
-        (None, Outcome::OriginUnavailable("reset or cut short")),
+fn what_is_no_answer_to_a_range_is_asked_for_once_more_without_one() {
+    for (status, headers, body) in [
+        (400, &[][..], ""),
+        (403, &[], ""),
+        (405, &[], ""),
+        (416, &[], ""),
+        (501, &[], ""),
+        (200, &[("content-range", "bytes 0-2/5"), ("content-length", "3")], "hel"),
+        (206, &[("content-range", "bytes 0-2/*")], "hel"),
+        (206, &[("content-range", "bytes 0-4/5")], "hell"),
+        (206, &[("content-type", "multipart/byteranges; boundary=a")], "--a"),
+        (206, &[], "hello"),
     ] {
         let mut world = World::new(false);
-        world.fail(GET);
-        match length {
-            Some(length) => drop(world.answer(HEAD, 200, &[("content-length", length)], "")),
-            None => world.fail(HEAD),
-        }
-        assert_eq!(world.outcome(), outcome);
+        assert!(has_range(&world.answer(GET, status, headers, body)));
+        let plain = world.answer(GET, 200, &[("content-length", "5")], "hello");
+        assert!(!has_range(&plain), "{status} {headers:?}");
+        assert_eq!(*world.answer(PUT, 200, &[], "").request.body, b"hello");
+        assert_eq!(world.outcome(), Outcome::Stored);
+
+        let mut refused = World::new(false);
+        refused.answer(GET, status, headers, body);
+        refused.answer(GET, 403, &[], "");
+        assert_eq!(refused.outcome(), Outcome::OriginRefused { status: 403 });
     }
 }
 
 #[test]
-fn the_next_origin_is_asked_when_one_is_unavailable_and_only_then() {
+fn an_answer_of_exactly_the_length_that_was_asked_for_is_not_taken_for_the_whole() {
+    const PART: usize = 6 * 1024 * 1024;
+    let (cut, all) = ("a".repeat(PART), "a".repeat(PART + 1));
+    for (status, headers) in [
+        (200, [("content-length", "6291456"), ("etag", "\"e\"")]),
+        (206, [("content-range", "bytes 0-6291455/6291456"), ("etag", "\"e\"")]),
+    ] {
+        let mut world = World::new(false);
+        world.answer(GET, status, &headers, &cut);
+        assert!(!has_range(&world.answer(GET, 200, &[("content-length", "6291457")], &all)));
+        assert_eq!(world.answer(PUT, 200, &[], "").request.body.len(), PART + 1);
+        assert_eq!(world.outcome(), Outcome::Stored);
+    }
+}
+
+#[test]
+fn a_503_that_stays_is_asked_for_once_without_a_range_and_then_is_the_origins_failure() {
+    let mut refusing = World::new(false);
+    refusing.fail_each(GET, Some(503));
+    assert!(!has_range(&refusing.answer(GET, 200, &[("content-length", "5")], "hello")));
+    refusing.answer(PUT, 200, &[], "");
+    assert_eq!(refusing.outcome(), Outcome::Stored);
+
+    for last in [Some(503), Some(403), None] {
+        let mut failing = World::new(false);
+        failing.fail_each(GET, Some(503));
+        match last {
+            Some(status) => drop(failing.answer(GET, status, &[], "")),
+            None => failing.fail(GET),
+        }
+        assert_eq!(failing.outcome(), Outcome::OriginUnavailable("5xx"), "{last:?}");
+    }
+}
+
+#[test]
+fn an_origin_that_is_busy_is_asked_three_times_and_its_retry_after_reaches_the_client() {
+    for status in [408, 425, 429, 500, 503] {
+        let mut world = World::new(false);
+        world.answer(GET, status, &[], "");
+        let first = world.wait();
+        assert!((BACKOFF / 2..=BACKOFF).contains(&first), "{first:?}");
+        world.answer(GET, status, &[], "");
+        world.wait();
+        world.answer(GET, 206, HELLO, "hello");
+        world.answer(PUT, 200, &[], "");
+        assert_eq!(world.outcome(), Outcome::Stored, "{status}");
+    }
+    let mut world = World::new(false);
+    for attempt in 1..=3 {
+        world.answer(GET, 429, &[("retry-after", "7")], "");
+        if attempt < 3 {
+            world.wait();
+        }
+    }
+    let outcome = world.outcome();
+    assert_eq!((outcome.label(), &outcome), ("origin_unavailable", &Outcome::OriginBusy { seconds: 7 }));
+}
+
+#[test]
+fn a_cut_answer_is_a_failure_unless_the_origin_gives_no_ranges_and_the_object_is_too_large() {
+    const HEAD: &str = "HEAD first /one/a.txt";
+    let cut = Outcome::OriginUnavailable("reset or cut short");
+    let (large, fitting) = (("content-length", "33554433"), ("content-length", "33554432"));
+    for (head, outcome) in [
+        (Some(&[large][..]), Outcome::TooLarge),
+        (Some(&[large, ("accept-ranges", "bytes")]), cut.clone()),
+        (Some(&[fitting]), cut.clone()),
+        (None, cut.clone()),
+    ] {
+        let mut world = World::new(false);
+        world.fail_each(GET, None);
+        match head {
+            Some(headers) => drop(world.answer(HEAD, 200, headers, "")),
+            None => world.fail(HEAD),
+        }
+        assert_eq!(world.outcome(), outcome, "{head:?}");
+    }
+    let mut once = World::new(false);
+    once.fail(GET);
+    once.wait();
+    once.answer(GET, 206, HELLO, "hello");
+    once.answer(PUT, 200, &[], "");
+    assert_eq!(once.outcome(), Outcome::Stored, "one reset costs nothing");
+
+    let mut refusing = World::new(false);
+    refusing.answer(GET, 403, &[], "");
+    refusing.fail(GET);
+    refusing.answer(HEAD, 200, &[large, ("accept-ranges", "bytes")], "");
+    assert_eq!(refusing.outcome(), Outcome::TooLarge, "it gave no range before");
+}
+
+#[test]
+fn the_next_origin_is_asked_when_one_does_not_have_the_object_or_is_unavailable() {
     const FIRST: &str = "GET first /b";
     const SECOND: &str = "GET second /b";
-    for status in [500, 503, 504] {
+    for status in [404, 410, 504] {
         let mut world = World::with_key("b", false);
         world.answer(FIRST, status, &[], "");
         world.answer(SECOND, 206, HELLO, "hello");
         world.answer("PUT signer /my-bucket/b", 200, &[], "");
         assert_eq!(world.outcome(), Outcome::Stored);
     }
+    for status in [429, 500, 503] {
+        let mut world = World::with_key("b", false);
+        world.fail_each(FIRST, Some(status));
+        if status != 429 {
+            world.answer(FIRST, status, &[], "");
+        }
+        world.answer(SECOND, 206, HELLO, "hello");
+        world.answer("PUT signer /my-bucket/b", 200, &[], "");
+        assert_eq!(world.outcome(), Outcome::Stored);
+    }
     let mut world = World::with_key("b", false);
-    world.fail(FIRST);
+    world.fail_each(FIRST, None);
     world.fail("HEAD first /b");
     world.answer(SECOND, 404, &[], "");
     assert_eq!(world.outcome(), Outcome::OriginUnavailable("reset or cut short"), "the first may have it");
 
-    for (status, outcome) in [(404, Outcome::NotFound), (403, Outcome::OriginRefused { status: 403 })] {
+    for (first, second, outcome) in
+        [(404, 404, Outcome::NotFound), (404, 504, Outcome::OriginTimeout), (504, 404, Outcome::OriginTimeout)]
+    {
         let mut world = World::with_key("b", false);
-        world.answer(FIRST, status, &[], "");
+        world.answer(FIRST, first, &[], "");
+        world.answer(SECOND, second, &[], "");
         assert_eq!(world.outcome(), outcome);
     }
+    let mut world = World::with_key("b", false);
+    world.answer(FIRST, 401, &[], "");
+    assert_eq!(world.outcome(), Outcome::OriginRefused { status: 401 });
+}
+
+#[test]
+fn an_object_that_nothing_joins_comes_in_one_answer_or_not_at_all() {
+    const PART: usize = 6 * 1024 * 1024;
+    let beginning = "a".repeat(PART);
+    let weak = ("etag", "W/\"e\"");
+    let mut world = World::new(false);
+    world.answer(GET, 206, &[("content-range", "bytes 0-6291455/6291457"), weak], &beginning);
+    assert!(!has_range(&world.answer(GET, 200, &[("content-length", "6291457"), weak], &"b".repeat(PART + 1))));
+    assert_eq!(world.answer(PUT, 200, &[], "").request.body.len(), PART + 1);
+    assert_eq!(world.outcome(), Outcome::Stored);
+
+    let mut large = World::with_key("b", false);
+    large.answer("GET first /b", 206, &[("content-range", "bytes 0-6291455/33554433"), weak], &beginning);
+    assert_eq!(large.warnings, [Warning::NothingJoins]);
+    assert!(Warning::NothingJoins.text().contains("pin"), "the setting is named");
+    large.answer("GET second /b", 206, HELLO, "hello");
+    large.answer("PUT signer /my-bucket/b", 200, &[], "");
+    assert_eq!(large.outcome(), Outcome::Stored, "another origin may send more");
+}
+
+#[test]
+fn a_whole_object_waits_for_the_room_that_it_needs_and_holds_none_meanwhile() {
+    let mut world = World::new(false);
+    let get = world.expect(GET);
+    let refused = Response { status: 403, headers: Headers::default(), body: Vec::new() };
+    world.spare = 1;
+    world.input(Input::Response { call: get.id, response: refused });
+    assert_eq!(world.fill.as_ref().unwrap().memory(), 0);
+    world.wait();
+    world.spare = SPARE;
+    world.wait();
+    assert_eq!(world.fill.as_ref().unwrap().memory(), MAX_PART_SIZE);
+    world.answer(GET, 200, &[("content-length", "5")], "hello");
+    world.answer(PUT, 200, &[], "");
+    assert_eq!(world.outcome(), Outcome::Stored);
+
+    let mut full = World::new(false);
+    let get = full.expect(GET);
+    full.spare = 1;
+    let refused = Response { status: 403, headers: Headers::default(), body: Vec::new() };
+    full.input(Input::Response { call: get.id, response: refused });
+    while matches!(full.pending.front(), Some(Action::Wait(_))) {
+        full.wait();
+    }
+    assert_eq!(full.outcome(), Outcome::Busy(Shortage::Memory));
 }
 
 #[test]

@@ -67,16 +67,16 @@ fn the_origins_of_the_next_rule_are_asked_when_those_of_one_do_not_have_the_obje
     assert_eq!(none.outcome(), Outcome::NotFound);
 
     let mut refused = world(rules);
-    refused.answer("GET first /a.jpg?v=1", 403, &[], "");
-    assert_eq!(refused.outcome(), Outcome::OriginRefused { status: 403 });
+    refused.answer("GET first /a.jpg?v=1", 401, &[], "");
+    assert_eq!(refused.outcome(), Outcome::OriginRefused { status: 401 });
 }
 
 #[test]
 fn an_object_is_not_missing_while_an_origin_that_failed_may_have_it() {
     let mut world = world(json!([{"prefix": "/a", "origins": ["first", "second"]}, {"origins": ["second"]}]));
-    world.answer(GET_A, 503, &[], "");
+    world.answer(GET_A, 504, &[], "");
     world.answer("GET second /a.jpg", 404, &[], "");
-    assert_eq!(world.outcome(), Outcome::OriginUnavailable("5xx"));
+    assert_eq!(world.outcome(), Outcome::OriginTimeout);
 }
 
 #[test]
@@ -85,8 +85,7 @@ fn a_redirect_is_followed_without_the_origins_own_headers() {
         configured(json!({}), json!({"redirects": {"hosts": {"cdn.test": "cdn"}}}), json!([{"origins": ["first"]}]));
     let mut world = world_of(&config, "GET", false);
     world.answer(GET_A, 302, &[("location", "https://cdn.test/x?sig=1")], "");
-    let big = [("content-range", "bytes 0-6291455/6291456"), ("etag", "\"e\"")];
-    let get = world.answer("GET cdn /x?sig=1", 206, &big, &"a".repeat(6 * 1024 * 1024));
+    let get = world.answer("GET cdn /x?sig=1", 206, HELLO, "hello");
     assert_eq!((get.to.authority.as_str(), get.to.headers.len()), ("cdn.test", 0));
     assert!(get.request.headers.iter().any(|(name, _)| *name == "range"));
     world.answer(PUT_A, 200, &[], "");
@@ -157,7 +156,7 @@ fn a_head_may_be_answered_from_the_origins_headers_and_stores_nothing() {
     let config = configured(json!({}), redirects, json!([{"origins": ["first", "second"], "on_head": "origin"}]));
     let mut world = world_of(&config, "HEAD", false);
     world.answer("HEAD first /a.jpg", 301, &[("location", "/b")], "");
-    world.fail("HEAD first /b");
+    world.fail_each("HEAD first /b", None);
     let head = world.answer("HEAD second /a.jpg", 200, &[("content-length", "7"), ("etag", "\"e\"")], "");
     assert!(head.request.headers.iter().all(|(name, _)| *name != "range"));
     match world.outcome() {
@@ -166,6 +165,7 @@ fn a_head_may_be_answered_from_the_origins_headers_and_stores_nothing() {
     }
     let mut missing = world_of(&config, "HEAD", false);
     missing.answer("HEAD first /a.jpg", 404, &[], "");
+    missing.answer("HEAD second /a.jpg", 404, &[], "");
     assert_eq!(missing.outcome(), Outcome::NotFound);
 
     let mut get = world_of(&config, "GET", false);

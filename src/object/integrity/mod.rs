@@ -97,6 +97,11 @@ impl ExpectedDigests {
         Self(announced)
     }
 
+    /// Tells if nothing was announced that can be compared.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Makes the hasher, if there is anything to compute.
     pub fn hasher(self) -> Option<Hasher> {
         let mut running: Vec<(Algorithm, Running)> = Vec::new();

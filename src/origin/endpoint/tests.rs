@@ -29,12 +29,19 @@ fn shown(endpoint: Endpoint) -> String {
 fn a_redirect_leads_to_the_origin_itself_or_to_a_listed_host_and_only_the_origin_gets_its_headers() {
     let redirects = json!({"hosts": {"cdn.test": "cdn", "cdn.test:8443": "cdn-8443"}});
     for (location, expected) in [
-        ("/v2/b?x=1", Some("origin files.test /v2/b?x=1 !")),
+        ("/v1/b?x=1", Some("origin files.test /v1/b?x=1 !")),
+        ("/v2/b?x=1", Some("origin files.test /v2/b?x=1")),
+        ("/v1", Some("origin files.test /v1 !")),
+        ("/v10/b", Some("origin files.test /v10/b")),
+        ("../../../etc/passwd", Some("origin files.test /etc/passwd")),
+        ("/v1/%2e%2e/b", Some("origin files.test /b")),
+        ("/v1/..%2Fb", Some("origin files.test /v1/..%2Fb")),
+        ("/v1/.%2e%5cb", Some("origin files.test /v1/.%2e%5cb")),
         ("b", Some("origin files.test /v1/a/b !")),
         ("../b/./c", Some("origin files.test /v1/b/c !")),
-        ("//files.test/b", Some("origin files.test /b !")),
-        ("https://files.test/b#part", Some("origin files.test /b !")),
-        ("https://FILES.test:443/b", Some("origin files.test /b !")),
+        ("//files.test/v1/b", Some("origin files.test /v1/b !")),
+        ("https://files.test/v1/b#part", Some("origin files.test /v1/b !")),
+        ("https://FILES.test:443/v1/b", Some("origin files.test /v1/b !")),
         ("https://cdn.test/b?sig=%2B", Some("cdn cdn.test /b?sig=%2B")),
         ("http://CDN.test", Some("cdn cdn.test /")),
         ("https://cdn.test:8443/b", Some("cdn-8443 cdn.test:8443 /b")),
@@ -52,6 +59,27 @@ fn a_redirect_leads_to_the_origin_itself_or_to_a_listed_host_and_only_the_origin
     ] {
         let followed = redirected(&endpoint("a/x", redirects.clone()), 302, location).map(shown);
         assert_eq!(followed.as_deref(), expected, "{location}");
+    }
+}
+
+#[test]
+fn a_port_in_the_authority_is_the_one_that_the_scheme_has() {
+    for (authority, location, is_same) in [
+        ("files.test:443", "https://files.test/b", true),
+        ("files.test:443", "//files.test/b", true),
+        ("files.test:443", "b", true),
+        ("files.test:443", "http://files.test/b", false),
+        ("files.test:80", "http://files.test/b", true),
+        ("files.test:80", "b", true),
+        ("files.test:80", "https://files.test/b", false),
+        ("files.test", "https://files.test:443/b", true),
+        ("files.test", "http://files.test:8080/b", false),
+        ("[::1]:9000", "http://[::1]:9000/b", true),
+        ("[::1]", "b", true),
+    ] {
+        let mut at = endpoint("a", json!({}));
+        at.upstream.authority = authority.to_owned();
+        assert_eq!(redirected(&at, 302, location).is_some(), is_same, "{authority} {location}");
     }
 }
 

@@ -5,7 +5,7 @@ use crate::object::key::Key;
 use crate::request::forwarded::Forwarded;
 use crate::single_flight::messages::Message;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A shared host that behaves as Envoy's shared data and queues do, with a clock that the test sets.
 #[derive(Debug, Default)]
@@ -117,6 +117,38 @@ fn a_negative_answer_is_shared_and_forgotten_in_time() {
     assert_eq!(two.claim(&shared, key, 0), Claim::Missing);
     shared.pass(Duration::from_secs(10));
     assert_eq!(two.claim(&shared, key, 0), Claim::Lead);
+}
+
+#[test]
+fn a_worker_leads_where_the_lease_is_its_own() {
+    let (shared, one) = (FakeSharedHost::new(), worker(7, 0));
+    let key = hash(&one, "a");
+    assert_eq!(one.claim(&shared, key, 0), Claim::Lead);
+    assert_eq!(one.claim(&shared, key, 0), Claim::Lead);
+    assert_eq!(one.queue(), 7);
+}
+
+#[test]
+fn an_empty_slot_is_taken_before_that_of_a_negative_answer() {
+    let (shared, one) = (FakeSharedHost::new(), worker(1, 0));
+    let keys = sharing(&one, WAYS);
+    for key in &keys[..2] {
+        one.claim(&shared, *key, 0);
+        one.settle(&shared, *key, &Outcome::NotFound);
+    }
+    for key in &keys[2..] {
+        assert_eq!(one.claim(&shared, *key, 0), Claim::Lead);
+    }
+    for key in &keys[..2] {
+        assert_eq!(one.claim(&shared, *key, 0), Claim::Missing);
+    }
+}
+
+#[test]
+fn keys_are_spread_over_the_sets() {
+    let one = worker(1, 0);
+    let sets: BTreeSet<u32> = (0..100).map(|number| hash(&one, &format!("key {number}")).set()).collect();
+    assert!(sets.len() > 90, "{}", sets.len());
 }
 
 #[test]

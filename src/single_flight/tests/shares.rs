@@ -304,8 +304,11 @@ fn a_body_counts_until_its_stream_is_gone() {
         for stream in 1..=5 {
             world.join(stream, "a");
         }
-        let (get, _) = world.call();
-        world.finish(get, 200);
+        // An answer of exactly the length that was asked for may be a part. So it is asked for without a range.
+        for _ in 0..2 {
+            let (get, _) = world.call();
+            world.finish(get, 200);
+        }
         let (put, _) = world.call();
         let mut with_copies = Vec::new();
         if response == "serve" {

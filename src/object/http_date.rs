@@ -1,0 +1,92 @@
+//! Dates of HTTP (RFC 9110, 5.6.7) in the one form that servers may send.
+
+/// A moment in UTC, to the second. A later one is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HttpDate {
+    year: u64,
+    month: usize,
+    /// Day, hour, minute and second.
+    rest: [u64; 4],
+}
+
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// Characters of `Sun, 06 Nov 1994 08:49:37 GMT`.
+const LENGTH: usize = 29;
+
+impl HttpDate {
+    /// Reads `Sun, 06 Nov 1994 08:49:37 GMT`. The obsolete forms of RFC 9110 are `None`.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() != LENGTH {
+            return None;
+        }
+        let number = |from: usize, to: usize| crate::http::digits(text.get(from..to)?);
+        let is = |at: usize, expected: &str| text.get(at..).is_some_and(|rest| rest.starts_with(expected));
+        let separated = [(3, ", "), (7, " "), (11, " "), (16, " "), (19, ":"), (22, ":"), (25, " GMT")];
+        if !separated.iter().all(|(at, expected)| is(*at, expected)) {
+            return None;
+        }
+        if !text.bytes().take(3).all(|b| b.is_ascii_alphabetic()) {
+            return None;
+        }
+        let month = MONTHS.iter().position(|name| is(8, name))?;
+        let rest = [number(5, 7)?, number(17, 19)?, number(20, 22)?, number(23, 25)?];
+        Some(Self { year: number(12, 16)?, month, rest })
+    }
+}
+
+/// Returns the first of several dates that Envoy joined with commas. A date has a comma, too. Another text stays as it is, up to a
+/// comma behind a number: servers write `0` and `-1` for a time that is over.
+pub fn first(text: &str) -> &str {
+    let date = text.get(..LENGTH).filter(|date| HttpDate::parse(date).is_some());
+    let number = || text.split(',').next().filter(|first| first.bytes().all(|b| b.is_ascii_digit() || b == b'-'));
+    date.or_else(number).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_date_is_greater_in_each_of_its_fields() {
+        let dates = [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:38 GMT",
+            "Sun, 06 Nov 1994 08:50:00 GMT",
+            "Sun, 06 Nov 1994 09:00:00 GMT",
+            "Mon, 07 Nov 1994 00:00:00 GMT",
+            "Thu, 01 Dec 1994 00:00:00 GMT",
+            "Sun, 01 Jan 1995 00:00:00 GMT",
+        ];
+        let dates: Vec<HttpDate> = dates.iter().map(|date| HttpDate::parse(date).unwrap()).collect();
+        assert!(dates.is_sorted_by(|earlier, later| earlier < later), "{dates:?}");
+    }
+
+    #[test]
+    fn other_texts_are_no_dates() {
+        for text in [
+            "",
+            "yesterday",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Sun, 06 Nov 1994 08:49:37 UTC",
+            "Sun, 06 Non 1994 08:49:37 GMT",
+            "Sun, +6 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08-49-37 GMT",
+            "\u{e4}n, 06 Nov 1994 08:49:37 GMT",
+        ] {
+            assert_eq!(HttpDate::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn of_joined_dates_the_first_one_counts() {
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        assert_eq!(first(&format!("{date},{date}")), date);
+        for (text, expected) in
+            [(date, date), ("0,-1", "0"), ("-1", "-1"), ("Sunday, 06-Nov-94", "Sunday, 06-Nov-94"), ("never", "never")]
+        {
+            assert_eq!(first(text), expected);
+        }
+    }
+}
