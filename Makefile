@@ -126,6 +126,10 @@ compat: $(TOOLS) wasm ## the end-to-end tests on older Envoys too: a table, and 
 ## VERSIONS="1.36.4 1.37.0"  on these alone  TESTS=tests/e2e  these alone, or other options of pytest
 	@exec $(VENV)/bin/python -m compat
 
+.PHONY: kubernetes
+kubernetes: $(TOOLS) $(VENV)/bin/kubectl ## applies envoy/kubernetes to a real API server; needs Go, and ten minutes once
+	@exec $(VENV)/bin/python -m cluster
+
 .PHONY: release-check
 release-check: $(STACK) $(SBOM) ## what a release holds, in target/release-check/out: builds it twice, and checks it
 ## VERSION=1.2.3  that Cargo.toml and CHANGELOG.md agree with
