@@ -130,6 +130,11 @@ def envoy_gateway(server: Server, work: Path) -> None:
     accepted(server, KUBERNETES / "overlays" / "envoy-gateway")
 
 
+def envoy_gateway_transparent(server: Server, work: Path) -> None:
+    server.told("delete", "-k", KUBERNETES / "overlays" / "envoy-gateway")
+    accepted(server, KUBERNETES / "overlays" / "envoy-gateway-transparent")
+
+
 def the_image_volume_is_seen(server: Server, work: Path) -> None:
     arguments = ["apply", "--dry-run=server", "-k", KUBERNETES / "base", "-o", f"jsonpath={REFERENCE}"]
     assert server.told(*arguments) == "registry.example.com/mirror-on-miss-module:0.1.0\n"
@@ -152,6 +157,7 @@ CHECKS: dict[str, Check] = {
     "overlays/signer": signer_alone,
     "overlays/istio": istio,
     "overlays/envoy-gateway": envoy_gateway,
+    "overlays/envoy-gateway-transparent": envoy_gateway_transparent,
     "removal of these, which leaves namespace and Secrets": a_removal_leaves_namespace_and_secrets,
 }
 

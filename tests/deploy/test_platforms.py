@@ -22,7 +22,8 @@ from stack.stack import WASM
 from . import definitions
 from .kustomize import KUBERNETES, Manifest, build, is_custom, kustomize, of_kind
 
-PLATFORMS = ["overlays/envoy-gateway", "overlays/istio"]
+ENVOY_GATEWAYS = ["overlays/envoy-gateway", "overlays/envoy-gateway-transparent"]
+PLATFORMS = [*ENVOY_GATEWAYS, "overlays/istio"]
 CONFIGURATION = CHECKOUT / "envoy" / "configuration"
 EDGE = yaml.safe_load((CONFIGURATION / "edge.yaml").read_text())
 OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -150,19 +151,20 @@ def test_the_filter_of_istio_is_the_edge_s() -> None:
         assert istio_s_plugin()["vm_config"][name] == edge["vm_config"][name]
 
 
-def test_the_filter_of_envoy_gateway_is_the_edge_s() -> None:
-    """By patches, where the EnvoyExtensionPolicy has no field."""
-    (policy,) = of_kind(build("overlays/envoy-gateway"), "EnvoyPatchPolicy")
+@pytest.mark.parametrize(("overlay", "name"), list(zip(ENVOY_GATEWAYS, ["http", "miss"], strict=True)))
+def test_the_filter_of_envoy_gateway_is_the_edge_s(overlay: str, name: str) -> None:
+    """By patches of the listener that has the module, where the EnvoyExtensionPolicy has no field."""
+    (policy,) = of_kind(build(overlay), "EnvoyPatchPolicy")
     listeners = [
         patch for patch in policy["spec"]["jsonPatches"] if patch["type"].endswith(".listener.v3.Listener")
     ]
-    (gateway,) = of_kind(build("overlays/envoy-gateway"), "Gateway")
-    meta, (listener,) = gateway["metadata"], gateway["spec"]["listeners"]
+    (gateway,) = of_kind(build(overlay), "Gateway")
+    meta, listener = gateway["metadata"], named(gateway["spec"]["listeners"], name)
     edge = plugin_of(EDGE)
     for patch in listeners:
         assert patch["name"] == f"{meta['namespace']}/{meta['name']}/{listener['name']}"
-        name = patch["operation"]["path"].rpartition("/")[2]
-        assert patch["operation"]["value"] == edge[name]
+        field = patch["operation"]["path"].rpartition("/")[2]
+        assert patch["operation"]["value"] == edge[field]
     assert len(listeners) == 2
 
 
@@ -255,13 +257,14 @@ def test_a_replaced_prefix_of_gateway_api_has_one_match() -> None:
     assert (rewrite["pattern"], rewrite["substitution"]) == ("^/", "/my-bucket/")
 
 
-def test_gateway_api_s_defaults_within_lists_are_spelled_out() -> None:
+@pytest.mark.parametrize("overlay", ENVOY_GATEWAYS)
+def test_gateway_api_s_defaults_within_lists_are_spelled_out(overlay: str) -> None:
     """Otherwise a second apply is no `unchanged`, and server-side apply a conflict."""
-    for route in of_kind(build("overlays/envoy-gateway"), "HTTPRoute"):
+    for route in of_kind(build(overlay), "HTTPRoute"):
         assert all({"group", "kind"} <= set(parent) for parent in route["spec"]["parentRefs"])
         references = [reference for rule in route["spec"]["rules"] for reference in rule["backendRefs"]]
         assert all("weight" in reference for reference in references)
-    for gateway in of_kind(build("overlays/envoy-gateway"), "Gateway"):
+    for gateway in of_kind(build(overlay), "Gateway"):
         for listener in gateway["spec"]["listeners"]:
             assert listener["allowedRoutes"] == {"namespaces": {"from": "Same"}}
 
