@@ -74,6 +74,11 @@ docs: rust ## writes what of docs/ is generated: the configuration's fields and 
 manifests: $(TOOLS) ## writes what of envoy/kubernetes repeats another file: alerts, and labels of metrics
 	@$(VENV)/bin/python -m manifests
 
+.PHONY: headers
+headers: $(STACK) ## writes the lists of docs/security.md into envoy/configuration/*.yaml, as expressions
+## NAMES="accept-language"  headers of clients that a rule lists in request_headers, for the transparent edge
+	@$(VENV)/bin/python -c 'import sys; from stack import headers; headers.main(sys.argv[1:])' $(NAMES)
+
 .PHONY: test
 test: $(TOOLS) $(ENVOY) $(VENV)/bin/kubectl $(DEFINITIONS) wasm ## all tests, here and without containers; the last line counts them
 	@exec $(VENV)/bin/python tests/suites.py

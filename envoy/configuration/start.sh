@@ -14,6 +14,10 @@
 #   CREDENTIALS  `aws`: not from the file but as AWS does it (web identity, Pod Identity, instance profile)
 #   LISTEN       for `::`, which takes IPv4 as well, and for the 127.0.0.1 of a signer that is no sidecar. `0.0.0.0` is
 #                IPv4 alone, and the default on a kernel without IPv6
+#   HEAP_MIB     for the 512 MiB of memory that an edge takes beside its module: 128 more for each worker above two
+#   IF_NONE_MATCH  `false` for a store without conditional writes, or the header that it has in their place:
+#                x-oss-forbid-overwrite, x-cos-forbid-overwrite, x-tos-forbid-overwrite. Edge and signer need the same
+#   ADDRESSING_STYLE  `virtual` for a store that has the bucket in the host (BUCKET.HOST) and not in the path; both need it
 #
 # It needs a shell and sed, as the image envoyproxy/envoy has them, and a directory to write to: TMPDIR or /tmp.
 set -eu
@@ -62,9 +66,26 @@ status() {
 render() {
   examples=
   values=
+  # Before the examples become names.
+  case "${IF_NONE_MATCH-}" in
+    '' | true) ;;
+    false) condition false '/^ *- {name: if-none-match, string_match: {exact: "\*"}}$/d' ;;
+    x-cos-forbid-overwrite | x-oss-forbid-overwrite | x-tos-forbid-overwrite)
+      condition "\"$IF_NONE_MATCH\"" "s/{name: if-none-match, string_match: {exact: \"\*\"}}/{name: $IF_NONE_MATCH, string_match: {exact: \"true\"}}/" ;;
+    *) fail "IF_NONE_MATCH=$IF_NONE_MATCH is not allowed: true, false or x-{cos,oss,tos}-forbid-overwrite" ;;
+  esac
+  case "${ADDRESSING_STYLE-}" in
+    '' | path) ;;
+    virtual) bucket_in_host "$1" ;;
+    *) fail "ADDRESSING_STYLE=$ADDRESSING_STYLE is not allowed: path or virtual" ;;
+  esac
   if [ -n "${STORE-}" ]; then
     url STORE "$STORE"
     [ -z "$path" ] || fail "STORE=$STORE is not allowed: no path; the bucket is named by BUCKET"
+    if [ "${ADDRESSING_STYLE-}" = virtual ]; then
+      hostname=${BUCKET:-my-bucket}.$hostname
+      authority=${BUCKET:-my-bucket}.$authority
+    fi
     host 's3\.eu-west-1\.amazonaws\.com' STORE
     [ "$scheme" = https ] || { without_tls bucket && without_tls store; }
   fi
@@ -77,6 +98,11 @@ render() {
   fi
   [ -z "${AWS_REGION-}" ] || example eu-west-1 AWS_REGION "$AWS_REGION"
   [ -z "${BUCKET-}" ] || example my-bucket BUCKET "$BUCKET"
+  case "${HEAP_MIB-}" in
+    '') ;;
+    *[!0-9]* | 0* | ???????*) fail "HEAP_MIB=$HEAP_MIB is not allowed: a number of MiB" ;;
+    *) examples="$examples${newline}s|max_heap_size_bytes: 536870912|max_heap_size_bytes: $((HEAP_MIB * 1048576))|" ;;
+  esac
   [ -z "${MODULE-}" ] || example 'target/mirror_on_miss\.wasm' MODULE "$MODULE"
   [ -z "${REPLICAS-}" ] || example mirror-on-miss-replicas REPLICAS "$REPLICAS"
   listen "$1"
@@ -121,6 +147,28 @@ credentials_of_aws() {
   else
     examples="$examples$newline"'/^            credential_provider:$/,/watched_directory:/d'
   fi
+}
+
+# What the module sends with a write, and what the signer demands of one.
+condition() {
+  examples="$examples$newline"'s|"path_prefix": "/my-bucket"|&, "if_none_match": '"$1|$newline$2"
+}
+
+# Where paths have the bucket in them, which is in the host now. Clients of the transparent edge go on to write it.
+bucket_in_host() {
+  : "${STORE:=https://s3.${AWS_REGION:-eu-west-1}.amazonaws.com}"
+  examples="$examples$newline"'s|"path_prefix": "/my-bucket"|"path_prefix": ""|'
+  case "$1" in
+    edge) examples="$examples$newline"'s|prefix_rewrite: /my-bucket/|prefix_rewrite: /|' ;;
+    signer) examples="$examples$newline"'/not_rule:/,/safe_regex:/ s|/my-bucket||' ;;
+    transparent)
+      examples="$examples$newline"'s|"exposed": "path"|"exposed": "root"|'
+      examples="$examples$newline"'/- name: object-again-with-query$/,/- name: object-with-query$/ s|/my-bucket/|/|'
+      examples="$examples$newline"'/^  - name: miss$/,$ { s|prefix: /my-bucket/|prefix: /|; s|regex: "/my-bucket(|regex: "(|; }'
+      examples="$examples$newline"'s|^\( *\)cluster: miss$|&\n\1regex_rewrite: {pattern: {regex: "^/my-bucket/"}, substitution: /}|'
+      examples="$examples$newline"'s|^\( *\)cluster: bucket-then-miss$|&\n\1prefix_rewrite: /|'
+      examples="$examples$newline"'/- name: listing$/,/host_rewrite_literal:/ s|^\( *\)host_rewrite_literal:|\1regex_rewrite: {pattern: {regex: "/my-bucket/?"}, substitution: /}\n&|' ;;
+  esac
 }
 
 # Where Envoy connects to, and everywhere else the name as clients write it.

@@ -47,17 +47,17 @@ impl Drop for Stream {
 
 impl HttpContext for Stream {
     /// Rewrites the path to the canonical encoding of its key. The bucket is then asked, and the signature made, for
-    /// the key that will be stored, in every spelling of the client's.
+    /// the key that will be stored, in every spelling of the client's. The query is dropped.
     fn on_http_request_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
         let Some(handle) = &self.handle else { return Action::Continue };
         let header = |name: &str| Self::header(MapType::HttpRequestHeaders, name);
         self.client_request = handle.worker.borrow().capture(&header);
-        let canonical = self
+        let path = self
             .client_request
             .as_ref()
-            .and_then(|client_request| handle.worker.borrow().canonical_path(client_request));
-        if let Some(canonical) = canonical {
-            let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, ":path", Some(&canonical));
+            .and_then(|client_request| handle.worker.borrow().path_of_bucket(client_request));
+        if let Some(path) = path {
+            let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, ":path", Some(&path));
         }
         Action::Continue
     }

@@ -36,53 +36,16 @@ pub enum TargetError {
     SubResource,
 }
 
-/// Query parameters that make a request one for something else than the object itself, from S3's API reference
-/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html>). A 404 for
-/// one of these says nothing about the object.
-pub const SUB_RESOURCES: [&str; 42] = [
-    "accelerate",
-    "acl",
-    "analytics",
-    "attributes",
-    "cors",
-    "delete",
-    "encryption",
-    "intelligent-tiering",
-    "inventory",
-    "legal-hold",
-    "lifecycle",
-    "list-type",
-    "location",
-    "logging",
-    "metadataConfiguration",
-    "metadataInventoryTable",
-    "metadataJournalTable",
-    "metadataTable",
-    "metrics",
-    "notification",
-    "object-lock",
-    "ownershipControls",
-    "partNumber",
-    "policy",
-    "policyStatus",
-    "publicAccessBlock",
-    "renameObject",
-    "replication",
-    "requestPayment",
-    "restore",
-    "retention",
-    "select",
-    "select-type",
-    "session",
-    "tagging",
-    "torrent",
-    "uploadId",
-    "uploads",
-    "versionId",
-    "versioning",
-    "versions",
-    "website",
-];
+/// Query parameters that name another thing than the object as it is now, in S3's own spelling
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>). A 404 for one of these says nothing about the
+/// object. Each other parameter is dropped before the bucket is asked.
+pub const SUB_RESOURCES: [&str; 2] = ["uploadId", "versionId"];
+
+/// The one parameter that the bucket is asked with: a part of an object that was stored in parts.
+const PART_NUMBER: &[u8] = b"partNumber=";
+
+/// Digits of the largest part number, 10,000.
+const MAX_PART_DIGITS: usize = 5;
 
 impl Target {
     /// Reads a request. `None` if its answer is to be left alone: another method, a path that is no key of this
@@ -97,10 +60,7 @@ impl Target {
         if path_and_query.contains(&b'#') {
             return Err(TargetError::Fragment);
         }
-        let (path, query) = match path_and_query.iter().position(|&b| b == b'?') {
-            Some(at) => (path_and_query.get(..at).unwrap_or_default(), path_and_query.get(at.saturating_add(1)..)),
-            None => (path_and_query, None),
-        };
+        let (path, query) = split(path_and_query);
         if query.is_some_and(names_sub_resource) {
             return Err(TargetError::SubResource);
         }
@@ -124,9 +84,13 @@ impl Target {
         self.reading.origin_key(&self.key)
     }
 
-    /// The request's path and query with the key in its canonical encoding: what the bucket is asked.
-    pub fn path_and_query(&self) -> String {
-        self.with_query(&self.path_of_key())
+    /// Returns what the bucket is asked: the path of the key in its canonical encoding. Of the query it gets a part
+    /// number that stands alone.
+    pub fn path_of_bucket(&self) -> String {
+        match &self.query {
+            Some(query) if is_part_number(query.as_bytes()) => format!("{}?{query}", self.path_of_key()),
+            _ => self.path_of_key(),
+        }
     }
 
     /// Returns the location for an edge that follows its own redirects: the key at the store.
@@ -144,6 +108,11 @@ impl Target {
             Some(query) => format!("{path}?{query}"),
             None => path.to_owned(),
         }
+    }
+
+    /// Says if the request is for a part of an object that was stored in parts.
+    pub fn is_part(&self) -> bool {
+        self.query.as_ref().is_some_and(|query| is_part_number(query.as_bytes()))
     }
 
     /// The query, without `?`; visible ASCII.
@@ -176,13 +145,19 @@ pub fn readable(method: &[u8]) -> Option<Method> {
     }
 }
 
-/// Whether [`Target::path_and_query`] of this path and query is sure to be themselves, if there is a target at all. Told
-/// without reading them, which takes memory, for nearly all requests are so. A path that ends in a slash may be that of a
-/// page.
+/// Whether the bucket is asked this path and query as they are, if they have a target at all. Told without reading them,
+/// which takes memory, for nearly all requests are so. A path that ends in a slash may be that of a page.
 pub fn is_plain(path_and_query: &[u8]) -> bool {
-    let path = path_and_query.split(|byte| *byte == b'?').next().unwrap_or_default();
-    let query = path_and_query.get(path.len()..).unwrap_or_default();
-    path.iter().all(|byte| is_bare(*byte)) && !path.ends_with(b"/") && query.iter().all(u8::is_ascii_graphic)
+    path_and_query.iter().all(|byte| is_bare(*byte)) && !path_and_query.ends_with(b"/")
+}
+
+/// Returns what the bucket is asked for a path and query that have no target: the same path, and of the query what
+/// [`Target::path_of_bucket`] leaves of it.
+pub fn without_query(path_and_query: &[u8]) -> &[u8] {
+    match split(path_and_query) {
+        (_, Some(query)) if is_part_number(query) => path_and_query,
+        (path, _) => path,
+    }
 }
 
 /// Makes a base for [`Target::location_at_store`] of a scheme and an authority. `None` if they are not those of a URL.
@@ -192,9 +167,27 @@ pub fn own_base(scheme: &[u8], authority: &[u8]) -> Option<String> {
     Some(format!("{scheme}://{authority}"))
 }
 
-/// Whether a query names one of [`SUB_RESOURCES`]. Names are compared as S3 reads them, percent-decoded.
+/// The path, and the query without `?`.
+fn split(path_and_query: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match path_and_query.iter().position(|&b| b == b'?') {
+        Some(at) => (path_and_query.get(..at).unwrap_or_default(), path_and_query.get(at.saturating_add(1)..)),
+        None => (path_and_query, None),
+    }
+}
+
+/// Whether a query names one of [`SUB_RESOURCES`]. Another spelling of one is dropped, so it names nothing.
 fn names_sub_resource(query: &[u8]) -> bool {
-    url::form_urlencoded::parse(query).any(|(name, _)| SUB_RESOURCES.contains(&name.as_ref()))
+    let names = query.split(|byte| *byte == b'&').filter_map(|parameter| parameter.split(|byte| *byte == b'=').next());
+    names.into_iter().any(|name| SUB_RESOURCES.iter().any(|known| known.as_bytes() == name))
+}
+
+/// Whether a query is a part number and nothing else.
+fn is_part_number(query: &[u8]) -> bool {
+    query.strip_prefix(PART_NUMBER).is_some_and(|digits| {
+        (1..=MAX_PART_DIGITS).contains(&digits.len())
+            && !digits.starts_with(b"0")
+            && digits.iter().all(u8::is_ascii_digit)
+    })
 }
 
 /// The query with everything but visible ASCII percent-encoded, so that it can stand in a header.
@@ -226,9 +219,9 @@ mod tests {
             ("GET", ""),
             ("GET", "/?list-type=2"),
             ("GET", "a"),
-            ("GET", "/a?acl"),
-            ("GET", "/a?x=1&%61cl"),
-            ("GET", "/a?uploadId=1&partNumber=2"),
+            ("GET", "/a?versionId"),
+            ("GET", "/a?x=1&versionId=2"),
+            ("GET", "/a?partNumber=2&uploadId=1"),
             ("GET", "/a/../b"),
             ("GET", "/a#b"),
         ] {
@@ -243,11 +236,38 @@ mod tests {
     }
 
     #[test]
-    fn the_bucket_is_asked_in_the_canonical_encoding_with_the_query_as_it_came() {
+    fn the_bucket_is_asked_in_the_canonical_encoding_and_the_location_has_the_query_as_it_came() {
         let target = root("/a%20b@%c3%a4?v=1&x=%20+%2f").unwrap();
-        assert_eq!(target.path_and_query(), "/a%20b%40%C3%A4?v=1&x=%20+%2f");
-        assert_eq!(target.location(None), target.path_and_query());
-        assert_eq!(root("/a?").unwrap().path_and_query(), "/a?");
+        assert_eq!(target.path_of_bucket(), "/a%20b%40%C3%A4");
+        assert_eq!(target.location(None), "/a%20b%40%C3%A4?v=1&x=%20+%2f");
+        assert_eq!(root("/a?").unwrap().location(None), "/a?");
+    }
+
+    #[test]
+    fn of_a_query_the_bucket_gets_a_part_number_that_stands_alone() {
+        for (query, passes) in [
+            ("partNumber=1", true),
+            ("partNumber=10000", true),
+            ("partNumber=0", false),
+            ("partNumber=01", false),
+            ("partNumber=100000", false),
+            ("partNumber=", false),
+            ("partNumber=+1", false),
+            ("partNumber=1&v=1", false),
+            ("partnumber=1", false),
+            ("%70artNumber=1", false),
+            ("acl", false),
+            ("VersionId=1", false),
+            ("a=%26versionId=1", false),
+            ("", false),
+        ] {
+            let path = format!("/a%2Db?{query}");
+            let asked = if passes { path.as_str() } else { "/a%2Db" };
+            assert_eq!(without_query(path.as_bytes()), asked.as_bytes(), "{query}");
+            let target = root(&path).unwrap();
+            assert_eq!(target.path_of_bucket(), asked.replace("%2D", "-"), "{query}");
+            assert_eq!(target.location(None), format!("/a-b?{query}"));
+        }
     }
 
     #[test]
@@ -307,7 +327,8 @@ mod tests {
     fn most_requests_are_plain() {
         for (path, plain) in [
             ("/img/a.jpg", true),
-            ("/my-bucket/A_b~c?v=1&x=%20+%2f?", true),
+            ("/my-bucket/A_b~c", true),
+            ("/my-bucket/A_b~c?v=1", false),
             ("/a%20b", false),
             ("/a+b", false),
             ("/a/", false),
@@ -324,16 +345,16 @@ mod tests {
         let index = Bucket { index: Some("index.html".into()), ..bucket(Exposed::Root) };
         for (path, asked, location) in [
             ("/", "/index.html", "/"),
-            ("/blog/?v=1", "/blog/index.html?v=1", "/blog/?v=1"),
+            ("/blog/?v=1", "/blog/index.html", "/blog/?v=1"),
             ("/%62log%2f", "/blog/index.html", "/blog/"),
             ("/blog/index.html", "/blog/index.html", "/blog/index.html"),
         ] {
             let target = Target::parse(b"GET", path.as_bytes(), &index).unwrap();
-            assert_eq!((target.path_and_query().as_str(), target.location(None).as_str()), (asked, location), "{path}");
+            assert_eq!((target.path_of_bucket().as_str(), target.location(None).as_str()), (asked, location), "{path}");
         }
         let exposed = Bucket { exposed: Exposed::Path, ..index };
         let target = Target::parse(b"GET", b"/my-bucket/", &exposed).unwrap();
-        assert_eq!((target.path_and_query().as_str(), target.key.as_str()), ("/my-bucket/index.html", "index.html"));
+        assert_eq!((target.path_of_bucket().as_str(), target.key.as_str()), ("/my-bucket/index.html", "index.html"));
     }
 
     proptest! {
@@ -343,7 +364,7 @@ mod tests {
                 let path = if exposed == Exposed::Path { format!("/my-bucket{path}") } else { path.clone() };
                 let target = Target::parse(b"GET", path.as_bytes(), &bucket(exposed));
                 if let Some(target) = target.filter(|_| is_plain(path.as_bytes())) {
-                    prop_assert_eq!(target.path_and_query(), path);
+                    prop_assert_eq!(target.path_of_bucket(), path);
                 }
             }
         }

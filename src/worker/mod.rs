@@ -11,7 +11,7 @@ use crate::config::{Config, Deleted, Location};
 use crate::fill::{FillKey, FillRequest, Outcome};
 use crate::http::{Body, Method, Response, is_field_value};
 use crate::request::denial::{Denial, Verdict, judge, outlasts_its_request};
-use crate::request::target::{Target, is_plain, own_base, readable};
+use crate::request::target::{Target, is_plain, own_base, readable, without_query};
 use crate::request::trace::Trace;
 use crate::s3::xml;
 use crate::single_flight::effect::{Effect, Source, StreamId, Ticket};
@@ -192,12 +192,15 @@ impl Worker {
     }
 
     /// Returns the path and query for the bucket, if they differ from those that came. Rules do not matter here.
-    pub fn canonical_path(&self, captured: &ClientRequest) -> Option<String> {
+    pub fn path_of_bucket(&self, captured: &ClientRequest) -> Option<Vec<u8>> {
         if is_plain(&captured.path_and_query) {
             return None;
         }
-        let target = self.target(captured)?;
-        Some(target.path_and_query()).filter(|canonical| canonical.as_bytes() != captured.path_and_query)
+        let asked = match self.target(captured) {
+            Some(target) => target.path_of_bucket().into_bytes(),
+            None => without_query(&captured.path_and_query).to_vec(),
+        };
+        (asked != captured.path_and_query).then_some(asked)
     }
 
     /// Finds the object of a request, if it is mirrored.

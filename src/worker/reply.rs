@@ -53,6 +53,14 @@ pub struct LocalReply {
 /// Looks up the answer in the table. `location` is the place of the object once it is stored.
 pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location: String) -> Reply {
     let target = asked.target;
+    // Only the bucket knows parts: the whole object is no answer for one, wherever it comes from.
+    let whole = !target.is_part();
+    let outcome = match outcome {
+        Outcome::Served(_) if !whole => &Outcome::Filling,
+        other => other,
+    };
+    let public_location =
+        || mirror.public_location_of(asked.origin, target.origin_key(), target.query()).filter(|_| whole);
     let error = |status, code, message, retry_after: Option<&str>| {
         error_reply(outcome, target, status, code, message, retry_after)
     };
@@ -68,19 +76,17 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
         ),
         Outcome::NotFound if asked.denial == Denial::NotFound && asked.body_kept => Reply::Tagged(outcome.label()),
         Outcome::NotFound => made(outcome, target, 404, xml_headers(), xml::no_such_key(&target.key)),
-        Outcome::Served(object) | Outcome::NotStored { object: Some(object), .. } => {
+        Outcome::Served(object) | Outcome::NotStored { object: Some(object), .. } if whole => {
             let length = object.body.len().to_string();
             serve(outcome, target, &object.metadata, Some(length), &object.body)
         }
         Outcome::Head { metadata, length } => {
             serve(outcome, target, metadata, length.map(|length| length.to_string()), &Rc::default())
         }
-        Outcome::NotStored { object: None, .. } => {
-            match mirror.public_location_of(asked.origin, target.origin_key(), target.query()) {
-                Some(location) => redirect(outcome, target, location),
-                None => error(502, "ServiceUnavailable", "The object cannot be stored.", Some(RETRY_AFTER_FAILURE)),
-            }
-        }
+        Outcome::NotStored { .. } => match public_location() {
+            Some(location) => redirect(outcome, target, location),
+            None => error(502, "ServiceUnavailable", "The object cannot be stored.", Some(RETRY_AFTER_FAILURE)),
+        },
         Outcome::OriginRefused { .. } => error(502, "OriginRefused", "The origin refused to give the object.", None),
         Outcome::Corrupt(_) => {
             error(502, "OriginCorrupt", "The origin gave another object than it announced.", Some(RETRY_AFTER_FAILURE))
@@ -95,21 +101,17 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
         Outcome::OriginTimeout => {
             error(504, "OriginTimeout", "The origin did not answer in time.", Some(RETRY_AFTER_FAILURE))
         }
-        Outcome::TooLarge => match mirror.public_location_of(asked.origin, target.origin_key(), target.query()) {
+        Outcome::TooLarge => match public_location() {
             Some(location) if mirror.too_large == TooLarge::Origin => redirect(outcome, target, location),
             _ => error(502, "EntityTooLarge", "The object cannot be mirrored.", None),
         },
         Outcome::WrongType => {
             error(502, "OriginWrongType", "The origin gave something of a type that is not mirrored.", None)
         }
-        Outcome::Filling | Outcome::Origin => {
-            match mirror.public_location_of(asked.origin, target.origin_key(), target.query()) {
-                Some(location) => redirect(outcome, target, location),
-                None => {
-                    error(503, "ServiceUnavailable", "The object is still being stored.", Some(RETRY_AFTER_FAILURE))
-                }
-            }
-        }
+        Outcome::Filling | Outcome::Origin | Outcome::Served(_) => match public_location() {
+            Some(location) => redirect(outcome, target, location),
+            None => error(503, "ServiceUnavailable", "The object is still being stored.", Some(RETRY_AFTER_FAILURE)),
+        },
         Outcome::Busy(_) => error(503, "SlowDown", "Please reduce your request rate.", Some(RETRY_AFTER_BUSY)),
     }
 }

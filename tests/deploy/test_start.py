@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stack import envoy
+from stack import Credentials, S3Store, envoy, render
 from stack.render import CHECKOUT, ca_file, named
 from stack.stack import WASM
 
@@ -180,12 +181,86 @@ def test_a_module_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
     assert "components/custom-image" in done.stderr
 
 
+def test_more_workers_get_more_memory() -> None:
+    for name in ("edge", "transparent"):
+        document = yaml.safe_load(rendered(name, HEAP_MIB="768"))
+        heap = named(document["overload_manager"]["resource_monitors"], "envoy.resource_monitors.fixed_heap")
+        assert heap["typed_config"]["max_heap_size_bytes"] == 768 << 20
+
+
+def module(text: str) -> dict[str, Any]:
+    return json.loads(render.plugin_of(yaml.safe_load(text))["configuration"]["value"])
+
+
+@pytest.mark.parametrize("name", ["edge", "transparent"])
+@pytest.mark.parametrize(
+    ("variable", "setting", "match"),
+    [
+        ("false", False, None),
+        ("x-oss-forbid-overwrite", "x-oss-forbid-overwrite", ("x-oss-forbid-overwrite", "true")),
+        ("true", None, ("if-none-match", "*")),
+    ],
+)
+def test_edge_and_signer_agree_on_what_forbids_to_overwrite(
+    name: str, variable: str, setting: Any, match: tuple[str, str] | None
+) -> None:
+    assert module(rendered(name, IF_NONE_MATCH=variable))["bucket"].get("if_none_match") == setting
+    signer = yaml.safe_load(rendered("signer", IF_NONE_MATCH=variable))
+    manager = named(signer["static_resources"]["listeners"], "signer")["filter_chains"][0]["filters"][0]
+    routes = manager["typed_config"]["route_config"]["virtual_hosts"][0]["routes"]
+    for route in ("put-object", "complete-multipart-upload"):
+        headers = [
+            each for each in named(routes, route)["match"]["headers"] if not each["name"].startswith(":")
+        ]
+        found = [(each["name"], each["string_match"]["exact"]) for each in headers]
+        assert found == ([match] if match else [])
+
+
+@pytest.mark.parametrize("name", ["edge", "signer", "transparent"])
+@pytest.mark.parametrize("variables", [{}, AWS, LOCAL])
+def test_a_bucket_in_the_host_is_as_the_renderer_has_it(
+    tmp_path: Path, name: str, variables: dict[str, str]
+) -> None:
+    """The two ways to adapt a file agree; the renderer's is tested on a store."""
+    text = rendered(name, **variables, ADDRESSING_STYLE="virtual")
+    bucket = variables.get("BUCKET", "my-bucket")
+    region = variables.get("AWS_REGION", "eu-west-1")
+    url = variables.get("STORE", f"https://s3.{region}.amazonaws.com")
+    nobody = Credentials("nobody", "secret")
+    place = render.Place(S3Store(url, region, bucket, nobody, nobody), bucket, tmp_path, virtual_hosted=True)
+    if name == "signer":
+        expected = render.signer(place)
+    else:
+        origin = variables.get("ORIGIN", "https://files.example.com")
+        wiring = "redirect" if name == "edge" else "transparent"
+        options = {"port": 1, "origin": origin, "signer_port": 2, "wasm": WASM}
+        plugin = {"bucket": {"path_prefix": None}}
+        expected = render.edge(place, wiring=wiring, plugin=plugin, **options)
+        ours, theirs = module(text), json.loads(render.plugin_of(expected)["configuration"]["value"])
+        assert ours["bucket"].pop("path_prefix") == ""
+        assert {**ours["bucket"], "exposed": None} == {**theirs["bucket"], "exposed": None}
+    for found, wanted in zip(managers(yaml.safe_load(text)), managers(expected), strict=True):
+        assert found["route_config"] == wanted["route_config"]
+        if name == "signer":
+            assert found["http_filters"] == wanted["http_filters"]
+    host = url.partition("://")[2].partition(":")[0]
+    assert endpoint(text, "store" if name == "signer" else "bucket")["address"] == f"{bucket}.{host}"
+
+
+def managers(document: dict[str, Any]) -> list[dict[str, Any]]:
+    listeners = document["static_resources"]["listeners"]
+    return [listener["filter_chains"][0]["filters"][0]["typed_config"] for listener in listeners]
+
+
 @pytest.mark.parametrize(
     "variables",
     [
+        {"ADDRESSING_STYLE": "host"},
         {"BUCKET": "a|b"},
         {"AWS_REGION": "a b"},
         {"CREDENTIALS": "file"},
+        {"HEAP_MIB": "1g"},
+        {"IF_NONE_MATCH": "x-evil"},
         {"MODULE": "a}"},
         {"LISTEN": "::, a: b"},
         {"ORIGIN": "files.example.net"},
@@ -217,6 +292,8 @@ def test_a_value_that_is_not_allowed_is_named(variables: dict[str, str]) -> None
         },
         {**LOCAL, "LISTEN": "::"},
         {**LOCAL, "LISTEN": "0.0.0.0"},
+        {**AWS, "ADDRESSING_STYLE": "virtual", "IF_NONE_MATCH": "x-oss-forbid-overwrite"},
+        {**LOCAL, "IF_NONE_MATCH": "false"},
     ],
 )
 @pytest.mark.parametrize("name", NAMES)

@@ -67,8 +67,8 @@ class Call:
 class StrictBucket(Server):
     """The bucket as a server and, for the test, as an object that it arranges and looks into.
 
-    With `keeps_parts` False it forgets the bytes of an upload's parts, and takes more than fits into memory.
-    The object's ETag shows their content.
+    With `virtual_hosted` its name is in the host, and in no path. With `keeps_parts` False it forgets the
+    bytes of an upload's parts, and takes more than fits into memory. The object's ETag shows their content.
     """
 
     def __init__(
@@ -78,8 +78,10 @@ class StrictBucket(Server):
         *,
         dialect: Dialect = AWS,
         keeps_parts: bool = True,
+        virtual_hosted: bool = False,
     ) -> None:
         self.bucket, self.region, self.dialect = bucket, region, dialect
+        self.virtual_hosted = virtual_hosted
         self.reader = Credentials(f"READER{secrets.token_hex(6).upper()}", secrets.token_urlsafe(30))
         self.writer = Credentials(f"WRITER{secrets.token_hex(6).upper()}", secrets.token_urlsafe(30))
         self.requests: Journal[Call] = Journal()
@@ -93,6 +95,11 @@ class StrictBucket(Server):
         self._listers = {self.reader.access_key, self.writer.access_key}
         self._objects: dict[str, StoredObject] = {}
         self._secrets = {known.access_key: known.secret_key for known in (self.reader, self.writer)}
+
+    @property
+    def authority(self) -> str:
+        # A name of which there are others below it, as there are of no address.
+        return f"localhost:{self.port}" if self.virtual_hosted else super().authority
 
     @property
     def url(self) -> str:
@@ -219,8 +226,8 @@ class StrictBucket(Server):
         self.requests.add(call)
 
     def _identify(self, call: Call) -> None:
-        """Identifies the client and its operation. Requests are path-style; any other Host names another
-        bucket.
+        """Identifies the client and its operation. Requests are path-style, and any other Host names another
+        bucket; or the bucket is in the Host.
         """
         request = call.request
         if sum(len(f"{name}: {value}\r\n") for name, value in request.headers) > MAX_HEADER_BYTES:
@@ -230,11 +237,14 @@ class StrictBucket(Server):
             path = sigv4.decode(request.path).decode()
         except UnicodeDecodeError:
             raise S3Error(400, "InvalidURI", "Couldn't parse the specified URI.") from None
-        bucket, _, call.key = path[1:].partition("/")
+        if self.virtual_hosted:
+            bucket, call.key = (request.header("host") or "").removesuffix(f".{self.authority}"), path[1:]
+        else:
+            bucket, _, call.key = path[1:].partition("/")
         call.name = self.dialect.name_of(call.key)
         call.operation = operation_of(request, call.key)
         call.access_key = sigv4.verify(request, self._secrets, self.region, datetime.now(timezone.utc))
-        if request.header("host") != self.authority:
+        if not self.virtual_hosted and request.header("host") != self.authority:
             bucket = request.header("host") or ""
         if bucket != self.bucket:
             raise S3Error(404, "NoSuchBucket", "The specified bucket does not exist", BucketName=bucket)

@@ -58,6 +58,10 @@ class Connection:
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields).encode("latin-1")
         self._socket.sendall(method.encode() + b" " + target + b" HTTP/1.1\r\n" + lines + b"\r\n" + body)
 
+    def send_raw(self, data: bytes) -> None:
+        """Anything, whether it is HTTP or not."""
+        self._socket.sendall(data)
+
     def receive(self, method: str) -> Answer:
         response = http.client.HTTPResponse(self._socket, method=method)
         response.begin()

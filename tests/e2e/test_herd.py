@@ -62,7 +62,7 @@ def test_five_thousand_clients_of_one_object_cost_one_get_and_one_put(
     assert len(site.store.calls("PutObject", path[1:])) == 1
 
 
-def test_two_hundred_clients_of_each_of_fifty_objects_cost_fifty_gets_and_puts(
+def test_many_clients_of_each_of_fifty_objects_cost_fifty_gets_and_puts(
     herd: Callable[..., Site], unique: Unique
 ) -> None:
     site = herd()
@@ -70,7 +70,8 @@ def test_two_hundred_clients_of_each_of_fifty_objects_cost_fifty_gets_and_puts(
     for path in paths:
         site.origin.put(path, path.encode())
     gates = [site.origin.hold(path) for path in paths]
-    wanted = paths * 200
+    # As many connections as the edge takes, less a few.
+    wanted = paths * 160
 
     async def scenario() -> None:
         async with Crowd(site.stack.url, len(wanted)) as clients:

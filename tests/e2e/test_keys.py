@@ -95,9 +95,7 @@ def test_a_key_of_1024_bytes_is_mirrored(site: Site, unique: Unique, character: 
 
 DOT_SEGMENTS = [
     "../up",
-    "./here",
     "a/../b",
-    "a/./b",
     "a/..",
     "a/.",
     "a/%2e%2e/b",

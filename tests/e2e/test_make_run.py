@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from doubles import ScriptedOrigin
+from doubles import ScriptedOrigin, StrictBucket
 from stack.children import free_ports
 from stack.render import CHECKOUT
 
@@ -105,6 +105,33 @@ def test_it_fills_from_the_origin_of_your_choice_and_ctrl_c_leaves_nothing(
     assert_gone(children)
     assert list(tmp_path.iterdir()) == []
     assert is_free(running.port)
+
+
+def test_a_store_without_conditional_writes_is_one_setting(
+    run: Callable[..., Run], origin: ScriptedOrigin, unique: Unique, tmp_path: Path
+) -> None:
+    path, config = unique(), tmp_path / "config.json"
+    config.write_text('{"bucket": {"if_none_match": false}}')
+    origin.put(path, BODY)
+    running = run(ORIGIN=origin.url, CONFIG=str(config))
+    running.wait_until_ready()
+    assert ask(running.url, path).outcome == "stored"
+    assert ask(running.url, path).body == BODY
+
+
+def test_it_shows_why_a_fill_failed(run: Callable[..., Run], origin: ScriptedOrigin, unique: Unique) -> None:
+    path = unique()
+    origin.put(path, BODY)
+    with StrictBucket() as store:
+        store.fault("PutObject", path[1:], status=403, code="AccessDenied")
+        writer, bucket = store.writer, store.bucket
+        keys = {"AWS_ACCESS_KEY_ID": writer.access_key, "AWS_SECRET_ACCESS_KEY": writer.secret_key}
+        running = run(
+            ORIGIN=origin.url, S3_ENDPOINT=store.url, BUCKET=bucket, AWS_REGION=store.region, **keys
+        )
+        running.wait_until_ready()
+        assert ask(running.url, path).outcome == "not_stored"
+        running.read_until(f"fill: {path} not_stored: the store answered 403")
 
 
 def test_the_sample_origin_shows_who_is_asked(run: Callable[..., Run]) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from doubles import ScriptedOrigin, StrictBucket
+
 from .client import Answer, Headers, ask
-from .conftest import Unique
-from .site import Site
+from .conftest import Start, Unique
+from .site import Site, running
 
 IF_ABSENT = [("if-none-match", "*")]
 
@@ -85,6 +90,49 @@ def test_anything_else_is_refused_and_reaches_no_store(
     answer = sign(strict, method, target.replace("KEY", mark), headers)
     assert answer.status == 403
     assert strict.store.requests.matching(lambda call: mark in call.request.line) == []
+
+
+@pytest.mark.parametrize(
+    ("if_none_match", "headers", "status"),
+    [
+        (False, [], 200),
+        ("x-oss-forbid-overwrite", [("x-oss-forbid-overwrite", "true")], 200),
+        ("x-oss-forbid-overwrite", [("x-oss-forbid-overwrite", "false")], 403),
+        ("x-oss-forbid-overwrite", IF_ABSENT, 403),
+        (True, [], 403),
+    ],
+)
+def test_the_signer_demands_of_a_write_what_the_plugin_is_told_to_send(
+    start: Start, unique: Unique, if_none_match: bool | str, headers: Headers, status: int
+) -> None:
+    site, path = start(plugin={"bucket": {"if_none_match": if_none_match}}), unique()
+    assert sign(site, "PUT", f"/mirror{path}", headers, b"object").status == status
+    complete = sign(site, "POST", f"/mirror{path}?uploadId=unknown", headers)
+    assert complete.status == (404 if status == 200 else 403)
+
+
+@pytest.mark.parametrize("wiring", ["redirect", "transparent"])
+@pytest.mark.parametrize("exposed", ["root", "path"])
+def test_a_bucket_in_the_host_is_filled_and_read(
+    tmp_path: Path, origin: ScriptedOrigin, unique: Unique, wiring: str, exposed: str
+) -> None:
+    bucket: dict[str, Any] = {"path_prefix": None, "exposed": exposed}
+    if wiring == "redirect" and exposed == "path":
+        pytest.skip("without a path_prefix there is no path to be exposed")
+    store = StrictBucket(virtual_hosted=True)
+    with running(tmp_path, origin, store, wiring=wiring, plugin={"bucket": bucket}) as site:
+        under = "/mirror" if exposed == "path" else ""
+        for name, size in (("small", 10), ("large", 13 << 20)):
+            path = unique(name)
+            origin.put(path, b"x" * size)
+            first = site.ask(f"{under}{path}?v=1")
+            hit = site.follow(first) if wiring == "redirect" else first
+            assert (hit.status, len(hit.body)) == (200, size)
+            assert site.ask(under + path).body == hit.body
+            assert site.stored(path) == hit.body
+            assert origin.count(path) == -(-size // (6 << 20))
+        for target in ("/", "//", "/%2F"):
+            assert sign(site, "PUT", target, IF_ABSENT).status == 403
 
 
 @pytest.mark.parametrize("target", ["/", "/mirror", "/mirror/", "/mirror//", "/mirror/%2F", "/mirror/%2f/"])

@@ -256,7 +256,7 @@ def test_a_hit_never_comes_to_the_module(start: Start, unique: Unique) -> None:
     edge = json.loads(site.stack.edge.log_path.with_name("edge.json").read_text())
     listener = named(edge["static_resources"]["listeners"], "edge")
     filters = listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
-    assert [each["name"] for each in filters] == ["envoy.filters.http.cors", "envoy.filters.http.router"]
+    assert "envoy.filters.http.wasm" not in json.dumps(filters)
 
 
 # The clients' credentials and connections.
@@ -298,7 +298,7 @@ def test_a_presigned_url_is_read_without_its_signature(transparent: Site, unique
     answer = transparent.ask(url.removeprefix(transparent.stack.url))
     assert (answer.status, answer.body) == (200, BODY)
     calls = transparent.store.calls("GetObject", path[1:])
-    assert {call.request.query for call in calls} == {"v=1"}
+    assert {call.request.query for call in calls} == {""}
     old = f"{BUCKET}{path}?AWSAccessKeyId=AKID&Signature=abc%2Bdef%3D&Expires=1700000000"
     assert transparent.ask(old).body == BODY
     assert "X-Amz-Signature" not in transparent.stack.edge.access_log_path.read_text()
@@ -367,17 +367,6 @@ def test_nothing_can_be_written(transparent: Site, unique: Unique, method: str) 
 
 
 @pytest.mark.parametrize(
-    "query", ["acl", "%61cl", "a=b&acl", "attributes", "list-type=2", "location", "partNumber=1", "tagging",
-              "response-content-type=text/html", "uploads", "uploadId=1", "versionId=1", "versions"]
-)  # fmt: skip
-def test_sub_resources_are_refused(transparent: Site, unique: Unique, query: str) -> None:
-    path = unique()
-    answer = transparent.ask(f"{BUCKET}{path}?{query}")
-    assert (answer.status, answer.outcome, error_code(answer)) == (403, None, "AccessDenied")
-    assert_reached_nobody(transparent, path)
-
-
-@pytest.mark.parametrize(
     ("target", "status", "code"),
     [
         ("/", 404, "NoSuchBucket"),
@@ -386,7 +375,7 @@ def test_sub_resources_are_refused(transparent: Site, unique: Unique, query: str
         ("/mirrorx/key", 404, "NoSuchBucket"),
         ("/MIRROR/key", 404, "NoSuchBucket"),
         ("/mirror%2Fkey", 404, "NoSuchBucket"),
-        ("/?list-type=2", 403, "AccessDenied"),
+        ("/?list-type=2", 404, "NoSuchBucket"),
         ("/mirror", 403, "AccessDenied"),
         ("/mirror/", 403, "AccessDenied"),
         ("/mirror//", 403, "AccessDenied"),

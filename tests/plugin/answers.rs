@@ -156,9 +156,8 @@ fn a_request_that_is_for_no_object_is_not_held() {
         ("get", PATH),
         ("GET", "/"),
         ("GET", "/?prefix=img/"),
-        ("GET", "/img/a.jpg?acl"),
-        ("GET", "/img/a.jpg?v=1&uploads="),
-        ("HEAD", "/img/a.jpg?%74agging"),
+        ("GET", "/img/a.jpg?versionId=1"),
+        ("HEAD", "/img/a.jpg?v=1&uploadId="),
         ("GET", "/img/../a.jpg"),
         ("GET", "/img/%2e%2e/a.jpg"),
         ("GET", "/img/%0d%0a"),
@@ -166,7 +165,8 @@ fn a_request_that_is_for_no_object_is_not_held() {
         ("GET", "/img/%ff"),
     ] {
         let client = envoy.request(method, path).send();
-        assert_eq!(client.path_sent(), path, "not even the path is touched");
+        let without_query = path.split('?').next().unwrap();
+        assert_eq!(client.path_sent(), without_query, "no more than the query is dropped");
         miss(client);
         assert_eq!(
             (answer(client).status(), answer(client).header("x-mirror-on-miss")),

@@ -22,7 +22,7 @@ def bare(edge: dict[str, Any]) -> None:
     """Makes the same Envoy without the filter."""
     manager = connection_manager(edge)
     manager["http_filters"] = [each for each in manager["http_filters"] if each["name"] != FILTER]
-    del object_route(edge)["typed_per_filter_config"]
+    del object_route(edge)["typed_per_filter_config"][FILTER]
 
 
 def bare_transparent(edge: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from .seaweedfs import SeaweedFS
 from .settings import Settings, SettingsError
 from .stack import Stack
 from .store import S3Store
-from .terminal import Follower, request_line
+from .terminal import Follower, failed_fill, request_line
 
 POLL = 0.1
 """The seconds between two looks at the logs and at the children."""
@@ -146,6 +146,8 @@ def _watch(stack: Stack, children: list[Child]) -> NoReturn:
         for line in complaints.lines():
             if "][info][" not in line:
                 _say(f"edge: {line}")
+            elif failed := failed_fill(line):
+                _say(f"fill: {failed}")
         for child in children:
             if child.exit_code is not None:
                 raise StackError(

@@ -6,7 +6,6 @@ Then it sets the values that only a stack of its own needs: ports, files, TLS or
 
 from __future__ import annotations
 
-import copy
 import json
 import ssl
 import subprocess
@@ -18,7 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import yaml
 
-from . import envoy
+from . import envoy, headers
 from .children import StackError
 from .sigv4 import Credentials
 from .store import S3Store
@@ -29,6 +28,9 @@ EXAMPLE_BUCKET = "my-bucket"
 EXAMPLE_ORIGIN = "files.example.com"
 EXAMPLE_REGION = "eu-west-1"
 EXAMPLE_STORE = "s3.eu-west-1.amazonaws.com"
+
+HEAP_OF_A_WORKER = 128 << 20
+"""Bytes of Envoy's memory for the parts of one worker, `limits.memory`. What is shipped is for two."""
 
 Wiring = Literal["redirect", "transparent"]
 FILES: Mapping[Wiring, str] = {"redirect": "edge.yaml", "transparent": "transparent.yaml"}
@@ -47,19 +49,37 @@ class Place:
     store: S3Store
     bucket: str
     run_dir: Path
+    virtual_hosted: bool = False
+    """The bucket is a part of the host, and no part of the path."""
+
+    @property
+    def authority(self) -> str:
+        """The name of the bucket's host, as it is signed."""
+        host = authority(urlsplit(self.store.url))
+        return f"{self.bucket}.{host}" if self.virtual_hosted else host
 
     def replacements(self) -> dict[str, str]:
         # The host first: the region is a part of it.
         return {
-            EXAMPLE_STORE: authority(urlsplit(self.store.url)),
+            EXAMPLE_STORE: self.authority,
             EXAMPLE_REGION: self.store.region,
             EXAMPLE_BUCKET: self.bucket,
         }
 
 
-def signer(place: Place) -> dict[str, Any]:
+def virtual_hosted(plugin: Mapping[str, Any]) -> bool:
+    """Tells from the plugin's configuration: without a `path_prefix` the bucket is in the host."""
+    bucket = plugin.get("bucket")
+    return isinstance(bucket, Mapping) and "path_prefix" in bucket and not bucket["path_prefix"]
+
+
+def signer(place: Place, plugin: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Adapts the signer to what the plugin sends, by the plugin's own settings."""
     document = _load("signer.yaml", place.replacements())
-    _listen(document, 0)
+    manager = _listen(document, 0)
+    _demand(manager["route_config"]["virtual_hosts"][0]["routes"], plugin or {})
+    if place.virtual_hosted:
+        _allow_keys_of_the_host(manager, place.bucket)
     store = named(document["static_resources"]["clusters"], "store")
     _connect(store, urlsplit(place.store.url))
     _sign(store, place.store.writer, place.run_dir / "writer.credentials")
@@ -75,6 +95,7 @@ def edge(
     signer_port: int,
     wasm: Path,
     plugin: Mapping[str, Any],
+    workers: int = 2,
 ) -> dict[str, Any]:
     from_url = urlsplit(origin)
     document = _load(FILES[wiring], {**place.replacements(), EXAMPLE_ORIGIN: authority(from_url)})
@@ -88,6 +109,9 @@ def edge(
     _connect(named(clusters, "origin"), from_url)
     _address(named(clusters, "signer"))["port_value"] = signer_port
 
+    heap = named(document["overload_manager"]["resource_monitors"], "envoy.resource_monitors.fixed_heap")
+    heap["typed_config"]["max_heap_size_bytes"] += max(workers - 2, 0) * HEAP_OF_A_WORKER
+
     module = plugin_of(document)
     if not wasm.exists():
         raise StackError(f"no {wasm}: `make wasm` builds it")
@@ -97,15 +121,25 @@ def edge(
         configuration["origin"]["path_prefix"] = from_url.path.rstrip("/")
     exposed = _exposed(configuration)
     configuration = merge(configuration, plugin)
+    routes = manager["route_config"]["virtual_hosts"][0]["routes"]
     if _exposed(configuration) != exposed:
-        routes = manager["route_config"]["virtual_hosts"][0]["routes"]
         if wiring == "redirect":
             _expose_path(routes, place.bucket)
         else:
-            _expose_root(routes, place)
+            _expose_root(routes, place.bucket)
             # The listener `miss` is asked for the bucket's own paths.
             configuration["bucket"]["exposed"] = exposed
+    if place.virtual_hosted:
+        _ask_without_bucket(routes, wiring, f"/{place.bucket}/")
+        if wiring == "transparent":
+            configuration["bucket"]["exposed"] = "root"
+            miss = _manager(named(document["static_resources"]["listeners"], "miss"))
+            inner = miss["route_config"]["virtual_hosts"][0]["routes"]
+            named(inner, "object")["match"]["prefix"] = "/"
+            named(inner, "bucket-root")["match"]["safe_regex"]["regex"] = "(/|%2[fF])*"
     module["configuration"]["value"] = json.dumps(configuration, indent=2)
+    if wiring == "transparent":
+        document = _replace(document, _passing_on(_request_headers(configuration)))
     return document
 
 
@@ -218,6 +252,61 @@ def _sign(cluster: dict[str, Any], credentials: Credentials, path: Path) -> None
     provider["credentials_data_source"] = source
 
 
+def _demand(routes: list[dict[str, Any]], plugin: Mapping[str, Any]) -> None:
+    """Has the signer demand of a write what the plugin's `if_none_match` has it carry."""
+    bucket = plugin.get("bucket")
+    condition = bucket.get("if_none_match") if isinstance(bucket, Mapping) else None
+    if condition in (None, True):
+        return
+    for route in routes:
+        matches = route["match"].get("headers", [])
+        for match in [match for match in matches if match["name"] == "if-none-match"]:
+            if condition is False:
+                matches.remove(match)
+            else:
+                match.update(name=condition, string_match={"exact": "true"})
+
+
+def _allow_keys_of_the_host(manager: dict[str, Any], bucket: str) -> None:
+    """Has the signer take each path for a key of the bucket, which is in the host."""
+    rbac = named(manager["http_filters"], "envoy.filters.http.rbac")["typed_config"]["rules"]["policies"]
+    rules = rbac["not-an-object-of-the-bucket"]
+    replaced = {f"/{bucket}/": "/", f"/{bucket}(/|%2[fF])*": "(/|%2[fF])*"}
+    rules["permissions"] = _replace(rules["permissions"], replaced)
+
+
+def _ask_without_bucket(routes: list[dict[str, Any]], wiring: Wiring, prefix: str) -> None:
+    """Has the bucket be asked for /KEY, whatever clients write."""
+    if wiring == "redirect":
+        named(routes, "object")["route"]["prefix_rewrite"] = "/"
+        return
+    listing, page = named(routes, "listing"), named(routes, "page")
+    pattern = {"regex": listing["match"]["safe_regex"]["regex"]}
+    listing["route"]["regex_rewrite"] = {"pattern": pattern, "substitution": "/"}
+    exposes_root = page["route"].pop("regex_rewrite", None)
+    if not exposes_root:
+        page["route"]["regex_rewrite"] = {"pattern": {"regex": f"^{prefix}"}, "substitution": "/"}
+    for name in ("object", "object-again", "object-again-with-query", "object-with-query"):
+        named(routes, name)["route"]["prefix_rewrite"] = "/"
+    for name in ("object-again", "object-again-with-query"):
+        named(routes, name)["match"]["prefix"] = "/"
+
+
+def _request_headers(configuration: Mapping[str, Any]) -> set[str]:
+    """Returns the headers of clients that a rule lets origins see."""
+    rules = configuration.get("rules")
+    listed = [rule.get("request_headers") for rule in rules or () if isinstance(rule, Mapping)]
+    return {
+        name.lower() for names in listed if isinstance(names, list) for name in names if isinstance(name, str)
+    }
+
+
+def _passing_on(more: set[str]) -> dict[str, str]:
+    """Returns what has the transparent edge leave these headers to the listener of the filter."""
+    file = FILES["transparent"]
+    return {headers.expression(file): headers.expression(file, more)} if more else {}
+
+
 def _exposed(configuration: Mapping[str, Any]) -> Any:
     bucket = configuration.get("bucket")
     return bucket.get("exposed", "root") if isinstance(bucket, Mapping) else "root"
@@ -227,37 +316,30 @@ def _expose_path(routes: list[dict[str, Any]], bucket: str) -> None:
     """Makes clients write /BUCKET/KEY: no rewriting, no index page, and nothing beside that bucket."""
     named(routes, "object")["match"] = {"prefix": f"/{bucket}/"}
     del named(routes, "object")["route"]["prefix_rewrite"]
+    named(routes, "not-implemented")["match"]["prefix"] = f"/{bucket}/"
     root = named(routes, "bucket-root")
     root["match"] = {"safe_regex": {"regex": f"/{bucket}(/|%2[fF])*"}}
-    del root["redirect"]
-    root["direct_response"] = named(routes, "no-sub-resources")["direct_response"]
+    del root["response_headers_to_add"]
+    denied = _replace(named(routes, "not-implemented")["direct_response"], {"NotImplemented": "AccessDenied"})
+    root["direct_response"] = {**denied, "status": 403}
     routes.append({"name": "no-other-bucket", "match": {"prefix": "/"}, "direct_response": {"status": 404}})
 
 
-def _expose_root(routes: list[dict[str, Any]], place: Place) -> None:
+def _expose_root(routes: list[dict[str, Any]], bucket: str) -> None:
     """Makes clients write /KEY. Envoy's internal redirects use the bucket's own /BUCKET/KEY."""
-    bucket = f"/{place.bucket}/"
     roots = {"bucket-root": "(/|%2[fF])+", "page": "/(.*(/|%2[fF]))?"}
     for name in ("head-bucket", "bucket-location", "listing", *roots):
         named(routes, name)["match"]["safe_regex"]["regex"] = roots.get(name, "/")
     # A regular expression's match is rewritten as one.
-    rewrite = {"pattern": {"regex": "/"}, "substitution": bucket}
+    rewrite = {"pattern": {"regex": "/"}, "substitution": f"/{bucket}/"}
     named(routes, "listing")["route"]["regex_rewrite"] = rewrite
-    page = named(routes, "page")
-    page["route"]["regex_rewrite"] = {"pattern": {"regex": "^/"}, "substitution": bucket}
-    del routes[-1]
-    first = named(routes, "object")
-    again = copy.deepcopy(first)
-    again["name"] = "object-again"
-    host = authority(urlsplit(place.store.url))
-    store = {"name": ":authority", "string_match": {"exact": host}}
-    again["match"] = {"prefix": bucket, "headers": [store]}
-    first["match"] = {"prefix": "/"}
-    first["route"]["prefix_rewrite"] = bucket
-    for route in (page, first, again):
-        (predicate,) = route["route"]["internal_redirect_policy"]["predicates"]
-        predicate["typed_config"]["allowed_route_names"] = ["object-again"]
-    routes.insert(routes.index(first), again)
+    named(routes, "page")["route"]["regex_rewrite"] = {**rewrite, "pattern": {"regex": "^/"}}
+    named(routes, "not-implemented")["match"]["prefix"] = "/"
+    for name in ("object", "object-with-query"):
+        route = named(routes, name)
+        route["match"]["prefix"] = "/"
+        route["route"]["prefix_rewrite"] = f"/{bucket}/"
+    routes.remove(named(routes, "no-other-bucket"))
 
 
 def _address(cluster: dict[str, Any]) -> dict[str, Any]:

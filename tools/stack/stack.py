@@ -44,7 +44,9 @@ class Stack:
     ) -> None:
         self._run_dir = run_dir
         self._origin = origin
-        self._place = render.Place(store, bucket or store.bucket, run_dir)
+        self._place = render.Place(
+            store, bucket or store.bucket, run_dir, render.virtual_hosted(plugin or {})
+        )
         self._wiring = wiring
         self._port = port
         self._workers = workers
@@ -74,7 +76,7 @@ class Stack:
         self._running.close()
 
     def _start_signer(self) -> Envoy:
-        config = render.signer(self._place)
+        config = render.signer(self._place, self._plugin)
         if self._edit_signer:
             self._edit_signer(config)
         return self._start("signer", config, SIGNER_WORKERS)
@@ -88,6 +90,7 @@ class Stack:
             signer_port=self.signer.port,
             wasm=self._wasm,
             plugin=self._plugin,
+            workers=self._workers,
         )
         if self._edit_edge:
             self._edit_edge(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,16 @@ class Follower:
             if self._partial.endswith("\n"):
                 yield self._partial.rstrip("\n")
                 self._partial = ""
+
+
+FILL = re.compile(r'\bfill key=(?P<key>\S+) outcome=(?P<outcome>\w+) detail="(?P<detail>(?:[^"\\]|\\.)+)"')
+"""The module's line about a fill that has something to say: why it failed."""
+
+
+def failed_fill(log: str) -> str | None:
+    """Turns the module's line about a failed fill into one for people: `/img/a.svg not_stored: PUT: 403`."""
+    fill = FILL.search(log)
+    return f"{fill['key']} {fill['outcome']}: {fill['detail']}" if fill else None
 
 
 def request_line(access_log: str) -> str:

@@ -41,7 +41,7 @@ impl Lines {
         if let Some(index) = target.reading.index() {
             self.add("page", format!("the path ends in a slash, so the key ends in bucket.index, {index}"));
         }
-        self.add("bucket", format!("{} {}", target.method.as_str(), target.path_and_query()));
+        self.add("bucket", format!("{} {}", target.method.as_str(), target.path_of_bucket()));
     }
 
     fn rule(&mut self, number: usize, config: &Config) {
@@ -122,7 +122,7 @@ pub fn json(explanation: &Explanation, config: &Config) -> Value {
         Explanation::Untouched { target, why } => json!({
             "key": target.as_ref().map(|target| target.key.as_str()),
             "plain_reading": target.as_ref().and_then(|target| target.reading.plain()),
-            "bucket": target.as_ref().map(Target::path_and_query),
+            "bucket": target.as_ref().map(Target::path_of_bucket),
             "rule": rule_of(*why).map(|rule| json!({"index": rule, "prefix": prefix(rule)})),
             "untouched": because(*why),
         }),
@@ -131,7 +131,7 @@ pub fn json(explanation: &Explanation, config: &Config) -> Value {
             "plain_reading": mirrored.target.reading.plain(),
             "index": mirrored.target.reading.index(),
             "not_stored": mirrored.target.reading.not_plain().map(because_not_plain),
-            "bucket": mirrored.target.path_and_query(),
+            "bucket": mirrored.target.path_of_bucket(),
             "rule": {"index": mirrored.rule, "prefix": prefix(mirrored.rule)},
             "on_403": on_403(mirrored.mirror.on_403).0,
             "fetch": mirrored.fetches.iter().map(fetch).collect::<Vec<_>>(),
@@ -187,7 +187,7 @@ fn because(why: Why) -> &'static str {
             TargetError::Method => "only GET and HEAD are mirrored",
             TargetError::Outside => "the path does not begin with /, or not with /BUCKET/ where clients write that",
             TargetError::SubResource => {
-                "the query names a sub-resource of S3, so the request is not for the object itself"
+                "the query names uploadId or versionId, so the request is not for the object itself"
             }
             TargetError::Key(not_a_key) => match not_a_key {
                 KeyError::Control => "the key has control characters",

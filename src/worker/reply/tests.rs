@@ -141,6 +141,23 @@ fn failures_of_the_origin_say_whether_to_come_back() {
 }
 
 #[test]
+fn a_part_is_answered_by_the_bucket_or_not_at_all() {
+    let (target, mirror) = (target("GET", "/a?partNumber=2"), mirror(true, TooLarge::Origin));
+    for (outcome, status, label) in [
+        (Outcome::Served(object()), 503, "filling"),
+        (Outcome::Filling, 503, "filling"),
+        (not_stored(), 502, "not_stored"),
+        (Outcome::TooLarge, 502, "too_large"),
+    ] {
+        let Reply::Local(made) = ask(&outcome, &target, Denial::NotFound, &mirror) else { panic!("{outcome:?}") };
+        assert_eq!(made.status, status, "{outcome:?}");
+        assert!(made.headers.contains(&(OUTCOME_HEADER, label.to_owned())), "{outcome:?}");
+    }
+    let (_, headers, _) = shown(ask(&Outcome::Stored, &target, Denial::NotFound, &mirror));
+    assert_eq!(headers[0], "location: /a?partNumber=2");
+}
+
+#[test]
 fn a_public_url_takes_what_cannot_be_served_from_the_bucket() {
     let target = target("GET", "/a%20b?v=1");
     for (outcome, too_large, status) in [
