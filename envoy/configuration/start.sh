@@ -108,7 +108,7 @@ render() {
   listen "$1"
   case "${CREDENTIALS-}" in
     '') ;;
-    aws) credentials_of_aws ;;
+    aws) examples="$examples$newline"'/^            credential_provider:$/,/watched_directory:/d' ;;
     *) fail "CREDENTIALS=$CREDENTIALS is not allowed: aws, or nothing for the file" ;;
   esac
   sed -e "$examples" -e "$values" "$here/$1.yaml"
@@ -131,22 +131,6 @@ listen() {
     *) listen="\"$listen\"" ;;
   esac
   values="$values${newline}s/@LISTEN@/$listen/g"
-}
-
-# A token of a service account is renewed in its file. By itself Envoy reads that only once:
-# https://github.com/envoyproxy/envoy/blob/v1.40.0/source/extensions/common/aws/credential_provider_chains.cc
-credentials_of_aws() {
-  if [ -n "${AWS_WEB_IDENTITY_TOKEN_FILE-}" ]; then
-    examples="$examples$newline"'s|^\( *\)credentials_file_provider:$|\1assume_role_with_web_identity_provider:\n\1  role_arn: "@ROLE@"|'
-    examples="$examples$newline"'s|credentials_data_source:$|web_identity_token_data_source:|'
-    examples="$examples$newline"'s|filename: /etc/mirror-on-miss/.*\.credentials|filename: @TOKEN@|'
-    examples="$examples$newline"'s|watched_directory: {path: .*}|watched_directory: {path: @TOKEN_DIRECTORY@}|'
-    value ROLE "${AWS_ROLE_ARN-}"
-    value TOKEN "$AWS_WEB_IDENTITY_TOKEN_FILE"
-    value TOKEN_DIRECTORY "${AWS_WEB_IDENTITY_TOKEN_FILE%/*}"
-  else
-    examples="$examples$newline"'/^            credential_provider:$/,/watched_directory:/d'
-  fi
 }
 
 # What the module sends with a write, and what the signer demands of one.

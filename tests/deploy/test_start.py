@@ -101,34 +101,6 @@ def test_the_credentials_of_aws_leave_no_provider() -> None:
         assert "credential" not in yaml.safe_dump(yaml.safe_load(rendered(name, CREDENTIALS="aws")))
 
 
-@pytest.mark.parametrize("name", ["edge", "signer", "transparent"])
-def test_a_token_that_is_renewed_is_read_again(name: str) -> None:
-    """By default Envoy reads the file that AWS_WEB_IDENTITY_TOKEN_FILE names at its start alone."""
-    token = "/var/run/secrets/eks.amazonaws.com/serviceaccount/token"
-    role = "arn:aws:iam::111122223333:role/mirror-on-miss-reader"
-    text = rendered(name, CREDENTIALS="aws", AWS_WEB_IDENTITY_TOKEN_FILE=token, AWS_ROLE_ARN=role)
-    clusters = yaml.safe_load(text)["static_resources"]["clusters"]
-    found = [provider for cluster in clusters for provider in providers(cluster)]
-    directory = "/var/run/secrets/eks.amazonaws.com/serviceaccount"
-    source = {"filename": token, "watched_directory": {"path": directory}}
-    assert found
-    for provider in found:
-        assert provider == {
-            "custom_credential_provider_chain": True,
-            "assume_role_with_web_identity_provider": {
-                "role_arn": role,
-                "web_identity_token_data_source": source,
-            },
-        }
-
-
-def providers(cluster: dict[str, Any]) -> list[dict[str, Any]]:
-    options = cluster.get("typed_extension_protocol_options", {})
-    http = options.get("envoy.extensions.upstreams.http.v3.HttpProtocolOptions", {})
-    filters = [each["typed_config"] for each in http.get("http_filters", [])]
-    return [each["credential_provider"] for each in filters if "credential_provider" in each]
-
-
 def address(text: str, name: str) -> dict[str, Any]:
     listener = named(yaml.safe_load(text)["static_resources"]["listeners"], name)
     return listener["address"]["socket_address"]
