@@ -1,4 +1,5 @@
-//! Settings from the VM's environment: `{"env": "NAME"}` in the place of a value of `bucket` or of an origin.
+//! Settings from the VM's environment: `{"env": "NAME"}` in the place of `location`, or of a value of `bucket` or of an
+//! origin.
 //!
 //! Where the objects of a platform describe one site, each of them has a field for a variable. None of them can write
 //! into the JSON of another one.
@@ -13,9 +14,12 @@ const APART: [&str; 2] = ["headers", "parameters"];
 /// The values that could not be looked up, by their paths.
 pub struct Unset(Vec<String>);
 
-/// Puts the environment's values into `bucket`, `origin` and `origins`.
+/// Puts the environment's values into `bucket`, `origin`, `origins` and `location`.
 pub fn resolve(root: &mut Value, env: &dyn Fn(&str) -> Option<String>, problems: &Problems) -> Unset {
     let mut unset = Vec::new();
+    if let Some(value) = root.get_mut("location") {
+        look_up(value, "$.location".to_owned(), env, &mut unset);
+    }
     for name in ["bucket", "origin", "origins"] {
         if let Some(Value::Object(fields)) = root.get_mut(name) {
             for (field, value) in fields {
@@ -72,7 +76,7 @@ fn look_up(value: &mut Value, path: String, env: &dyn Fn(&str) -> Option<String>
 /// Tells if `{"env": "NAME"}` may stand at a path, of which `NAME` may be a part as in a recording.
 pub fn takes_variable(path: &str) -> bool {
     let inner = ["$.bucket.", "$.origin.", "$.origins.NAME."].iter().any(|settings| path.starts_with(settings));
-    inner && !path.split('.').any(|name| APART.contains(&name))
+    (inner || path == "$.location") && !path.split('.').any(|name| APART.contains(&name))
 }
 
 /// Makes the JSON Schema of `{"env": "NAME"}`.
@@ -100,7 +104,7 @@ fn variable(value: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use crate::config::Config;
-    use crate::config::model::Overwrite;
+    use crate::config::model::{Location, Overwrite};
     use serde_json::json;
 
     fn parse(text: &serde_json::Value) -> Result<Config, Vec<String>> {
@@ -109,6 +113,7 @@ mod tests {
             "CLUSTER" => Some("outbound|443||s3.eu-west-1.amazonaws.com"),
             "CONDITION" => Some("false"),
             "HOST" => Some("old.example.com"),
+            "URL" => Some("https://files.example.net"),
             _ => None,
         };
         Config::parse(text.to_string().as_bytes(), &|name| env(name).map(str::to_owned))
@@ -123,6 +128,7 @@ mod tests {
                        "if_none_match": read("CONDITION")},
             "origins": {"old": {"cluster": read("CLUSTER"), "authority": read("HOST"), "path_prefix": read("BUCKET"),
                                 "redirects": {"hosts": {"b.example": read("CLUSTER")}}}},
+            "location": read("URL"),
         }))
         .unwrap();
         assert_eq!(config.bucket.cluster, "outbound|443||s3.eu-west-1.amazonaws.com");
@@ -131,6 +137,7 @@ mod tests {
             ("old.example.com", "/files")
         );
         assert_eq!(config.bucket.overwrite, Overwrite::HeadFirst);
+        assert_eq!(config.location, Some(Location::Base("https://files.example.net".to_owned())));
     }
 
     #[test]
