@@ -21,7 +21,7 @@ pub struct Origin {
     pub headers: Vec<(String, String)>,
     /// The redirects that are followed; none without it.
     pub redirects: Option<Redirects>,
-    /// What joins the parts of an object.
+    /// The validator that joins the parts of an object.
     pub pin: Pin,
     /// Its cluster speaks nothing but HTTP/2 or later, where END_STREAM proves the end of an answer without a length
     /// (RFC 9113, 8.1). Over HTTP/1 such an answer ends as a cut one does, and a call does not tell the two apart.
@@ -30,10 +30,10 @@ pub struct Origin {
     pub user_agent: String,
 }
 
-/// Who asks, where the configuration says nothing else. Some servers refuse requests without a `User-Agent`.
+/// The `User-Agent` of a configuration without one. Some servers refuse requests without a `User-Agent`.
 pub const USER_AGENT: &str = concat!("mirror-on-miss/", env!("CARGO_PKG_VERSION"));
 
-/// What must be equal in two answers, so that they are of one version of an object. The length always must.
+/// The validator that must be equal in two answers of one version of an object. The length always must.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pin {
     /// The ETag, weak ones too. An answer without one is pinned as with [`Strong`](Self::Strong).

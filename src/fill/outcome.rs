@@ -40,10 +40,7 @@ pub enum Outcome {
     /// The client may fetch the object from the origin itself, while the bucket is filled.
     Origin,
     /// The origin failed, and asks to be left alone for some seconds: 1 to 60.
-    OriginBusy {
-        /// How many.
-        seconds: u8,
-    },
+    OriginBusy { seconds: u8 },
     /// The origin's answer will not change by asking again.
     OriginRefused {
         /// The origin's status.

@@ -11,7 +11,7 @@ const MAX_PARTS: u64 = 10_000;
 /// Part sizes are whole multiples of this, so that they are easy to recognise in a store.
 const PART_SIZE_STEP: u64 = 1024 * 1024;
 
-/// How an object is stored.
+/// The way in which an object is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
     /// Part by part; this is its beginning.
@@ -22,7 +22,7 @@ pub enum Plan {
     TooLarge,
 }
 
-/// How an object is divided: all parts but the last are equally long, as R2 wants it.
+/// The division of an object: all parts but the last are equally long, as R2 wants it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parts {
     /// Bytes of the object; above 0.
@@ -42,7 +42,7 @@ impl Parts {
         self.total
     }
 
-    /// How many there are: 1 to 10,000.
+    /// Counts the parts: 1 to 10,000.
     pub fn count(&self) -> u64 {
         self.total.div_ceil(self.size.max(1))
     }

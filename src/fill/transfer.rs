@@ -26,7 +26,7 @@ pub struct Transfer {
     window: Vec<Part>,
     /// Entity tags by part, empty where a part is not stored.
     etags: Vec<String>,
-    /// What was announced, while it is being computed, and the number of the part that it needs next.
+    /// The announced digests, while they are computed, and the number of the part that they need next.
     hasher: Option<(Hasher, u64)>,
     /// Parts are asked for without a precondition, because the origin denied one that it gave itself.
     unconditional: bool,

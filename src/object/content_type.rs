@@ -6,7 +6,7 @@ use crate::http::{Headers, is_field_value};
 /// Stored where neither the origin nor the extension tells more. An origin that states it is believed.
 pub const UNKNOWN: &str = "application/octet-stream";
 
-/// What S3 says of an object that was stored without a type, so nobody has stated it.
+/// The type that S3 gives an object which was stored without one. Nobody has stated it.
 const OF_S3: &str = "binary/octet-stream";
 
 /// The types of files that sites and archives are made of, by lower-case extension, sorted. From IANA's registry

@@ -1,8 +1,8 @@
 //! Object keys: one decoding, one canonical encoding.
 //!
-//! What the client asked, what the origin is asked, what is signed and what is stored must agree on the key, however
-//! the client spelled it. So a path is percent-decoded exactly once, refused if two parties could read it
-//! differently, and from then on written in one encoding only.
+//! The client's path, the request to the origin, the signature and the stored object must agree on the key, however the
+//! client spelled it. So a path is percent-decoded exactly once. A path that two parties could read differently is
+//! refused. From then on the key is written in one encoding only.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 use std::fmt;
@@ -158,12 +158,12 @@ impl fmt::Display for Encoded<'_> {
     }
 }
 
-/// Whether the canonical encoding has this byte as it is.
+/// Tells if the canonical encoding has this byte as it is.
 pub fn is_bare(byte: u8) -> bool {
     matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/')
 }
 
-/// Whether a `%` stands without two hexadecimal digits behind it, which [`percent_decode`] would leave as it is.
+/// Tells if a `%` stands without two hexadecimal digits behind it, which [`percent_decode`] would leave as it is.
 fn has_broken_escape(path: &[u8]) -> bool {
     let is_escape = |rest: &[u8]| matches!(rest, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
     path.split(|byte| *byte == b'%').skip(1).any(|rest| !is_escape(rest))

@@ -51,7 +51,7 @@ impl Metadata {
         self.served().find(|(name, _)| *name == "content-type").map(|(_, value)| value).unwrap_or(content_type::UNKNOWN)
     }
 
-    /// Has the object be cached as the operator wants, and not as the origin does.
+    /// Replaces the origin's caching with the operator's.
     pub fn set_cache_control(&mut self, value: &str) {
         self.representation.retain(|(name, _)| *name != "cache-control" && *name != "expires");
         self.representation.push(("cache-control", value.to_owned()));
@@ -68,7 +68,7 @@ impl Metadata {
     }
 }
 
-/// What a header of the representation says. Several that are lists are one (RFC 9110, 5.3).
+/// Returns the value of a header of the representation. Several lists of one name are one list (RFC 9110, 5.3).
 fn represented(headers: &Headers, name: &str) -> Option<String> {
     match name {
         "content-disposition" => return content_disposition::read(headers),
@@ -84,7 +84,7 @@ fn represented(headers: &Headers, name: &str) -> Option<String> {
     (!list.is_empty()).then(|| list.join(", "))
 }
 
-/// What there is and S3 takes. A name that is too long costs the name, and never that the object is to be downloaded.
+/// Keeps the headers that are there and that S3 takes. A name that is too long costs the name, and never that the object is to be downloaded.
 fn fitting(headers: Vec<(&'static str, Option<String>)>) -> Vec<(&'static str, String)> {
     let mut left = MAX_METADATA;
     let mut kept = Vec::new();

@@ -10,7 +10,7 @@ use url::Url;
 /// Where an object is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Who is asked.
+    /// The server that is asked.
     pub upstream: Upstream,
     /// The path, with the query if there is one.
     pub path: String,
@@ -18,15 +18,15 @@ pub struct Endpoint {
     pub timeout: Duration,
     /// The origin's URL of the object without scheme and query, whatever it redirects to.
     pub url: String,
-    /// What joins the parts of an object that is fetched here.
+    /// The validator that joins the parts of an object that is fetched here.
     pub pin: Pin,
     /// An answer without a length has a proven end.
     pub http2: bool,
-    /// Who asks.
+    /// The `User-Agent` of each request.
     pub user_agent: String,
     /// A stated type that says nothing is replaced by what the key's extension says.
     pub guess_types: bool,
-    /// What the paths begin with that the origin's own headers are for.
+    /// The start of the paths that the origin's own headers are for.
     path_prefix: String,
     redirects: Option<Redirects>,
 }

@@ -68,9 +68,9 @@ pub struct Failure {
 /// The beginning of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FirstRange {
-    /// What the origin says about all bytes of the object.
+    /// The digests that the origin announces of the whole object.
     pub announced: ExpectedDigests,
-    /// What came.
+    /// The bytes that came, with their metadata.
     pub object: Object,
     /// Which version of the object it is the beginning of.
     pub version: Version,

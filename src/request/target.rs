@@ -1,4 +1,4 @@
-//! What a client asked for: the object behind a request's method and path.
+//! The target of a client's request: the object behind its method and path.
 
 use crate::config::{Bucket, Exposed};
 use crate::http::{Method, is_authority};
@@ -145,8 +145,8 @@ pub fn readable(method: &[u8]) -> Option<Method> {
     }
 }
 
-/// Whether the bucket is asked this path and query as they are, if they have a target at all. Told without reading them,
-/// which takes memory, for nearly all requests are so. A path that ends in a slash may be that of a page.
+/// Tells if the bucket is asked this path and query as they are, if they have a target at all. Nearly all requests are so,
+/// so this reads nothing into memory. A path that ends in a slash may be that of a page.
 pub fn is_plain(path_and_query: &[u8]) -> bool {
     path_and_query.iter().all(|byte| is_bare(*byte)) && !path_and_query.ends_with(b"/")
 }
@@ -175,13 +175,13 @@ fn split(path_and_query: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// Whether a query names one of [`SUB_RESOURCES`]. Another spelling of one is dropped, so it names nothing.
+/// Tells if a query names one of [`SUB_RESOURCES`]. Another spelling of one is dropped, so it names nothing.
 fn names_sub_resource(query: &[u8]) -> bool {
     let names = query.split(|byte| *byte == b'&').filter_map(|parameter| parameter.split(|byte| *byte == b'=').next());
     names.into_iter().any(|name| SUB_RESOURCES.iter().any(|known| known.as_bytes() == name))
 }
 
-/// Whether a query is a part number and nothing else.
+/// Tells if a query is a part number and nothing else.
 fn is_part_number(query: &[u8]) -> bool {
     query.strip_prefix(PART_NUMBER).is_some_and(|digits| {
         (1..=MAX_PART_DIGITS).contains(&digits.len())

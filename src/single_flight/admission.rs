@@ -361,7 +361,7 @@ impl Admission {
         self.all.bytes + self.copied
     }
 
-    /// Whether a large object is filled.
+    /// Tells if a large object is filled.
     pub fn is_large(&self) -> bool {
         self.large.fills > 0
     }

@@ -1,4 +1,4 @@
-//! What a worker wants done, and the names of what comes back.
+//! Effects that the adapter carries out for a worker, and the names of calls and streams.
 
 use super::events::{FillEnded, Progress};
 use crate::config::rule::Mirror;

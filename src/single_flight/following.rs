@@ -1,4 +1,4 @@
-//! What workers ask and tell each other of their fills.
+//! Fills of other workers: following them, and telling others of ours.
 
 use super::effect::Effect;
 use super::flight::Phase;
@@ -18,7 +18,8 @@ impl Flights {
         Message::Unsubscribe { hash, reply_to: self.leases.queue() }.encode()
     }
 
-    /// Has another worker told how a fill ends. Where there is no fill, it has ended: the table may know how.
+    /// Adds another worker to those that are told of the end of a fill. A fill that is not there has ended, and the table may
+    /// know how.
     pub(super) fn subscribe(&mut self, hash: KeyHash, reply_to: u32, shared: &dyn SharedHost) {
         match self.flights.values_mut().find(|flight| flight.hash == hash && !flight.follows()) {
             Some(flight) if flight.followers.contains(&reply_to) => {}

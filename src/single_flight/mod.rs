@@ -72,7 +72,7 @@ impl Flights {
         }
     }
 
-    /// Has a stream wait for the fill of its key. The fill begins, unless it is under way or known to be of no use.
+    /// Makes a stream wait for the fill of its key. The fill begins, unless it is under way or known to be of no use.
     /// Where the client is sent to the origin at once, only the fill begins.
     pub fn join(&mut self, join: Join<'_>, now: Instant, shared: &dyn SharedHost) -> Vec<Effect> {
         let mut effects = Vec::new();
@@ -86,7 +86,7 @@ impl Flights {
         effects
     }
 
-    /// Has a stream wait, or returns the outcome that it is answered with.
+    /// Makes a stream wait, or returns the outcome that it is answered with.
     fn admit(&mut self, join: Join<'_>, now: Instant, shared: &dyn SharedHost) -> Option<Outcome> {
         let request = join.request;
         let waits = !request.is_background();

@@ -212,8 +212,8 @@ impl Flights {
         (&upstream.cluster, &upstream.authority) == (&bucket.cluster, &bucket.authority)
     }
 
-    /// Has a fill that runs wait in the queue: with its calls, or else to begin again. It ends where there is no place, or
-    /// if nobody waits for it.
+    /// Puts a fill that runs back into the queue: with its calls, or else to begin again. It ends where there is no place,
+    /// or if nobody waits for it.
     fn wait_for_room(
         &mut self,
         fill_key: &Rc<FillKey>,

@@ -5,7 +5,7 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-/// How an origin answers. Each request may be answered in another way.
+/// The behaviour of an origin. Each request may be answered in another way.
 #[derive(Clone, Debug)]
 struct Behaviour {
     ranges: Vec<Ranges>,
@@ -93,7 +93,7 @@ fn behaviour() -> impl Strategy<Value = Behaviour> {
 }
 
 const PART: u64 = 8;
-/// What Envoy takes in one answer here, and what a worker may hold.
+/// The bytes that Envoy takes in one answer here, and that a worker may hold.
 const MOST: u64 = 64;
 const MOST_STEPS: u32 = 20_000;
 
@@ -362,7 +362,7 @@ impl Scene {
         }
     }
 
-    /// Whether what is stored is one version.
+    /// Tells if the stored object is one version.
     fn is_one_version(&self) -> bool {
         let Some((bytes, coding)) = &self.stored else { return true };
         self.versions.iter().any(|(known, coded)| known == bytes && *coded == coding.as_deref())

@@ -1,4 +1,4 @@
-//! Who gets how much of what there is.
+//! Shares of fills, memory and queue.
 
 use super::*;
 use crate::fill::Call;
