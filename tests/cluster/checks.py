@@ -126,6 +126,11 @@ def istio(server: Server, work: Path) -> None:
     accepted(server, KUBERNETES / "overlays" / "istio")
 
 
+def istio_transparent(server: Server, work: Path) -> None:
+    server.told("delete", "-k", KUBERNETES / "overlays" / "istio")
+    accepted(server, KUBERNETES / "overlays" / "istio-transparent")
+
+
 def envoy_gateway(server: Server, work: Path) -> None:
     accepted(server, KUBERNETES / "overlays" / "envoy-gateway")
 
@@ -156,6 +161,7 @@ CHECKS: dict[str, Check] = {
     "the image volume, by the check of the docs": the_image_volume_is_seen,
     "overlays/signer": signer_alone,
     "overlays/istio": istio,
+    "overlays/istio-transparent": istio_transparent,
     "overlays/envoy-gateway": envoy_gateway,
     "overlays/envoy-gateway-transparent": envoy_gateway_transparent,
     "removal of these, which leaves namespace and Secrets": a_removal_leaves_namespace_and_secrets,

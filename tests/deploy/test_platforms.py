@@ -23,7 +23,8 @@ from . import definitions
 from .kustomize import KUBERNETES, Manifest, build, is_custom, kustomize, of_kind
 
 ENVOY_GATEWAYS = ["overlays/envoy-gateway", "overlays/envoy-gateway-transparent"]
-PLATFORMS = [*ENVOY_GATEWAYS, "overlays/istio"]
+ISTIOS = ["overlays/istio", "overlays/istio-transparent"]
+PLATFORMS = [*ENVOY_GATEWAYS, *ISTIOS]
 CONFIGURATION = CHECKOUT / "envoy" / "configuration"
 EDGE = yaml.safe_load((CONFIGURATION / "edge.yaml").read_text())
 OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -39,15 +40,15 @@ def patch_of(overlay: str, kind: str, match: dict[str, Any]) -> Any:
     return found.get("patch", found.get("operation"))["value"]
 
 
-def istio_s_plugin() -> dict[str, Any]:
-    value = patch_of("overlays/istio", "EnvoyFilter", {"applyTo": "EXTENSION_CONFIG"})
+def istio_s_plugin(overlay: str = "overlays/istio") -> dict[str, Any]:
+    value = patch_of(overlay, "EnvoyFilter", {"applyTo": "EXTENSION_CONFIG"})
     return value["typed_config"]["config"]
 
 
 def configuration(overlay: str) -> tuple[dict[str, Any], dict[str, str]]:
     """Returns the module's configuration, and the variables of its VM."""
-    if overlay == "overlays/istio":
-        plugin = istio_s_plugin()
+    if overlay in ISTIOS:
+        plugin = istio_s_plugin(overlay)
         variables = plugin["vm_config"]["environment_variables"]["key_values"]
         return json.loads(plugin["configuration"]["value"]), variables
     (plugin,) = of_kind(build(overlay), "EnvoyExtensionPolicy")
@@ -143,12 +144,13 @@ def is_shipped(manifest: Manifest) -> bool:
 # What is the edge's, too.
 
 
-def test_the_filter_of_istio_is_the_edge_s() -> None:
+@pytest.mark.parametrize("overlay", ISTIOS)
+def test_the_filter_of_istio_is_the_edge_s(overlay: str) -> None:
     edge = plugin_of(EDGE)
     for name in ("name", "root_id", "failure_policy", "allow_on_headers_stop_iteration"):
-        assert istio_s_plugin()[name] == edge[name]
+        assert istio_s_plugin(overlay)[name] == edge[name]
     for name in ("vm_id", "runtime"):
-        assert istio_s_plugin()["vm_config"][name] == edge["vm_config"][name]
+        assert istio_s_plugin(overlay)["vm_config"][name] == edge["vm_config"][name]
 
 
 @pytest.mark.parametrize(("overlay", "name"), list(zip(ENVOY_GATEWAYS, ["http", "miss"], strict=True)))
@@ -213,16 +215,18 @@ def test_clients_of_a_dead_vm_are_answered_when_the_edge_would() -> None:
 # Rules of the platforms that no definition in npm has: the API server evaluates them in CEL.
 
 
-def test_istio_takes_no_timeout_of_zero() -> None:
+@pytest.mark.parametrize("overlay", ISTIOS)
+def test_istio_takes_no_timeout_of_zero(overlay: str) -> None:
     """`duration must be greater than 1ms`: x-kubernetes-validations of HTTPRoute.timeout, Istio 1.29."""
-    for service in of_kind(build("overlays/istio"), "VirtualService"):
+    for service in of_kind(build(overlay), "VirtualService"):
         for route in service["spec"]["http"]:
             assert "timeout" not in route
 
 
-def test_istio_checks_the_names_of_certificates() -> None:
+@pytest.mark.parametrize("overlay", ISTIOS)
+def test_istio_checks_the_names_of_certificates(overlay: str) -> None:
     """With an explicit `sni` pilot sends neither auto_sni nor auto_san_validation."""
-    rules = of_kind(build("overlays/istio"), "DestinationRule")
+    rules = of_kind(build(overlay), "DestinationRule")
     for rule in rules:
         assert set(rule["spec"]["trafficPolicy"]["tls"]) == {"mode"}
     assert [rule["spec"]["trafficPolicy"]["tls"]["mode"] for rule in rules].count("SIMPLE") == 2
@@ -239,6 +243,22 @@ def test_other_hosts_of_an_istio_gateway_never_meet_the_filter() -> None:
     (route,) = service["spec"]["http"]
     assert turned_on["match"]["routeConfiguration"]["vhost"]["route"]["name"] == route["name"]
     assert set(turned_on["patch"]["value"]["typed_per_filter_config"]) == {inserted["name"]}
+
+
+def test_the_inner_listener_of_istio_is_reached_by_nobody_else() -> None:
+    """It has the module on every route, and so it is on loopback, and the filter in it alone."""
+    (inner,) = [
+        gateway["spec"]["servers"][0]
+        for gateway in of_kind(build("overlays/istio-transparent"), "Gateway")
+        if gateway["metadata"]["name"] == "mirror-on-miss-inner"
+    ]
+    assert inner["bind"] == "127.0.0.1"
+    (envoy_filter,) = of_kind(build("overlays/istio-transparent"), "EnvoyFilter")
+    patches = envoy_filter["spec"]["configPatches"]
+    narrowed = [each for each in patches if each["applyTo"] in ("HTTP_FILTER", "NETWORK_FILTER")]
+    assert len(narrowed) == 2
+    for patch in narrowed:
+        assert patch["match"]["listener"]["portNumber"] == inner["port"]["number"]
 
 
 def test_a_replaced_prefix_of_gateway_api_has_one_match() -> None:
