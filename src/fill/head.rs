@@ -20,7 +20,7 @@ pub struct HeadObject {
 ///
 /// | question | 200 | 404 | 403 | other, or none |
 /// | --- | --- | --- | --- | --- |
-/// | [`Denied`](Self::Denied) | the bucket's 403 stands | a miss: it is filled | filled by a conditional write, no byte is handed out; the 403 stands where there is no such write | `bucket_unavailable` |
+/// | [`Denied`](Self::Denied) | the bucket's 403 stands; `exists` if the object is new | a miss: it is filled | filled by a conditional write, no byte is handed out; the 403 stands where there is no such write | `bucket_unavailable` |
 /// | [`MayWrite`](Reason::MayWrite) | `exists` | it is written | `not_stored` | `not_stored` |
 /// | [`Taken`](Reason::Taken) | `exists` | `not_stored`, and a warning: the store cannot hold the key | `exists` | `not_stored` |
 /// | [`Conflicted`](Reason::Conflicted) | `exists` | a new upload, once | a new upload, once | `not_stored` |
@@ -64,7 +64,8 @@ impl HeadObject {
         {
             return Operation::HeadObject(self).wait(job, attempts);
         }
-        let (state, mut actions) = self.question.answered(job, found);
+        let is_new = response.is_some_and(s3::is_new);
+        let (state, mut actions) = self.question.answered(job, found, is_new);
         if found == HeadResult::Forbidden {
             actions.insert(0, Action::Warn(Warning::CannotList));
         }
@@ -73,18 +74,22 @@ impl HeadObject {
 }
 
 impl Question {
-    fn answered(self, job: &mut Job, found: HeadResult) -> Transition {
+    fn answered(self, job: &mut Job, found: HeadResult, is_new: bool) -> Transition {
         match self {
-            Self::Denied => denied(job, found),
+            Self::Denied => denied(job, found, is_new),
             Self::Write(reason, write, attempts) => reason.answered(job, found, write, attempts),
         }
     }
 }
 
 /// The table's first row.
-fn denied(job: &mut Job, found: HeadResult) -> Transition {
+///
+/// A new object may have been stored after the bucket had denied it, by another replica or while this fill waited. So
+/// the client asks the bucket again.
+fn denied(job: &mut Job, found: HeadResult, is_new: bool) -> Transition {
     let nothing_else = !job.request.store || job.request.is_head() || job.bucket.overwrite == Overwrite::HeadFirst;
     match found {
+        HeadResult::Exists if is_new => done(Outcome::Exists),
         HeadResult::Exists => done(Outcome::Forbidden),
         HeadResult::Forbidden if nothing_else => done(Outcome::Forbidden),
         HeadResult::Forbidden => FirstFetch::start(job),

@@ -33,6 +33,20 @@ impl HttpDate {
         let rest = [number(5, 7)?, number(17, 19)?, number(20, 22)?, number(23, 25)?];
         Some(Self { year: number(12, 16)?, month, rest })
     }
+
+    /// Counts the seconds up to this moment from one before any server's.
+    pub fn seconds(self) -> u64 {
+        let [day, hour, minute, second] = self.rest;
+        // Years begin in March here, so that a leap day is the last of its year.
+        let month = u64::try_from(self.month).unwrap_or_default();
+        let year = if month < 2 { self.year.saturating_sub(1) } else { self.year };
+        let months = month.saturating_add(10) % 12;
+        let leaps = (year / 4).saturating_sub(year / 100).saturating_add(year / 400);
+        let days = year.saturating_mul(365).saturating_add(leaps);
+        let days = days.saturating_add(months.saturating_mul(153).saturating_add(2) / 5).saturating_add(day);
+        let hours = days.saturating_mul(24).saturating_add(hour);
+        hours.saturating_mul(60).saturating_add(minute).saturating_mul(60).saturating_add(second)
+    }
 }
 
 /// Returns the first of several dates that Envoy joined with commas. A date has a comma, too. Another text stays as it is, up to a
@@ -60,6 +74,20 @@ mod tests {
         ];
         let dates: Vec<HttpDate> = dates.iter().map(|date| HttpDate::parse(date).unwrap()).collect();
         assert!(dates.is_sorted_by(|earlier, later| earlier < later), "{dates:?}");
+    }
+
+    #[test]
+    fn seconds_go_on_over_the_ends_of_days_months_and_years() {
+        for (earlier, later, apart) in [
+            ("Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 GMT", 0),
+            ("Sat, 31 Dec 1994 23:59:59 GMT", "Sun, 01 Jan 1995 00:00:00 GMT", 1),
+            ("Wed, 28 Feb 2024 00:00:00 GMT", "Fri, 01 Mar 2024 00:00:00 GMT", 2 * 86_400),
+            ("Tue, 28 Feb 2023 00:00:00 GMT", "Wed, 01 Mar 2023 00:00:00 GMT", 86_400),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", "Thu, 26 Nov 2026 18:50:00 GMT", 1_795_719_000),
+        ] {
+            let [earlier, later] = [earlier, later].map(|date| HttpDate::parse(date).unwrap().seconds());
+            assert_eq!(later - earlier, apart);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod xml;
 
 use crate::config::{Bucket, Overwrite};
 use crate::http::{Body, Method, Request, Response, is_field_value};
+use crate::object::http_date::HttpDate;
 use crate::object::key::{Key, RESERVED};
 use crate::object::metadata::Metadata;
 use percent_encoding::utf8_percent_encode;
@@ -53,6 +54,17 @@ pub fn read_head_object(response: &Response) -> HeadResult {
         404 => HeadResult::Missing,
         _ => HeadResult::Refused(Refusal::of(response)),
     }
+}
+
+/// Seconds for which an object is new. It covers the wait of a queued fill, and the time that most objects take to be
+/// fetched: S3 dates an object of several parts by the beginning of its upload.
+const NEW: u64 = 15 * 60;
+
+/// Tells if the object that a HEAD found is new, by the store's own clock.
+pub fn is_new(response: &Response) -> bool {
+    let date = |name| response.headers.text(name).and_then(HttpDate::parse).map(HttpDate::seconds);
+    let age = date("date").zip(date("last-modified")).map(|(now, stored)| now.saturating_sub(stored));
+    age.is_some_and(|age| age <= NEW)
 }
 
 /// Makes the request that stores the object unless one is there, as far as the store can refuse that.

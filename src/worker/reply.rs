@@ -62,7 +62,7 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
     let public_location =
         || mirror.public_location_of(asked.origin, target.origin_key(), target.query()).filter(|_| whole);
     let error = |status, code, message, retry_after: Option<&str>| {
-        error_reply(outcome, target, status, code, message, retry_after)
+        error_reply(outcome.label(), target, status, code, message, retry_after)
     };
     match outcome {
         // The bucket decides who may read it.
@@ -75,7 +75,7 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
             Some(RETRY_AFTER_FAILURE),
         ),
         Outcome::NotFound if asked.denial == Denial::NotFound && asked.body_kept => Reply::Tagged(outcome.label()),
-        Outcome::NotFound => made(outcome, target, 404, xml_headers(), xml::no_such_key(&target.key)),
+        Outcome::NotFound => made(outcome.label(), target, 404, xml_headers(), xml::no_such_key(&target.key)),
         Outcome::Served(object) | Outcome::NotStored { object: Some(object), .. } if whole => {
             let length = object.body.len().to_string();
             serve(outcome, target, &object.metadata, Some(length), &object.body)
@@ -118,11 +118,11 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
 
 fn redirect(outcome: &Outcome, target: &Target, location: String) -> Reply {
     let headers = vec![("location", location), ("cache-control", "no-store".to_owned())];
-    made(outcome, target, 302, headers, Vec::new())
+    made(outcome.label(), target, 302, headers, Vec::new())
 }
 
 fn error_reply(
-    outcome: &Outcome,
+    label: &str,
     target: &Target,
     status: u16,
     code: &str,
@@ -131,7 +131,7 @@ fn error_reply(
 ) -> Reply {
     let mut headers = xml_headers();
     headers.extend(retry_after.map(|seconds| ("retry-after", seconds.to_owned())));
-    made(outcome, target, status, headers, xml::error_document(code, message, target.path()))
+    made(label, target, status, headers, xml::error_document(code, message, target.path()))
 }
 
 fn xml_headers() -> Vec<(&'static str, String)> {
@@ -143,11 +143,16 @@ fn untouched(outcome: &Outcome, asked: ReplyContext<'_>) -> Reply {
     if asked.body_kept {
         return Reply::Untouched;
     }
+    let label = match asked.denial {
+        Denial::BadRequest => "bad_request",
+        Denial::Deleted => "deleted",
+        Denial::Forbidden | Denial::NotFound => outcome.label(),
+    };
     match asked.denial {
-        Denial::BadRequest => error_reply(outcome, asked.target, 400, "InvalidRequest", "Bad Request", None),
-        Denial::Forbidden => error_reply(outcome, asked.target, 403, "AccessDenied", "Access Denied", None),
+        Denial::BadRequest => error_reply(label, asked.target, 400, "InvalidRequest", "Bad Request", None),
+        Denial::Forbidden => error_reply(label, asked.target, 403, "AccessDenied", "Access Denied", None),
         Denial::Deleted | Denial::NotFound => {
-            made(outcome, asked.target, 404, xml_headers(), xml::no_such_key(&asked.target.key))
+            made(label, asked.target, 404, xml_headers(), xml::no_such_key(&asked.target.key))
         }
     }
 }
@@ -161,14 +166,8 @@ fn serve(outcome: &Outcome, target: &Target, metadata: &Metadata, length: Option
     Reply::Local(LocalReply { status: 200, headers, body })
 }
 
-fn made(
-    outcome: &Outcome,
-    target: &Target,
-    status: u16,
-    mut headers: Vec<(&'static str, String)>,
-    body: Vec<u8>,
-) -> Reply {
-    headers.push((OUTCOME_HEADER, outcome.label().to_owned()));
+fn made(label: &str, target: &Target, status: u16, mut headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Reply {
+    headers.push((OUTCOME_HEADER, label.to_owned()));
     if target.method == Method::Head {
         return Reply::Local(LocalReply { status, headers, body: None });
     }

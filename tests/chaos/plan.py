@@ -115,10 +115,14 @@ class Thing:
         """Tells if its parts cannot be asked for or joined, or its end not be told from a cut."""
         return any(name in (*RANGELESS, *UNPINNED, *ENDLESS) for name in self.origin)
 
-    @property
-    def may_be_lost(self) -> bool:
-        """Tells if the store claims to hold an object that it does not hold."""
-        return any(name.startswith("untrue: 2") for name in self.writes)
+    def may_be_lost(self, ways: Ways) -> bool:
+        """Tells if the store claims to hold an object that it does not hold, and nothing proves it wrong.
+
+        A HEAD proves a 412 wrong, but not with a credential that may not list: it gets 403 in any case.
+        """
+        untrue = "untrue: 2" if ways.writer_lists else "untrue: "
+        is_refused = self.is_below and ways.dialect.makes_directories and not ways.writer_lists
+        return is_refused or any(name.startswith(untrue) for name in self.writes)
 
     def scripts(self) -> list[Script]:
         return [self._script(name, self.content) for name in self.origin]

@@ -219,7 +219,7 @@ def _judge(got: list[Got], plan: Plan, report: Report) -> Iterator[str]:
             if against:
                 problems.append(f"{answer.status} {answer.outcome}: {against}")
         thing = each.visit.thing
-        if len(each.answers) > REDIRECTS and not (thing.may_be_lost or thing.reads):
+        if len(each.answers) > REDIRECTS and not (thing.may_be_lost(plan.ways) or thing.reads):
             problems.append("one redirect after the other")
         yield from (f"{problem}: {each.visit}" for problem in problems)
 

@@ -52,6 +52,7 @@ RESET = thing(origin=["a reset in the middle", "as it should"])
         (visit(thing()), answer(403), BLIND),
         (visit(thing(content=None)), REDIRECT, LISTS),
         (visit(thing(content=None)), answer(200, None, b""), LISTS),
+        (visit(thing(writes=["untrue: 412"])), answer(404), LISTS),
     ],
 )
 def test_a_broken_promise_is_objected_to(asked: Visit, got: Answer, ways: Ways) -> None:
@@ -72,6 +73,8 @@ def test_a_broken_promise_is_objected_to(asked: Visit, got: Answer, ways: Ways) 
         (visit(RESET), answer(502, "origin_unavailable"), LISTS),
         (visit(thing(origin=["without ranges"])), answer(502, "too_large"), LISTS),
         (visit(thing(content=None)), answer(404, "not_found"), LISTS),
+        (visit(thing(writes=["untrue: 200"])), answer(404), LISTS),
+        (visit(thing(writes=["untrue: 412"])), answer(403), BLIND),
     ],
 )
 def test_an_answer_that_a_fault_explains_is_allowed(asked: Visit, got: Answer, ways: Ways) -> None:

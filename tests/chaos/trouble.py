@@ -161,9 +161,9 @@ READS: dict[str, Arm] = {
     "SlowDown": _read_fault(503, "SlowDown"),
     "InternalError": _read_fault(500, "InternalError"),
     "AccessDenied": _read_fault(403, "AccessDenied"),
-    "NoSuchBucket": _read_fault(404, "NoSuchBucket"),
-    "wrong signature": _read_fault(403, "SignatureDoesNotMatch"),
-    "wrong clock": _read_fault(403, "RequestTimeTooSkewed"),
+    # No code of the whole bucket, as NoSuchBucket: for a minute it would excuse the answers to all HEADs.
+    "archived": _read_fault(403, "InvalidObjectState"),
+    "another 404": _read_fault(404, "NoSuchWebsiteConfiguration"),
     "a reset": _reads(lambda bucket, operation, key: bucket.reset(operation, key)),
     "nothing": _reads(lambda bucket, operation, key: bucket.stall(operation, key)),
     "404 with no XML": _read_raw(b"HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\n<Err\xff\x00<<>"),
@@ -227,7 +227,7 @@ UPLOADS: dict[str, Arm] = {
     "complete: reset": _write_reset("CompleteMultipartUpload"),
     "complete: done and reset": _write_reset("CompleteMultipartUpload", after=True),
     "complete: nothing": lambda bucket, key: bucket.stall("CompleteMultipartUpload", key),
-    "untrue: complete 412": _write_fault("CompleteMultipartUpload", 412, "PreconditionFailed"),
+    "untrue: 412 to the completion": _write_fault("CompleteMultipartUpload", 412, "PreconditionFailed"),
     "abort: SlowDown": _write_fault("AbortMultipartUpload", 503, "SlowDown"),
     "abort: done and reset": _write_reset("AbortMultipartUpload", after=True),
 }

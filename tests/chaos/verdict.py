@@ -35,7 +35,7 @@ def objection(visit: Visit, answer: Answer, ways: Ways) -> str | None:
     if answer.status in (200, 206):
         return "the bucket denies this object" if thing.is_denied else _wrong_content(visit, answer)
     if answer.status == 302:
-        return _wrong_redirect(thing, answer)
+        return _wrong_redirect(thing, answer, ways)
     if got == (404, "not_found"):
         if thing.is_in_doubt:
             return "not found, but the dead origin may have it"
@@ -53,7 +53,8 @@ def objection(visit: Visit, answer: Answer, ways: Ways) -> str | None:
 
 def _is_the_buckets(thing: Thing, answer: Answer, ways: Ways) -> bool:
     """Tells if the bucket's own answer may stand, or Envoy's where the bucket gave none."""
-    if thing.reads or (thing.may_be_lost and answer.status == 404):
+    missing = 404 if ways.reader_lists else 403
+    if thing.reads or (thing.may_be_lost(ways) and answer.status == missing):
         return True
     # Without the right to list a missing object is a 403, which such a rule leaves as it is.
     is_ignored = thing.family == "guarded" and not ways.reader_lists
@@ -72,11 +73,11 @@ def _wrong_content(visit: Visit, answer: Answer) -> str | None:
     return None if answer.body in wanted else f"{len(answer.body)} wrong bytes"
 
 
-def _wrong_redirect(thing: Thing, answer: Answer) -> str | None:
+def _wrong_redirect(thing: Thing, answer: Answer, ways: Ways) -> str | None:
     if answer.outcome not in REDIRECTS:
         return "a redirect that is not ours"
     if answer.header("location") != thing.path:
         return f"a redirect to {answer.header('location')}"
     if answer.header("cache-control") != "no-store" or answer.body:
         return "a redirect that could be kept, or with a body"
-    return None if thing.contents or thing.may_be_lost else "a redirect to what nobody has"
+    return None if thing.contents or thing.may_be_lost(ways) else "a redirect to what nobody has"

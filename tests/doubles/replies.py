@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from email.utils import formatdate
+from email.utils import formatdate, parsedate_to_datetime
 from http import HTTPStatus
 
 from .wire import Request
@@ -42,7 +42,7 @@ Headers = Mapping[str, str] | None
 
 
 def resource(body: bytes, headers: Headers = None, ranges: bool = True) -> Script:
-    """Gives an object as a good static server does: validators, a single range, If-Match.
+    """Gives an object as a good static server does: validators, a single range, conditions for it.
 
     An empty header is left out.
     """
@@ -52,7 +52,7 @@ def resource(body: bytes, headers: Headers = None, ranges: bool = True) -> Scrip
     known = {name: value for name, value in known.items() if value}
 
     def reply(request: Request) -> Reply:
-        if request.header("if-match") not in (None, "*", known.get("ETag")):
+        if not _meets(request, known):
             return _complete(request, 412, {}, b"")
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", request.header("range") or "")
         if not ranges or asked is None:
@@ -64,6 +64,17 @@ def resource(body: bytes, headers: Headers = None, ranges: bool = True) -> Scrip
         return _complete(request, 206, {**known, **span}, body[first : last + 1])
 
     return reply
+
+
+def _meets(request: Request, known: Mapping[str, str]) -> bool:
+    """Tells if the conditions hold (RFC 9110, 13.1.1 and 13.1.4): a weak tag matches none."""
+    wanted, since = request.header("if-match"), request.header("if-unmodified-since")
+    etag, modified = known.get("ETag"), known.get("Last-Modified")
+    if wanted is not None:
+        return wanted == "*" or (wanted == etag and not wanted.startswith("W/"))
+    if since is None or modified is None:
+        return True
+    return parsedate_to_datetime(modified) <= parsedate_to_datetime(since)
 
 
 def status(code: int, headers: Headers = None, body: bytes = b"from the origin") -> Script:

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from http import HTTPStatus
 from xml.sax.saxutils import escape
 
@@ -107,10 +107,13 @@ class StrictBucket(Server):
 
     # The bucket's content.
 
-    def put(self, key: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-        """Stores an object as another writer does."""
-        name = self.dialect.name_of(key)
-        self._store(name, new_object(body, (headers or {}).items()))
+    def put(
+        self, key: str, body: bytes, headers: Mapping[str, str] | None = None, *, age: float = 0.0
+    ) -> None:
+        """Stores an object as another writer does, or did so many seconds ago."""
+        stored = new_object(body, (headers or {}).items())
+        modified = stored.modified - timedelta(seconds=age)
+        self._store(self.dialect.name_of(key), replace(stored, modified=modified))
         if self.dialect.ends_uploads:
             self.uploads.end_all_of(key)
 

@@ -6,11 +6,12 @@ import http.client
 import socket
 import threading
 from collections.abc import Iterator
+from email.utils import formatdate
 
 import pytest
 
 from doubles import ScriptedOrigin, replies
-from doubles.replies import Then
+from doubles.replies import LAST_MODIFIED, Then
 
 
 @pytest.fixture
@@ -57,6 +58,14 @@ def test_if_match_fails_once_the_object_has_changed(origin: ScriptedOrigin) -> N
     origin.script("/a", replies.resource(b"old"), replies.resource(b"new"))
     etag = ask(origin, "/a").getheader("etag") or ""
     assert ask(origin, "/a", {"If-Match": etag}).status == 412
+
+
+def test_a_weak_tag_matches_nothing_and_a_date_counts_where_no_tag_is_named(origin: ScriptedOrigin) -> None:
+    origin.put("/b", b"hello", {"ETag": 'W/"weak"'})
+    assert ask(origin, "/b", {"If-Match": 'W/"weak"'}).status == 412
+    assert ask(origin, "/b", {"If-Unmodified-Since": LAST_MODIFIED}).status == 200
+    earlier = formatdate(1_699_999_999, usegmt=True)
+    assert ask(origin, "/b", {"If-Unmodified-Since": earlier}).status == 412
 
 
 def test_unknown_paths_are_404_and_everything_is_recorded(origin: ScriptedOrigin) -> None:

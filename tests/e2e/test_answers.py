@@ -266,7 +266,7 @@ def test_a_wrong_read_credential_is_no_miss(strict: Site, unique: Unique) -> Non
 
 def test_an_object_that_the_reader_may_not_read_stays_forbidden(strict: Site, unique: Unique) -> None:
     path = unique()
-    strict.store.put(path[1:], b"secret")
+    strict.store.put(path[1:], b"secret", age=3600)
     strict.store.forbid(path[1:])
     strict.origin.put(path, BODY)
     answer = strict.ask(path)
@@ -300,6 +300,22 @@ def test_a_403_that_a_rule_takes_for_a_miss_is_filled_without_asking(strict: Sit
     with strict.store.without_list_right(strict.store.reader):
         assert strict.ask(path).outcome == "stored"
     assert strict.store.calls("HeadObject", path[1:]) == []
+
+
+def test_an_object_that_was_stored_since_the_bucket_denied_it_is_the_bucket_s_to_judge_again(
+    strict: Site, unique: Unique
+) -> None:
+    missing, denied = unique("missing"), unique("denied")
+    strict.store.overtake("HeadObject", missing[1:], BODY)
+    with strict.store.without_list_right(strict.store.reader):
+        miss = strict.ask(missing)
+    assert (miss.status, miss.outcome, strict.follow(miss).body) == (302, "exists", BODY)
+    strict.store.put(denied[1:], b"secret")
+    strict.store.forbid(denied[1:])
+    miss = strict.ask(denied)
+    assert (miss.status, miss.outcome, miss.body) == (302, "exists", b"")
+    assert error_code(strict.follow(miss)) == "AccessDenied"
+    assert strict.origin.count(missing) == strict.origin.count(denied) == 0
 
 
 def test_a_403_for_an_object_that_turns_out_to_exist_is_the_bucket_s_to_repeat(

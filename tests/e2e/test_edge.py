@@ -75,7 +75,7 @@ def test_one_connection_carries_answers_of_every_kind(strict: Site, unique: Uniq
     for path in (here, head_only):
         strict.origin.put(path, BODY)
     dead, forbidden = unique(under="/dead"), unique("forbidden")
-    strict.store.put(forbidden[1:], BODY)
+    strict.store.put(forbidden[1:], BODY, age=3600)
     strict.store.forbid(forbidden[1:])
     requests = [
         ("HEAD", head_only, 302),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -126,6 +127,11 @@ def let_everything_happen(site: Site) -> set[str]:
     store.fault("HeadObject", "bucket_unavailable.bin", OFTEN, status=500, code="InternalError")
     happens("bucket_unavailable")
     happens("not_the_bucket", "/rbac/a.bin")
+    store.fault("GetObject", "bad_request.bin", OFTEN, status=400, code="InvalidArgument")
+    happens("bad_request")
+    store.put("deleted.bin", BODY)
+    store.delete("deleted.bin", marker=True)
+    happens("deleted")
     return happened
 
 
@@ -214,9 +220,9 @@ def test_the_gauges_show_what_runs_now(strict: Site, unique: Unique) -> None:
 
 
 def test_the_line_of_a_fill_can_be_read_whatever_the_key(strict: Site, unique: Unique) -> None:
-    path = unique('a" outcome=stored origin=\u00a0\u2028 b=c\\')
+    path = unique('a" outcome=stored origin=\u00a0\u2028 b=c%')
     written = "".join(f"%{byte:02x}" if byte not in b"/" else "/" for byte in path.encode())
-    strict.origin.script(canonical(path), replies.status(401))
+    strict.origin.script(quote(path, safe="/~!$&'()*,;=:@"), replies.status(401))
     assert strict.ask(f"{written}?token=s3cret").outcome == "origin_refused"
     (line,) = [line for line in lines(strict) if canonical(path) in line]
     fields = dict(FIELD.findall(line.removeprefix("fill ")))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
+
+from stack.render import CHECKOUT
 
 from .edges import BUCKET_HOST, FETCH_HOST
 from .large import PART_SIZE
 from .native import Call
 from .site import Site
+
+VERSION = re.compile(r'^version = "(.+)"$', re.MULTILINE)
+USER_AGENT = f"mirror-on-miss/{VERSION.findall((CHECKOUT / 'Cargo.toml').read_text())[0]}"
 
 ANSWERS = [404, 206, 200]
 """The statuses of their answers. The part that is asked for holds the whole object."""
@@ -16,7 +22,7 @@ ANSWERS = [404, 206, 200]
 def calls_of_fill(here: Site, key: str, size: int) -> list[Call]:
     """Returns the bucket's 404 and the GET from the origin, through the edge, and the PUT to the signer."""
     url = f"{here.stack.url}/{key}"
-    ranged = {"accept-encoding": "identity", "range": f"bytes=0-{PART_SIZE - 1}"}
+    ranged = {"accept-encoding": "identity", "range": f"bytes=0-{PART_SIZE - 1}", "user-agent": USER_AGENT}
     stored = {
         "if-none-match": "*",
         "content-type": "image/jpeg",

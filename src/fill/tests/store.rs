@@ -93,6 +93,21 @@ fn the_writers_head_decides_what_a_403_of_the_bucket_is() {
 }
 
 #[test]
+fn an_object_that_may_have_been_stored_since_the_403_is_the_buckets_to_judge_again() {
+    let stored = ("last-modified", "Thu, 26 Nov 2026 18:50:00 GMT");
+    for (date, outcome) in [
+        ("Thu, 26 Nov 2026 18:50:00 GMT", Outcome::Exists),
+        ("Thu, 26 Nov 2026 19:05:00 GMT", Outcome::Exists),
+        ("Thu, 26 Nov 2026 19:05:01 GMT", Outcome::Forbidden),
+        ("now", Outcome::Forbidden),
+    ] {
+        let mut world = forbidden(json!({}), json!({}));
+        world.answer(HEAD, 200, &[("date", date), stored], "");
+        assert_eq!(world.outcome(), outcome, "{date}");
+    }
+}
+
+#[test]
 fn a_head_that_fails_is_repeated_before_the_bucket_counts_as_unavailable() {
     let mut world = forbidden(json!({}), json!({}));
     world.fail_for_good(HEAD);
