@@ -70,8 +70,12 @@ cli: rust ## the command target/mirror-on-miss: checks a configuration, explains
 docs: rust ## writes what of docs/ is generated: the configuration's fields and its JSON Schema
 	@WRITE_DOCS=1 cargo test --quiet --locked --test docs
 
+.PHONY: manifests
+manifests: $(TOOLS) ## writes what of envoy/kubernetes repeats another file: alerts, and labels of metrics
+	@$(VENV)/bin/python -m manifests
+
 .PHONY: headers
-headers: $(STACK) ## writes the lists of docs/security.md into envoy/*.yaml, as expressions
+headers: $(STACK) ## writes the lists of docs/security.md into envoy/configuration/*.yaml, as expressions
 ## NAMES="accept-language"  headers of clients that a rule lists in request_headers, for the transparent edge
 	@$(VENV)/bin/python -c 'import sys; from stack import headers; headers.main(sys.argv[1:])' $(NAMES)
 
@@ -126,6 +130,10 @@ fuzz: rust ## libFuzzer on everything that reads what strangers send, and on two
 compat: $(TOOLS) wasm ## the end-to-end tests on older Envoys too: a table, and exit code 1 if a test failed
 ## VERSIONS="1.36.4 1.37.0"  on these alone  TESTS=tests/e2e  these alone, or other options of pytest
 	@exec $(VENV)/bin/python -m compat
+
+.PHONY: kubernetes
+kubernetes: $(TOOLS) $(VENV)/bin/kubectl ## applies envoy/kubernetes to a real API server; needs Go, and ten minutes once
+	@exec $(VENV)/bin/python -m cluster
 
 .PHONY: release-check
 release-check: $(STACK) $(SBOM) ## what a release holds, in target/release-check/out: builds it twice, and checks it

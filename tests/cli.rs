@@ -138,15 +138,15 @@ fn the_plugin_is_found_in_the_files_of_those_who_run_it() {
 #[test]
 fn the_shipped_configuration_is_ok() {
     for file in [
-        "edge.yaml",
-        "transparent.yaml",
+        "configuration/edge.yaml",
+        "configuration/transparent.yaml",
         "kubernetes/overlays/envoy-gateway/plugin.yaml",
-        "kubernetes/overlays/istio/plugin.yaml",
+        "kubernetes/overlays/istio/filter.yaml",
     ] {
         let ended = run(&["check", "--without-env", &format!("envoy/{file}")], "");
         assert_eq!(ended, (0, "ok\n".to_owned(), String::new()), "{file}");
     }
-    let (code, output, _) = run(&["explain", "envoy/edge.yaml", "GET", "/img/a%20b.jpg"], "");
+    let (code, output, _) = run(&["explain", "envoy/configuration/edge.yaml", "GET", "/img/a%20b.jpg"], "");
     assert_eq!(code, 0);
     assert!(output.contains("GET /img/a%20b.jpg at files.example.com"), "{output}");
 }
@@ -322,7 +322,35 @@ fn a_wrong_call_is_explained_and_help_has_examples() {
         assert!(errors.contains(what) && errors.contains("--help"), "{arguments:?}: {errors}");
     }
     let (code, help, _) = run(&["--help"], "");
-    assert!(code == 0 && help.contains("mirror-on-miss check envoy/edge.yaml"), "{help}");
+    assert!(code == 0 && help.contains("mirror-on-miss check envoy/configuration/edge.yaml"), "{help}");
     let version = concat!("mirror-on-miss ", env!("CARGO_PKG_VERSION"), "\n");
     assert_eq!(run(&["--version"], "").1, version);
+}
+
+#[test]
+fn variables_come_from_the_file_that_has_them() {
+    let plugin = r#"
+        config:
+          name: mirror_on_miss
+          configuration:
+            "@type": type.googleapis.com/google.protobuf.StringValue
+            value: |
+              {"bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": {"env": "BUCKET"}},
+               "origin": {"cluster": "origin", "authority": {"env": "ORIGIN"}}}
+          vm_config:
+            environment_variables: {key_values: {BUCKET: /files, ORIGIN: old.example.com}}
+    "#;
+    assert_eq!(run(&["check", "-"], plugin).1, "ok\n");
+    let (_, output, _) = run(&["explain", "-", "GET", "/a.jpg"], plugin);
+    assert!(output.contains("GET /a.jpg at old.example.com"), "{output}");
+    let wasm_plugin = r#"
+        kind: WasmPlugin
+        spec:
+          pluginName: mirror_on_miss
+          vmConfig: {env: [{name: ORIGIN, value: old.example.com}]}
+          pluginConfig:
+            bucket: {cluster: signer, authority: s3.example.com}
+            origin: {cluster: origin, authority: {env: ORIGIN}}
+    "#;
+    assert_eq!(run(&["check", "-"], wasm_plugin).1, "ok\n");
 }

@@ -2,7 +2,7 @@
 
 use crate::config::rule::On403;
 
-/// The bucket's answers that may be misses. `envoy/edge.yaml` names the same statuses: the filter sees no other.
+/// The bucket's answers that may be misses. `envoy/configuration/edge.yaml` names the same statuses: the filter sees no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Denial {
     /// 400. Some stores say it of a key that they cannot hold.

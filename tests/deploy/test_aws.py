@@ -49,7 +49,7 @@ def test_a_bucket_that_is_read_without_a_signature_is_read_by_a_network() -> Non
 
 
 def test_each_role_takes_the_token_of_its_own_container() -> None:
-    overlay = yaml.safe_load((CHECKOUT / "envoy/kubernetes/overlays/irsa/kustomization.yaml").read_text())
+    overlay = yaml.safe_load((CHECKOUT / "envoy/kubernetes/components/irsa/kustomization.yaml").read_text())
     pod = yaml.safe_load(overlay["patches"][0]["patch"])["spec"]["template"]["spec"]
     for volume in pod["volumes"]:
         (source,) = volume["projected"]["sources"]

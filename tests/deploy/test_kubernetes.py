@@ -1,13 +1,8 @@
-"""The manifests of envoy/kubernetes, as kustomize builds them."""
+"""The manifests of envoy/kubernetes, as kustomize builds them: pods, their limits, and what selects them."""
 
 from __future__ import annotations
 
-import functools
 import json
-import operator
-import subprocess
-from collections.abc import Iterator
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -15,112 +10,113 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from stack import envoy
-from stack.render import CHECKOUT, ca_file, named, plugin_of
-from stack.stack import WASM
+from manifests.__main__ import manifests as written
+from stack.render import CHECKOUT, named
 
-from . import definitions
-from .kubectl import BINARY
+from .kustomize import (
+    KUBERNETES,
+    Manifest,
+    build,
+    build_site,
+    containers,
+    is_custom,
+    of_kind,
+    only,
+    pods,
+)
 
-KUBERNETES = CHECKOUT / "envoy" / "kubernetes"
-OVERLAYS = ["base", *sorted(f"overlays/{path.name}" for path in (KUBERNETES / "overlays").iterdir())]
+COMPONENTS = sorted(path.name for path in (KUBERNETES / "components").iterdir())
+OVERLAYS = sorted(f"overlays/{path.name}" for path in (KUBERNETES / "overlays").iterdir())
 GATEWAYS = [
     "base",
-    "overlays/custom-image",
-    "overlays/irsa",
-    "overlays/maglev",
-    "overlays/pod-identity",
-    "overlays/transparent",
+    *(f"base+{name}" for name in COMPONENTS),
+    "base+custom-image+irsa+transparent",
+    "base+custom-image+maglev+pod-identity+prometheus-operator+transparent",
+    "base+transparent+prometheus-operator+irsa+maglev",
 ]
-PLATFORMS = {"overlays/envoy-gateway": "EnvoyExtensionPolicy", "overlays/istio": "WasmPlugin"}
+SITES = [*GATEWAYS, *OVERLAYS]
 MIB = 1 << 20
 MEMORY_OF_A_WORKER = 3 * 128 * MIB
 """docs/limits.md, "Memory": three times limits.memory, whose default is 128 MiB."""
 MEMORY_OF_ENVOY = 256 * MIB
-
-Manifest = dict[str, Any]
-Where = tuple[str | int, ...]
-
-
-@functools.cache
-def build(overlay: str) -> list[Manifest]:
-    argv = [BINARY, "kustomize", "--load-restrictor", "LoadRestrictionsNone", KUBERNETES / overlay]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "deprecated" not in done.stderr
-    return list(yaml.safe_load_all(done.stdout))
+SELECTING = {"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component"}
+INSTANCE = "app.kubernetes.io/instance"
 
 
-def of_kind(overlay: str, kind: str) -> list[Manifest]:
-    return [manifest for manifest in build(overlay) if manifest["kind"] == kind]
-
-
-def pods(overlay: str) -> list[Manifest]:
-    return [deployment["spec"]["template"]["spec"] for deployment in of_kind(overlay, "Deployment")]
-
-
-def containers(pod: Manifest) -> list[Manifest]:
-    return [*pod.get("initContainers", []), *pod["containers"]]
-
-
-def gateway(overlay: str) -> Manifest:
-    return next(pod for pod in pods(overlay) if "initContainers" in pod)
+def gateway(site: str) -> Manifest:
+    return only(build(site), "Deployment", "mirror-on-miss")["spec"]["template"]
 
 
 @pytest.mark.parametrize("version", ["1.35", "1.37"])
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_kubernetes_knows_every_field(overlay: str, version: str) -> None:
-    for manifest in build(overlay):
+@pytest.mark.parametrize("site", SITES)
+def test_kubernetes_knows_every_field(site: str, version: str) -> None:
+    for manifest in build(site):
         if not is_custom(manifest):
             kubernetes_validate.validate(manifest, version, strict=True)
 
 
-def is_custom(manifest: Manifest) -> bool:
-    group = manifest["apiVersion"].partition("/")[0]
-    return "." in group and not group.endswith(".k8s.io") or group == "gateway.networking.k8s.io"
-
-
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_configuration_is_the_shipped_one(overlay: str) -> None:
+@pytest.mark.parametrize("site", SITES)
+def test_the_configuration_is_the_shipped_one(site: str) -> None:
     (found,) = [
         each
-        for each in of_kind(overlay, "ConfigMap")
-        if each["metadata"]["name"].startswith("configuration-")
+        for each in of_kind(build(site), "ConfigMap")
+        if each["metadata"]["name"].startswith("mirror-on-miss-configuration-")
     ]
     for name, text in found["data"].items():
-        assert text == (CHECKOUT / "envoy" / name).read_text()
+        assert text == (CHECKOUT / "envoy" / "configuration" / name).read_text()
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_pods_can_do_no_more_than_they_must(overlay: str) -> None:
-    for pod in pods(overlay):
-        assert pod["securityContext"]["runAsNonRoot"]
-        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert pod["automountServiceAccountToken"] is False
+@pytest.mark.parametrize("site", SITES)
+def test_no_namespace_is_made_or_removed(site: str) -> None:
+    """`kubectl delete -k` would take all that is in it, Secrets made by hand among it."""
+    assert of_kind(build(site), "Namespace") == []
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_pods_can_do_no_more_than_they_must(site: str) -> None:
+    for pod in pods(build(site)):
+        assert pod["spec"]["securityContext"]["runAsNonRoot"]
+        assert pod["spec"]["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["spec"]["automountServiceAccountToken"] is False
         for container in containers(pod):
             allowed = container["securityContext"]
             assert (allowed["allowPrivilegeEscalation"], allowed["readOnlyRootFilesystem"]) == (False, True)
             assert allowed["capabilities"] == {"drop": ["ALL"]}
-            assert {"requests", "limits"} <= set(container["resources"])
-            assert container["livenessProbe"]
             assert container["image"].rpartition(":")[2] not in ("", "latest")
 
 
-@pytest.mark.parametrize("overlay", GATEWAYS)
-def test_the_edge_cannot_write(overlay: str) -> None:
-    edge = named(gateway(overlay)["containers"], "edge")
+@pytest.mark.parametrize("site", SITES)
+def test_a_quota_finds_what_it_counts(site: str) -> None:
+    for pod in pods(build(site)):
+        for container in containers(pod):
+            assert {"cpu", "ephemeral-storage", "memory"} <= set(container["resources"]["requests"])
+            assert "memory" in container["resources"]["limits"]
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_every_container_is_probed(site: str) -> None:
+    """A start takes as long as it needs, and only a container that is no sidecar says that it is ready."""
+    for pod in pods(build(site)):
+        for container in containers(pod):
+            assert {"startupProbe", "livenessProbe"} <= set(container)
+        assert all("readinessProbe" in container for container in pod["spec"]["containers"])
+
+
+@pytest.mark.parametrize("site", GATEWAYS)
+def test_the_edge_cannot_write(site: str) -> None:
+    edge = named(gateway(site)["spec"]["containers"], "edge")
     assert "writer" not in json.dumps([edge["volumeMounts"], edge["env"]])
 
 
-@pytest.mark.parametrize("overlay", GATEWAYS)
-def test_the_signer_outlives_the_edge(overlay: str) -> None:
-    signer = named(gateway(overlay)["initContainers"], "signer")
+@pytest.mark.parametrize("site", GATEWAYS)
+def test_the_signer_outlives_the_edge(site: str) -> None:
+    signer = named(gateway(site)["spec"]["initContainers"], "signer")
     assert signer["restartPolicy"] == "Always"
 
 
-@pytest.mark.parametrize("overlay", GATEWAYS)
-def test_memory_follows_from_workers(overlay: str) -> None:
-    edge = named(gateway(overlay)["containers"], "edge")
+@pytest.mark.parametrize("site", GATEWAYS)
+def test_memory_follows_from_workers(site: str) -> None:
+    edge = named(gateway(site)["spec"]["containers"], "edge")
     workers = int(edge["command"][edge["command"].index("--concurrency") + 1])
     needed = workers * MEMORY_OF_A_WORKER + MEMORY_OF_ENVOY
     assert quantity(edge["resources"]["limits"]["memory"]) >= needed
@@ -131,130 +127,192 @@ def quantity(text: str) -> int:
     return int(text[:-2]) * {"Mi": MIB, "Gi": 1024 * MIB}[text[-2:]]
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_a_drain_ends_in_time(overlay: str) -> None:
-    for pod in pods(overlay):
-        for container in pod["containers"]:
+@pytest.mark.parametrize("site", SITES)
+def test_a_drain_ends_in_time(site: str) -> None:
+    for pod in pods(build(site)):
+        for container in pod["spec"]["containers"]:
             stop = container["lifecycle"]["preStop"]
             seconds = stop["sleep"]["seconds"] if "sleep" in stop else int(stop["exec"]["command"][-1])
-            assert seconds < pod["terminationGracePeriodSeconds"]
+            assert seconds < pod["spec"]["terminationGracePeriodSeconds"]
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_what_is_mounted_is_there_and_what_is_there_is_mounted(overlay: str) -> None:
-    for pod in pods(overlay):
+@pytest.mark.parametrize("site", SITES)
+def test_a_drained_node_waits_for_no_broken_pod(site: str) -> None:
+    for budget in of_kind(build(site), "PodDisruptionBudget"):
+        assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_what_is_mounted_is_there_and_what_is_there_is_mounted(site: str) -> None:
+    for pod in pods(build(site)):
         mounted = {mount["name"] for container in containers(pod) for mount in container["volumeMounts"]}
-        assert mounted == {volume["name"] for volume in pod["volumes"]}
+        assert mounted == {volume["name"] for volume in pod["spec"]["volumes"]}
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_selectors_select_pods_of_the_overlay(overlay: str) -> None:
-    labels = [
-        each["spec"]["template"]["metadata"]["labels"].items() for each in of_kind(overlay, "Deployment")
-    ]
-    for kind in ("Deployment", "PodDisruptionBudget", "Service"):
-        for manifest in of_kind(overlay, kind):
-            selector = manifest["spec"]["selector"]
-            wanted = selector.get("matchLabels", selector).items()
-            assert sum(wanted <= each for each in labels) == 1, manifest["metadata"]
+@pytest.mark.parametrize("site", SITES)
+def test_an_autoscaler_may_remove_the_node(site: str) -> None:
+    for pod in pods(build(site)):
+        local = {volume["name"] for volume in pod["spec"]["volumes"] if "emptyDir" in volume}
+        name = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"
+        assert set(pod["metadata"]["annotations"][name].split(",")) == local
 
 
-@pytest.mark.parametrize("overlay", PLATFORMS)
-def test_the_module_takes_the_configuration_of_a_platform(tmp_path: Path, overlay: str) -> None:
-    """Envoy itself confirms it, with that configuration in place of the shipped one."""
-    (plugin,) = of_kind(overlay, PLATFORMS[overlay])
-    config = plugin["spec"].get("pluginConfig") or plugin["spec"]["wasm"][0]["config"]
-    edge = yaml.safe_load(
-        (CHECKOUT / "envoy" / "edge.yaml")
-        .read_text()
-        .replace("/etc/ssl/certs/ca-certificates.crt", ca_file())
-    )
-    module = plugin_of(edge)
-    module["configuration"]["value"] = json.dumps(config)
-    module["vm_config"]["code"]["local"]["filename"] = str(WASM)
-    file = tmp_path / "edge.json"
-    file.write_text(json.dumps(edge))
-    argv = [envoy.binary(), "--mode", "validate", "--disable-hot-restart", "-c", file]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+# Selectors.
 
 
-@pytest.mark.parametrize("overlay", PLATFORMS)
-def test_the_clusters_that_a_platform_s_plugin_names_exist(overlay: str) -> None:
-    (plugin,) = of_kind(overlay, PLATFORMS[overlay])
-    config = plugin["spec"].get("pluginConfig") or plugin["spec"]["wasm"][0]["config"]
-    assert {config["bucket"]["cluster"], config["origin"]["cluster"]} <= clusters(overlay)
+def selectors(manifests: list[Manifest]) -> list[tuple[str, dict[str, str]]]:
+    """Everything that selects pods of ours, by where it stands. Peers of other namespaces are not ours."""
+    found: list[tuple[str, dict[str, str]]] = []
+    for manifest in manifests:
+        spec, where = manifest.get("spec", {}), f"{manifest['kind']} {manifest['metadata']['name']}"
+        if manifest["kind"] in ("Deployment", "PodDisruptionBudget", "PodMonitor"):
+            found.append((where, spec["selector"]["matchLabels"]))
+        elif manifest["kind"] == "Service":
+            found.append((where, spec["selector"]))
+        elif manifest["kind"] == "NetworkPolicy":
+            found.append((where, spec["podSelector"]["matchLabels"]))
+            rules = [*spec["ingress"], *spec["egress"]]
+            peers = [peer for rule in rules for peer in [*rule.get("from", []), *rule.get("to", [])]]
+            found += [
+                (where, peer["podSelector"]["matchLabels"])
+                for peer in peers
+                if "podSelector" in peer and "namespaceSelector" not in peer
+            ]
+        if manifest["kind"] == "Deployment":
+            spread = spec["template"]["spec"]["topologySpreadConstraints"]
+            found += [(where, each["labelSelector"]["matchLabels"]) for each in spread]
+    return found
 
 
-def clusters(overlay: str) -> set[str]:
-    patches = [
-        patch for policy in of_kind(overlay, "EnvoyPatchPolicy") for patch in policy["spec"]["jsonPatches"]
-    ]
-    hosts = {
-        (entry["spec"]["hosts"][0], entry["spec"]["ports"][0]["number"])
-        for entry in of_kind(overlay, "ServiceEntry")
-    }
-    for service in of_kind(overlay, "Service"):
-        meta = service["metadata"]
-        hosts.add(
-            (f"{meta['name']}.{meta['namespace']}.svc.cluster.local", service["spec"]["ports"][0]["port"])
+@pytest.mark.parametrize("site", SITES)
+def test_pods_are_selected_by_name_instance_and_component(site: str) -> None:
+    """A generic label alone selects other applications of the namespace. A Deployment's cannot be changed."""
+    for where, labels in selectors(build(site)):
+        wanted = SELECTING - {"app.kubernetes.io/component"} if "PodMonitor" in where else SELECTING
+        assert set(labels) == wanted, where
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_selectors_select_pods_of_the_site(site: str) -> None:
+    labels = [pod["metadata"]["labels"].items() for pod in pods(build(site))]
+    for where, selector in selectors(build(site)):
+        matching = sum(selector.items() <= each for each in labels)
+        assert matching >= 1 if "PodMonitor" in where else matching == 1, where
+
+
+EVERYTHING = [f"components/{name}" for name in COMPONENTS]
+
+
+@pytest.mark.parametrize(
+    "components",
+    [[], EVERYTHING, *([each] for each in EVERYTHING)],
+    ids=lambda names: "+".join(names) or "base",
+)
+def test_two_sites_of_a_namespace_share_nothing(components: list[str]) -> None:
+    sites = [
+        build_site(
+            {
+                "namespace": "shared",
+                "namePrefix": f"{name}-",
+                "resources": ["base"],
+                "components": components,
+                "labels": [{"pairs": {INSTANCE: name}, "includeSelectors": True}],
+            }
         )
-    return {patch["name"] for patch in patches} | {f"outbound|{port}||{host}" for host, port in hosts}
-
-
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_custom_resources_fit_their_definitions(overlay: str) -> None:
-    manifests = custom_resources(overlay)
-    assert definitions.problems(manifests) == [[] for _ in manifests]
-
-
-@pytest.mark.parametrize("overlay", PLATFORMS)
-def test_an_unknown_field_is_found_wherever_it_is(overlay: str) -> None:
-    wrong = [
-        changed(manifest, (*path, "unheardOf"), {})
-        for manifest in custom_resources(overlay)
-        for path, value in defined(manifest)
-        if isinstance(value, dict)
+        for name in "ab"
     ]
-    assert_found(wrong)
+    for name, manifests in zip("ab", sites, strict=True):
+        for where, labels in selectors(manifests):
+            assert labels[INSTANCE] == name, where
+        for manifest in manifests:
+            assert manifest["metadata"]["name"].startswith(f"{name}-")
+        # Names within values: the one that the front tier looks up.
+        assert f'"value": "{name}-mirror-on-miss-replicas"' in json.dumps(manifests) or "+" not in str(
+            components
+        )
+        assert '"value": "mirror-on-miss-replicas"' not in json.dumps(manifests)
 
 
-@pytest.mark.parametrize("overlay", PLATFORMS)
-def test_a_value_of_another_type_is_found_wherever_it_is(overlay: str) -> None:
-    wrong = [
-        changed(manifest, path, "text" if isinstance(value, (dict, list)) else [])
-        for manifest in custom_resources(overlay)
-        for path, value in defined(manifest)
-        if path and path[0] not in ("apiVersion", "kind")
-    ]
-    assert_found(wrong)
+# What the API server does to a manifest, and `kubectl apply` to the one that is there.
 
 
-def custom_resources(overlay: str) -> list[Manifest]:
-    return [manifest for manifest in build(overlay) if is_custom(manifest)]
-
-
-def defined(value: Any, path: Where = ()) -> Iterator[tuple[Where, Any]]:
-    """Returns a manifest without the parts that its definition leaves open: a configuration, clusters of
-    Envoy.
+@pytest.mark.parametrize("site", SITES)
+def test_a_second_apply_changes_nothing(site: str) -> None:
+    """The API server fills these fields in, within lists and unions, and a second apply would take them
+    away. With server-side apply they would be a conflict.
     """
-    if isinstance(value, dict) and path[-1:] in (("pluginConfig",), ("config",), ("value",)):
-        return
-    yield path, value
-    if isinstance(value, (dict, list)):
-        for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from defined(inner, (*path, name))
+    for deployment in of_kind(build(site), "Deployment"):
+        assert deployment["spec"]["strategy"]["type"] == "RollingUpdate"
+    for policy in of_kind(build(site), "NetworkPolicy"):
+        rules = [*policy["spec"]["ingress"], *policy["spec"]["egress"]]
+        assert all("protocol" in port for rule in rules for port in rule["ports"])
+    for service in of_kind(build(site), "Service"):
+        assert all("protocol" in port for port in service["spec"]["ports"])
+    for pod in pods(build(site)):
+        ports = [port for container in containers(pod) for port in container["ports"]]
+        assert all("protocol" in port for port in ports)
 
 
-def changed(manifest: Manifest, path: Where, value: Any) -> tuple[str, Manifest]:
-    """Returns the manifest with that value at that JSON pointer."""
-    copy = deepcopy(manifest)
-    *parents, name = path
-    functools.reduce(operator.getitem, parents, copy)[name] = value
-    return "".join(f"/{each}" for each in path), copy
+@pytest.mark.parametrize("site", SITES)
+def test_both_families_of_addresses_are_reached(site: str) -> None:
+    for service in of_kind(build(site), "Service"):
+        assert service["spec"]["ipFamilyPolicy"] == "PreferDualStack"
+    for policy in of_kind(build(site), "NetworkPolicy"):
+        peers = [peer for rule in policy["spec"]["egress"] for peer in rule["to"]]
+        blocks = {peer["ipBlock"]["cidr"] for peer in peers if "ipBlock" in peer}
+        assert ("0.0.0.0/0" in blocks) == ("::/0" in blocks)
 
 
-def assert_found(wrong: list[tuple[str, Manifest]]) -> None:
-    found = definitions.problems([manifest for _, manifest in wrong])
-    for (pointer, _), problems in zip(wrong, found, strict=True):
-        assert any(problem.startswith(f"{pointer}: ") for problem in problems), (pointer, problems)
+def test_the_alerts_of_prometheus_operator_are_the_shipped_ones() -> None:
+    rule = only(build("base+prometheus-operator"), "PrometheusRule", "mirror-on-miss")
+    shipped = CHECKOUT / "envoy" / "observability" / "prometheus" / "alerts.yml"
+    assert rule["spec"] == yaml.safe_load(shipped.read_text())
+
+
+@pytest.mark.parametrize("path", written(), ids=lambda path: path.name)
+def test_what_repeats_another_file_is_as_it_is(path: Path) -> None:
+    assert path.read_text() == written()[path], "`make manifests` writes it"
+
+
+def test_prometheus_operator_scrapes_each_status_port() -> None:
+    manifests = build("base+prometheus-operator+maglev")
+    monitor = only(manifests, "PodMonitor", "mirror-on-miss")
+    endpoints = {(each["port"], each["path"]) for each in monitor["spec"]["podMetricsEndpoints"]}
+    assert endpoints == {(port, "/stats/prometheus") for port in status_ports(manifests)}
+
+
+def test_monitoring_reaches_each_status_port() -> None:
+    for site in ("base+maglev", "overlays/signer"):
+        for pod in pods(build(site)):
+            policy = next(
+                each
+                for each in of_kind(build(site), "NetworkPolicy")
+                if each["spec"]["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+            )
+            monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+            rules = [rule for rule in policy["spec"]["ingress"] if rule.get("from") == [monitoring]]
+            assert {port["port"] for rule in rules for port in rule["ports"]} == status_ports_of(pod)
+
+
+def status_ports(manifests: list[Manifest]) -> set[str]:
+    return set().union(*map(status_ports_of, pods(manifests)))
+
+
+def status_ports_of(pod: dict[str, Any]) -> set[str]:
+    ports = [port["name"] for container in containers(pod) for port in container["ports"]]
+    return {name for name in ports if name.endswith("-status")}
+
+
+def test_the_front_tier_is_applied_and_removed_by_its_label() -> None:
+    """docs/deploy-kubernetes.md makes and removes it by that label."""
+    added = names(build("base+maglev")) - names(build("base"))
+    front = {
+        (manifest["kind"], manifest["metadata"]["name"])
+        for manifest in build("base+maglev")
+        if manifest["metadata"]["labels"].get("app.kubernetes.io/component") == "front"
+    }
+    assert front == added
+
+
+def names(manifests: list[Manifest]) -> set[tuple[str, str]]:
+    return {(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests}

@@ -1,4 +1,4 @@
-"""The front tier of overlays/maglev, live: requests for one object meet in one replica."""
+"""The front tier of components/maglev, live: requests for one object meet in one replica."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from e2e.client import ask
 from stack import Envoy
 from stack.render import CHECKOUT, named
 
-FRONT = CHECKOUT / "envoy" / "kubernetes" / "overlays" / "maglev" / "envoy.yaml"
+FRONT = CHECKOUT / "envoy" / "configuration" / "front.yaml"
 REPLICAS = 3
 
 

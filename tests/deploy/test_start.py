@@ -1,4 +1,4 @@
-"""envoy/start.sh: the shipped configurations with the examples replaced, and nothing else."""
+"""envoy/configuration/start.sh: the shipped configurations with the examples replaced, and nothing else."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from stack import Credentials, S3Store, envoy, render
 from stack.render import CHECKOUT, ca_file, named
 from stack.stack import WASM
 
-ENVOY = CHECKOUT / "envoy"
-NAMES = [path.stem for path in ENVOY.glob("*.yaml") if path.stem in ("edge", "signer", "transparent")]
+ENVOY = CHECKOUT / "envoy" / "configuration"
+NAMES = ["edge", "front", "signer", "transparent"]
 AWS = {"BUCKET": "files", "AWS_REGION": "us-east-2", "ORIGIN": "https://old.example.net/v1"}
 LOCAL = {
     "BUCKET": "files",
@@ -101,17 +101,63 @@ def test_the_credentials_of_aws_leave_no_provider() -> None:
         assert "credential" not in yaml.safe_dump(yaml.safe_load(rendered(name, CREDENTIALS="aws")))
 
 
+def address(text: str, name: str) -> dict[str, Any]:
+    listener = named(yaml.safe_load(text)["static_resources"]["listeners"], name)
+    return listener["address"]["socket_address"]
+
+
+def test_a_signer_listens_for_its_own_pod_unless_it_is_told() -> None:
+    assert address(rendered("signer"), "signer") == {"address": "127.0.0.1", "port_value": 10001}
+    for_others = address(rendered("signer", LISTEN="10.0.0.1"), "signer")
+    assert for_others == {"address": "10.0.0.1", "port_value": 10001}
+
+
+@pytest.mark.parametrize(
+    ("name", "listener"), [("edge", "edge"), ("front", "front"), ("transparent", "edge")]
+)
+def test_clients_come_by_ipv4_and_ipv6(name: str, listener: str) -> None:
+    both = {"address": "::", "ipv4_compat": True, "port_value": 10000}
+    assert address(rendered(name), listener) == both
+    assert address(rendered(name, LISTEN="::"), listener) == both
+    assert address(rendered(name, LISTEN="0.0.0.0"), listener) == {"address": "0.0.0.0", "port_value": 10000}
+
+
+def test_others_come_to_the_signer_by_ipv4_and_ipv6() -> None:
+    both = {"address": "::", "ipv4_compat": True, "port_value": 10001}
+    assert address(rendered("signer", LISTEN="::"), "signer") == both
+
+
+@pytest.mark.parametrize("listen", ["", "::"])
+def test_a_kernel_without_ipv6_is_asked_for_none(tmp_path: Path, listen: str) -> None:
+    without = (ENVOY / "start.sh").read_text().replace("/proc/net/if_inet6", str(tmp_path / "none"))
+    (tmp_path / "start.sh").write_text(without)
+    for name, port in (("edge", 10000), ("signer", 10001)):
+        (tmp_path / f"{name}.yaml").write_text((ENVOY / f"{name}.yaml").read_text())
+        argv = ["sh", tmp_path / "start.sh", "print", name]
+        done = subprocess.run(argv, env={"LISTEN": listen}, capture_output=True, text=True, check=False)
+        expected = "127.0.0.1" if name == "signer" and not listen else "0.0.0.0"
+        assert address(done.stdout, name) == {"address": expected, "port_value": port}
+
+
+def test_the_front_tier_looks_its_replicas_up() -> None:
+    text = rendered("front", REPLICAS="a-mirror-on-miss-replicas")
+    assert endpoint(text, "replicas")["address"] == "a-mirror-on-miss-replicas"
+
+
+@pytest.mark.parametrize("name", ["edge", "transparent"])
+def test_a_module_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
+    """Kubernetes before 1.35 drops an image volume without a word."""
+    done = start(name, MODULE="/opt/module/plugin.wasm", TMPDIR=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith("start.sh: MODULE=/opt/module/plugin.wasm is not there")
+    assert "components/custom-image" in done.stderr
+
+
 def test_more_workers_get_more_memory() -> None:
     for name in ("edge", "transparent"):
         document = yaml.safe_load(rendered(name, HEAP_MIB="768"))
         heap = named(document["overload_manager"]["resource_monitors"], "envoy.resource_monitors.fixed_heap")
         assert heap["typed_config"]["max_heap_size_bytes"] == 768 << 20
-
-
-def test_a_signer_for_others_listens_for_them() -> None:
-    (listener,) = yaml.safe_load(rendered("signer", LISTEN="0.0.0.0"))["static_resources"]["listeners"]
-    assert listener["address"]["socket_address"] == {"address": "0.0.0.0", "port_value": 10001}
-    assert rendered("edge", LISTEN="0.0.0.0") == rendered("edge")
 
 
 def module(text: str) -> dict[str, Any]:
@@ -142,7 +188,7 @@ def test_edge_and_signer_agree_on_what_forbids_to_overwrite(
         assert found == ([match] if match else [])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["edge", "signer", "transparent"])
 @pytest.mark.parametrize("variables", [{}, AWS, LOCAL])
 def test_a_bucket_in_the_host_is_as_the_renderer_has_it(
     tmp_path: Path, name: str, variables: dict[str, str]
@@ -188,6 +234,7 @@ def managers(document: dict[str, Any]) -> list[dict[str, Any]]:
         {"HEAP_MIB": "1g"},
         {"IF_NONE_MATCH": "x-evil"},
         {"MODULE": "a}"},
+        {"LISTEN": "::, a: b"},
         {"ORIGIN": "files.example.net"},
         {"ORIGIN": "ftp://files.example.net"},
         {"ORIGIN": "https://files.example.net:port"},
@@ -209,6 +256,14 @@ def test_a_value_that_is_not_allowed_is_named(variables: dict[str, str]) -> None
         LOCAL,
         AWS,
         {**AWS, "CREDENTIALS": "aws"},
+        {
+            **AWS,
+            "CREDENTIALS": "aws",
+            "AWS_WEB_IDENTITY_TOKEN_FILE": "/proc/version",
+            "AWS_ROLE_ARN": "arn:a",
+        },
+        {**LOCAL, "LISTEN": "::"},
+        {**LOCAL, "LISTEN": "0.0.0.0"},
         {**AWS, "ADDRESSING_STYLE": "virtual", "IF_NONE_MATCH": "x-oss-forbid-overwrite"},
         {**LOCAL, "IF_NONE_MATCH": "false"},
     ],

@@ -1,4 +1,4 @@
-"""envoy/status.yaml and envoy/admin.sh on a live Envoy: the operators' questions, and the draining."""
+"""status.yaml and admin.sh on a live Envoy: the operators' questions, and the draining."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from stack import Envoy
 from stack.children import free_ports
 from stack.render import CHECKOUT, named
 
+CONFIGURATION = CHECKOUT / "envoy" / "configuration"
+
 
 def address_of_admin(config: dict[str, Any]) -> dict[str, Any]:
     cluster = named(config["static_resources"]["clusters"], "admin")
@@ -25,7 +27,7 @@ def address_of_admin(config: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture
 def operated(tmp_path: Path) -> Iterator[Envoy]:
     (port,) = free_ports(1)
-    config = yaml.safe_load((CHECKOUT / "envoy" / "status.yaml").read_text())
+    config = yaml.safe_load((CONFIGURATION / "status.yaml").read_text())
     (listener,) = config["static_resources"]["listeners"]
     listener["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": 0}
     address_of_admin(config)["port_value"] = port
@@ -37,7 +39,7 @@ def operated(tmp_path: Path) -> Iterator[Envoy]:
 
 
 def admin(running: Envoy, *arguments: str) -> subprocess.CompletedProcess[str]:
-    argv = ["bash", CHECKOUT / "envoy" / "admin.sh", *arguments, running.admin.rpartition(":")[2]]
+    argv = ["bash", CONFIGURATION / "admin.sh", *arguments, running.admin.rpartition(":")[2]]
     return subprocess.run(argv, capture_output=True, text=True, check=False)
 
 
@@ -78,7 +80,7 @@ def test_who_drains_is_not_ready_and_serves_on(operated: Envoy) -> None:
 @pytest.mark.parametrize("name", ["edge", "signer"])
 def test_it_asks_the_admin_interface_of_the_shipped_files(name: str) -> None:
     """start.sh moves the ports for the signer: both Envoys may share a network namespace."""
-    shipped = yaml.safe_load((CHECKOUT / "envoy" / f"{name}.yaml").read_text())
-    status = yaml.safe_load((CHECKOUT / "envoy" / "status.yaml").read_text())
+    shipped = yaml.safe_load((CONFIGURATION / f"{name}.yaml").read_text())
+    status = yaml.safe_load((CONFIGURATION / "status.yaml").read_text())
     expected = {"edge": address_of_admin(status), "signer": {**address_of_admin(status), "port_value": 9902}}
     assert shipped["admin"]["address"]["socket_address"] == expected[name]

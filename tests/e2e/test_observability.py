@@ -179,7 +179,7 @@ def test_every_metric_that_a_page_names_is_there(scrape: Scrape) -> None:
 
 
 def test_labels_are_labels(scrape: Scrape) -> None:
-    """Without the stats_tags of envoy/edge.yaml they would be a part of the name."""
+    """Without the stats_tags of envoy/configuration/edge.yaml they would be a part of the name."""
     assert scrape.has("mirror_on_miss_requests_total", {"outcome": "stored"})
     assert scrape.has("mirror_on_miss_calls_total", {"to": "store", "result": "4xx"})
     assert scrape.has("mirror_on_miss_call_milliseconds_bucket", {"to": "origin", "le": "1000"})

@@ -4,8 +4,8 @@ Envoy removes headers by name, by prefix or by expression, and cannot keep "thes
 negation either, so the expression spells out each way in which a name can differ from those on the list. Lua
 could keep a list as it stands, but costs each hit 10 microseconds more.
 
-`make headers` writes the expressions into envoy/*.yaml. What `NAMES` lists passes the transparent edge, too,
-for rules with `request_headers`.
+`make headers` writes the expressions into envoy/configuration/*.yaml. What `NAMES` lists passes the
+transparent edge, too, for rules with `request_headers`.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _differing(node: _Node) -> str:
 def main(more: list[str]) -> None:
     """Writes the expressions into the shipped files."""
     for file in PASSES:
-        path = CHECKOUT / "envoy" / file
+        path = CHECKOUT / "envoy" / "configuration" / file
         added = more if file == "transparent.yaml" else []
         lines = textwrap.wrap(expression(file, added), WIDTH, break_on_hyphens=False)
         written = '"' + f"\\\n{INDENT}".join(lines) + '"'

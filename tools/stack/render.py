@@ -147,7 +147,7 @@ def shipped(name: str) -> str:
     """Reads a file of envoy/. For an Envoy that lacks some of its fields it is changed as the file's head
     says.
     """
-    path = CHECKOUT / "envoy" / name
+    path = CHECKOUT / "envoy" / "configuration" / name
     if envoy.version() >= (1, 37):
         return path.read_text()
     argv = ["sed", "-E", "-f", str(path.with_name("envoy-1.36.sed")), str(path)]
@@ -248,7 +248,8 @@ def _sign(cluster: dict[str, Any], credentials: Credentials, path: Path) -> None
     path.write_text("\n".join([*lines, ""]))
     signing = named(_http_options(cluster)["http_filters"], "envoy.filters.http.aws_request_signing")
     provider = signing["typed_config"]["credential_provider"]["credentials_file_provider"]
-    provider["credentials_data_source"]["filename"] = str(path.resolve())
+    source = {"filename": str(path.resolve()), "watched_directory": {"path": str(path.resolve().parent)}}
+    provider["credentials_data_source"] = source
 
 
 def _demand(routes: list[dict[str, Any]], plugin: Mapping[str, Any]) -> None:

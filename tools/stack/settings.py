@@ -15,7 +15,7 @@ from .sigv4 import Credentials
 from .store import S3Store
 
 OLDEST_ENVOY = (1, 36)
-"""The oldest version that was tried, with the changes of envoy/envoy-1.36.sed."""
+"""The oldest version that was tried, with the changes of envoy/configuration/envoy-1.36.sed."""
 
 
 @dataclass(frozen=True)

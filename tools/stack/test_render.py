@@ -113,7 +113,7 @@ def test_both_wirings_refuse_the_same_and_send_the_origin_the_same(place: Place)
 
 @pytest.mark.parametrize("file", headers.PASSES)
 def test_what_is_shipped_removes_what_the_table_does_not_list(file: str) -> None:
-    document = yaml.safe_load((CHECKOUT / "envoy" / file).read_text())
+    document = yaml.safe_load((CHECKOUT / "envoy" / "configuration" / file).read_text())
     text = json.dumps(document["static_resources"]["clusters"])
     assert json.dumps(headers.expression(file)) in text
 

@@ -52,8 +52,8 @@ PATH      path and query as the client sends them, or a whole URL
 Secrets come from the environment, and are never shown.
 Exit code: 0 if all is well, 1 if the configuration has problems, 2 if it cannot be read.
 
-  mirror-on-miss check envoy/edge.yaml
-  mirror-on-miss explain envoy/edge.yaml GET '/img/a%20b.jpg?v=2'
+  mirror-on-miss check envoy/configuration/edge.yaml
+  mirror-on-miss explain envoy/configuration/edge.yaml GET '/img/a%20b.jpg?v=2'
   mirror-on-miss explain --json plugin.json HEAD https://cdn.example.com/img/a.jpg
   kubectl kustomize --load-restrictor LoadRestrictionsNone envoy/kubernetes/base |
     mirror-on-miss check --without-env -

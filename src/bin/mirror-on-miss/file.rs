@@ -1,6 +1,7 @@
 //! The reader of a file, which finds the plugin configurations in it.
 
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::io::Read;
 use yaml_rust2::yaml::Hash;
 use yaml_rust2::{Yaml, YamlLoader};
@@ -13,6 +14,8 @@ pub struct Found {
     /// The plugin's name, if the file is not the configuration itself.
     pub plugin: Option<String>,
     pub json: String,
+    /// The variables that the file gives the plugin's VM.
+    pub env: BTreeMap<String, String>,
 }
 
 /// The names of this plugin in the shipped files.
@@ -32,7 +35,7 @@ pub fn read(file: &str) -> Result<Vec<Found>, String> {
 }
 
 fn found(name: &str, text: String) -> Result<Vec<Found>, String> {
-    let itself = |text| vec![Found { at: name.to_owned(), plugin: None, json: text }];
+    let itself = |text| vec![Found { at: name.to_owned(), plugin: None, json: text, env: BTreeMap::new() }];
     let is_json = serde_json::from_str::<Value>(&text).is_ok();
     let documents = match YamlLoader::load_from_str(&text) {
         Ok(documents) => documents,
@@ -52,8 +55,12 @@ fn found(name: &str, text: String) -> Result<Vec<Found>, String> {
             !is_json && matches!(documents.as_slice(), [Yaml::Hash(_), ..]) && !text.trim_start().starts_with('{');
         return if is_yaml { Err(format!("{name}: contains no plugin configuration")) } else { Ok(itself(text)) };
     }
-    let found =
-        |Plugin { name: plugin, json }| Found { at: format!("{name}: plugin {plugin}"), plugin: Some(plugin), json };
+    let found = |Plugin { name: plugin, json, env }| Found {
+        at: format!("{name}: plugin {plugin}"),
+        plugin: Some(plugin),
+        json,
+        env,
+    };
     Ok(plugins.into_iter().map(found).collect())
 }
 
@@ -61,6 +68,7 @@ fn found(name: &str, text: String) -> Result<Vec<Found>, String> {
 struct Plugin {
     name: String,
     json: String,
+    env: BTreeMap<String, String>,
 }
 
 impl Plugin {
@@ -80,7 +88,7 @@ fn collect(yaml: &Yaml, plugins: &mut Vec<Plugin>) {
             let pluggable = field(fields, "pluginConfig");
             let config = field(fields, "config").filter(|_| field(fields, "code").is_some());
             if let Some(json) = configuration.or(pluggable).or(config).and_then(text) {
-                plugins.push(Plugin { name: name(fields), json });
+                plugins.push(Plugin { name: name(fields), json, env: variables(fields) });
                 return;
             }
             if field(fields, "kind").and_then(Yaml::as_str) == Some("ConfigMap") {
@@ -98,6 +106,22 @@ fn name(fields: &Hash) -> String {
     let mut named =
         ["name", "root_id", "rootID", "pluginName"].into_iter().filter_map(|name| field(fields, name)?.as_str());
     named.find(|name| !name.is_empty()).unwrap_or("without a name").to_owned()
+}
+
+/// Returns the variables of a plugin's VM that have a value in the file: Envoy's `key_values`, the `env` of Istio's
+/// `WasmPlugin`.
+fn variables(fields: &Hash) -> BTreeMap<String, String> {
+    let part = |fields: &Hash, name: &str| field(fields, name).and_then(Yaml::as_hash).cloned();
+    let envoy = part(fields, "vm_config").and_then(|vm| part(&vm, "environment_variables"));
+    let pairs = envoy.and_then(|variables| part(&variables, "key_values")).unwrap_or_default();
+    let pairs = pairs.iter().filter_map(|(name, value)| Some((name.as_str()?.to_owned(), value.as_str()?.to_owned())));
+    let istio = part(fields, "vmConfig").and_then(|vm| field(&vm, "env").and_then(Yaml::as_vec).cloned());
+    let named = istio.unwrap_or_default();
+    let named = named.iter().filter_map(|entry| {
+        let text = |name: &str| Some(field(entry.as_hash()?, name)?.as_str()?.to_owned());
+        Some((text("name")?, text("value")?))
+    });
+    pairs.chain(named).collect()
 }
 
 fn field<'a>(fields: &'a Hash, name: &str) -> Option<&'a Yaml> {

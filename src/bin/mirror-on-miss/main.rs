@@ -58,7 +58,8 @@ fn run() -> Result<(u8, String), String> {
 
 /// Reads a configuration, or its problems, one a line.
 fn parse(found: &Found, arguments: &Arguments) -> Result<Config, Vec<String>> {
-    let env = |name: &str| std::env::var(name).ok().or(arguments.without_env.then(|| "unknown".to_owned()));
+    let known = |name: &str| found.env.get(name).cloned().or_else(|| std::env::var(name).ok());
+    let env = |name: &str| known(name).or(arguments.without_env.then(|| "unknown".to_owned()));
     Config::parse(found.json.as_bytes(), &env)
         .map_err(|problems| problems.iter().map(|problem| format!("{}: {problem}\n", found.at)).collect())
 }

@@ -6,6 +6,7 @@
 
 use super::fields::{Field, Shape, fields};
 use super::reference::{Default, entry};
+use crate::config::parse::environment;
 use serde_json::{Map, Value, json};
 
 /// Makes the schema.
@@ -66,6 +67,9 @@ impl Fields {
                 json!({"type": "array", "items": self.described(&format!("{path}[]")), "minItems": 1})
             }
             Some(Shape::Object) => self.object(path),
+            Some(Shape::Value { schema, .. }) if environment::takes_variable(path) => {
+                json!({"anyOf": [schema, environment::schema()]})
+            }
             Some(Shape::Value { schema, .. }) => schema.clone(),
             None => Value::Null,
         };

@@ -1,7 +1,8 @@
 //! Names of headers in a configuration, and their values.
 
+use super::environment;
 use super::reader::Kind;
-use super::values::{FieldValue, Text};
+use super::values::FieldValue;
 use serde_json::{Value, json};
 
 /// The name of a header that a configuration may set on requests to an origin.
@@ -75,13 +76,7 @@ impl Kind for HeaderValue {
     }
 
     fn schema(&self) -> Value {
-        let env = json!({
-            "type": "object",
-            "properties": {"env": Text.schema()},
-            "required": ["env"],
-            "additionalProperties": false,
-        });
-        json!({"anyOf": [FieldValue.schema(), env]})
+        json!({"anyOf": [FieldValue.schema(), environment::schema()]})
     }
 
     fn refused(&self, _: &Value) -> String {

@@ -1,6 +1,7 @@
 //! The parser of a configuration, field by field.
 
 use super::addresses::{Authority, BaseUrl, LocationBase, PathPrefix, Segment};
+use super::environment::missing;
 use super::headers::{HeaderName, HeaderValue, ValueSource};
 use super::reader::{Fields, Kind, Problems};
 use super::values::{Boolean, Choice, Count, FieldValue, Size, Text, Time};
@@ -172,9 +173,7 @@ impl<'a> Parser<'a> {
         let what = match (self.env)(variable) {
             Some(secret) if is_field_value(&secret) => return Some(secret),
             Some(_) => format!("the environment variable {variable} is empty or not visible ASCII"),
-            None => {
-                format!("the VM has no environment variable {variable}: list it in vm_config.environment_variables")
-            }
+            None => missing(variable),
         };
         self.problems.add(path, what);
         None

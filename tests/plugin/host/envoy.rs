@@ -42,7 +42,7 @@ impl Envoy {
         Self::builder().try_start(configuration)
     }
 
-    /// Makes a builder of an Envoy other than the one that `envoy/edge.yaml` describes.
+    /// Makes a builder of an Envoy other than the one that `envoy/configuration/edge.yaml` describes.
     pub fn builder() -> Builder {
         Builder {
             settings: Settings {

@@ -1,0 +1,1 @@
+"""`make kubernetes`: the manifests on a real API server."""

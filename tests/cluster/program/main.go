@@ -1,0 +1,26 @@
+// A control plane in one program: what of Kubernetes judges manifests. Its first argument says which part it is.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"go.etcd.io/etcd/server/v3/etcdmain"
+	"k8s.io/component-base/cli"
+	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
+)
+
+func main() {
+	if len(os.Args) < 2 {
+		fmt.Fprintln(os.Stderr, "control-plane etcd|apiserver [option...]")
+		os.Exit(2)
+	}
+	part := os.Args[1]
+	os.Args = append([]string{part}, os.Args[2:]...)
+	switch part {
+	case "etcd":
+		etcdmain.Main(os.Args)
+	case "apiserver":
+		os.Exit(cli.Run(apiserver.NewAPIServerCommand()))
+	}
+}

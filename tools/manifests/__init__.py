@@ -1,0 +1,1 @@
+"""Manifests that repeat another file in the form that Kubernetes wants."""
