@@ -1,8 +1,9 @@
 //! A bucket and an origin that cost next to nothing, so that the bench measures the proxy in front of them.
 //!
-//! `--bucket NAME` names the bucket. Two options slow the servers down. With `--put-slots N --put-ms N` the bucket
-//! takes that many PUTs at once, each in that time. With `--origin-ms N` the origin waits before it answers. The
-//! program prints its three ports as JSON and runs until it is killed.
+//! `--bucket NAME` names the bucket. Three options slow the servers down. With `--put-slots N --put-ms N` the bucket
+//! takes that many PUTs at once, each in that time. With `--origin-ms N` the origin waits before it answers. With
+//! `--origin-rate N` it sends at most that many bytes of an answer in a second. The program prints its three ports as
+//! JSON and runs until it is killed.
 //!
 //! The origin has every object whose path has a number in it; the first such segment is its length: `/4096/a`.
 //! Answers below `/gated/` wait until the gate is open. The bucket keeps names and lengths, no bytes. It always has
@@ -34,6 +35,8 @@ struct State {
     gate: Gate,
     slots: Slots,
     origin_time: Duration,
+    /// Bytes a second of one answer; 0 is no bound.
+    origin_rate: u64,
     counts: Counts,
 }
 
@@ -85,6 +88,7 @@ fn main() -> io::Result<()> {
             ..Slots::default()
         },
         origin_time: Duration::from_millis(number("origin-ms", 0)),
+        origin_rate: number("origin-rate", 0),
         ..State::default()
     });
     LazyLock::force(&CONTENT);
@@ -167,7 +171,7 @@ fn bucket(state: &State, connection: &mut Connection, head: &Head) -> io::Result
             state.counts.bucket_gets.fetch_add(1, Ordering::Relaxed);
             let known = lock(&state.objects).get(key).copied();
             match known.or_else(|| key.strip_prefix("hit/").and_then(size_of)) {
-                Some(size) => object(connection, head, size),
+                Some(size) => object(connection, head, size, 0),
                 None => answer(connection, head, 404, "", no_such_key()),
             }
         }
@@ -203,7 +207,7 @@ fn origin(state: &State, connection: &mut Connection, head: &Head) -> io::Result
         drop(state.gate.changed.wait_while(open, |open| !*open));
     }
     match size_of(path) {
-        Some(size) => object(connection, head, size),
+        Some(size) => object(connection, head, size, state.origin_rate),
         None => answer(connection, head, 404, "", &[]),
     }
 }
@@ -237,8 +241,8 @@ fn size_of(path: &str) -> Option<u64> {
     path.split('/').find_map(|segment| segment.parse().ok())
 }
 
-/// Sends the whole object, or the range that was asked for.
-fn object(connection: &mut Connection, head: &Head, size: u64) -> io::Result<()> {
+/// Sends the whole object, or the range that was asked for, at that rate.
+fn object(connection: &mut Connection, head: &Head, size: u64, rate: u64) -> io::Result<()> {
     let known = "etag: \"1\"\r\nlast-modified: Tue, 14 Nov 2023 22:13:20 GMT\r\ncontent-type: image/jpeg\r\n";
     let range = head.header("range").and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
     let (status, start, end, range) = match range {
@@ -261,6 +265,9 @@ fn object(connection: &mut Connection, head: &Head, size: u64) -> io::Result<()>
     left -= first.len() as u64;
     while left > 0 {
         let next = piece(left);
+        if let Some(ms) = (next.len() as u64 * 1000).checked_div(rate) {
+            thread::sleep(Duration::from_millis(ms));
+        }
         connection.send(next)?;
         left -= next.len() as u64;
     }
