@@ -85,7 +85,8 @@ test: $(TOOLS) $(ENVOY) $(VENV)/bin/kubectl $(DEFINITIONS) wasm ## all tests, he
 
 .PHONY: bench
 bench: $(TOOLS) $(ENVOY) wasm ## measures what hits and fills cost, for forty minutes: exit code 1 beyond a bound
-## BENCH=targets|peers|growth, or one: size|hits|large-hits|miss|herd|rate|memory-of-one|memory-of-ten|time-of-one
+## BENCH=targets|peers|growth|shares, or one: size|hits|large-hits|miss|herd|rate|memory-of-one|memory-of-ten|time-of-one
+##   |shares-silent|shares-large|idle-clients|bodies
 ##   |growth-sizes|growth-waiters|growth-time|growth-workers|growth-keys
 ## a table and target/bench.json; see docs/performance.md
 	@cargo build $(BENCH_BUILD) --package bench-native

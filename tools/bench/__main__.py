@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import growth, hits, large, machine, misses, module
+from . import growth, hits, large, machine, misses, module, shares, unread
 from .document import rivals_table
 from .measure import Measure, table
 from .results import RESULTS, Results
@@ -24,6 +24,10 @@ BENCHES: dict[str, Callable[[], list[Measure]]] = {
     "memory-of-one": large.memory_of_one,
     "memory-of-ten": large.memory_of_ten,
     "time-of-one": large.time_of_one,
+    "shares-silent": shares.beside_silent,
+    "shares-large": shares.beside_large,
+    "idle-clients": unread.idle_clients,
+    "bodies": unread.bodies,
 }
 
 GROWTH: dict[str, Callable[[], tuple[list[Measure], list[dict[str, Any]]]]] = {
@@ -39,6 +43,7 @@ PEERS = "peers"
 GROUPS = {
     "targets": list(BENCHES),
     "memory": ["memory-of-one", "memory-of-ten"],
+    "shares": ["shares-silent", "shares-large"],
     "growth": list(GROWTH),
 }
 

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -26,6 +28,9 @@ from .native import Load
 from .plot import draw
 from .resident import cpu_seconds, idle_seconds, members
 from .results import Results
+from .shares import OTHER, with_other_origin
+from .stats import parsed, wait_until_still
+from .unread import READERS, ask_and_read_nothing, bound_of_bodies, statuses
 
 
 def test_a_ratio_is_the_median_of_the_turns_and_its_spread_theirs() -> None:
@@ -180,6 +185,45 @@ def test_what_a_rate_could_be_at_most_leaves_out_the_free_process_and_counts_wha
     # Ten PUTs in a second took three processors, and a fourth had nothing to do.
     idle = Profile(puts.load, puts.cpu, idle=1.0)
     assert highest_ratio(misses, idle, free="edge") == pytest.approx(4 / 4)
+
+
+def test_the_other_origin_has_a_cluster_of_its_own() -> None:
+    edge = yaml.safe_load(shipped("edge.yaml"))
+    clusters = edge["static_resources"]["clusters"]
+    healthy = json.dumps(named(clusters, "origin"))
+    with_other_origin("127.0.0.1:4711", edge)
+    assert json.dumps(named(clusters, "origin")) == healthy
+    other = named(clusters, OTHER)
+    assert other["load_assignment"]["cluster_name"] == OTHER
+    assert "4711" in json.dumps(other["load_assignment"])
+    assert other["circuit_breakers"] == json.loads(healthy)["circuit_breakers"]
+
+
+def test_counters_are_read_and_histograms_are_not() -> None:
+    text = "cluster.a.rq: 3\nhttp.time: P0(nan,1) P50(nan,2)\nhttp.sizes: No recorded values\nwasm.b: 0\n"
+    assert parsed(text) == {"cluster.a.rq": 3, "wasm.b": 0}
+
+
+def test_a_counter_is_at_rest_only_after_it_has_moved_no_more_for_a_while() -> None:
+    values = [1, 2, 2, 2, 5, 5, 5, 5, 5, 6]
+    wait_until_still(lambda: values.pop(0))
+    assert values == [6]
+
+
+def test_a_client_that_reads_nothing_shows_its_status_all_the_same() -> None:
+    answer = b"HTTP/1.1 302 Found\r\ncontent-length: 0\r\n\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as clients:
+        client = ask_and_read_nothing(clients, f"http://127.0.0.1:{server.getsockname()[1]}/a/b")
+        with server.accept()[0] as connection:
+            assert connection.recv(1000).startswith(b"GET /a/b HTTP/1.1\r\n")
+            connection.sendall(answer)
+            assert statuses([client]) == statuses([client]) == {"302": 1}
+        assert client.recv(1000) == answer
+
+
+def test_bodies_that_nothing_counts_would_break_their_bound() -> None:
+    for memory in (12, 128):
+        assert bound_of_bodies(memory) < READERS * 6
 
 
 def load_of(ms: list[list[float]], statuses: dict[str, int] | None = None) -> Load:
