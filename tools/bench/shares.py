@@ -68,20 +68,22 @@ def with_other_origin(authority: str, edge: dict[str, Any]) -> None:
 
 def _beside(title: str, trouble: Trouble) -> list[Measure]:
     """Measures in the same process, first idle: what another origin took does not come back at once."""
-    idle, troubled = [], []
+    idle, troubled, running = [], [], []
     for _ in range(ROUNDS):
         with _two_origins() as (here, other), ExitStack() as clients:
             _misses(here, requests=WARM_UP_REQUESTS)
             idle.append(_misses(here, seconds=SECONDS))
             trouble(here, other, clients)
             troubled.append(_misses(here, seconds=SECONDS))
-            if not fills_in_flight(here):
+            running.append(fills_in_flight(here))
+            if not running[-1]:
                 raise StackError(f"{title} were over before the misses")
     name = f"small miss beside {title}"
     return [
         ratio(f"{name} / on an idle edge", troubled, idle, LIMIT),
         typical(f"{name}", troubled, "ms"),
         typical(f"{name}: on the idle edge before", idle, "ms"),
+        typical(f"{name}: fills that ran at its end", running, ""),
     ]
 
 
