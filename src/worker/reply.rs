@@ -21,7 +21,6 @@ const RETRY_AFTER_BUSY: &str = "1";
 #[derive(Clone, Copy, Debug)]
 pub struct ReplyContext<'a> {
     pub target: &'a Target,
-    /// The bucket's denial.
     /// The index of the origin that was asked last, in the rule.
     pub origin: usize,
     pub denial: Denial,
