@@ -101,3 +101,21 @@ fn fitting(headers: Vec<(&'static str, Option<String>)>) -> Vec<(&'static str, S
     }
     kept
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operators_caching_replaces_all_of_the_origins() {
+        let headers = Headers::new(vec![
+            ("cache-control".into(), b"max-age=60".to_vec()),
+            ("expires".into(), b"Sun, 22 Nov 2026 10:00:00 GMT".to_vec()),
+        ]);
+        let mut metadata = Metadata::new(&headers, "//a/b", &Key::from_path(b"b").unwrap(), false);
+        metadata.set_cache_control("no-cache");
+        let caching: Vec<_> =
+            metadata.stored().filter(|(name, _)| ["cache-control", "expires"].contains(name)).collect();
+        assert_eq!(caching, [("cache-control", "no-cache")]);
+    }
+}
