@@ -75,6 +75,11 @@ REFUSED = {
     "a put that may overwrite": ("PUT", "/mirror/KEY", []),
     "a redirect": ("PUT", "/mirror/KEY", [*IF_ABSENT, ("x-amz-website-redirect-location", "/x")]),
     "a tagging": ("PUT", "/mirror/KEY", [*IF_ABSENT, ("x-amz-tagging", "a=b")]),
+    "an archive that MinIO unpacks": (
+        "PUT",
+        "/mirror/KEY",
+        [*IF_ABSENT, ("x-amz-meta-snowball-auto-extract", "true")],
+    ),
     "another bucket": ("PUT", "/other/KEY", IF_ABSENT),
     "another bucket of a longer name": ("PUT", "/mirror2/KEY", IF_ABSENT),
     "options": ("OPTIONS", "/mirror/KEY", []),
