@@ -198,7 +198,7 @@ impl Worker {
         }
         let asked = match self.target(captured) {
             Some(target) => target.path_of_bucket().into_bytes(),
-            None => without_query(&captured.path_and_query).to_vec(),
+            None => without_query(&captured.path_and_query),
         };
         (asked != captured.path_and_query).then_some(asked)
     }

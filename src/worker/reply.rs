@@ -55,7 +55,7 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
     // Only the bucket knows parts: the whole object is no answer for one, wherever it comes from.
     let whole = !target.is_part();
     let outcome = match outcome {
-        Outcome::Served(_) if !whole => &Outcome::Filling,
+        Outcome::Head { .. } | Outcome::Served(_) if !whole => &Outcome::Filling,
         other => other,
     };
     let public_location =
