@@ -37,7 +37,7 @@ impl Metadata {
         let content_type = ("content-type", Some(content_type::read(headers, key, guess_types)));
         let representation = REPRESENTATION.map(|name| (name, represented(headers, name)));
         let provenance = [
-            ("x-amz-meta-mirror-last-modified", headers.only("last-modified").map(str::to_owned)),
+            ("x-amz-meta-mirror-last-modified", headers.only("last-modified").map(http_date::first).map(str::to_owned)),
             ("x-amz-meta-mirror-etag", headers.only("etag").filter(|etag| !etag.contains("\",")).map(str::to_owned)),
             ("x-amz-meta-mirror-url", Some(url.to_owned())),
         ];
@@ -84,13 +84,18 @@ fn represented(headers: &Headers, name: &str) -> Option<String> {
     (!list.is_empty()).then(|| list.join(", "))
 }
 
-/// Keeps the headers that are there and that S3 takes. A name that is too long costs the name, and never that the object is to be downloaded.
+/// Keeps the headers that are there and that S3 takes. A name or a parameter that is too long costs itself, and never the type, or that
+/// the object is to be downloaded.
 fn fitting(headers: Vec<(&'static str, Option<String>)>) -> Vec<(&'static str, String)> {
     let mut left = MAX_METADATA;
     let mut kept = Vec::new();
     for (name, value) in headers {
         let Some(value) = value else { continue };
-        let short = (name == "content-disposition").then(|| content_disposition::bare(&value));
+        let short = match name {
+            "content-disposition" => Some(content_disposition::bare(&value)),
+            "content-type" => Some(content_type::essence(&value).to_owned()),
+            _ => None,
+        };
         for value in std::iter::once(value).chain(short) {
             if let Some(rest) = left.checked_sub(name.len().saturating_add(value.len())) {
                 left = rest;

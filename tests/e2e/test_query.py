@@ -166,8 +166,8 @@ def test_a_part_is_read_cold_and_warm(site: Site, wiring: str, unique: Unique, m
 def test_a_part_is_read_whatever_stands_beside_its_number(
     site: Site, wiring: str, unique: Unique, query: str
 ) -> None:
-    """SDKs for Go and JavaScript send the first, a presigned URL is like the second. Of the whole object, in its
-    place, a client would make a wrong one.
+    """SDKs for Go and JavaScript send the first, a presigned URL is like the second. A client that got all of
+    the object instead would make a wrong one of it.
     """
     path = unique()
     site.origin.put(path, b"".join(PARTS))
