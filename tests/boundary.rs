@@ -39,8 +39,8 @@ const IN_THE_CORE: &[Ban] = &[
 
 /// The folders and files of `src`, from the top floor down. Each may import only those below it.
 ///
-/// `origin` and `s3` share a floor, so neither knows the other. The same holds for `http`, `metrics` and
-/// `sorted_map`, except that `metrics` reads responses. docs/architecture.md has the same list.
+/// `origin` and `s3` share a floor, so neither knows the other. The same holds for `plugin` and `explain`.
+/// docs/architecture.md has the same list.
 const FLOORS: [&[&str]; 12] = [
     &["lib", "bin"],
     &["plugin", "explain"],

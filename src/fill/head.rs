@@ -6,7 +6,7 @@ use super::state::{Transition, done};
 use super::store::Operation;
 use super::write::Write;
 use super::{Action, Job, Outcome, Warning};
-use crate::config::Overwrite;
+use crate::config::{Deleted, Overwrite};
 use crate::http::Response;
 use crate::s3::{self, HeadResult, Refusal};
 
@@ -26,7 +26,8 @@ pub struct HeadObject {
 /// | [`Conflicted`](Reason::Conflicted) | `exists` | a new upload, once | a new upload, once | `not_stored` |
 /// | [`Written`](Reason::Written) | `exists` | `not_stored` | `not_stored` | `not_stored` |
 ///
-/// `exists` becomes `stored` where an attempt of this fill may have put the object there. Each 403 is worth a warning: the
+/// A 404 that says that the object was deleted counts as any other, but to [`Denied`](Self::Denied): there the bucket's 403 stands
+/// unless `bucket.deleted` is `refill`. `exists` becomes `stored` where an attempt of this fill may have put the object there. Each 403 is worth a warning: the
 /// writer lacks `s3:ListBucket`, or a policy denies it the object. `not_stored` hands the object out where it is at hand,
 /// unless nobody knows that the client may have it.
 #[derive(Debug)]
@@ -93,7 +94,8 @@ fn denied(job: &mut Job, found: HeadResult, is_new: bool) -> Transition {
         HeadResult::Exists => done(Outcome::Forbidden),
         HeadResult::Forbidden if nothing_else => done(Outcome::Forbidden),
         HeadResult::Forbidden => FirstFetch::start(job),
-        HeadResult::Missing => {
+        HeadResult::Deleted if job.bucket.deleted == Deleted::Pass => done(Outcome::Forbidden),
+        HeadResult::Deleted | HeadResult::Missing => {
             job.withheld = false;
             FirstFetch::start(job)
         }
@@ -104,25 +106,25 @@ fn denied(job: &mut Job, found: HeadResult, is_new: bool) -> Transition {
 impl Reason {
     /// The table's other rows.
     fn answered(self, job: &mut Job, found: HeadResult, write: Write, attempts: Attempts) -> Transition {
-        use HeadResult::{Exists, Forbidden, Missing, Refused};
+        use HeadResult::{Deleted, Exists, Forbidden, Missing, Refused};
         match (self, found) {
             (_, Exists) | (Self::Taken, Forbidden) => write.found(job, attempts),
 
-            (Self::MayWrite, Missing) => Operation::Write(write).send(job, attempts),
+            (Self::MayWrite, Deleted | Missing) => Operation::Write(write).send(job, attempts),
             (Self::MayWrite, Forbidden) => write.not_stored(job, 403),
             (Self::MayWrite, Refused(refusal)) => write.not_stored(job, refusal.status),
 
-            (Self::Taken, Missing) => {
+            (Self::Taken, Deleted | Missing) => {
                 let (state, mut actions) = write.not_stored(job, 412);
                 actions.insert(0, Action::Warn(Warning::CannotHold));
                 (state, actions)
             }
             (Self::Taken, Refused(_)) => write.not_stored(job, 412),
 
-            (Self::Conflicted, Missing | Forbidden) => write.anew(job),
+            (Self::Conflicted, Deleted | Missing | Forbidden) => write.anew(job),
             (Self::Conflicted, Refused(_)) => write.not_stored(job, 409),
 
-            (Self::Written(status), Missing | Forbidden | Refused(_)) => write.not_stored(job, status),
+            (Self::Written(status), Deleted | Missing | Forbidden | Refused(_)) => write.not_stored(job, status),
         }
     }
 }

@@ -140,6 +140,8 @@ pub struct FillRequest {
     pub then: Vec<Rc<Mirror>>,
     /// The bucket is asked first, because the miss was a 403.
     pub check: bool,
+    /// The client asks for a part of an object that was stored in parts, which only the bucket has.
+    pub part: bool,
     /// The object is stored. An object that is not stored is handed out.
     pub store: bool,
 }
@@ -158,7 +160,9 @@ impl FillRequest {
     ) -> Self {
         let chain = rule::chain(rules, target.method, target.spellings());
         let store = denial != Denial::BadRequest && target.reading.not_plain().is_none();
-        let apart = !store || mirror.on_head == OnHead::Origin || rules.iter().any(|rule| !rule.methods.is_empty());
+        let part = target.is_part();
+        let headers_alone = !part && (!store || mirror.on_head == OnHead::Origin);
+        let apart = headers_alone || rules.iter().any(|rule| !rule.methods.is_empty());
         let forbidden = denial == Denial::Forbidden;
         let fill_key = FillKey {
             key: target.key.clone(),
@@ -168,14 +172,14 @@ impl FillRequest {
             forwarded: Forwarded::of(target.query(), headers, &chain),
         };
         let then = chain.into_iter().skip(1).collect();
-        let mut request = Self { fill_key: Rc::new(fill_key), mirror: mirror.clone(), then, check, store };
+        let mut request = Self { fill_key: Rc::new(fill_key), mirror: mirror.clone(), then, check, part, store };
         request.check |= forbidden && (!store || request.is_head() || mirror.response == ResponseMode::Serve);
         request
     }
 
     /// Only the origin's headers are wanted, and nothing is stored.
     pub fn is_head(&self) -> bool {
-        self.fill_key.head && (self.mirror.on_head == OnHead::Origin || !self.store)
+        self.fill_key.head && !self.part && (self.mirror.on_head == OnHead::Origin || !self.store)
     }
 
     /// The client is sent to the origin itself, whatever becomes of the fill, and of the bucket nothing is asked before.

@@ -115,7 +115,9 @@ pub fn read(headers: &Headers, key: &Key, guess: bool) -> String {
     let stated = headers.values("content-type").find_map(first_valid);
     let essence = stated.as_deref().map(essence);
     let is = |known: &str| essence.is_some_and(|essence| essence.eq_ignore_ascii_case(known));
-    let nosniff = headers.text("x-content-type-options").is_some_and(|value| value.eq_ignore_ascii_case("nosniff"));
+    // Of several values the first one counts, also of those that a proxy joined.
+    let options = headers.text("x-content-type-options").and_then(|value| value.split(',').next());
+    let nosniff = options.is_some_and(|value| value.trim().eq_ignore_ascii_case("nosniff"));
     let by_extension = guessed(key.as_str()).filter(|media_type| match stated {
         _ if nosniff => false,
         None => true,
@@ -209,7 +211,7 @@ mod tests {
     #[test]
     fn with_nosniff_the_extension_never_counts() {
         let headers = |media_type: Option<&str>| {
-            let nosniff = ("x-content-type-options".to_owned(), b"NoSniff".to_vec());
+            let nosniff = ("x-content-type-options".to_owned(), b"NoSniff, nosniff".to_vec());
             let stated = media_type.map(|media_type| ("content-type".to_owned(), media_type.into()));
             Headers::new(stated.into_iter().chain([nosniff]).collect())
         };

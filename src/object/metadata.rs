@@ -37,7 +37,7 @@ impl Metadata {
         let content_type = ("content-type", Some(content_type::read(headers, key, guess_types)));
         let representation = REPRESENTATION.map(|name| (name, represented(headers, name)));
         let provenance = [
-            ("x-amz-meta-mirror-last-modified", headers.only("last-modified").map(str::to_owned)),
+            ("x-amz-meta-mirror-last-modified", headers.only("last-modified").map(http_date::first).map(str::to_owned)),
             ("x-amz-meta-mirror-etag", headers.only("etag").filter(|etag| !etag.contains("\",")).map(str::to_owned)),
             ("x-amz-meta-mirror-url", Some(url.to_owned())),
         ];
@@ -84,13 +84,18 @@ fn represented(headers: &Headers, name: &str) -> Option<String> {
     (!list.is_empty()).then(|| list.join(", "))
 }
 
-/// Keeps the headers that are there and that S3 takes. A name that is too long costs the name, and never that the object is to be downloaded.
+/// Keeps the headers that are there and that S3 takes. A name or a parameter that is too long costs itself, and never the type, or that
+/// the object is to be downloaded.
 fn fitting(headers: Vec<(&'static str, Option<String>)>) -> Vec<(&'static str, String)> {
     let mut left = MAX_METADATA;
     let mut kept = Vec::new();
     for (name, value) in headers {
         let Some(value) = value else { continue };
-        let short = (name == "content-disposition").then(|| content_disposition::bare(&value));
+        let short = match name {
+            "content-disposition" => Some(content_disposition::bare(&value)),
+            "content-type" => Some(content_type::essence(&value).to_owned()),
+            _ => None,
+        };
         for value in std::iter::once(value).chain(short) {
             if let Some(rest) = left.checked_sub(name.len().saturating_add(value.len())) {
                 left = rest;
@@ -100,4 +105,22 @@ fn fitting(headers: Vec<(&'static str, Option<String>)>) -> Vec<(&'static str, S
         }
     }
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operators_caching_replaces_all_of_the_origins() {
+        let headers = Headers::new(vec![
+            ("cache-control".into(), b"max-age=60".to_vec()),
+            ("expires".into(), b"Sun, 22 Nov 2026 10:00:00 GMT".to_vec()),
+        ]);
+        let mut metadata = Metadata::new(&headers, "//a/b", &Key::from_path(b"b").unwrap(), false);
+        metadata.set_cache_control("no-cache");
+        let caching: Vec<_> =
+            metadata.stored().filter(|(name, _)| ["cache-control", "expires"].contains(name)).collect();
+        assert_eq!(caching, [("cache-control", "no-cache")]);
+    }
 }

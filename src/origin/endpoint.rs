@@ -3,7 +3,9 @@
 use crate::config::rule::Mirror;
 use crate::config::{Origin, Pin, Redirects};
 use crate::http::{Headers, Upstream};
+use crate::object::key::is_dot_segment;
 use crate::request::forwarded::Forwarded;
+use percent_encoding::percent_decode_str;
 use std::time::Duration;
 use url::Url;
 
@@ -110,8 +112,10 @@ impl Endpoint {
     /// Tells if every server reads a path as one below the origin's prefix.
     fn owns(&self, path: &str) -> bool {
         let rest = path.strip_prefix(self.path_prefix.as_str());
-        let decoded = path.replace("%2F", "/").replace("%2f", "/").replace("%5C", "/").replace("%5c", "/");
-        let leaves = decoded.replace("%2E", ".").replace("%2e", ".").split(['/', '\\']).any(|segment| segment == "..");
+        // Some servers, or a proxy before them, decode twice.
+        let twice = path.replace("%25", "%");
+        let decoded = percent_decode_str(&twice).decode_utf8_lossy();
+        let leaves = decoded.split(['/', '\\']).any(is_dot_segment);
         !leaves && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }

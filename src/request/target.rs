@@ -41,7 +41,8 @@ pub enum TargetError {
 /// object. Each other parameter is dropped before the bucket is asked.
 pub const SUB_RESOURCES: [&str; 2] = ["uploadId", "versionId"];
 
-/// The one parameter that the bucket is asked with: a part of an object that was stored in parts.
+/// The one parameter that the bucket is asked with: a part of an object that was stored in parts. Others may stand beside it:
+/// SDKs that are made of AWS's Smithy model add `x-id=GetObject`, and a presigned URL has its signature.
 const PART_NUMBER: &[u8] = b"partNumber=";
 
 /// Digits of the largest part number, 10,000.
@@ -85,11 +86,11 @@ impl Target {
     }
 
     /// Returns what the bucket is asked: the path of the key in its canonical encoding. Of the query it gets a part
-    /// number that stands alone.
+    /// number, and nothing else.
     pub fn path_of_bucket(&self) -> String {
-        match &self.query {
-            Some(query) if is_part_number(query.as_bytes()) => format!("{}?{query}", self.path_of_key()),
-            _ => self.path_of_key(),
+        match self.part() {
+            Some(part) => format!("{}?{part}", self.path_of_key()),
+            None => self.path_of_key(),
         }
     }
 
@@ -112,7 +113,11 @@ impl Target {
 
     /// Says if the request is for a part of an object that was stored in parts.
     pub fn is_part(&self) -> bool {
-        self.query.as_ref().is_some_and(|query| is_part_number(query.as_bytes()))
+        self.part().is_some()
+    }
+
+    fn part(&self) -> Option<&str> {
+        self.query()?.split('&').find(|parameter| is_part_number(parameter.as_bytes()))
     }
 
     /// The query, without `?`; visible ASCII.
@@ -153,11 +158,10 @@ pub fn is_plain(path_and_query: &[u8]) -> bool {
 
 /// Returns what the bucket is asked for a path and query that have no target: the same path, and of the query what
 /// [`Target::path_of_bucket`] leaves of it.
-pub fn without_query(path_and_query: &[u8]) -> &[u8] {
-    match split(path_and_query) {
-        (_, Some(query)) if is_part_number(query) => path_and_query,
-        (path, _) => path,
-    }
+pub fn without_query(path_and_query: &[u8]) -> Vec<u8> {
+    let (path, query) = split(path_and_query);
+    let part = query.and_then(|query| query.split(|byte| *byte == b'&').find(|parameter| is_part_number(parameter)));
+    part.map(|part| [path, b"?", part].concat()).unwrap_or_else(|| path.to_vec())
 }
 
 /// Makes a base for [`Target::location_at_store`] of a scheme and an authority. `None` if they are not those of a URL.
@@ -181,9 +185,9 @@ fn names_sub_resource(query: &[u8]) -> bool {
     names.into_iter().any(|name| SUB_RESOURCES.iter().any(|known| known.as_bytes() == name))
 }
 
-/// Tells if a query is a part number and nothing else.
-fn is_part_number(query: &[u8]) -> bool {
-    query.strip_prefix(PART_NUMBER).is_some_and(|digits| {
+/// Tells if a parameter is a part number, in S3's own spelling.
+fn is_part_number(parameter: &[u8]) -> bool {
+    parameter.strip_prefix(PART_NUMBER).is_some_and(|digits| {
         (1..=MAX_PART_DIGITS).contains(&digits.len())
             && !digits.starts_with(b"0")
             && digits.iter().all(u8::is_ascii_digit)
@@ -244,29 +248,34 @@ mod tests {
     }
 
     #[test]
-    fn of_a_query_the_bucket_gets_a_part_number_that_stands_alone() {
-        for (query, passes) in [
-            ("partNumber=1", true),
-            ("partNumber=10000", true),
-            ("partNumber=0", false),
-            ("partNumber=01", false),
-            ("partNumber=100000", false),
-            ("partNumber=", false),
-            ("partNumber=+1", false),
-            ("partNumber=1&v=1", false),
-            ("partnumber=1", false),
-            ("%70artNumber=1", false),
-            ("acl", false),
-            ("VersionId=1", false),
-            ("a=%26versionId=1", false),
-            ("", false),
+    fn of_a_query_the_bucket_gets_a_part_number_alone() {
+        for (query, part) in [
+            ("partNumber=1", Some("partNumber=1")),
+            ("partNumber=10000", Some("partNumber=10000")),
+            ("partNumber=2&x-id=GetObject", Some("partNumber=2")),
+            ("X-Amz-Signature=0&partNumber=2&acl", Some("partNumber=2")),
+            ("partNumber=0&partNumber=3&partNumber=4", Some("partNumber=3")),
+            ("partNumber=0", None),
+            ("partNumber=01", None),
+            ("partNumber=100000", None),
+            ("partNumber=", None),
+            ("partNumber=+1", None),
+            ("partNumber=1;v=1", None),
+            ("a=1;partNumber=1", None),
+            ("a=%26partNumber=1", None),
+            ("partnumber=1", None),
+            ("%70artNumber=1", None),
+            ("acl", None),
+            ("VersionId=1", None),
+            ("a=%26versionId=1", None),
+            ("", None),
         ] {
             let path = format!("/a%2Db?{query}");
-            let asked = if passes { path.as_str() } else { "/a%2Db" };
+            let asked = part.map(|part| format!("/a%2Db?{part}")).unwrap_or("/a%2Db".to_owned());
             assert_eq!(without_query(path.as_bytes()), asked.as_bytes(), "{query}");
             let target = root(&path).unwrap();
             assert_eq!(target.path_of_bucket(), asked.replace("%2D", "-"), "{query}");
-            assert_eq!(target.location(None), format!("/a-b?{query}"));
+            assert_eq!((target.is_part(), target.location(None)), (part.is_some(), format!("/a-b?{query}")));
         }
     }
 

@@ -13,6 +13,8 @@ use std::rc::Rc;
 /// The result of a HEAD with the writer's credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadResult {
+    /// The object is not there, because it was deleted: the store says so of the newest version.
+    Deleted,
     /// The object is there.
     Exists,
     /// The store does not say. A writer without `s3:ListBucket` gets a 403 for a missing key
@@ -41,6 +43,10 @@ pub enum WriteResult {
     Stored,
 }
 
+/// The header that says, with the value `true`, that an object was deleted from a versioned bucket:
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>.
+pub const DELETE_MARKER: &str = "x-amz-delete-marker";
+
 /// Makes the request that finds out if the object is there.
 pub fn head_object(bucket: &Bucket, key: &Key) -> Request {
     Request { method: Method::Head, path: path(bucket, key), headers: Vec::new(), body: Rc::default() }
@@ -51,6 +57,7 @@ pub fn read_head_object(response: &Response) -> HeadResult {
     match response.status {
         200..=299 => HeadResult::Exists,
         403 => HeadResult::Forbidden,
+        404 if response.headers.text(DELETE_MARKER) == Some("true") => HeadResult::Deleted,
         404 => HeadResult::Missing,
         _ => HeadResult::Refused(Refusal::of(response)),
     }

@@ -1,6 +1,6 @@
 //! One worker's state: the streams that it holds, and the fills that they wait for.
 //!
-//! A stream whose bucket answered 403 or 404 is held from the response's headers on. The worker reads its error
+//! A stream whose bucket answered 400, 403 or 404 is held from the response's headers on. The worker reads its error
 //! document to the end, then judges the denial. A miss joins its fill; every other stream is let go. A held stream
 //! always has a deadline, first that of the reading, then that of the waiting.
 
@@ -198,7 +198,7 @@ impl Worker {
         }
         let asked = match self.target(captured) {
             Some(target) => target.path_of_bucket().into_bytes(),
-            None => without_query(&captured.path_and_query).to_vec(),
+            None => without_query(&captured.path_and_query),
         };
         (asked != captured.path_and_query).then_some(asked)
     }

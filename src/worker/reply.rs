@@ -21,7 +21,6 @@ const RETRY_AFTER_BUSY: &str = "1";
 #[derive(Clone, Copy, Debug)]
 pub struct ReplyContext<'a> {
     pub target: &'a Target,
-    /// The bucket's denial.
     /// The index of the origin that was asked last, in the rule.
     pub origin: usize,
     pub denial: Denial,
@@ -56,7 +55,7 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
     // Only the bucket knows parts: the whole object is no answer for one, wherever it comes from.
     let whole = !target.is_part();
     let outcome = match outcome {
-        Outcome::Served(_) if !whole => &Outcome::Filling,
+        Outcome::Head { .. } | Outcome::Served(_) if !whole => &Outcome::Filling,
         other => other,
     };
     let public_location =

@@ -98,6 +98,22 @@ def test_who_loses_a_race_for_a_key_that_was_missing_is_sent_to_the_bucket(
     assert denying.follow(miss).body == b"of another replica"
 
 
+@pytest.mark.parametrize("under", ["", "/served", "/headers"])
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+def test_what_was_deleted_stays_deleted_for_a_reader_that_may_not_list(
+    denying: Site, unique: Unique, under: str, method: str
+) -> None:
+    """Such a reader gets no sign of the delete marker, but the signer's HEAD does."""
+    path, store = unique(under=under), denying.store
+    denying.origin.put(path, BODY)
+    store.put(path[1:], BODY)
+    store.delete(path[1:], marker=True)
+    with store.without_list_right(store.reader):
+        answer = denying.ask(path, method)
+    assert (answer.status, answer.outcome) == (403, None)
+    assert denying.origin.count(path) == 0
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_head_of_the_signer_that_is_reset_is_made_again(denying: Site, unique: Unique, times: int) -> None:
     path, store = unique(), denying.store

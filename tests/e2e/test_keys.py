@@ -128,12 +128,14 @@ NO_KEYS = [
     b"%C3",
     b"%ED%A0%80",
     b"%FF",
+    b"..;/b",
     b"100%",
     b"a%0Ab",
     b"a%0d%0ab",
     b"a%2",
     b"a%7Fb",
     b"a%zz",
+    b"a/%2E.%3Bx=1/b",
     "\u00e4".encode(),
 ]
 

@@ -121,7 +121,8 @@ def let_everything_happen(site: Site) -> set[str]:
     store.fault("GetObject", "bucket_error.bin", OFTEN, status=404, code="NoSuchBucket")
     happens("bucket_error")
     for outcome in ("forbidden", "bucket_unavailable"):
-        store.put(f"{outcome}.bin", BODY)
+        # Older than an object that another edge may just have stored.
+        store.put(f"{outcome}.bin", BODY, age=3600)
         store.fault("GetObject", f"{outcome}.bin", OFTEN, status=403, code="AccessDenied")
     happens("forbidden")
     store.fault("HeadObject", "bucket_unavailable.bin", OFTEN, status=500, code="InternalError")

@@ -46,17 +46,17 @@ FILE      the plugin's configuration in JSON, or a YAML or JSON file that contai
           EnvoyExtensionPolicy; - is stdin
 PATH      path and query as the client sends them, or a whole URL
 
---without-env   does not report secrets, {\"env\": \"NAME\"}, that the environment lacks
+--without-env   does not report variables, {\"env\": \"NAME\"}, that nothing gives
 --json          prints an object instead of text
 
-Secrets come from the environment, and are never shown.
+Variables, {\"env\": \"NAME\"}, come from the file where it has them, else from the environment.
+Secrets are never shown.
 Exit code: 0 if all is well, 1 if the configuration has problems, 2 if it cannot be read.
 
   mirror-on-miss check envoy/configuration/edge.yaml
   mirror-on-miss explain envoy/configuration/edge.yaml GET '/img/a%20b.jpg?v=2'
   mirror-on-miss explain --json plugin.json HEAD https://cdn.example.com/img/a.jpg
-  kubectl kustomize --load-restrictor LoadRestrictionsNone envoy/kubernetes/base |
-    mirror-on-miss check --without-env -
+  kubectl kustomize envoy/kubernetes/base | mirror-on-miss check --without-env -
 ";
 
 const VERSION: &str = concat!("mirror-on-miss ", env!("CARGO_PKG_VERSION"), "\n");

@@ -226,10 +226,12 @@ const TABLE: &[Row] = &[
             ("content-type", b"image/png,image/png"),
             ("etag", b"\"1\",\"2\""),
             ("expires", b"Sun, 22 Nov 2026 10:00:00 GMT,Sun, 22 Nov 2026 10:00:00 GMT"),
+            ("last-modified", b"Sun, 22 Nov 2026 10:00:00 GMT,Sun, 22 Nov 2026 10:00:01 GMT"),
         ],
         stored: &[
             ("content-type", "image/png"),
             ("expires", "Sun, 22 Nov 2026 10:00:00 GMT"),
+            ("x-amz-meta-mirror-last-modified", "Sun, 22 Nov 2026 10:00:00 GMT"),
             ("x-amz-meta-mirror-url", "//files.example.com/v1/a.txt"),
         ],
     },
@@ -242,6 +244,12 @@ const TABLE: &[Row] = &[
             ("content-disposition", "attachment"),
             ("x-amz-meta-mirror-url", "//files.example.com/v1/a.html"),
         ],
+    },
+    Row {
+        what: "a parameter of a type that is too long",
+        key: "a.html",
+        origin: &[("content-type", &LONG_TYPE)],
+        stored: &[("content-type", "text/plain"), ("x-amz-meta-mirror-url", "//files.example.com/v1/a.html")],
     },
     Row {
         what: "where it comes from, in more bytes than OpenStack Swift takes",
@@ -274,6 +282,14 @@ const TABLE: &[Row] = &[
         ],
     },
 ];
+
+/// `text/plain; x=ppp…`.
+const LONG_TYPE: [u8; 2048] = {
+    let mut long = [b'p'; 2048];
+    let (start, _) = long.split_at_mut(14);
+    start.copy_from_slice(b"text/plain; x=");
+    long
+};
 
 /// `attachment; filename=ää…`, in Latin-1.
 const LONG: [u8; 921] = {

@@ -93,6 +93,19 @@ fn the_writers_head_decides_what_a_403_of_the_bucket_is() {
 }
 
 #[test]
+fn a_403_of_an_object_that_was_deleted_on_purpose_stands_unless_the_operator_says_otherwise() {
+    for (deleted, refilled) in [("pass", false), ("refill", true)] {
+        let mut world = forbidden(json!({"deleted": deleted}), json!({}));
+        world.answer(HEAD, 404, &[("x-amz-delete-marker", "true")], "");
+        if refilled {
+            world.answer(GET, 206, HELLO, "hello");
+            world.answer(PUT, 200, &[], "");
+        }
+        assert_eq!(world.outcome(), if refilled { Outcome::Stored } else { Outcome::Forbidden }, "{deleted}");
+    }
+}
+
+#[test]
 fn an_object_that_may_have_been_stored_since_the_403_is_the_buckets_to_judge_again() {
     let stored = ("last-modified", "Thu, 26 Nov 2026 18:50:00 GMT");
     for (date, outcome) in [

@@ -92,7 +92,7 @@ impl World {
     }
 
     fn join_fill(&mut self, stream: u32, fill_key: Rc<FillKey>, mirror: Rc<Mirror>, then: Vec<Rc<Mirror>>) {
-        let request = FillRequest { fill_key, mirror, then, check: false, store: true };
+        let request = FillRequest { fill_key, mirror, then, check: false, part: false, store: true };
         let trace = Trace::default();
         let want = Join { stream: StreamId(stream), asked: self.shared.nanos(), request: &request, trace: &trace };
         let effects = self.flights.join(want, self.now, &*self.shared);
@@ -426,6 +426,7 @@ fn a_head_that_only_asks_the_origin_is_no_fill_of_its_key() {
         mirror: world.mirror.clone(),
         then: Vec::new(),
         check: false,
+        part: false,
         store: true,
     };
     let trace = Trace::default();

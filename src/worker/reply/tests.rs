@@ -145,6 +145,7 @@ fn a_part_is_answered_by_the_bucket_or_not_at_all() {
     let (target, mirror) = (target("GET", "/a?partNumber=2"), mirror(true, TooLarge::Origin));
     for (outcome, status, label) in [
         (Outcome::Served(object()), 503, "filling"),
+        (Outcome::Head { metadata: object().metadata, length: Some(9) }, 503, "filling"),
         (Outcome::Filling, 503, "filling"),
         (not_stored(), 502, "not_stored"),
         (Outcome::TooLarge, 502, "too_large"),
