@@ -82,10 +82,11 @@ fn strong(headers: &Headers) -> Option<Validator> {
     etag.or_else(date)
 }
 
-/// Tells if it is one ETag, and not a weak one. Envoy joins two with a comma.
+/// Tells if it is one ETag that tells versions apart: not a weak one, and not the empty one, which is the same for all. Envoy
+/// joins two with a comma.
 fn is_strong(etag: &str) -> bool {
     let opaque = etag.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    opaque.is_some_and(|opaque| !opaque.contains('"'))
+    opaque.is_some_and(|opaque| !opaque.is_empty() && !opaque.contains('"'))
 }
 
 /// Tells if the object was changed for the last time at least a second before the answer.
@@ -132,8 +133,8 @@ mod tests {
     }
 
     #[test]
-    fn a_weak_a_joined_or_an_unquoted_etag_never_joins() {
-        for etag in ["W/\"a\"", "\"a\",\"a\"", "a", "\"a", ""] {
+    fn a_weak_a_joined_an_empty_or_an_unquoted_etag_never_joins() {
+        for etag in ["W/\"a\"", "\"a\",\"a\"", "a", "\"a", "\"\"", ""] {
             assert!(!joined(Pin::Strong, &[("etag", etag)], &[("etag", etag)]), "{etag}");
         }
         let twice = [("etag", "\"a\""), ("etag", "\"a\"")];

@@ -16,7 +16,7 @@ pub enum Denial {
 
 /// The header that says, with the value `true`, that an object was deleted from a versioned bucket:
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>.
-const DELETE_MARKER: &str = "x-amz-delete-marker";
+pub const DELETE_MARKER: &str = "x-amz-delete-marker";
 
 impl Denial {
     /// Reads a status. `None` for every status that is never a miss. `header` looks up a header of the answer.

@@ -7,6 +7,7 @@ use crate::http::{Body, Method, Request, Response, is_field_value};
 use crate::object::http_date::HttpDate;
 use crate::object::key::{Key, RESERVED};
 use crate::object::metadata::Metadata;
+use crate::request::denial::DELETE_MARKER;
 use percent_encoding::utf8_percent_encode;
 use std::rc::Rc;
 
@@ -42,10 +43,6 @@ pub enum WriteResult {
     /// The object is there.
     Stored,
 }
-
-/// The header that says, with the value `true`, that an object was deleted from a versioned bucket:
-/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>.
-pub const DELETE_MARKER: &str = "x-amz-delete-marker";
 
 /// Makes the request that finds out if the object is there.
 pub fn head_object(bucket: &Bucket, key: &Key) -> Request {

@@ -33,6 +33,8 @@ struct World {
     pending: VecDeque<Action>,
     spare: u64,
     warnings: Vec<Warning>,
+    /// Bytes that were said to be stored.
+    stored: u64,
 }
 
 impl World {
@@ -49,7 +51,8 @@ impl World {
 
     fn of(config: &Config, request: FillRequest) -> Self {
         let fill = Fill::new(config, request, 7);
-        let mut world = Self { fill: Some(fill), pending: VecDeque::new(), spare: SPARE, warnings: Vec::new() };
+        let mut world =
+            Self { fill: Some(fill), pending: VecDeque::new(), spare: SPARE, warnings: Vec::new(), stored: 0 };
         world.input(Input::Start);
         world
     }
@@ -59,7 +62,8 @@ impl World {
         self.fill = Some(fill);
         for action in actions {
             match action {
-                Action::Progress { .. } | Action::Unranged(_) => {}
+                Action::Progress { bytes, .. } => self.stored += bytes,
+                Action::Unranged(_) => {}
                 Action::Warn(warning) => self.warnings.push(warning),
                 action => self.pending.push_back(action),
             }
