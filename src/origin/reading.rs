@@ -222,6 +222,10 @@ mod tests {
             Reading::Failed(_)
         ));
         assert_eq!(all(200, &[("content-length", "3"), ("content-range", "bytes 0-2/3")], 3), Reading::Whole);
+        for named in ["bytes 0-8/9", "bytes 0-3/9", "bytes 5-8/9"] {
+            let answer = all(200, &[("transfer-encoding", "chunked"), ("content-range", named)], 4);
+            assert_eq!(answer, Reading::Failed("200 with a part of the object"), "{named}");
+        }
         assert_eq!(all(200, &[("content-length", "4")], 4), Reading::Whole);
     }
 
