@@ -26,10 +26,11 @@ pub struct HeadObject {
 /// | [`Conflicted`](Reason::Conflicted) | `exists` | a new upload, once | a new upload, once | `not_stored` |
 /// | [`Written`](Reason::Written) | `exists` | `not_stored` | `not_stored` | `not_stored` |
 ///
-/// A 404 that says that the object was deleted counts as any other, but to [`Denied`](Self::Denied): there the bucket's 403 stands
-/// unless `bucket.deleted` is `refill`. `exists` becomes `stored` where an attempt of this fill may have put the object there. Each 403 is worth a warning: the
-/// writer lacks `s3:ListBucket`, or a policy denies it the object. `not_stored` hands the object out where it is at hand,
-/// unless nobody knows that the client may have it.
+/// To [`Denied`](Self::Denied) a 404 of a deleted object is no miss unless `bucket.deleted` is `refill`. A 400 for a key that
+/// is not plain is that of a store that cannot hold it. In both the bucket's 403 stands. To the other questions a deleted
+/// object is a missing one. `exists` becomes `stored` where an attempt of this fill may have put the object there. Each 403
+/// is worth a warning: the writer lacks `s3:ListBucket`, or a policy denies it the object. `not_stored` hands the object out
+/// where it is at hand, unless nobody knows that the client may have it.
 #[derive(Debug)]
 pub enum Question {
     /// The bucket said 403 to its reader. Is the object there?
@@ -99,6 +100,9 @@ fn denied(job: &mut Job, found: HeadResult, is_new: bool) -> Transition {
             job.withheld = false;
             FirstFetch::start(job)
         }
+        // The store cannot hold a key that is not plain, so it has no object for anybody. To a plain one AWS says 400 of a token
+        // that has expired.
+        HeadResult::Refused(Refusal { status: 400, .. }) if !job.request.store => done(Outcome::Forbidden),
         HeadResult::Refused(_) => done(Outcome::BucketUnavailable),
     }
 }

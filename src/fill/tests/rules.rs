@@ -32,7 +32,11 @@ fn world_of(config: &Config, method: &str, check: bool) -> World {
 
 /// A fill after this denial, as the rule has it.
 pub fn denied(config: &Config, method: &str, denial: Denial, check: bool) -> World {
-    let target = Target::parse(method.as_bytes(), b"/a.jpg?v=1&w=2", &Bucket::default()).unwrap();
+    denied_path(config, method, b"/a.jpg?v=1&w=2", denial, check)
+}
+
+pub fn denied_path(config: &Config, method: &str, path: &[u8], denial: Denial, check: bool) -> World {
+    let target = Target::parse(method.as_bytes(), path, &Bucket::default()).unwrap();
     let mirror = config.rules[0].mirror.as_ref().unwrap();
     World::of(config, FillRequest::new(&config.rules, mirror, &target, &[], denial, check))
 }

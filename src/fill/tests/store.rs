@@ -1,6 +1,6 @@
 //! The meaning of the store's answers: to a HEAD, for each of its questions, and to the writes before it.
 
-use super::rules::{configured, denied};
+use super::rules::{configured, denied, denied_path};
 use super::*;
 use serde_json::{Value, json};
 
@@ -89,6 +89,18 @@ fn the_writers_head_decides_what_a_403_of_the_bucket_is() {
         let put = world.answer(PUT, 200, &[], "");
         assert!(put.request.headers.contains(&("if-none-match", "*".to_owned())));
         assert_eq!((world.outcome(), world.warnings.as_slice()), (Outcome::Stored, warnings), "{status}");
+    }
+}
+
+#[test]
+fn a_403_of_a_key_that_the_store_cannot_hold_stands() {
+    let long = format!("/{}", "a".repeat(1025));
+    for (path, outcome) in [(long.as_str(), Outcome::Forbidden), ("/a", Outcome::BucketUnavailable)] {
+        let config = config(json!({}), json!({}));
+        let mut world = denied_path(&config, "GET", path.as_bytes(), Denial::Forbidden, true);
+        let call = world.call();
+        world.respond(call.id, 400, &[], "");
+        assert_eq!(world.outcome(), outcome);
     }
 }
 
