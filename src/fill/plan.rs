@@ -133,6 +133,7 @@ mod tests {
     fn the_parts_are_the_object_without_gap_or_overlap() {
         for total in [11, 12, 13] {
             let parts = Parts { total, size: 4 };
+            assert_eq!((parts.total(), parts.size()), (total, 4));
             let mut next = 0;
             for number in 1..=parts.count() {
                 let range = parts.range(number);

@@ -524,3 +524,11 @@ fn an_upload_is_created_again_only_where_certainly_none_was() {
         assert_eq!(not_stored(&mut world), (status, false), "{status}");
     }
 }
+
+#[test]
+fn only_an_upload_counts_as_a_large_object() {
+    let put = written(json!({}));
+    assert!(!put.fill.as_ref().unwrap().is_multipart());
+    let complete = uploaded(json!({}));
+    assert!(complete.fill.as_ref().unwrap().is_multipart());
+}
