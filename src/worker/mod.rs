@@ -292,10 +292,7 @@ impl Worker {
             Verdict::BucketError => {
                 let code = code.unwrap_or_default();
                 if let Some(denial) = outlasts_its_request(code) {
-                    self.flights.leases().remember_bucket_error(shared, denial);
-                    if !self.failing.contains(&denial) {
-                        self.failing.push(denial);
-                    }
+                    self.remember_bucket_error(denial, shared);
                 }
                 let mut steps = vec![Effect::Release(stream, "bucket_error")];
                 steps.extend(self.warn_of_bucket(code, now));
@@ -327,10 +324,7 @@ impl Worker {
         let code =
             response.as_ref().filter(|_| ticket.is_for_store()).and_then(|response| xml::error_code(&response.body));
         if let Some(denial @ Denial::NotFound) = code.and_then(outlasts_its_request) {
-            self.flights.leases().remember_bucket_error(shared, denial);
-            if !self.failing.contains(&denial) {
-                self.failing.push(denial);
-            }
+            self.remember_bucket_error(denial, shared);
         }
         self.flights.finish_call(ticket, response, now, shared)
     }
@@ -413,6 +407,13 @@ impl Worker {
 
     fn target(&self, captured: &ClientRequest) -> Option<Target> {
         Target::parse(captured.method.as_str().as_bytes(), &captured.path_and_query, &self.config.bucket)
+    }
+
+    fn remember_bucket_error(&mut self, denial: Denial, shared: &dyn SharedHost) {
+        self.flights.leases().remember_bucket_error(shared, denial);
+        if !self.failing.contains(&denial) {
+            self.failing.push(denial);
+        }
     }
 
     fn warn_of_bucket(&mut self, code: &str, now: Instant) -> Option<Effect> {
