@@ -117,7 +117,7 @@ impl Target {
     }
 
     fn part(&self) -> Option<&str> {
-        self.query()?.split('&').find(|parameter| is_part_number(parameter.as_bytes()))
+        std::str::from_utf8(part_of(self.query()?.as_bytes())?).ok()
     }
 
     /// The query, without `?`; visible ASCII.
@@ -160,8 +160,7 @@ pub fn is_plain(path_and_query: &[u8]) -> bool {
 /// [`Target::path_of_bucket`] leaves of it.
 pub fn without_query(path_and_query: &[u8]) -> Vec<u8> {
     let (path, query) = split(path_and_query);
-    let part = query.and_then(|query| query.split(|byte| *byte == b'&').find(|parameter| is_part_number(parameter)));
-    part.map(|part| [path, b"?", part].concat()).unwrap_or_else(|| path.to_vec())
+    query.and_then(part_of).map(|part| [path, b"?", part].concat()).unwrap_or_else(|| path.to_vec())
 }
 
 /// Makes a base for [`Target::location_at_store`] of a scheme and an authority. `None` if they are not those of a URL.
@@ -183,6 +182,11 @@ fn split(path_and_query: &[u8]) -> (&[u8], Option<&[u8]>) {
 fn names_sub_resource(query: &[u8]) -> bool {
     let names = query.split(|byte| *byte == b'&').filter_map(|parameter| parameter.split(|byte| *byte == b'=').next());
     names.into_iter().any(|name| SUB_RESOURCES.iter().any(|known| known.as_bytes() == name))
+}
+
+/// Returns the first parameter of a query that is a part number.
+fn part_of(query: &[u8]) -> Option<&[u8]> {
+    query.split(|byte| *byte == b'&').find(|parameter| is_part_number(parameter))
 }
 
 /// Tells if a parameter is a part number, in S3's own spelling.
