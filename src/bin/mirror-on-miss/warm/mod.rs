@@ -243,7 +243,7 @@ impl Shared {
             };
             let mut book = locked(&self.book);
             book.end(number, entry.text(), &end).map_err(|error| format!("the file of failures: {error}"))?;
-            if book.silent >= self.concurrency.saturating_mul(2) {
+            if book.silent >= self.concurrency {
                 return Err(format!("{} gives no answer; the same command goes on when it does", self.base));
             }
         }
@@ -261,7 +261,8 @@ fn summary(counts: Counts, options: &Options) -> String {
         0 => "0 failed".to_owned(),
         failed => format!("{} failed, see {}", grouped(failed), options.failed.display()),
     };
-    format!("{done} keys: {moved} in the bucket, {failed}")
+    let keys = if counts.done() == 1 { "key" } else { "keys" };
+    format!("{done} {keys}: {moved} in the bucket, {failed}")
 }
 
 fn say(text: &str) {
