@@ -75,6 +75,12 @@ docs: rust ## writes what of docs/ is generated: the configuration's fields and 
 manifests: $(TOOLS) ## writes what of envoy/kubernetes repeats another file: alerts, and labels of metrics
 	@$(VENV)/bin/python -m manifests
 
+.PHONY: dashboard
+dashboard: $(STACK) ## draws docs/dashboard.svg from what a Prometheus has scraped, for example that of make demo
+## PROMETHEUS=http://127.0.0.1:9090  SECONDS=3600  its address, and the time that is shown
+	@$(VENV)/bin/python -m dashboard $(or $(PROMETHEUS),http://127.0.0.1:9090) $(or $(SECONDS),3600) >docs/dashboard.svg.new
+	@mv docs/dashboard.svg.new docs/dashboard.svg
+
 .PHONY: headers
 headers: $(STACK) ## writes the lists of docs/security.md into envoy/configuration/*.yaml, as expressions
 ## NAMES="accept-language"  headers of clients that a rule lists in request_headers, for the transparent edge
