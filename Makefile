@@ -152,7 +152,7 @@ release-check: $(STACK) $(SBOM) ## what a release holds, in target/release-check
 alerts: ## tests the alert rules with promtool, which comes with Prometheus; `make test` only reads them
 	@command -v promtool >/dev/null || { \
 	  echo "make: no promtool: install Prometheus, on Debian and Ubuntu with apt install prometheus" >&2; exit 1; }
-	promtool check rules envoy/observability/prometheus/alerts.yml
+	promtool check rules envoy/observability/prometheus/alerts.yml envoy/observability/prometheus/progress.yml
 	promtool test rules envoy/observability/prometheus/alerts.test.yml
 
 .PHONY: lint
