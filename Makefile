@@ -77,8 +77,9 @@ manifests: $(TOOLS) ## writes what of envoy/kubernetes repeats another file: ale
 
 .PHONY: dashboard
 dashboard: $(STACK) ## draws docs/dashboard.svg from what a Prometheus has scraped, for example that of make demo
-## PROMETHEUS=http://127.0.0.1:9090  SECONDS=3600  its address, and the time that is shown
-	@$(VENV)/bin/python -m dashboard $(or $(PROMETHEUS),http://127.0.0.1:9090) $(or $(SECONDS),3600) >docs/dashboard.svg.new
+## PROMETHEUS=http://127.0.0.1:9090  SECONDS=21600  its address, and the time that is shown
+## HOUR=1h  what stands for an hour in its records of progress, for a picture of some minutes
+	@$(VENV)/bin/python -m dashboard $(or $(PROMETHEUS),http://127.0.0.1:9090) $(or $(SECONDS),21600) $(or $(HOUR),1h) >docs/dashboard.svg.new
 	@mv docs/dashboard.svg.new docs/dashboard.svg
 
 .PHONY: headers

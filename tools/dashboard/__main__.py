@@ -1,4 +1,4 @@
-"""`python -m dashboard http://127.0.0.1:9090 SECONDS >docs/dashboard.svg`: the picture of docs/migration.md.
+"""`python -m dashboard http://127.0.0.1:9090 SECONDS HOUR`: the picture of docs/migration.md, as SVG.
 
 It asks a Prometheus for the queries of the shipped dashboard, over the last SECONDS, and draws the panels at
 their places. It is no screenshot of Grafana: colours and fonts are its own, the values come of the scrape.
@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.parse
 import urllib.request
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -29,12 +30,22 @@ SERIES = ["#1f60c4", "#2f7d32", "#c4162a", "#b38600", "#8f3bb8", "#0a7a8a"]
 Series = tuple[str, list[tuple[float, float]]]
 
 
+@dataclass(frozen=True)
+class Scrape:
+    """What a Prometheus has scraped in some time. `hour` stands for an hour in the records that it made."""
+
+    url: str
+    begin: float
+    end: float
+    hour: str
+
+
 def main() -> None:
-    url, seconds = sys.argv[1], int(sys.argv[2])
+    url, seconds, hour = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     end = time.time()
     panels = list(chosen(json.loads(DASHBOARD.read_text())["panels"]))
     top = min(panel["gridPos"]["y"] for panel in panels)
-    drawn = [draw(panel, top, url, end - seconds, end) for panel in panels]
+    drawn = [draw(panel, top, Scrape(url, end - seconds, end, hour)) for panel in panels]
     height = max((panel["gridPos"]["y"] - top + panel["gridPos"]["h"]) * LINE for panel in panels)
     print(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" '
@@ -53,14 +64,14 @@ def chosen(panels: list[dict[str, Any]]) -> Any:
             yield panel
 
 
-def draw(panel: dict[str, Any], top: int, url: str, begin: float, end: float) -> str:
+def draw(panel: dict[str, Any], top: int, scrape: Scrape) -> str:
     place = panel["gridPos"]
     x, y = place["x"] * COLUMN + GAP / 2, (place["y"] - top) * LINE + GAP / 2
     width, height = place["w"] * COLUMN - GAP, place["h"] * LINE - GAP
     title = f'<text x="10" y="19" fill="#24292e" font-weight="bold">{escape(panel["title"])}</text>'
     if panel["type"] == "row":
         return f'<g transform="translate({x} {y})">{title}</g>'
-    found = [series for target in panel["targets"] for series in asked(target, url, begin, end) if series[1]]
+    found = [series for target in panel["targets"] for series in asked(target, scrape) if series[1]]
     inside = (
         stat(panel, found, width, height) if panel["type"] == "stat" else graph(panel, found, width, height)
     )
@@ -68,13 +79,14 @@ def draw(panel: dict[str, Any], top: int, url: str, begin: float, end: float) ->
     return f'<g transform="translate({x} {y})">{frame}{title}{inside}</g>'
 
 
-def asked(target: dict[str, Any], url: str, begin: float, end: float) -> list[Series]:
+def asked(target: dict[str, Any], scrape: Scrape) -> list[Series]:
     """Asks Prometheus for a panel's query."""
+    url, begin, end = scrape.url, scrape.begin, scrape.end
     replaced = {
         "$__rate_interval": "1m",
         "$__range": f"{int(end - begin)}s",
         "$instance": ".*",
-        ":1h]": ":1m]",
+        ":1h]": f":{scrape.hour}]",
     }
     query = target["expr"]
     for name, value in replaced.items():

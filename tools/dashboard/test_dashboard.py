@@ -49,7 +49,7 @@ def prometheus() -> Iterator[str]:
 def test_every_panel_of_the_rows_is_drawn_with_its_value(
     prometheus: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["dashboard", prometheus, "600"])
+    monkeypatch.setattr("sys.argv", ["dashboard", prometheus, "600", "1m"])
     dashboard.main()
     picture = capsys.readouterr().out
     panels = list(dashboard.chosen(json.loads(dashboard.DASHBOARD.read_text())["panels"]))
