@@ -150,6 +150,13 @@ def test_each_sidecar_has_its_own_key_and_the_application_none() -> None:
     assert all("volumeMounts" not in each for each in pod["containers"])
 
 
+def test_a_second_apply_changes_nothing() -> None:
+    """The API server drops an empty value, and a second apply would write it again."""
+    for container in sidecars("redirect").values():
+        assert all(each["value"] for each in container.get("env", []))
+        assert all("protocol" in port for port in container["ports"])
+
+
 def test_memory_follows_from_workers_and_heap() -> None:
     edge = sidecars("redirect")["mirror-on-miss-edge"]
     workers = int(edge["command"][edge["command"].index("--concurrency") + 1])

@@ -157,7 +157,7 @@ def test_the_status_port_of_such_an_edge_stays_open_for_probes(tmp_path: Path) -
         everywhere = {"address": "0.0.0.0", "port_value": 9903}
     own = {"address": "127.0.0.1", "port_value": 9903}
     assert address(start("edge", **variables).stdout, "status") == own
-    assert address(start("edge", **variables, STATUS_LISTEN="").stdout, "status") == everywhere
+    assert address(start("edge", **variables, STATUS_LISTEN="::").stdout, "status") == everywhere
 
 
 def test_the_front_tier_looks_its_replicas_up() -> None:
