@@ -71,7 +71,7 @@ docs: rust ## writes what of docs/ is generated: the configuration's fields and 
 	@WRITE_DOCS=1 cargo test --quiet --locked --test docs
 
 .PHONY: manifests
-manifests: $(TOOLS) ## writes what of envoy/kubernetes repeats another file: alerts, and labels of metrics
+manifests: $(TOOLS) ## writes what of envoy/kubernetes repeats envoy/configuration, and the alerts
 	@$(VENV)/bin/python -m manifests
 
 .PHONY: headers

@@ -176,11 +176,17 @@ def test_an_origin_is_called_as_the_edge_does() -> None:
     expected = edge["typed_extension_protocol_options"]
     assert istio == {"typed_extension_protocol_options": expected}
     gateway = patch_of("overlays/envoy-gateway", "EnvoyPatchPolicy", {"name": "origin"})
-    assert gateway == {name: value for name, value in edge.items() if name not in BUFFERS}
+    assert gateway == edge
 
 
-BUFFERS = {"per_connection_buffer_limit_bytes"}
-"""Bounds of the edge's own memory, beside the limits of its listeners. A gateway has its own."""
+def test_the_edge_s_second_attempt_is_envoy_gateway_s() -> None:
+    edge = yaml.safe_load((CONFIGURATION / "transparent.yaml").read_text())
+    manager = edge["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    route = named(manager["route_config"]["virtual_hosts"][0]["routes"], "object")["route"]
+    policies = of_kind(build("overlays/envoy-gateway-transparent"), "BackendTrafficPolicy")
+    retry = next(each for each in policies if each["metadata"]["name"] == "mirror-on-miss")["spec"]["retry"]
+    assert retry["numRetries"] == route["retry_policy"]["num_retries"]
+    assert retry["retryOn"]["httpStatusCodes"] == route["retry_policy"]["retriable_status_codes"]
 
 
 def test_metrics_have_the_edge_s_labels() -> None:

@@ -1,7 +1,8 @@
-"""`make manifests`: writes the manifests that repeat another file of envoy/."""
+"""`make manifests`: writes what of the manifests repeats another file of envoy/."""
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -9,7 +10,12 @@ import yaml
 
 from stack.render import CHECKOUT
 
+from .excerpts import Source
+from .regions import filled
+
 ENVOY = CHECKOUT / "envoy"
+CONFIGURATION = ENVOY / "configuration"
+KUBERNETES = ENVOY / "kubernetes"
 RULES = """\
 # Written by `make manifests`: envoy/observability/prometheus/alerts.yml as a custom resource.
 apiVersion: monitoring.coreos.com/v1
@@ -30,16 +36,26 @@ def alerts() -> str:
 
 def bootstrap() -> str:
     """Returns the labels of the metrics as Istio's agent merges them into the bootstrap."""
-    edge = yaml.safe_load((ENVOY / "configuration" / "edge.yaml").read_text())
+    edge = yaml.safe_load((CONFIGURATION / "edge.yaml").read_text())
     return json.dumps({"stats_config": edge["stats_config"]}, indent=2) + "\n"
 
 
+def marked() -> dict[Path, str]:
+    """Returns every manifest that has marks, with what stands between them as it is now."""
+    sources = {
+        path.name: Source(path.name, path.read_text()) for path in sorted(CONFIGURATION.glob("*.yaml"))
+    }
+    texts = {path: path.read_text() for path in sorted(KUBERNETES.rglob("*.yaml"))}
+    return {path: filled(text, sources) for path, text in texts.items() if ".yaml: " in text}
+
+
+@functools.cache
 def manifests() -> dict[Path, str]:
     """Returns every file that is written, with its text."""
-    kubernetes = ENVOY / "kubernetes"
     return {
-        kubernetes / "components" / "prometheus-operator" / "rules.yaml": alerts(),
-        kubernetes / "overlays" / "istio" / "custom_bootstrap.json": bootstrap(),
+        KUBERNETES / "components" / "prometheus-operator" / "rules.yaml": alerts(),
+        KUBERNETES / "overlays" / "istio" / "custom_bootstrap.json": bootstrap(),
+        **marked(),
     }
 
 
