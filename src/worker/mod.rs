@@ -145,6 +145,7 @@ enum Content {
 
 /// The reason why the 404 of a deleted object is passed on, and the outcome that its client sees.
 const DELETED: &str = "deleted";
+const OBSERVED: &str = "observed";
 
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
@@ -300,7 +301,7 @@ impl Worker {
             }
         };
         if mirror.observe {
-            return vec![Effect::Release(stream, "observed")];
+            return vec![Effect::Observed(target.key.clone()), Effect::Release(stream, OBSERVED)];
         }
         if code.is_some() {
             // The bucket is there again, and knows its reader.
@@ -359,12 +360,14 @@ impl Worker {
         self.flights.waiters()
     }
 
-    /// Lets a stream go with the bucket's answer, as far as that can still be passed on.
-    pub fn release(&mut self, stream: StreamId) -> Delivery {
+    /// Lets a stream go with the bucket's answer, as far as that can still be passed on, for the reason that was given with
+    /// [`Effect::Release`].
+    pub fn release(&mut self, stream: StreamId, reason: &'static str) -> Delivery {
         let Some(held) = self.streams.get(&stream) else { return Delivery::Untouched };
         let (mirror, denial) = (held.wanted.mirror.clone(), held.denial);
         match self.deliver(stream, &Source { mirror, origin: 0 }, &Outcome::Forbidden) {
             Delivery::Untouched if denial == Denial::Deleted => Delivery::Tagged(DELETED),
+            Delivery::Untouched if reason == OBSERVED => Delivery::Tagged(OBSERVED),
             delivery => delivery,
         }
     }
