@@ -9,9 +9,7 @@ fn traced(config: &Config) -> World {
     let mirror = config.rules[0].mirror.clone().unwrap();
     let mut fill = Fill::new(config, request("a.jpg", mirror, false), 7);
     fill.carry(Trace::find(|name| Some(format!("of-{name}").into_bytes())));
-    let mut world = World { fill: Some(fill), pending: VecDeque::new(), spare: SPARE, warnings: Vec::new(), stored: 0 };
-    world.input(Input::Start);
-    world
+    World::start(fill)
 }
 
 fn values<'a>(call: &'a Call, name: &str) -> Vec<&'a str> {

@@ -51,7 +51,10 @@ impl World {
     }
 
     fn of(config: &Config, request: FillRequest) -> Self {
-        let fill = Fill::new(config, request, 7);
+        Self::start(Fill::new(config, request, 7))
+    }
+
+    fn start(fill: Fill) -> Self {
         let mut world =
             Self { fill: Some(fill), pending: VecDeque::new(), spare: SPARE, warnings: Vec::new(), stored: 0 };
         world.input(Input::Start);
