@@ -107,6 +107,34 @@ fn several_files_are_checked_and_one_without_the_plugin_may_be_among_them() {
 }
 
 #[test]
+fn an_edge_and_a_signer_that_disagree_are_a_problem_since_nothing_would_be_stored() {
+    let signer = fs::read_to_string("envoy/configuration/signer.yaml").unwrap();
+    let ended =
+        |edge: String, signer: &str| run(&["check", "--with-examples", "-"], &format!("{edge}\n---\n{signer}"), &[]);
+    assert_eq!(ended(edge(), &signer).1, "ok\n");
+    for (edge, signer, expected) in [
+        (
+            edge().replace("/my-bucket\"", "/shop\""),
+            signer.clone(),
+            "$.bucket.path_prefix is \"/shop\", and stdin signs only below \"/my-bucket/\"",
+        ),
+        (
+            edge(),
+            signer.replace("eu-west-1", "eu-central-1"),
+            "$.bucket.authority is \"s3.eu-west-1.amazonaws.com\", and stdin signs for \"s3.eu-central-1",
+        ),
+        (
+            edge().replace("\"path_prefix\":", "\"if_none_match\": false, \"path_prefix\":"),
+            signer.clone(),
+            "$.bucket.if_none_match is false, and stdin demands if-none-match of a PUT",
+        ),
+    ] {
+        let (code, output, _) = ended(edge, &signer);
+        assert!(code == 1 && output.lines().count() == 1 && output.contains(expected), "{expected}: {output}");
+    }
+}
+
+#[test]
 fn a_kustomization_and_a_chart_are_answered_with_the_command_that_makes_objects_of_them() {
     let kustomize = "kubectl kustomize envoy/kubernetes/base | mirror-on-miss check -";
     for file in ["envoy/kubernetes/base", "envoy/kubernetes/base/kustomization.yaml"] {

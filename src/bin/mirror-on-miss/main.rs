@@ -6,6 +6,7 @@ mod around;
 mod container;
 mod explanation;
 mod file;
+mod signer;
 mod warm;
 mod yaml;
 
@@ -42,21 +43,26 @@ fn main() -> ExitCode {
 
 /// Checks the files. Returns the exit code and the problems, or the reason for which a file cannot be checked.
 fn check(arguments: &Check) -> Result<(u8, String), String> {
-    let mut problems = String::new();
+    let (mut problems, mut configs, mut documents) = (String::new(), Vec::new(), Vec::new());
     for name in &arguments.files {
         let file = file::read(name)?;
         hint(&file.hints);
         problems.extend(file.problems);
-        for found in &file.found {
-            match parse(found, arguments.without_env) {
-                Ok(config) => problems.extend(around::problems(found, &config)),
+        for found in file.found {
+            match parse(&found, arguments.without_env) {
+                Ok(config) => {
+                    problems.extend(around::problems(&found, &config));
+                    configs.push((found, config));
+                }
                 Err(lines) => problems.extend(lines),
             }
         }
         if !arguments.with_examples {
             problems.extend(file.documents.iter().flat_map(around::unreplaced));
         }
+        documents.extend(file.documents);
     }
+    problems.extend(signer::problems(&configs, &documents));
     match problems.is_empty() {
         true => Ok((0, "ok\n".to_owned())),
         false => Ok((PROBLEMS, problems)),
