@@ -1,4 +1,4 @@
-"""Applies the manifests to a real API server, and ends with a table and a count."""
+"""Applies the manifests to a real control plane, and runs what two platforms make of them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,22 @@ from stack.children import StackError
 from . import go
 from .checks import CHECKS, WITHOUT_IMAGE_VOLUMES, Check
 from .life import LIFE
+from .platforms import PLATFORMS
 from .server import Server, running
+
+ALL = {**CHECKS, **LIFE, **PLATFORMS}
 
 
 def main() -> int:
     try:
         program, definitions = go.control_plane(), go.definitions()
+        go.gateway()
+        go.istio()
         failed = 0
         with tempfile.TemporaryDirectory() as name, running(program, Path(name)) as server:
             for file in definitions:
                 server.told("apply", "--server-side", "-f", file)
-            failed += run({**CHECKS, **LIFE}, server, Path(name))
+            failed += run(ALL, server, Path(name))
         options = ["--feature-gates=ImageVolume=false"]
         with (
             tempfile.TemporaryDirectory() as name,
@@ -32,7 +37,7 @@ def main() -> int:
     except (AssertionError, StackError) as error:
         print(f"make kubernetes: {error}", file=sys.stderr)
         return 2
-    print(f"{len(CHECKS) + len(LIFE) + len(WITHOUT_IMAGE_VOLUMES) - failed} passed, {failed} failed")
+    print(f"{len(ALL) + len(WITHOUT_IMAGE_VOLUMES) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 
@@ -42,7 +47,7 @@ def run(checks: dict[str, Check], server: Server, work: Path) -> int:
         begin = time.monotonic()
         try:
             check(server, work)
-        except AssertionError as error:
+        except (AssertionError, StackError) as error:
             failed += 1
             result, why = "FAILED", f"\n{error}"
         else:
