@@ -1,4 +1,4 @@
-"""Applies the manifests to a real API server, and ends with a table and a count."""
+"""Applies the manifests to a real control plane, and runs what two platforms make of them."""
 
 from __future__ import annotations
 
@@ -12,27 +12,36 @@ from stack.children import StackError
 from . import go
 from .checks import CHECKS, WITHOUT_IMAGE_VOLUMES, Check
 from .life import LIFE
+from .page import FOLLOWED
+from .platforms import PLATFORMS
 from .server import Server, running
+
+GROUPS: list[tuple[dict[str, Check], list[str], bool]] = [
+    ({**CHECKS, **LIFE, **PLATFORMS}, [], False),
+    (FOLLOWED, [], False),
+    (WITHOUT_IMAGE_VOLUMES, ["--feature-gates=ImageVolume=false"], True),
+]
+"""Checks of one cluster, the options of its API server, and whether that is all of it."""
 
 
 def main() -> int:
+    failed = 0
     try:
         program, definitions = go.control_plane(), go.definitions()
-        failed = 0
-        with tempfile.TemporaryDirectory() as name, running(program, Path(name)) as server:
-            for file in definitions:
-                server.told("apply", "--server-side", "-f", file)
-            failed += run({**CHECKS, **LIFE}, server, Path(name))
-        options = ["--feature-gates=ImageVolume=false"]
-        with (
-            tempfile.TemporaryDirectory() as name,
-            running(program, Path(name), *options, judging_only=True) as server,
-        ):
-            failed += run(WITHOUT_IMAGE_VOLUMES, server, Path(name))
+        go.gateway()
+        go.istio()
+        for checks, options, judging_only in GROUPS:
+            with (
+                tempfile.TemporaryDirectory() as name,
+                running(program, Path(name), *options, judging_only=judging_only) as server,
+            ):
+                for file in definitions:
+                    server.told("apply", "--server-side", "-f", file)
+                failed += run(checks, server, Path(name))
     except (AssertionError, StackError) as error:
         print(f"make kubernetes: {error}", file=sys.stderr)
         return 2
-    print(f"{len(CHECKS) + len(LIFE) + len(WITHOUT_IMAGE_VOLUMES) - failed} passed, {failed} failed")
+    print(f"{sum(len(checks) for checks, *_ in GROUPS) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 
@@ -42,7 +51,7 @@ def run(checks: dict[str, Check], server: Server, work: Path) -> int:
         begin = time.monotonic()
         try:
             check(server, work)
-        except AssertionError as error:
+        except (AssertionError, StackError) as error:
             failed += 1
             result, why = "FAILED", f"\n{error}"
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,10 +37,32 @@ def components_together(server: Server, work: Path) -> None:
 
 
 def a_removal_leaves_namespace_and_secrets(server: Server, work: Path) -> None:
-    for overlay in ("overlays/signer", "overlays/istio", "overlays/envoy-gateway"):
-        server.told("apply", "-k", KUBERNETES / overlay)
-        server.told("delete", "-k", KUBERNETES / overlay)
+    for overlay in ("signer", "istio", "istio-sidecar", "envoy-gateway"):
+        server.told("apply", "-k", KUBERNETES / "overlays" / overlay)
+        server.told("delete", "-k", KUBERNETES / "overlays" / overlay)
         server.told("-n", "mirror-on-miss", "get", "secret", "writer-credentials")
+
+
+def istio_s_sidecar(server: Server, work: Path) -> None:
+    server.told("create", "namespace", "shop")
+    accepted(server, KUBERNETES / "overlays" / "istio-sidecar")
+
+
+def platform(overlay: str, *components: str) -> Check:
+    """An overlay as a site has it: with the names of its settings, and components of its own."""
+
+    def check(server: Server, work: Path) -> None:
+        directory = work / "-".join([overlay, *components]).replace("/", "-")
+        names = [f"{KUBERNETES}/overlays/{each}" for each in (f"{overlay}/names", *components)]
+        server.told("delete", "-k", KUBERNETES / "overlays" / overlay, "--ignore-not-found")
+        site(directory, f"overlays/{overlay}", [])
+        document = json.loads((directory / "kustomization.yaml").read_text())
+        document["components"] = [os.path.relpath(name, directory.resolve()) for name in names]
+        (directory / "kustomization.yaml").write_text(json.dumps(document))
+        accepted(server, directory)
+        server.told("delete", "-k", directory)
+
+    return check
 
 
 def signer_alone(server: Server, work: Path) -> None:
@@ -86,6 +110,16 @@ CHECKS: dict[str, Check] = {
     "overlays/istio-transparent": istio_transparent,
     "overlays/envoy-gateway": envoy_gateway,
     "overlays/envoy-gateway-transparent": envoy_gateway_transparent,
+    "overlays/istio-sidecar": istio_s_sidecar,
+    "overlays/istio with module-file": platform("istio", "istio/module-file"),
+    "overlays/istio-transparent with module-file": platform("istio-transparent", "istio/module-file"),
+    "overlays/istio-sidecar with module-file": platform("istio-sidecar", "istio/module-file"),
+    "overlays/envoy-gateway with module-file and signed-reads": platform(
+        "envoy-gateway", "envoy-gateway/module-file", "envoy-gateway/signed-reads"
+    ),
+    "overlays/envoy-gateway-transparent with module-file": platform(
+        "envoy-gateway-transparent", "envoy-gateway-transparent/module-file"
+    ),
     "removal of these, which leaves namespace and Secrets": a_removal_leaves_namespace_and_secrets,
 }
 
