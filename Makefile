@@ -135,7 +135,7 @@ compat: $(TOOLS) wasm ## the end-to-end tests on older Envoys too: a table, and 
 	@exec $(VENV)/bin/python -m compat
 
 .PHONY: kubernetes
-kubernetes: $(TOOLS) $(KUBECTL) ## applies envoy/kubernetes to a real API server; needs Go, and ten minutes once
+kubernetes: $(TOOLS) $(ENVOY) $(KUBECTL) wasm ## manifests and chart on a real control plane; needs Go, and half an hour once
 	@exec $(VENV)/bin/python -m cluster
 
 .PHONY: release-check
