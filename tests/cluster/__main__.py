@@ -10,12 +10,13 @@ from pathlib import Path
 from stack.children import StackError
 
 from . import go
+from .chart import CHECKS as CHART
 from .checks import CHECKS, WITHOUT_IMAGE_VOLUMES, Check
 from .life import LIFE
 from .platforms import PLATFORMS
 from .server import Server, running
 
-ALL = {**CHECKS, **LIFE, **PLATFORMS}
+ALL = {**CHART, **CHECKS, **LIFE, **PLATFORMS}
 
 
 def main() -> int:
