@@ -147,7 +147,7 @@ kubernetes: $(TOOLS) $(ENVOY) $(KUBECTL) wasm ## manifests and chart on a real c
 	@exec $(VENV)/bin/python -m cluster
 
 .PHONY: release-check
-release-check: $(STACK) $(SBOM) ## what a release holds, in target/release-check/out: builds it twice, and checks it
+release-check: $(STACK) $(SBOM) $(KUBECTL) ## what a release holds, in target/release-check/out: builds it twice, and checks it
 ## VERSION=1.2.3  that Cargo.toml and CHANGELOG.md agree with
 	@exec $(VENV)/bin/python -m release
 

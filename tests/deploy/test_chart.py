@@ -136,7 +136,7 @@ def test_helm_s_linter_finds_nothing(tmp_path: Path, values: dict[str, Any]) -> 
 def test_its_version_is_the_module_s() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     (version,) = re.findall(r'^version = "(.*)"$', (CHECKOUT / "Cargo.toml").read_text(), re.MULTILINE)
-    assert chart["appVersion"] == version
+    assert (chart["appVersion"], chart["version"]) == (version, version)
     image = yaml.safe_load((CHART / "values.yaml").read_text())["image"]
     assert yaml.safe_load(chart["annotations"]["artifacthub.io/images"]) == [
         {"name": "envoy", "image": f"{image['repository']}:{image['tag']}"}
@@ -471,9 +471,9 @@ ORIGINS = {
 @pytest.mark.parametrize("wiring", ["redirect", "transparent"])
 def test_envoy_takes_what_a_pod_is_started_on(tmp_path: Path, wiring: str, values: dict[str, Any]) -> None:
     manifests = template({**values, "wiring": wiring})
-    print_ = started(tmp_path, manifests)
-    document = yaml.safe_load(print_)
-    assert f"/{settings(manifests)['BUCKET']}" in print_ or "virtual" in str(values)
+    text = started(tmp_path, manifests)
+    document = yaml.safe_load(text)
+    assert f"/{settings(manifests)['BUCKET']}" in text or "virtual" in str(values)
     if values is ORIGINS:
         module = json.loads(plugin_of(document)["configuration"]["value"])
         # The site's own names are replaced, those of the values are not.
@@ -483,10 +483,15 @@ def test_envoy_takes_what_a_pod_is_started_on(tmp_path: Path, wiring: str, value
         assert second == ORIGINS["extraClusters"][0]
         environment = plugin_of(document)["vm_config"]["environment_variables"]
         assert environment == {"host_env_keys": ["TOKEN"]}
-    config = tmp_path / "edge.yaml"
-    config.write_text(print_.replace("/etc/ssl/certs/ca-certificates.crt", ca_file()))
+    validated(tmp_path, text, TOKEN="x")
+
+
+def validated(directory: Path, text: str, **variables: str) -> None:
+    config = directory / "edge.yaml"
+    config.write_text(text.replace("/etc/ssl/certs/ca-certificates.crt", ca_file()))
     argv = [envoy.binary(), "--mode", "validate", "--disable-hot-restart", "-c", config]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, env={**os.environ, "TOKEN": "x"})
+    env = {**os.environ, **variables}
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=env)
     assert done.returncode == 0, done.stderr
 
 
@@ -502,6 +507,13 @@ def started(directory: Path, manifests: list[Manifest]) -> str:
     done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_values_of_the_docs_are_taken(tmp_path: Path, number: int) -> None:
+    page = (CHECKOUT / "docs" / "deploy-helm.md").read_text()
+    found = re.findall(r"^ *```yaml\n(.*?)^ *```$", page, re.MULTILINE | re.DOTALL)
+    validated(tmp_path, started(tmp_path, template(yaml.safe_load(found[number]))), LEGACY_TOKEN="x")
 
 
 def test_a_file_of_ones_own_takes_the_place_of_the_shipped_one() -> None:
