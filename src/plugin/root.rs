@@ -7,6 +7,7 @@ use super::{WakeUp, WorkerHandle};
 use crate::config::Config;
 use crate::fill::Outcome;
 use crate::metrics;
+use crate::request::precondition::Precondition;
 use crate::request::trace::Trace;
 use crate::single_flight::effect::{Effect, Source, StreamId, Ticket};
 use crate::single_flight::events::Progress;
@@ -101,12 +102,18 @@ impl Root {
     fn denied(&self, stream: StreamId, has_document: bool) -> DeniedResponse {
         // A stream without a time counts as asked now. An object that was stored meanwhile then looks like one that
         // cannot be read.
-        let mut denied =
-            DeniedResponse { asked: EnvoySharedHost.nanos(), by_bucket: true, document: None, trace: Trace::default() };
+        let mut denied = DeniedResponse {
+            asked: EnvoySharedHost.nanos(),
+            by_bucket: true,
+            document: None,
+            precondition: Precondition::default(),
+            trace: Trace::default(),
+        };
         host::as_stream(stream.0, self.id, || {
             denied.asked = host::request_time().unwrap_or(denied.asked);
             denied.by_bucket = host::is_upstreams();
             denied.trace = host::trace();
+            denied.precondition = host::precondition();
             denied.document = if has_document { host::response_body(MAX_BUFFERED) } else { None };
         });
         denied

@@ -68,6 +68,8 @@ pub enum Needs {
 #[derive(Debug)]
 pub struct Waiter {
     pub stream: StreamId,
+    /// It is answered when the fill has ended, and not before.
+    pub for_bucket: bool,
     pub deadline: Instant,
 }
 

@@ -53,6 +53,8 @@ pub struct Join<'a> {
     pub request: &'a FillRequest,
     /// Headers of the fill's calls. Likewise.
     pub trace: &'a Trace,
+    /// Only the bucket can answer it, so it waits for the end of the fill.
+    pub for_bucket: bool,
 }
 
 impl Flights {
@@ -89,9 +91,10 @@ impl Flights {
     /// Makes a stream wait, or returns the outcome that it is answered with.
     fn admit(&mut self, join: Join<'_>, now: Instant, shared: &dyn SharedHost) -> Option<Outcome> {
         let request = join.request;
-        let waits = !request.is_background();
+        let waits = join.for_bucket || !request.is_background();
         if let Some(flight) = self.flights.get(&request.fill_key) {
             let meanwhile = if waits { flight.meanwhile.clone() } else { Some(Outcome::Origin) };
+            let meanwhile = meanwhile.filter(|_| !join.for_bucket);
             if let Some(outcome) =
                 meanwhile.filter(|outcome| hand_out(&mut self.admission, &[join.stream], outcome, now) > 0)
             {
@@ -103,7 +106,7 @@ impl Flights {
             return Some(Outcome::Busy(Shortage::Waiters));
         }
         let deadline = after(now, self.config.wait);
-        let waiter = waits.then_some(Waiter { stream: join.stream, deadline });
+        let waiter = waits.then_some(Waiter { stream: join.stream, for_bucket: join.for_bucket, deadline });
         if let Some(flight) = self.flights.get_mut(&request.fill_key) {
             flight.waiters.extend(waiter);
             self.waiters = self.waiters.saturating_add(1);

@@ -1,7 +1,7 @@
 //! Fills that run: from their place in the queue to their end.
 
 use super::admission::Hold;
-use super::effect::{Effect, Ticket};
+use super::effect::{Effect, StreamId, Ticket};
 use super::events::{FillEnded, LOG_EVERY, Progress};
 use super::flight::{Flight, Needs, Phase};
 use super::leases::SharedHost;
@@ -145,9 +145,15 @@ impl Flights {
             Action::Done(_) => {}
             Action::Meanwhile(outcome) => {
                 flight.meanwhile = Some(outcome.clone());
-                let mut streams = flight.streams();
+                let served = flight.waiters.iter().filter(|waiter| !waiter.for_bucket).map(|waiter| waiter.stream);
+                let mut streams: Vec<StreamId> = served.collect();
                 streams.truncate(hand_out(&mut self.admission, &streams, &outcome, now));
-                flight.waiters.drain(..streams.len());
+                let mut left = streams.len();
+                flight.waiters.retain(|waiter| {
+                    let is_served = left > 0 && !waiter.for_bucket;
+                    left = left.saturating_sub(usize::from(is_served));
+                    !is_served
+                });
                 self.waiters = self.waiters.saturating_sub(streams.len());
                 answer(effects, streams, flight.source(), outcome);
             }

@@ -11,6 +11,7 @@ use crate::config::{Config, Deleted, Location};
 use crate::fill::{FillKey, FillRequest, Outcome};
 use crate::http::{Body, Method, Response, is_field_value};
 use crate::request::denial::{Denial, Verdict, judge, outlasts_its_request};
+use crate::request::precondition::Precondition;
 use crate::request::target::{Target, is_plain, own_base, readable, without_query};
 use crate::request::trace::Trace;
 use crate::s3::xml;
@@ -68,6 +69,8 @@ pub struct DeniedResponse {
     pub by_bucket: bool,
     /// The error document, if there is one.
     pub document: Option<Vec<u8>>,
+    /// The condition of the client's request.
+    pub precondition: Precondition,
     /// The headers that the calls of its fill carry.
     pub trace: Trace,
 }
@@ -128,6 +131,8 @@ struct Held {
     dropped: bool,
     /// The key of the fill that it waits for, once that is known.
     fill_key: Option<Rc<FillKey>>,
+    /// Likewise.
+    precondition: Precondition,
 }
 
 /// The part of the bucket's body that has come.
@@ -217,7 +222,8 @@ impl Worker {
             (Denial::Deleted, Deleted::Refill) => Denial::NotFound,
             (denial, _) => denial,
         };
-        let held = Held { wanted, denial, content, reading: true, dropped: false, fill_key: None };
+        let precondition = Precondition::default();
+        let held = Held { wanted, denial, content, reading: true, dropped: false, fill_key: None, precondition };
         self.streams.insert(stream, held);
         self.reading.push_back((now.checked_add(READ_TIMEOUT).unwrap_or(now), stream));
         self.complete.extend(end.then_some(stream));
@@ -308,7 +314,9 @@ impl Worker {
         }
         let request = FillRequest::new(&self.config.rules, mirror, target, headers, held.denial, check);
         held.fill_key = Some(request.fill_key.clone());
-        let join = Join { stream, asked: denied.asked, request: &request, trace: &denied.trace };
+        held.precondition = denied.precondition;
+        let for_bucket = denied.precondition.is_for_bucket();
+        let join = Join { stream, asked: denied.asked, request: &request, trace: &denied.trace, for_bucket };
         self.flights.join(join, now, shared)
     }
 
@@ -375,8 +383,14 @@ impl Worker {
         // A body that has not come to its end may never do so, and its client would wait for that.
         let stalled = matches!(held.content, Content::Pending | Content::Started);
         let body_kept = !held.dropped && !stalled;
-        let asked = ReplyContext { target: &held.wanted.target, denial: held.denial, body_kept, origin: source.origin };
         let target = &held.wanted.target;
+        let asked = ReplyContext {
+            target,
+            origin: source.origin,
+            denial: held.denial,
+            precondition: held.precondition,
+            body_kept,
+        };
         let location = match (&self.config.location, &held.wanted.store_base) {
             (Some(Location::Absolute), Some(store)) => target.location_at_store(store),
             (Some(Location::Base(base)), _) => target.location(Some(base)),

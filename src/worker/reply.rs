@@ -5,6 +5,7 @@ use crate::fill::Outcome;
 use crate::http::{Body, Method};
 use crate::object::metadata::Metadata;
 use crate::request::denial::Denial;
+use crate::request::precondition::Precondition;
 use crate::request::target::Target;
 use crate::s3::xml;
 use std::rc::Rc;
@@ -24,6 +25,7 @@ pub struct ReplyContext<'a> {
     /// The index of the origin that was asked last, in the rule.
     pub origin: usize,
     pub denial: Denial,
+    pub precondition: Precondition,
     /// The bucket's own body, if it sent one, can still be passed on.
     pub body_kept: bool,
 }
@@ -77,10 +79,10 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
         Outcome::NotFound => made(outcome.label(), target, 404, xml_headers(), xml::no_such_key(&target.key)),
         Outcome::Served(object) | Outcome::NotStored { object: Some(object), .. } if whole => {
             let length = object.body.len().to_string();
-            serve(outcome, target, &object.metadata, Some(length), &object.body)
+            serve(outcome, asked, &object.metadata, Some(length), &object.body)
         }
         Outcome::Head { metadata, length } => {
-            serve(outcome, target, metadata, length.map(|length| length.to_string()), &Rc::default())
+            serve(outcome, asked, metadata, length.map(|length| length.to_string()), &Rc::default())
         }
         Outcome::NotStored { .. } => match public_location() {
             Some(location) => redirect(outcome, target, location),
@@ -156,8 +158,27 @@ fn untouched(outcome: &Outcome, asked: ReplyContext<'_>) -> Reply {
     }
 }
 
-/// Makes an answer of the object itself, with the headers that are stored with it.
-fn serve(outcome: &Outcome, target: &Target, metadata: &Metadata, length: Option<String>, body: &Body) -> Reply {
+/// Makes an answer of the object itself, with the headers that are stored with it. It has no validator, so what depends on
+/// one is decided here.
+fn serve(
+    outcome: &Outcome,
+    asked: ReplyContext<'_>,
+    metadata: &Metadata,
+    length: Option<String>,
+    body: &Body,
+) -> Reply {
+    let ReplyContext { target, precondition, .. } = asked;
+    match precondition {
+        Precondition::Match => {
+            let message = "At least one of the pre-conditions you specified did not hold";
+            return error_reply(outcome.label(), target, 412, "PreconditionFailed", message, None);
+        }
+        Precondition::NoneMatch => {
+            let headers = vec![("cache-control", "no-store".to_owned()), (OUTCOME_HEADER, outcome.label().to_owned())];
+            return Reply::Local(LocalReply { status: 304, headers, body: None });
+        }
+        Precondition::None | Precondition::Unmodified => {}
+    }
     let mut headers: Vec<_> = metadata.served().map(|(name, value)| (name, value.to_owned())).collect();
     headers.push((OUTCOME_HEADER, outcome.label().to_owned()));
     headers.extend(length.map(|length| ("content-length", length)));

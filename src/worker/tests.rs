@@ -41,6 +41,7 @@ impl World {
             asked: 0,
             by_bucket: true,
             document: document.map(<[u8]>::to_vec),
+            precondition: Precondition::None,
             trace: Trace::default(),
         };
         let steps = self.worker.judge(StreamId(stream), &denied, self.now, &self.shared);
@@ -230,7 +231,13 @@ fn a_body_too_large_for_envoys_buffer_is_a_reply_of_its_own() {
             }
             let steps = world.worker.judge(
                 StreamId(1),
-                &DeniedResponse { asked: 0, by_bucket: true, document: None, trace: Trace::default() },
+                &DeniedResponse {
+                    asked: 0,
+                    by_bucket: true,
+                    document: None,
+                    precondition: Precondition::None,
+                    trace: Trace::default(),
+                },
                 world.now,
                 &world.shared,
             );
@@ -350,7 +357,13 @@ fn a_put_that_finds_no_bucket_says_so_to_heads() {
         let mut world = World::new();
         world.hold(1, "/a", Denial::NotFound, true);
         world.readable();
-        let denied = DeniedResponse { asked: 0, by_bucket: true, document: None, trace: Trace::default() };
+        let denied = DeniedResponse {
+            asked: 0,
+            by_bucket: true,
+            document: None,
+            precondition: Precondition::None,
+            trace: Trace::default(),
+        };
         let mut steps = world.worker.judge(StreamId(1), &denied, world.now, &world.shared);
         let object = Response {
             status: 200,
@@ -374,7 +387,13 @@ fn a_put_that_finds_no_bucket_says_so_to_heads() {
 fn a_denial_that_is_not_the_buckets_is_let_go() {
     let mut world = World::new();
     world.hold(1, "/a", Denial::Forbidden, true);
-    let denied = DeniedResponse { asked: 0, by_bucket: false, document: None, trace: Trace::default() };
+    let denied = DeniedResponse {
+        asked: 0,
+        by_bucket: false,
+        document: None,
+        precondition: Precondition::None,
+        trace: Trace::default(),
+    };
     let steps = world.worker.judge(StreamId(1), &denied, world.now, &world.shared);
     assert_eq!(steps.iter().map(shown).collect::<Vec<_>>(), ["release 1 not_the_bucket"]);
 }

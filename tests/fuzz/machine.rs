@@ -13,6 +13,7 @@ use mirror_on_miss::config::rule::Mirror;
 use mirror_on_miss::fill::{Call, Outcome};
 use mirror_on_miss::http::{Headers, Method, Response};
 use mirror_on_miss::request::denial::Denial;
+use mirror_on_miss::request::precondition::Precondition;
 use mirror_on_miss::request::trace::Trace;
 use mirror_on_miss::single_flight::effect::{Effect, StreamId, Ticket};
 use mirror_on_miss::single_flight::leases::{Leases, SharedHost};
@@ -208,6 +209,12 @@ impl World {
             asked: self.table.nanos(),
             by_bucket: !bytes.one_in(16),
             document: None,
+            precondition: bytes.of(&[
+                Precondition::None,
+                Precondition::None,
+                Precondition::Match,
+                Precondition::Unmodified,
+            ]),
             trace: Trace::default(),
         };
         if !end && !bytes.one_in(4) {

@@ -91,10 +91,27 @@ impl World {
         self.join_fill(stream, fill_key(key), mirror, then);
     }
 
+    /// With a condition, or for a part: only the bucket can answer.
+    fn join_for_bucket(&mut self, stream: u32, key: &str) {
+        let mirror = self.mirror.clone();
+        let (fill_key, then) = (fill_key(key), Vec::new());
+        let request = FillRequest { fill_key, mirror, then, check: false, part: false, store: true };
+        let (asked, trace) = (self.shared.nanos(), Trace::default());
+        let join = Join { stream: StreamId(stream), asked, request: &request, trace: &trace, for_bucket: true };
+        let effects = self.flights.join(join, self.now, &*self.shared);
+        self.keep(effects);
+    }
+
     fn join_fill(&mut self, stream: u32, fill_key: Rc<FillKey>, mirror: Rc<Mirror>, then: Vec<Rc<Mirror>>) {
         let request = FillRequest { fill_key, mirror, then, check: false, part: false, store: true };
         let trace = Trace::default();
-        let want = Join { stream: StreamId(stream), asked: self.shared.nanos(), request: &request, trace: &trace };
+        let want = Join {
+            stream: StreamId(stream),
+            asked: self.shared.nanos(),
+            request: &request,
+            trace: &trace,
+            for_bucket: false,
+        };
         let effects = self.flights.join(want, self.now, &*self.shared);
         self.keep(effects);
     }
@@ -417,6 +434,40 @@ fn who_comes_while_an_object_is_being_stored_is_served_too() {
 }
 
 #[test]
+fn a_stream_that_only_the_bucket_can_answer_waits_for_the_end_of_the_fill() {
+    let mut world = responding("serve", 1, 1);
+    world.join_for_bucket(1, "a");
+    world.join(2, "a");
+    world.join_for_bucket(3, "a");
+    let (get, _) = world.call();
+    world.finish(get, 200);
+    let (put, _) = world.call();
+    assert_eq!(world.answered(), (vec![2], "served"));
+    world.join_for_bucket(4, "a");
+    assert!(world.effects.is_empty(), "{:?}", world.effects);
+    assert_eq!(world.flights.waiters(), 3);
+    world.finish(put, 200);
+    assert_eq!(world.ended(), ("stored", 3));
+    assert_eq!(world.answered(), (vec![1, 3, 4], "stored"));
+    world.assert_empty();
+}
+
+#[test]
+fn a_stream_that_only_the_bucket_can_answer_is_not_sent_to_the_origin() {
+    let mut world = responding("origin", 1, 1);
+    world.join_for_bucket(1, "a");
+    let (get, _) = world.call();
+    world.join(2, "a");
+    assert_eq!(world.answered(), (vec![2], "origin"));
+    world.finish(get, 200);
+    let (put, _) = world.call();
+    world.finish(put, 200);
+    assert_eq!(world.ended(), ("stored", 1));
+    assert_eq!(world.answered(), (vec![1], "stored"));
+    world.assert_empty();
+}
+
+#[test]
 fn a_head_that_only_asks_the_origin_is_no_fill_of_its_key() {
     let mut world = responding("redirect", 2, 2);
     world.join(1, "a");
@@ -430,7 +481,8 @@ fn a_head_that_only_asks_the_origin_is_no_fill_of_its_key() {
         store: true,
     };
     let trace = Trace::default();
-    let want = Join { stream: StreamId(2), asked: world.shared.nanos(), request: &request, trace: &trace };
+    let want =
+        Join { stream: StreamId(2), asked: world.shared.nanos(), request: &request, trace: &trace, for_bucket: false };
     let effects = world.flights.join(want, world.now, &*world.shared);
     world.keep(effects);
     let (head, path) = world.call();
