@@ -315,7 +315,7 @@ impl Worker {
         let request = FillRequest::new(&self.config.rules, mirror, target, headers, held.denial, check);
         held.fill_key = Some(request.fill_key.clone());
         held.precondition = denied.precondition;
-        let for_bucket = denied.precondition.is_for_bucket();
+        let for_bucket = target.is_part() || denied.precondition.is_for_bucket();
         let join = Join { stream, asked: denied.asked, request: &request, trace: &denied.trace, for_bucket };
         self.flights.join(join, now, shared)
     }

@@ -115,3 +115,12 @@ def test_the_headers_of_the_origin_have_no_validator(
     site.origin.put(path, BODY)
     answer = read(site, wiring, path, "HEAD", condition)
     assert (answer.status, answer.outcome) == (status, "head")
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_part_of_a_cold_object_is_the_buckets(site: Site, wiring: str, unique: Unique, number: int) -> None:
+    path = unique(under="/served")
+    site.origin.put(path, BODY)
+    answer = read(site, wiring, f"{path}?partNumber={number}", "GET", {})
+    assert (answer.status, answer.outcome) == (206 if number == 1 else 416, None)
+    assert site.stored(path) == BODY
+    assert site.origin.count(path) == 1
