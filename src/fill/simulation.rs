@@ -201,7 +201,10 @@ impl World {
         if call.request.method == Method::Head {
             return response(200, vec![("content-length", total.to_string())], Vec::new());
         }
-        let (first, last) = header("range").unwrap().strip_prefix("bytes=").unwrap().split_once('-').unwrap();
+        let Some(range) = header("range") else {
+            return response(200, vec![("content-length", total.to_string())], self.content.clone());
+        };
+        let (first, last) = range.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
         let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse::<usize>().unwrap().min(total - 1));
         let last = last.min(first.saturating_add(self.cap - 1));
         let range = format!("bytes {first}-{last}/{total}");

@@ -400,30 +400,14 @@ fn an_object_that_nothing_joins_comes_in_one_answer_or_not_at_all() {
 }
 
 #[test]
-fn a_whole_object_waits_for_the_room_that_it_needs_and_holds_none_meanwhile() {
+fn a_whole_object_is_asked_for_with_the_room_that_it_needs() {
     let mut world = World::new(false);
-    let get = world.expect(GET);
-    let refused = Response { status: 403, headers: Headers::default(), body: Vec::new() };
     world.spare = 1;
-    world.input(Input::Response { call: get.id, response: refused });
-    assert_eq!(world.fill.as_ref().unwrap().memory(), 0);
-    world.wait();
-    world.spare = SPARE;
-    world.wait();
-    assert_eq!(world.fill.as_ref().unwrap().memory(), MAX_PART_SIZE);
-    world.answer(GET, 200, &[("content-length", "5")], "hello");
+    world.answer(GET, 403, &[], "");
+    assert_eq!(world.fill.as_ref().unwrap().memory(), MAX_PART_SIZE, "admission holds the call back");
+    assert!(!has_range(&world.answer(GET, 200, &[("content-length", "5")], "hello")));
     world.answer(PUT, 200, &[], "");
     assert_eq!(world.outcome(), Outcome::Stored);
-
-    let mut full = World::new(false);
-    let get = full.expect(GET);
-    full.spare = 1;
-    let refused = Response { status: 403, headers: Headers::default(), body: Vec::new() };
-    full.input(Input::Response { call: get.id, response: refused });
-    while matches!(full.pending.front(), Some(Action::Wait(_))) {
-        full.wait();
-    }
-    assert_eq!(full.outcome(), Outcome::Busy(Shortage::Memory));
 }
 
 #[test]
