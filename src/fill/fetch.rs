@@ -6,7 +6,6 @@
 use super::multipart::{CreateMultipartUpload, MultipartObject};
 use super::outcome::NOT_ASKED;
 use super::plan::{Plan, plan};
-use super::retry::ATTEMPTS;
 use super::state::{State, Transition, done};
 use super::write::Write;
 use super::{Action, CallId, Job, Outcome, Warning};
@@ -162,7 +161,7 @@ impl FirstFetch {
             return self.source.next(job, doubted);
         }
         let unranged = job.unranged || self.span == Span::Whole;
-        if self.span != Span::Headers && (unranged || self.attempts >= ATTEMPTS) {
+        if self.span != Span::Headers && (unranged || !job.may_ask_again(self.attempts)) {
             return OriginLength::ask(job, self, unranged);
         }
         self.failed(job, CUT)
@@ -174,7 +173,7 @@ impl FirstFetch {
         if let Some(doubted) = self.doubted {
             return self.source.next(job, doubted);
         }
-        if self.attempts < ATTEMPTS {
+        if job.may_ask_again(self.attempts) {
             let wait = job.back_off(self.attempts);
             return (State::FirstFetch(self), vec![wait]);
         }

@@ -130,7 +130,7 @@ impl World {
     fn input(&mut self, input: Input, spare: u64) -> Option<Outcome> {
         let fill = self.fill.take().unwrap();
         let spare = spare.saturating_sub(fill.memory());
-        let (fill, actions) = fill.handle(input, spare);
+        let (fill, actions) = fill.handle(input, spare, Duration::ZERO);
         self.most_memory = self.most_memory.max(fill.memory());
         self.fill = Some(fill);
         let mut outcome = None;

@@ -105,7 +105,8 @@ impl Flights {
         let Some(mut flight) = self.flights.remove(fill_key) else { return };
         let held = flight.hold();
         let spare = held.map(|held| self.admission.spare(held)).unwrap_or_default();
-        let (fill, mut actions) = flight.fill.handle(input, spare);
+        let spent = flight.began.map(|began| now.saturating_duration_since(began)).unwrap_or_default();
+        let (fill, mut actions) = flight.fill.handle(input, spare, spent);
         flight.fill = fill;
         let wanted = self.wanted(&flight);
         let has_room = self.has_room(held, spare, wanted, &actions);

@@ -227,7 +227,7 @@ fn the_timer_runs_for_the_next_deadline_and_not_without_one() {
     let put = expect_call(&mut envoy, "PUT signer /assets/1");
     envoy.respond(put, 503, &[], "");
     let back_off = envoy.tick_period().expect("the store is asked again");
-    assert!(back_off <= Duration::from_millis(100), "{back_off:?}");
+    assert!(back_off <= Duration::from_millis(200), "{back_off:?}");
     let put = expect_call(&mut envoy, "PUT signer /assets/1");
     envoy.respond(put, 200, &[], "");
     let get = expect_call(&mut envoy, "GET origin /2");

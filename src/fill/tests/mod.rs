@@ -32,6 +32,8 @@ struct World {
     fill: Option<Fill>,
     pending: VecDeque<Action>,
     spare: u64,
+    /// The time since it began.
+    spent: Duration,
     warnings: Vec<Warning>,
     /// Bytes that were said to be stored.
     stored: u64,
@@ -51,14 +53,20 @@ impl World {
 
     fn of(config: &Config, request: FillRequest) -> Self {
         let fill = Fill::new(config, request, 7);
-        let mut world =
-            Self { fill: Some(fill), pending: VecDeque::new(), spare: SPARE, warnings: Vec::new(), stored: 0 };
+        let mut world = Self {
+            fill: Some(fill),
+            pending: VecDeque::new(),
+            spare: SPARE,
+            spent: Duration::ZERO,
+            warnings: Vec::new(),
+            stored: 0,
+        };
         world.input(Input::Start);
         world
     }
 
     fn input(&mut self, input: Input) {
-        let (fill, actions) = self.fill.take().unwrap().handle(input, self.spare);
+        let (fill, actions) = self.fill.take().unwrap().handle(input, self.spare, self.spent);
         self.fill = Some(fill);
         for action in actions {
             match action {
@@ -279,6 +287,23 @@ fn a_503_that_stays_is_asked_for_once_without_a_range_and_then_is_the_origins_fa
             None => failing.fail(GET),
         }
         assert_eq!(failing.outcome(), Outcome::OriginUnavailable("5xx"), "{last:?}");
+    }
+}
+
+#[test]
+fn an_origin_is_asked_again_for_as_long_as_clients_wait_and_no_longer() {
+    for (spent, attempts) in [(0, 3), (24_600, 3), (24_601, 2), (24_800, 2), (24_801, 1), (60_000, 1)] {
+        let mut world = World::with_key("b", false);
+        world.spent = Duration::from_millis(spent);
+        for attempt in 1..=attempts {
+            world.answer("GET first /b", 429, &[], "");
+            if attempt < attempts {
+                world.wait();
+            }
+        }
+        world.answer("GET second /b", 206, HELLO, "hello");
+        world.answer("PUT signer /my-bucket/b", 200, &[], "");
+        assert_eq!(world.outcome(), Outcome::Stored, "{spent}");
     }
 }
 

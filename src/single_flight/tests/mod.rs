@@ -267,11 +267,28 @@ fn a_failed_put_is_sent_again_when_its_time_has_come() {
     world.finish(put, 503);
     assert!(world.effects.is_empty());
     let waited = world.pass_to_deadline();
-    assert!((Duration::from_millis(50)..=Duration::from_millis(100)).contains(&waited), "{waited:?}");
+    assert!((Duration::from_millis(100)..=Duration::from_millis(200)).contains(&waited), "{waited:?}");
     let (put, request) = world.call();
     assert_eq!(request, "PUT /b/a");
     world.finish(put, 200);
     assert_eq!((world.ended(), world.answered()), (("stored", 1), (vec![1], "stored")));
+    world.assert_empty();
+}
+
+#[test]
+fn a_failing_origin_is_asked_again_within_the_time_that_clients_wait() {
+    let mut world = World::new(4, 4);
+    world.join(1, "a");
+    for _ in 0..2 {
+        while !matches!(world.effects.front(), Some(Effect::Call { .. })) {
+            world.tick();
+        }
+        let (get, _) = world.call();
+        world.now += 13 * SECOND;
+        world.finish(get, 429);
+    }
+    assert_eq!(world.ended(), ("origin_unavailable", 1), "26 of 25 seconds are over, so a third attempt is not made");
+    assert_eq!(world.answered(), (vec![1], "origin_unavailable"));
     world.assert_empty();
 }
 
