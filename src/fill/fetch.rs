@@ -36,6 +36,8 @@ pub struct ActiveOrigin {
     cluster: String,
     /// Where the object is asked for.
     pub endpoint: Endpoint,
+    /// Where the origin itself has it, which may redirect to the other one.
+    at_origin: Endpoint,
     /// The object changed while it was fetched from here, and is fetched once more.
     pub restarted: bool,
 }
@@ -73,7 +75,14 @@ impl ActiveOrigin {
         FirstFetch::ask(job, 0, false)
     }
 
-    fn redirected(&self, response: &Response) -> Option<Self> {
+    /// Returns the same before it redirected, if it did. A URL that it signed for a while may have expired.
+    pub fn before_redirect(&self) -> Option<Self> {
+        let source = Self { endpoint: self.at_origin.clone(), ..self.clone() };
+        (self.endpoint != self.at_origin).then_some(source)
+    }
+
+    /// Follows a redirect, if that is allowed.
+    pub fn redirected(&self, response: &Response) -> Option<Self> {
         let endpoint = self.endpoint.redirected(response.status, &response.headers)?;
         Some(Self { endpoint, ..self.clone() })
     }
@@ -99,7 +108,8 @@ impl FirstFetch {
         job.origin = origin.name.clone();
         let endpoint =
             Endpoint::at(origin, &job.mirror, &job.request.fill_key.origin_key, &job.request.fill_key.forwarded);
-        let source = ActiveOrigin { at, cluster: origin.cluster.clone(), endpoint, restarted };
+        let (cluster, at_origin) = (origin.cluster.clone(), endpoint.clone());
+        let source = ActiveOrigin { at, cluster, endpoint, at_origin, restarted };
         let span = if job.request.is_head() { Span::Headers } else { Span::First { length: job.limits.part_size } };
         Self { call: None, source, span, attempts: 0, doubted: None }.send(job)
     }

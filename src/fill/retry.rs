@@ -15,6 +15,7 @@
 //! | HEAD at an origin, for its length | yes | once | its failure is that of the GET before it |
 //! | GET at an origin, for a later part | yes, by its validator | 3 times | no answer, 408, 425, 429, 5xx, timeout |
 //! | the same, answered 412 | yes | once more | it has no precondition then |
+//! | the same, refused where the origin redirected to | yes | once more at the origin | 400, 401, 403; again when a part has come since |
 //!
 //! A 409 to a completion means a new upload, once in a fill: AWS asks for one
 //! (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>). Before the second attempt a fill
