@@ -11,6 +11,7 @@ mod flight;
 mod following;
 pub mod leases;
 pub mod messages;
+mod report;
 mod running;
 
 use crate::config::Config;
@@ -23,6 +24,7 @@ use effect::{Effect, Source, StreamId, Ticket};
 use flight::{Flight, Phase, Waiter};
 use leases::{Claim, KeyHash, LEASE, Leases, SharedHost};
 use messages::Message;
+use report::Place;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -79,17 +81,18 @@ impl Flights {
     pub fn join(&mut self, join: Join<'_>, now: Instant, shared: &dyn SharedHost) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.forget_abandoned(now, shared, &mut effects);
-        if let Some(outcome) = self.admit(join, now, shared) {
+        if let Some((outcome, place)) = self.admit(join, now, shared) {
             let known = self.flights.get(&join.request.fill_key).map(Flight::source);
-            let source = known.unwrap_or_else(|| Source { mirror: join.request.mirror.clone(), origin: 0 });
+            let source = known.unwrap_or_else(|| Source::at(place, join.request));
             effects.push(Effect::Answer { streams: vec![join.stream], source, outcome });
         }
         self.begin_queued(now, shared, &mut effects);
         effects
     }
 
-    /// Makes a stream wait, or returns the outcome that it is answered with.
-    fn admit(&mut self, join: Join<'_>, now: Instant, shared: &dyn SharedHost) -> Option<Outcome> {
+    /// Makes a stream wait, or returns the outcome that it is answered with, and what that is about.
+    fn admit(&mut self, join: Join<'_>, now: Instant, shared: &dyn SharedHost) -> Option<(Outcome, Place)> {
+        let about_first = |outcome| Some((outcome, Place::default()));
         let request = join.request;
         let waits = join.for_bucket || !request.is_background();
         if let Some(flight) = self.flights.get(&request.fill_key) {
@@ -98,12 +101,12 @@ impl Flights {
             if let Some(outcome) =
                 meanwhile.filter(|outcome| hand_out(&mut self.admission, &[join.stream], outcome, now) > 0)
             {
-                return Some(outcome);
+                return about_first(outcome);
             }
         }
         let origin = self.origin_of(request);
         if waits && !self.admission.may_wait(self.waiters, || self.waiters_for(origin)) {
-            return Some(Outcome::Busy(Shortage::Waiters));
+            return about_first(Outcome::Busy(Shortage::Waiters));
         }
         let deadline = after(now, self.config.wait);
         let waiter = waits.then_some(Waiter { stream: join.stream, for_bucket: join.for_bucket, deadline });
@@ -114,26 +117,27 @@ impl Flights {
         }
         let hash = self.leases.hash(&request.fill_key);
         let (phase, lease) = match self.leases.claim(shared, hash, join.asked) {
-            Claim::Follow { .. } if !waits => return Some(Outcome::Origin),
+            Claim::Failed(..) | Claim::Follow { .. } if !waits => return about_first(Outcome::Origin),
+            Claim::Failed(outcome, place) => return Some((outcome, place)),
             Claim::Follow { owner, lasts } => {
                 shared.post(owner, &self.subscription(hash));
                 (Some(Phase::Following(owner)), lasts)
             }
             Claim::Lead => (None, RENEW_AFTER),
-            Claim::Loop => return Some(Outcome::Loop),
-            Claim::Missing => return Some(Outcome::NotFound),
-            Claim::Stored => return Some(Outcome::Stored),
+            Claim::Loop => return about_first(Outcome::Loop),
+            Claim::Missing => return about_first(Outcome::NotFound),
+            Claim::Stored => return about_first(Outcome::Stored),
         };
         let flight = self.flight(join, hash, phase, waiter, after(now, lease), now);
         if let Phase::Queued(wanted) = flight.phase
             && let Some(shortage) = self.admission.enqueue(flight.id, &request.fill_key, wanted)
         {
             self.leases.release(shared, hash);
-            return Some(if waits { Outcome::Busy(shortage) } else { Outcome::Origin });
+            return about_first(if waits { Outcome::Busy(shortage) } else { Outcome::Origin });
         }
         self.flights.insert(request.fill_key.clone(), flight);
         if !waits {
-            return Some(Outcome::Origin);
+            return about_first(Outcome::Origin);
         }
         self.waiters = self.waiters.saturating_add(1);
         None

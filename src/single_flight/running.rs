@@ -264,7 +264,7 @@ impl Flights {
         let mut streams = flight.streams();
         self.waiters = self.waiters.saturating_sub(streams.len());
         if let Some(began) = flight.began {
-            self.leases.settle(shared, flight.hash, &outcome);
+            self.leases.settle(shared, flight.hash, &outcome, flight.place());
             effects.push(Effect::Ended(FillEnded {
                 key: fill_key.key.clone(),
                 outcome: outcome.label(),

@@ -220,6 +220,9 @@ fn different_keys_fill_at_once_and_a_key_can_be_filled_again() {
     world.finish(a, 504);
     assert_eq!((world.ended(), world.answered()), (("origin_timeout", 1), (vec![1], "origin_timeout")));
     world.join(3, "a");
+    assert_eq!(world.answered(), (vec![3], "origin_timeout"), "the failure is remembered");
+    world.shared.pass(SECOND);
+    world.join(3, "a");
     let (a, _) = world.call();
     world.finish(a, 404);
     assert_eq!((world.ended(), world.answered()), (("not_found", 1), (vec![3], "not_found")));
