@@ -131,7 +131,7 @@ impl Root {
                         warn!("no request can be sent to the cluster {}", call.to.cluster);
                         let now = Instant::now();
                         self.metrics.called(&ticket.called(None, now, now));
-                        steps.extend(handle.worker.borrow_mut().finish_call(ticket, None, now, &EnvoySharedHost));
+                        steps.extend(handle.worker.borrow_mut().finish_call(ticket, None, 0, now, &EnvoySharedHost));
                     }
                 },
                 Effect::Answer { streams, source, outcome } => {
@@ -204,9 +204,15 @@ impl Context for Root {
         let Some(at) = self.calls.iter().position(|(token, ..)| *token == token_id) else { return };
         let (_, ticket, sent) = self.calls.swap_remove(at);
         let now = Instant::now();
+        let length = u64::try_from(body_size).unwrap_or(u64::MAX);
+        // The module's memory never shrinks, so what there is no room for stays in Envoy's.
+        let (body_size, unread) = match handle.worker.borrow().may_read(&ticket, length) {
+            true => (body_size, 0),
+            false => (0, length),
+        };
         let response = host::response(num_headers, body_size);
         self.metrics.called(&ticket.called(response.as_ref(), sent, now));
-        let steps = handle.worker.borrow_mut().finish_call(ticket, response, now, &EnvoySharedHost);
+        let steps = handle.worker.borrow_mut().finish_call(ticket, response, unread, now, &EnvoySharedHost);
         self.perform(&handle, steps);
         self.finish(&handle);
     }

@@ -155,11 +155,24 @@ impl Flights {
         may_begin || !self.abandoned.is_empty()
     }
 
-    /// Takes the end of a call: a response, or none. A ticket of a fill that has ended changes nothing.
+    /// Tells if a body of so many bytes may be read, which came as the answer to a call. One of an origin may be larger than
+    /// what the fill has room for.
+    pub fn may_read(&self, ticket: &Ticket, length: u64) -> bool {
+        let flight = self.flights.get(&ticket.fill_key).filter(|flight| flight.id == ticket.fill);
+        ticket.to_store || flight.and_then(Flight::hold).is_some_and(|hold| self.has_room_for(hold, length))
+    }
+
+    fn has_room_for(&self, hold: Hold, bytes: u64) -> bool {
+        bytes <= hold.bytes || self.admission.fits_at_all(Some(hold), Hold { bytes, ..hold })
+    }
+
+    /// Takes the end of a call: a response, or none. A ticket of a fill that has ended changes nothing. `unread` is the
+    /// length of a body that [`may_read`](Self::may_read) did not allow to be read; the response is without it.
     pub fn finish_call(
         &mut self,
         ticket: Ticket,
         response: Option<Response>,
+        unread: u64,
         now: Instant,
         shared: &dyn SharedHost,
     ) -> Vec<Effect> {
@@ -173,7 +186,7 @@ impl Flights {
                 None if now >= due => Input::Response { call, response: Response::timed_out() },
                 None => Input::Failed { call },
             };
-            if to_store || self.makes_room(&fill_key, &input, now, shared, &mut effects) {
+            if to_store || self.makes_room(&fill_key, &input, unread, now, shared, &mut effects) {
                 self.advance(&fill_key, input, now, shared, &mut effects);
             }
             // The fill may have ended, or hold less than before.

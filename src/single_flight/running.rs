@@ -64,6 +64,7 @@ impl Flights {
         &mut self,
         fill_key: &Rc<FillKey>,
         input: &Input,
+        unread: u64,
         now: Instant,
         shared: &dyn SharedHost,
         effects: &mut Vec<Effect>,
@@ -71,12 +72,12 @@ impl Flights {
         let Input::Response { response, .. } = input else { return true };
         let Some(flight) = self.flights.get_mut(fill_key) else { return true };
         let Phase::Running(hold) = flight.phase else { return true };
-        let bytes = u64::try_from(response.body.len()).unwrap_or(u64::MAX);
+        let bytes = u64::try_from(response.body.len()).unwrap_or(u64::MAX).saturating_add(unread);
         if bytes <= hold.bytes || flight.fill.is_multipart() || !matches!(response.status, 200..=299) {
             return true;
         }
         let wanted = Hold { bytes, ..hold };
-        if self.admission.fits_at_all(Some(hold), wanted) {
+        if unread == 0 && self.admission.fits_at_all(Some(hold), wanted) {
             self.admission.replace(Some(hold), Some(wanted));
             flight.phase = Phase::Running(wanted);
             return true;

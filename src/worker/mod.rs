@@ -320,12 +320,18 @@ impl Worker {
         self.flights.join(join, now, shared)
     }
 
-    /// Takes the end of a fill's call: a response, or none. A store that has no such bucket for a writer has none for readers.
+    /// Tells if a body of so many bytes may be read, which came as the answer to a call.
+    pub fn may_read(&self, ticket: &Ticket, length: u64) -> bool {
+        self.flights.may_read(ticket, length)
+    }
+
+    /// Takes the end of a fill's call: a response, or none. `unread` is the length of a body that may not be read. A store that has no such bucket for a writer has none for readers.
     /// Its other errors for a writer say nothing about readers.
     pub fn finish_call(
         &mut self,
         ticket: Ticket,
         response: Option<Response>,
+        unread: u64,
         now: Instant,
         shared: &dyn SharedHost,
     ) -> Vec<Effect> {
@@ -334,7 +340,7 @@ impl Worker {
         if let Some(denial @ Denial::NotFound) = code.and_then(outlasts_its_request) {
             self.remember_bucket_error(denial, shared);
         }
-        self.flights.finish_call(ticket, response, now, shared)
+        self.flights.finish_call(ticket, response, unread, now, shared)
     }
 
     /// Takes a message from the worker's queue. It is another worker's, or an empty one that only wakes this worker

@@ -244,10 +244,10 @@ fn a_body_too_large_for_envoys_buffer_is_a_reply_of_its_own() {
             let Some(Effect::Call { ticket, .. }) = steps.into_iter().next() else { panic!("a call") };
             let headers = Headers::new(vec![("content-length".into(), length.to_string().into_bytes())]);
             let object = Response { status: 200, headers, body: vec![b'x'; length] };
-            let put = world.worker.finish_call(ticket, Some(object), world.now, &world.shared);
+            let put = world.worker.finish_call(ticket, Some(object), 0, world.now, &world.shared);
             let Some(Effect::Call { ticket, .. }) = put.into_iter().next() else { panic!("a call") };
             let rejected = Response { status: 403, headers: Headers::default(), body: Vec::new() };
-            let end = world.worker.finish_call(ticket, Some(rejected), world.now, &world.shared);
+            let end = world.worker.finish_call(ticket, Some(rejected), 0, world.now, &world.shared);
             let outcome = end.into_iter().find_map(|step| match step {
                 Effect::Answer { outcome, .. } => Some(outcome),
                 _ => None,
@@ -375,7 +375,7 @@ fn a_put_that_finds_no_bucket_says_so_to_heads() {
         let refused = Response { status, headers: Headers::default(), body: refusal };
         for response in [object, refused] {
             let Some(Effect::Call { ticket, .. }) = steps.into_iter().next() else { panic!("a call") };
-            steps = world.worker.finish_call(ticket, Some(response), world.now, &world.shared);
+            steps = world.worker.finish_call(ticket, Some(response), 0, world.now, &world.shared);
         }
         world.hold(2, "/b", Denial::NotFound, true);
         let judged = world.judge(2, None);

@@ -317,7 +317,7 @@ impl World {
     }
 
     fn finish(&mut self, at: usize, ticket: Ticket, response: Option<Response>) {
-        let steps = self.sides[at].worker.finish_call(ticket, response, self.now, &self.table);
+        let steps = self.sides[at].worker.finish_call(ticket, response, 0, self.now, &self.table);
         self.perform(at, steps);
         self.checks(at);
     }

@@ -140,13 +140,15 @@ impl World {
 
     fn respond(&mut self, ticket: Ticket, status: u16, headers: &[(&str, &str)], body: Vec<u8>) {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+        let length = body.len() as u64;
+        let (body, unread) = if self.flights.may_read(&ticket, length) { (body, 0) } else { (Vec::new(), length) };
         let response = Response { status, headers: Headers::new(headers), body };
-        let effects = self.flights.finish_call(ticket, Some(response), self.now, &*self.shared);
+        let effects = self.flights.finish_call(ticket, Some(response), unread, self.now, &*self.shared);
         self.keep(effects);
     }
 
     fn fail(&mut self, ticket: Ticket) {
-        let effects = self.flights.finish_call(ticket, None, self.now, &*self.shared);
+        let effects = self.flights.finish_call(ticket, None, 0, self.now, &*self.shared);
         self.keep(effects);
     }
 
