@@ -1,4 +1,4 @@
-"""Conditions of clients about cold objects, in both wirings: the bucket judges them, and no body of ours goes past them."""
+"""Conditions of clients about cold objects, in both wirings: the bucket judges them."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin, wirin
         {"prefix": "/headers/", "on_head": "origin"},
         {},
     ]
-    with running(
-        run_dir, origin, StrictBucket(), workers=1, wiring=wiring, plugin={"rules": rules}
-    ) as site:
+    with running(run_dir, origin, StrictBucket(), workers=1, wiring=wiring, plugin={"rules": rules}) as site:
         yield site
 
 
@@ -115,6 +113,7 @@ def test_the_headers_of_the_origin_have_no_validator(
     site.origin.put(path, BODY)
     answer = read(site, wiring, path, "HEAD", condition)
     assert (answer.status, answer.outcome) == (status, "head")
+
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_part_of_a_cold_object_is_the_buckets(site: Site, wiring: str, unique: Unique, number: int) -> None:
