@@ -133,6 +133,8 @@ struct Held {
     fill_key: Option<Rc<FillKey>>,
     /// Likewise.
     precondition: Precondition,
+    /// Likewise.
+    trace: Trace,
 }
 
 /// The part of the bucket's body that has come.
@@ -222,8 +224,8 @@ impl Worker {
             (Denial::Deleted, Deleted::Refill) => Denial::NotFound,
             (denial, _) => denial,
         };
-        let precondition = Precondition::default();
-        let held = Held { wanted, denial, content, reading: true, dropped: false, fill_key: None, precondition };
+        let (precondition, trace) = (Precondition::default(), Trace::default());
+        let held = Held { wanted, denial, content, reading: true, dropped: false, fill_key: None, precondition, trace };
         self.streams.insert(stream, held);
         self.reading.push_back((now.checked_add(READ_TIMEOUT).unwrap_or(now), stream));
         self.complete.extend(end.then_some(stream));
@@ -278,6 +280,7 @@ impl Worker {
     ) -> Vec<Effect> {
         let Some(held) = self.streams.get_mut(&stream) else { return Vec::new() };
         held.reading = false;
+        (held.precondition, held.trace) = (denied.precondition, denied.trace.clone());
         let MirroredRequest { target, headers, mirror, .. } = &held.wanted;
         if !denied.by_bucket {
             return vec![Effect::Release(stream, "not_the_bucket")];
@@ -314,7 +317,6 @@ impl Worker {
         }
         let request = FillRequest::new(&self.config.rules, mirror, target, headers, held.denial, check);
         held.fill_key = Some(request.fill_key.clone());
-        held.precondition = denied.precondition;
         let for_bucket = target.is_part() || denied.precondition.is_for_bucket();
         let join = Join { stream, asked: denied.asked, request: &request, trace: &denied.trace, for_bucket };
         self.flights.join(join, now, shared)
@@ -395,6 +397,7 @@ impl Worker {
             origin: source.origin,
             denial: held.denial,
             precondition: held.precondition,
+            request_id: held.trace.request_id(),
             body_kept,
         };
         let location = match (&self.config.location, &held.wanted.store_base) {

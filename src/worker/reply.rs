@@ -13,6 +13,10 @@ use std::rc::Rc;
 /// The header that names the outcome, on every answer that the filter made or changed.
 pub const OUTCOME_HEADER: &str = "x-mirror-on-miss";
 
+/// The header of S3's with the request's id, which the access log has, too
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/RESTCommonResponseHeaders.html>).
+const REQUEST_ID: &str = "x-amz-request-id";
+
 /// Seconds until the next attempt after an origin failed, or while a fill goes on.
 const RETRY_AFTER_FAILURE: &str = "5";
 /// Seconds until there may be room for another fill.
@@ -26,6 +30,8 @@ pub struct ReplyContext<'a> {
     pub origin: usize,
     pub denial: Denial,
     pub precondition: Precondition,
+    /// The request's id; empty if it has none.
+    pub request_id: &'a str,
     /// The bucket's own body, if it sent one, can still be passed on.
     pub body_kept: bool,
 }
@@ -51,8 +57,19 @@ pub struct LocalReply {
     pub body: Option<Body>,
 }
 
-/// Looks up the answer in the table. `location` is the place of the object once it is stored.
+/// Makes the answer. `location` is the place of the object once it is stored.
 pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location: String) -> Reply {
+    let mut reply = look_up(outcome, asked, mirror, location);
+    if let Reply::Local(made) = &mut reply
+        && !asked.request_id.is_empty()
+    {
+        made.headers.push((REQUEST_ID, asked.request_id.to_owned()));
+    }
+    reply
+}
+
+/// Looks up the answer in the table.
+fn look_up(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location: String) -> Reply {
     let target = asked.target;
     // Only the bucket knows parts: the whole object is no answer for one, wherever it comes from.
     let whole = !target.is_part();
@@ -63,7 +80,7 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
     let public_location =
         || mirror.public_location_of(asked.origin, target.origin_key(), target.query()).filter(|_| whole);
     let error = |status, code, message, retry_after: Option<&str>| {
-        error_reply(outcome.label(), target, status, code, message, retry_after)
+        error_reply(outcome.label(), asked, status, code, message, retry_after)
     };
     match outcome {
         // The bucket decides who may read it.
@@ -76,7 +93,7 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
             Some(RETRY_AFTER_FAILURE),
         ),
         Outcome::NotFound if asked.denial == Denial::NotFound && asked.body_kept => Reply::Tagged(outcome.label()),
-        Outcome::NotFound => made(outcome.label(), target, 404, xml_headers(), xml::no_such_key(&target.key)),
+        Outcome::NotFound => no_such_key(outcome.label(), asked),
         Outcome::Served(object) | Outcome::NotStored { object: Some(object), .. } if whole => {
             let length = object.body.len().to_string();
             serve(outcome, asked, &object.metadata, Some(length), &object.body)
@@ -124,7 +141,7 @@ fn redirect(outcome: &Outcome, target: &Target, location: String) -> Reply {
 
 fn error_reply(
     label: &str,
-    target: &Target,
+    asked: ReplyContext<'_>,
     status: u16,
     code: &str,
     message: &str,
@@ -132,7 +149,12 @@ fn error_reply(
 ) -> Reply {
     let mut headers = xml_headers();
     headers.extend(retry_after.map(|seconds| ("retry-after", seconds.to_owned())));
-    made(label, target, status, headers, xml::error_document(code, message, target.path()))
+    let document = xml::error_document(code, message, asked.target.path(), asked.request_id);
+    made(label, asked.target, status, headers, document)
+}
+
+fn no_such_key(label: &str, asked: ReplyContext<'_>) -> Reply {
+    made(label, asked.target, 404, xml_headers(), xml::no_such_key(&asked.target.key, asked.request_id))
 }
 
 fn xml_headers() -> Vec<(&'static str, String)> {
@@ -150,11 +172,9 @@ fn untouched(outcome: &Outcome, asked: ReplyContext<'_>) -> Reply {
         Denial::Forbidden | Denial::NotFound => outcome.label(),
     };
     match asked.denial {
-        Denial::BadRequest => error_reply(label, asked.target, 400, "InvalidRequest", "Bad Request", None),
-        Denial::Forbidden => error_reply(label, asked.target, 403, "AccessDenied", "Access Denied", None),
-        Denial::Deleted | Denial::NotFound => {
-            made(label, asked.target, 404, xml_headers(), xml::no_such_key(&asked.target.key))
-        }
+        Denial::BadRequest => error_reply(label, asked, 400, "InvalidRequest", "Bad Request", None),
+        Denial::Forbidden => error_reply(label, asked, 403, "AccessDenied", "Access Denied", None),
+        Denial::Deleted | Denial::NotFound => no_such_key(label, asked),
     }
 }
 
@@ -171,7 +191,7 @@ fn serve(
     match precondition {
         Precondition::Match => {
             let message = "At least one of the pre-conditions you specified did not hold";
-            return error_reply(outcome.label(), target, 412, "PreconditionFailed", message, None);
+            return error_reply(outcome.label(), asked, 412, "PreconditionFailed", message, None);
         }
         Precondition::NoneMatch => {
             let headers = vec![("cache-control", "no-store".to_owned()), (OUTCOME_HEADER, outcome.label().to_owned())];
