@@ -70,3 +70,25 @@ def test_an_answer_of_the_buckets_keeps_the_id_that_the_bucket_gave(
         answer = site.ask(WIRINGS[wiring] + path)
         assert answer.status == status
         assert answer.header("x-amz-request-id") != site.access_logged(path)["request_id"]
+
+
+ANSWERED_BY_ENVOY = {
+    "a method": ("PUT", "", 405),
+    "a version": ("GET", "?versionId=1", 501),
+    "a dot segment": ("GET", "/../a", 400),
+    "a bucket that is gone": ("GET", "", 503),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERED_BY_ENVOY)
+def test_an_answer_of_envoy_s_own_has_the_id_of_its_request(
+    site: Site, wiring: str, unique: Unique, case: str
+) -> None:
+    method, rest, status = ANSWERED_BY_ENVOY[case]
+    path = unique()
+    if case == "a bucket that is gone":
+        site.store.reset("GetObject", path[1:], times=99)
+    answer = site.ask(f"{WIRINGS[wiring]}{path}{rest}", method)
+    assert (answer.status, answer.outcome) == (status, None)
+    assert_known_by_its_id(site, path, answer)
+    assert status == 503 or b"<RequestId>" in answer.body
