@@ -95,7 +95,8 @@ impl Flights {
         let about_first = |outcome| Some((outcome, Place::default()));
         let request = join.request;
         let waits = join.for_bucket || !request.is_background();
-        if let Some(flight) = self.flights.get(&request.fill_key) {
+        if let Some(flight) = self.flights.get_mut(&request.fill_key) {
+            flight.background |= !waits;
             let meanwhile = if waits { flight.meanwhile.clone() } else { Some(Outcome::Origin) };
             let meanwhile = meanwhile.filter(|_| !join.for_bucket);
             if let Some(outcome) =

@@ -490,6 +490,21 @@ fn a_stream_that_only_the_bucket_can_answer_is_not_sent_to_the_origin() {
 }
 
 #[test]
+fn a_fill_goes_on_for_a_client_that_was_sent_to_the_origin_though_the_one_that_waited_has_left() {
+    let mut world = responding("origin", 1, 1);
+    world.join(1, "a");
+    assert_eq!(world.answered(), (vec![1], "origin"));
+    let (get, _) = world.call();
+    world.join_for_bucket(2, "b");
+    world.join(3, "b");
+    assert_eq!(world.answered(), (vec![3], "origin"));
+    assert!(!world.leave(2, "b"));
+    world.finish(get, 404);
+    assert_eq!(world.ended(), ("not_found", 0));
+    assert_eq!(world.call().1, "GET /b");
+}
+
+#[test]
 fn a_head_that_only_asks_the_origin_is_no_fill_of_its_key() {
     let mut world = responding("redirect", 2, 2);
     world.join(1, "a");
