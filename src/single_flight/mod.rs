@@ -12,6 +12,7 @@ mod following;
 pub mod leases;
 pub mod messages;
 mod running;
+mod turns;
 
 use crate::config::Config;
 use crate::fill::{Fill, FillKey, FillRequest, Input, Outcome, Shortage, Warnings};
@@ -25,6 +26,7 @@ use leases::{Claim, KeyHash, LEASE, Leases, SharedHost};
 use messages::Message;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+use turns::Turns;
 
 /// A worker's fills, and the streams that wait for them.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub struct Flights {
     /// Flights that have lost their last stream since this was looked at.
     abandoned: Vec<Rc<FillKey>>,
     warnings: Warnings,
+    /// Calls that wait for their turn at an origin with a rate.
+    turns: Turns,
 }
 
 /// A stream that wants an object which the bucket denied it.
@@ -69,6 +73,7 @@ impl Flights {
             waiters: 0,
             abandoned: Vec::new(),
             warnings: Warnings::default(),
+            turns: Turns::default(),
         }
     }
 
@@ -207,6 +212,9 @@ impl Flights {
                 _ => self.claim_again(&fill_key, now, shared, &mut effects),
             }
         }
+        if self.turns.next.is_some_and(|next| next <= now) {
+            self.take_turns(now, shared, &mut effects);
+        }
         self.begin_queued(now, shared, &mut effects);
         self.answer_overdue(now, &mut effects);
         self.forget_abandoned(now, shared, &mut effects);
@@ -219,7 +227,7 @@ impl Flights {
             let waiter = flight.waiters.front().map(|waiter| waiter.deadline);
             flight.timer.into_iter().chain(waiter).chain([flight.lease]).min()
         };
-        self.flights.values().filter_map(deadlines).chain(self.admission.next_read()).min()
+        self.flights.values().filter_map(deadlines).chain(self.admission.next_read()).chain(self.turns.next).min()
     }
 
     /// Counts the fills that run.
