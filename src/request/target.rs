@@ -370,6 +370,22 @@ mod tests {
     }
 
     #[test]
+    fn the_location_of_another_key_is_a_path_as_clients_write_it() {
+        let exposed = bucket(Exposed::Path);
+        for (bucket, asked, key, query, base, location) in [
+            (bucket(Exposed::Root), "/docs?v=1", "docs/", None, None, "/docs/?v=1"),
+            (bucket(Exposed::Root), "/docs?v=1", "docs/", Some(""), None, "/docs/"),
+            (bucket(Exposed::Root), "/a/b", "a b:c", Some("w=2"), None, "/a%20b%3Ac?w=2"),
+            (bucket(Exposed::Root), "/a", "/evil.test", None, None, "/.//evil.test"),
+            (bucket(Exposed::Root), "/a", "b", None, Some("https://cdn.test"), "https://cdn.test/b"),
+            (exposed, "/my-bucket/docs", "docs/", None, None, "/my-bucket/docs/"),
+        ] {
+            let target = Target::parse(b"GET", asked.as_bytes(), &bucket).unwrap();
+            assert_eq!(target.location_of(key, query, base), location);
+        }
+    }
+
+    #[test]
     fn a_page_is_asked_of_the_bucket_as_its_index_and_of_its_client_as_before() {
         let index = Bucket { index: Some("index.html".into()), ..bucket(Exposed::Root) };
         for (path, asked, location) in [

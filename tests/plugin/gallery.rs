@@ -311,7 +311,7 @@ impl Store {
 
     /// Finds the version of an object that is stored.
     fn version(&self, objects: &[Vec<u8>]) -> Result<Option<u64>, &'static str> {
-        let body: Vec<u8> = self.parts.values().flatten().copied().collect();
+        let body = self.parts.values().map(Vec::as_slice).collect::<Vec<_>>().concat();
         match (1..).zip(objects).find(|(_, object)| body == **object) {
             _ if !self.is_stored => Ok(None),
             Some((version, _)) => Ok(Some(version)),
