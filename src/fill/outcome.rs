@@ -156,10 +156,15 @@ impl Outcome {
             Self::NotStored { status: NOT_ASKED, .. } => "a key that the bucket cannot hold".to_owned(),
             Self::NotStored { status, .. } => format!("the store answered {status}"),
             Self::OriginBusy { seconds } => format!("the origin asks to be left alone for {seconds} s"),
-            // S3 says so of a missing object to those who may not list the bucket.
-            Self::OriginRefused { status: 403 } => "the origin answered 403; see origins.NAME.missing".to_owned(),
-            Self::OriginRedirect { status, .. } | Self::OriginRefused { status } => {
-                format!("the origin answered {status}")
+            Self::OriginRedirect { status, .. } => format!("the origin answered {status}"),
+            Self::OriginRefused { status } => {
+                let setting = match status {
+                    300..=399 => "; see origins.NAME.redirects",
+                    // S3 says so of a missing object to those who may not list the bucket.
+                    403 => "; see origins.NAME.missing",
+                    _ => "",
+                };
+                format!("the origin answered {status}{setting}")
             }
             _ => String::new(),
         }
