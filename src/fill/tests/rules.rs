@@ -135,6 +135,7 @@ fn what_an_origin_says_of_an_object_that_it_does_not_have_is_a_setting() {
         Outcome::OriginRefused { status: 404 },
         "the list stands in the place of the default"
     );
+    assert!(Outcome::OriginRefused { status: 403 }.detail().ends_with("origins.NAME.missing"), "the setting is named");
 }
 
 #[test]
@@ -178,6 +179,11 @@ fn a_redirect_to_another_object_of_the_origin_is_the_clients_to_follow() {
         let mut world = redirected(bucket, origin, rule.clone(), from, location);
         assert_eq!(world.outcome(), expected, "{location}");
     }
+
+    assert!(
+        Outcome::OriginRefused { status: 301 }.detail().ends_with("origins.NAME.redirects"),
+        "the setting is named"
+    );
 
     // Nobody knows if the client may have the object, and so not if it may have another one's name.
     let config = configured(json!({}), json!({}), json!([plain]));
