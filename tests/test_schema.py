@@ -133,8 +133,14 @@ BAD = [
     *one("origin.timeout", 10, "10", "10 s", "-1s", "1.2345s", ".5s", "1d"),
     *one("origin.headers", [], {"Range": "a"}, {"range": "a"}, {"X-A": "b"}, {"x-a": ""}, {"x-a": "b\r\nc"}),
     *one("origin.headers.x-a", {"env": 1}, {}, {"env": "A", "else": "b"}, ["b"]),
-    *one("origin.missing", [], 404, [200], [503], ["404"], [{"status": 404}], [{"content_type": "text/html"}]),
-    *one("origin.missing", [{"status": 206, "content_type": "text/html"}], [{"status": 200, "content_type": "html"}]),
+    *one(
+        "origin.missing", [], 404, [200], [503], ["404"], [{"status": 404}], [{"content_type": "text/html"}]
+    ),
+    *one(
+        "origin.missing",
+        [{"status": 206, "content_type": "text/html"}],
+        [{"status": 200, "content_type": "html"}],
+    ),
     *one("origin.redirects.others", "follow", None),
     *one("origin.rate", 5, "5", "5/d", "-1/s", "1.5/s", "/s"),
     *rule("private", "pass"),
