@@ -26,7 +26,6 @@ use leases::{Claim, KeyHash, LEASE, Leases, SharedHost};
 use messages::Message;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use turns::Turns;
 
 /// A worker's fills, and the streams that wait for them.
 #[derive(Debug)]
@@ -43,8 +42,8 @@ pub struct Flights {
     /// Flights that have lost their last stream since this was looked at.
     abandoned: Vec<Rc<FillKey>>,
     warnings: Warnings,
-    /// Calls that wait for their turn at an origin with a rate.
-    turns: Turns,
+    /// The time at which a call may have its turn at an origin with a rate.
+    next_turn: Option<Instant>,
 }
 
 /// A stream that wants an object which the bucket denied it.
@@ -73,7 +72,7 @@ impl Flights {
             waiters: 0,
             abandoned: Vec::new(),
             warnings: Warnings::default(),
-            turns: Turns::default(),
+            next_turn: None,
         }
     }
 
@@ -212,7 +211,7 @@ impl Flights {
                 _ => self.claim_again(&fill_key, now, shared, &mut effects),
             }
         }
-        if self.turns.next.is_some_and(|next| next <= now) {
+        if self.next_turn.is_some_and(|next| next <= now) {
             self.take_turns(now, shared, &mut effects);
         }
         self.begin_queued(now, shared, &mut effects);
@@ -227,7 +226,7 @@ impl Flights {
             let waiter = flight.waiters.front().map(|waiter| waiter.deadline);
             flight.timer.into_iter().chain(waiter).chain([flight.lease]).min()
         };
-        self.flights.values().filter_map(deadlines).chain(self.admission.next_read()).chain(self.turns.next).min()
+        self.flights.values().filter_map(deadlines).chain(self.admission.next_read()).chain(self.next_turn).min()
     }
 
     /// Counts the fills that run.
@@ -295,6 +294,7 @@ impl Flights {
             began: None,
             needs: None,
             parked: Vec::new(),
+            waiting: Vec::new(),
             told: None,
             lease,
             stored: 0,
