@@ -76,9 +76,8 @@ impl ActiveOrigin {
         FirstFetch::ask(job, 0, false)
     }
 
-    fn redirected(&self, job: &Job, response: &Response) -> Option<Self> {
-        let pages = job.bucket.index.is_some();
-        let endpoint = self.endpoint.redirected(response.status, &response.headers, pages)?;
+    fn redirected(&self, response: &Response) -> Option<Self> {
+        let endpoint = self.endpoint.redirected(response.status, &response.headers)?;
         Some(Self { endpoint, ..self.clone() })
     }
 
@@ -158,10 +157,13 @@ impl FirstFetch {
 
     pub fn answered(self, job: &mut Job, response: Option<Response>) -> Transition {
         let Some(response) = response else { return self.cut(job) };
-        if let Some(source) = self.source.redirected(job, &response) {
+        let passed = self.source.passed(job, &response);
+        if !adds_slash(job, passed.as_ref())
+            && let Some(source) = self.source.redirected(&response)
+        {
             return Self { source, attempts: 0, ..self }.send(job);
         }
-        if let Some(passed) = self.source.passed(job, &response) {
+        if let Some(passed) = passed {
             return done(passed);
         }
         match origin::read(response, &self.source.endpoint, &job.request.fill_key.key, self.span) {
@@ -268,6 +270,13 @@ impl FirstFetch {
         let warning = Action::Warn(Warning::NothingJoins);
         with(warning, self.source.next(job, Outcome::TooLarge))
     }
+}
+
+/// Tells if a redirect leads to the page that a path without its slash stands for. The references of a page lead elsewhere from
+/// there, so it is an object of its own, where paths that end in a slash are.
+fn adds_slash(job: &Job, redirect: Option<&Outcome>) -> bool {
+    let Some(Outcome::OriginRedirect { key, .. }) = redirect else { return false };
+    job.bucket.index.is_some() && key.strip_suffix('/') == Some(&job.request.fill_key.origin_key)
 }
 
 /// An answer that ended before its end.

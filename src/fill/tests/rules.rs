@@ -164,7 +164,15 @@ fn a_redirect_to_another_object_of_the_origin_is_the_clients_to_follow() {
         (json!({}), json!({}), &plain, GET_A, "/a.jpg", Outcome::OriginRefused { status: 301 }),
         (json!({}), json!({}), &plain, GET_A, "https://first.test/a.jpg", Outcome::OriginRefused { status: 301 }),
         (json!({}), json!({}), &plain, GET_A, "https://other.test/b", Outcome::OriginRefused { status: 301 }),
-        (index, json!({"redirects": {}}), &plain, GET_A, "/a.jpg/", passed("a.jpg/", None)),
+        (index.clone(), json!({"redirects": {}}), &plain, GET_A, "/a.jpg/", passed("a.jpg/", None)),
+        (
+            index.clone(),
+            json!({"redirects": {}}),
+            &moved,
+            "GET first /old/a.jpg",
+            "/old/%61.jpg/",
+            passed("a.jpg/", None),
+        ),
         (json!({}), json!({"redirects": {"follow": 0}}), &plain, GET_A, "/b", passed("b", None)),
         (
             json!({}),
@@ -184,6 +192,16 @@ fn a_redirect_to_another_object_of_the_origin_is_the_clients_to_follow() {
         Outcome::OriginRefused { status: 301 }.detail().ends_with("origins.NAME.redirects"),
         "the setting is named"
     );
+
+    // What only adds a slash is followed where there are no pages, and where it is not to be passed on.
+    for (bucket, redirects, location) in [
+        (json!({}), json!({}), "/a.jpg/"),
+        (index.clone(), json!({"others": "refuse"}), "/a.jpg/"),
+        (index, json!({}), "/b/"),
+    ] {
+        let mut world = redirected(bucket, json!({"redirects": redirects}), plain.clone(), GET_A, location);
+        world.expect(&format!("GET first {location}"));
+    }
 
     // Nobody knows if the client may have the object, and so not if it may have another one's name.
     let config = configured(json!({}), json!({}), json!([plain]));
