@@ -1,5 +1,6 @@
 //! Scenarios of a fill: what it asks, what it is told, and how it ends, one line each.
 
+mod calls;
 mod golden;
 mod property;
 mod rules;
