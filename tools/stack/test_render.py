@@ -20,6 +20,8 @@ from .store import S3Store
 
 READER = Credentials("reader", "secret")
 WRITER = Credentials("writer", "secret", "token")
+S3_XML = "http://s3.amazonaws.com/doc/2006-03-01/"
+"""The name of S3's own documents."""
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def test_what_is_shipped_is_valid(tmp_path: Path, name: str) -> None:
 
 def test_no_example_is_left(place: Place) -> None:
     edges = [rendered_edge(place, wiring=wiring) for wiring in render.FILES]
-    text = json.dumps([*edges, render.signer(place)])
+    text = json.dumps([*edges, render.signer(place)]).replace(S3_XML, "")
     for example in ("my-bucket", "files.example.com", "eu-west-1", "amazonaws", "/etc/mirror-on-miss"):
         assert example not in text
 
