@@ -14,6 +14,8 @@
 #   CREDENTIALS  `aws`: not from the file but as AWS does it (web identity, Pod Identity, instance profile)
 #   LISTEN       for `::`, which takes IPv4 as well, and for the 127.0.0.1 of a signer that is no sidecar. `0.0.0.0` is
 #                IPv4 alone, and the default on a kernel without IPv6
+#   LISTEN_PORT  for the 10000 of an edge or a front tier
+#   STATUS_LISTEN  for LISTEN at the status port, where an edge is for its own pod and its probes come from elsewhere
 #   HEAP_MIB     for the 512 MiB of memory that an edge takes beside its module: 128 more for each worker above two
 #   IF_NONE_MATCH  `false` for a store without conditional writes, or the header that it has in their place:
 #                x-oss-forbid-overwrite, x-cos-forbid-overwrite, x-tos-forbid-overwrite. Edge and signer need the same
@@ -56,6 +58,7 @@ module() {
 status() {
   examples=
   values=
+  LISTEN=${STATUS_LISTEN-${LISTEN-}}
   listen status
   case "$1" in
     signer) examples="$examples${newline}s/port_value: 9903/port_value: 9904/${newline}s/port_value: 9901/port_value: 9902/" ;;
@@ -124,6 +127,11 @@ listen() {
   if [ ! -e /proc/net/if_inet6 ]; then
     case "$1 $listen" in *" ::" | edge" " | front" " | status" " | transparent" ") listen=0.0.0.0 ;; esac
   fi
+  case "${LISTEN_PORT-}" in
+    '') ;;
+    *[!0-9]* | 0* | ??????*) fail "LISTEN_PORT=$LISTEN_PORT is not allowed: a port" ;;
+    *) examples="$examples$newline"'s|ipv4_compat: true, port_value: 10000|ipv4_compat: true, port_value: '"$LISTEN_PORT|" ;;
+  esac
   [ -n "$listen" ] || return 0
   case "$1" in
     signer) examples="$examples$newline"'/^  - name: signer$/,/filter_chains:/ s|address: 127\.0\.0\.1|address: @LISTEN@|' ;;

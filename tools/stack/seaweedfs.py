@@ -134,7 +134,7 @@ class SeaweedFS(S3Store):
 
     def _identities(self) -> list[dict[str, object]]:
         actions = {
-            self.reader: [f"Read:{self.bucket}"],
+            self.reader: [f"Read:{self.bucket}", f"List:{self.bucket}"],
             self.writer: [f"Read:{self.bucket}", f"Write:{self.bucket}"],
             self.owner: ["Admin"],
         }
