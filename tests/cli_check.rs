@@ -189,6 +189,8 @@ fn what_a_container_of_a_cluster_runs_is_what_is_checked_and_explained() {
         code == 1 && output.contains("container edge: start.sh: ORIGIN=ftp://old.shop.test is not allowed"),
         "{output}"
     );
+    let script = own.replace("start.sh, edge]", "start.sh, edge, '${TMPDIR}', '@HERE@']");
+    assert_eq!(check(&script).1, "ok\n", "a script has variables of its own");
     let (code, _, errors) = check(&own.replace("set -eu", "set -e"));
     assert!(code == 0 && errors.contains("has another start.sh"), "{errors}");
 }

@@ -380,15 +380,19 @@ def test_a_route_lets_a_request_wait() -> None:
     assert route["spec"]["rules"][0]["timeouts"] == {"request": "90s"}
 
 
-def test_the_alerts_and_the_dashboard_are_the_shipped_ones() -> None:
+def test_the_rules_and_the_dashboard_are_the_shipped_ones() -> None:
     manifests = template(EVERYTHING)
     observability = CHECKOUT / "envoy" / "observability"
     (rule,) = of_kind(manifests, "PrometheusRule")
-    assert rule["spec"] == yaml.safe_load((observability / "prometheus" / "alerts.yml").read_text())
+    shipped = [
+        yaml.safe_load((observability / "prometheus" / name).read_text())
+        for name in ("alerts.yml", "progress.yml")
+    ]
+    assert rule["spec"] == {"groups": [group for file in shipped for group in file["groups"]]}
     dashboard = only(manifests, "ConfigMap", "mirror-on-miss-dashboard")
     assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
-    shipped = observability / "grafana" / "dashboards" / "mirror-on-miss.json"
-    assert dashboard["data"]["mirror-on-miss.json"] == shipped.read_text()
+    drawn = observability / "grafana" / "dashboards" / "mirror-on-miss.json"
+    assert dashboard["data"]["mirror-on-miss.json"] == drawn.read_text()
 
 
 def test_more_objects_are_templates() -> None:

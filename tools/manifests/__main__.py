@@ -60,6 +60,7 @@ def chart() -> dict[Path, str]:
     observability = ENVOY / "observability"
     sources = {
         "alerts.yml": observability / "prometheus" / "alerts.yml",
+        "progress.yml": observability / "prometheus" / "progress.yml",
         "dashboard.json": observability / "grafana" / "dashboards" / "mirror-on-miss.json",
     }
     component = yaml.safe_load((CONFIGURATION / "kustomization.yaml").read_text())

@@ -115,6 +115,8 @@ fn walk(yaml: &Yaml, place: String, seen: &mut Seen) {
                             walk(value, format!("data.{}", yaml::scalar(name).unwrap_or_default()), seen);
                         }
                     }
+                    // Scripts, which have variables of their own.
+                    _ if matches!(name.as_str(), "args" | "command") => {}
                     _ if place.is_empty() => walk(value, name, seen),
                     _ => walk(value, format!("{place}.{name}"), seen),
                 }
