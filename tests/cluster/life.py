@@ -179,7 +179,7 @@ def two_sites_in_one_namespace(server: Server, work: Path) -> None:
 
 def drained(server: Server, *names: str) -> None:
     """Drains nodes at once, as the docs say it, and gives them back."""
-    arguments = ["--ignore-daemonsets", "--delete-emptydir-data", "--force", f"--timeout={PATIENCE:g}s"]
+    arguments = ["--ignore-daemonsets", "--delete-emptydir-data", f"--timeout={PATIENCE:g}s"]
     with ThreadPoolExecutor(len(names)) as pool:
         for done in pool.map(lambda name: server.kubectl("drain", name, *arguments), names):
             assert done.returncode == 0, done.stderr
@@ -308,6 +308,8 @@ def replicas_are_as_many_as_are_said(server: Server, work: Path) -> None:
     server.told("-n", namespace, "apply", "-k", directory)
     rolled_out(server, namespace)
     running(server, namespace, 3)
+    server.told("-n", namespace, "scale", "deployment/mirror-on-miss", "--replicas=4")
+    running(server, namespace, 4)
 
 
 DELETE = json.dumps(
@@ -400,7 +402,7 @@ LIFE: dict[str, Callable[[Server, Path], None]] = {
     "a registry that is down, or refuses": a_registry_that_is_down_stops_a_rollout_and_no_replica,
     "installing as admin of the namespace alone": an_admin_of_the_namespace_installs_it,
     "a quota on limits.cpu": a_quota_on_cpu_wants_the_patch_of_the_docs,
-    "three replicas without the HPA": replicas_are_as_many_as_are_said,
+    "three replicas without the HPA, scaled to four": replicas_are_as_many_as_are_said,
     "sidecar/redirect, sidecar/transparent, sidecar/custom-image": sidecars_run,
     "removing base, maglev, prometheus-operator": a_removal_leaves_nothing,
 }
