@@ -10,6 +10,7 @@ from pathlib import Path
 from stack.children import StackError
 
 from . import go
+from .chart import CHECKS as CHART
 from .checks import CHECKS, WITHOUT_IMAGE_VOLUMES, Check
 from .life import LIFE
 from .page import FOLLOWED
@@ -17,7 +18,7 @@ from .platforms import PLATFORMS
 from .server import Server, running
 
 GROUPS: list[tuple[dict[str, Check], list[str], bool]] = [
-    ({**CHECKS, **LIFE, **PLATFORMS}, [], False),
+    ({**CHART, **CHECKS, **LIFE, **PLATFORMS}, [], False),
     (FOLLOWED, [], False),
     (WITHOUT_IMAGE_VOLUMES, ["--feature-gates=ImageVolume=false"], True),
 ]
