@@ -14,7 +14,7 @@ from deploy.kustomize import KUBERNETES
 
 from .nodes import Object
 from .server import TENANT, Server
-from .sites import EVERYTHING, INSTANCE, accepted, site
+from .sites import EVERYTHING, INSTANCE, accepted, sidecar_site, site
 
 PATIENCE = 90.0
 """The seconds in which a controller has done its part, on a busy machine."""
@@ -344,20 +344,6 @@ def sidecars_run(server: Server, work: Path) -> None:
             assert mounts["shop"][0].startswith("kube-api-access-")
             assert mounts[signer["name"]] == mounts[edge["name"]] == ["mirror-on-miss-no-token"]
         server.told("-n", namespace, "delete", "-k", directory)
-
-
-def sidecar_site(directory: Path, components: list[str]) -> Path:
-    """A user's own kustomization with the application of the example."""
-    directory = site(directory, "base", [])
-    kustomization = json.loads((directory / "kustomization.yaml").read_text())
-    ours = kustomization["resources"][0].removesuffix("/base")
-    application = (KUBERNETES / "sidecar" / "example" / "application.yaml").read_text()
-    (directory / "application.yaml").write_text(application)
-    kustomization["resources"] = ["application.yaml"]
-    kustomization["components"] = [f"{ours}/sidecar/{each}" for each in components]
-    kustomization["configMapGenerator"] = [{"name": "mirror-on-miss-settings", "literals": ["BUCKET=files"]}]
-    (directory / "kustomization.yaml").write_text(json.dumps(kustomization))
-    return directory
 
 
 def a_removal_leaves_nothing(server: Server, work: Path) -> None:
