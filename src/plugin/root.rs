@@ -84,7 +84,7 @@ impl Root {
                 }
                 PendingAnswer::Released { stream, reason } => {
                     self.metrics.count(&metrics::requests(reason));
-                    let delivery = handle.worker.borrow_mut().release(stream);
+                    let delivery = handle.worker.borrow_mut().release(stream, reason);
                     deliver(self.id, stream, delivery);
                 }
             }
@@ -144,6 +144,7 @@ impl Root {
                     self.metrics.ended(&ended);
                     info!("{ended}");
                 }
+                Effect::Observed(key) => info!("observed key=/{}", key.encoded()),
                 Effect::Progress(progress) => {
                     self.metrics.add(metrics::STORED_BYTES, progress.bytes);
                     if progress.log {

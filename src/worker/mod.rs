@@ -152,6 +152,7 @@ enum Content {
 
 /// The reason why the 404 of a deleted object is passed on, and the outcome that its client sees.
 const DELETED: &str = "deleted";
+const OBSERVED: &str = "observed";
 
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
@@ -309,7 +310,7 @@ impl Worker {
             }
         };
         if mirror.observe {
-            return vec![Effect::Release(stream, "observed")];
+            return vec![Effect::Observed(target.key.clone()), Effect::Release(stream, OBSERVED)];
         }
         if code.is_some() {
             // The bucket is there again, and knows its reader.
@@ -375,12 +376,14 @@ impl Worker {
         self.flights.waiters()
     }
 
-    /// Lets a stream go with the bucket's answer, as far as that can still be passed on.
-    pub fn release(&mut self, stream: StreamId) -> Delivery {
+    /// Lets a stream go with the bucket's answer, as far as that can still be passed on, for the reason that was given with
+    /// [`Effect::Release`].
+    pub fn release(&mut self, stream: StreamId, reason: &'static str) -> Delivery {
         let Some(held) = self.streams.get(&stream) else { return Delivery::Untouched };
         let (mirror, denial) = (held.wanted.mirror.clone(), held.denial);
         match self.deliver(stream, &Source { mirror, origin: 0 }, &Outcome::Forbidden) {
             Delivery::Untouched if denial == Denial::Deleted => Delivery::Tagged(DELETED),
+            Delivery::Untouched if reason == OBSERVED => Delivery::Tagged(OBSERVED),
             delivery => delivery,
         }
     }
@@ -400,10 +403,15 @@ impl Worker {
             request_id: held.trace.request_id(),
             body_kept,
         };
-        let location = match (&self.config.location, &held.wanted.store_base) {
-            (Some(Location::Absolute), Some(store)) => target.location_at_store(store),
-            (Some(Location::Base(base)), _) => target.location(Some(base)),
-            (Some(Location::Absolute) | None, _) => target.location(None),
+        let base = match &self.config.location {
+            Some(Location::Base(base)) => Some(base.as_str()),
+            Some(Location::Absolute) | None => None,
+        };
+        let location = match (&self.config.location, &held.wanted.store_base, outcome) {
+            // An edge that follows redirects to the store leaves this one to the client, which resolves references against it.
+            (_, _, Outcome::OriginRedirect { key, query, .. }) => target.location_of(key, query.as_deref(), base),
+            (Some(Location::Absolute), Some(store), _) => target.location_at_store(store),
+            _ => target.location(base),
         };
         let made = match reply(outcome, asked, &source.mirror, location) {
             Reply::Local(made) => made,

@@ -143,7 +143,7 @@ fn a_broken_bucket_is_passed_on_and_told_once_a_minute() {
         world.hold(stream, "/a", Denial::NotFound, false);
         world.body(stream, 10, true);
         assert_eq!(world.judge(stream, Some(b"<Error><Code>NoSuchBucket</Code></Error>")), expected);
-        assert_eq!(world.worker.release(StreamId(stream)), Delivery::Untouched);
+        assert_eq!(world.worker.release(StreamId(stream), "forbidden"), Delivery::Untouched);
         assert_eq!(world.body(stream, 10, true), BodyStep::Pass);
     }
 }
@@ -153,7 +153,7 @@ fn a_forbidden_object_of_a_rule_that_ignores_403_is_let_go() {
     let mut world = World::new();
     world.hold(1, "/open/a", Denial::Forbidden, true);
     assert_eq!(world.judge(1, None), ["release 1 forbidden"]);
-    assert_eq!(world.worker.release(StreamId(1)), Delivery::Untouched);
+    assert_eq!(world.worker.release(StreamId(1), "forbidden"), Delivery::Untouched);
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn an_object_that_was_deleted_on_purpose_is_not_filled_unless_the_operator_says_
         world.body(1, 10, true);
         assert_eq!(world.judge(1, Some(DOCUMENT)), [expected]);
         if deleted == "pass" {
-            assert_eq!(world.worker.release(StreamId(1)), Delivery::Tagged("deleted"));
+            assert_eq!(world.worker.release(StreamId(1), DELETED), Delivery::Tagged(DELETED));
         }
     }
 }

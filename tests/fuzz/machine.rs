@@ -366,10 +366,10 @@ impl World {
                     assert!(progress.bytes <= progress.total && told, "{progress:?}");
                 }
                 Effect::Release(stream, why) => {
-                    self.answered(at, stream, |worker| worker.release(stream));
+                    self.answered(at, stream, |worker| worker.release(stream, why));
                     self.seen.insert(why.to_owned());
                 }
-                Effect::Warn { .. } => {}
+                Effect::Observed(_) | Effect::Warn { .. } => {}
             }
         }
     }

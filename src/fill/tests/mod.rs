@@ -53,7 +53,10 @@ impl World {
     }
 
     fn of(config: &Config, request: FillRequest) -> Self {
-        let fill = Fill::new(config, request, 7);
+        Self::start(Fill::new(config, request, 7))
+    }
+
+    fn start(fill: Fill) -> Self {
         let mut world = Self {
             fill: Some(fill),
             pending: VecDeque::new(),
@@ -210,7 +213,7 @@ fn each_answer_of_the_only_origin_ends_in_its_own_outcome() {
         (404, &[][..], "", Outcome::NotFound),
         (410, &[], "", Outcome::NotFound),
         (401, &[], "", Outcome::OriginRefused { status: 401 }),
-        (302, &[("location", "/login")], "", Outcome::OriginRefused { status: 302 }),
+        (302, &[("location", "https://login.test/")], "", Outcome::OriginRefused { status: 302 }),
         (504, &[], "", Outcome::OriginTimeout),
     ] {
         let mut world = World::new(false);
