@@ -322,9 +322,10 @@ DELETE = json.dumps(
 
 def sidecars_run(server: Server, work: Path) -> None:
     """In a namespace that enforces `restricted`, and without the token that the application has."""
-    for wiring in ("redirect", "transparent"):
+    for wiring in ("redirect", "transparent", "custom-image"):
         namespace = server.namespace(f"sidecar-{wiring}")
-        directory = sidecar_site(work / f"sidecar-{wiring}", wiring)
+        components = ["redirect", wiring] if wiring == "custom-image" else [wiring]
+        directory = sidecar_site(work / f"sidecar-{wiring}", components)
         accepted(server, directory, "-n", namespace)
         rolled_out(server, namespace, "deployment/shop")
         for pod in server.objects("pods", "-n", namespace):
@@ -343,7 +344,7 @@ def sidecars_run(server: Server, work: Path) -> None:
         server.told("-n", namespace, "delete", "-k", directory)
 
 
-def sidecar_site(directory: Path, wiring: str) -> Path:
+def sidecar_site(directory: Path, components: list[str]) -> Path:
     """A user's own kustomization with the application of the example."""
     directory = site(directory, "base", [])
     kustomization = json.loads((directory / "kustomization.yaml").read_text())
@@ -351,7 +352,7 @@ def sidecar_site(directory: Path, wiring: str) -> Path:
     application = (KUBERNETES / "sidecar" / "example" / "application.yaml").read_text()
     (directory / "application.yaml").write_text(application)
     kustomization["resources"] = ["application.yaml"]
-    kustomization["components"] = [f"{ours}/sidecar/{wiring}"]
+    kustomization["components"] = [f"{ours}/sidecar/{each}" for each in components]
     kustomization["configMapGenerator"] = [{"name": "mirror-on-miss-settings", "literals": ["BUCKET=files"]}]
     (directory / "kustomization.yaml").write_text(json.dumps(kustomization))
     return directory
@@ -400,6 +401,6 @@ LIFE: dict[str, Callable[[Server, Path], None]] = {
     "installing as admin of the namespace alone": an_admin_of_the_namespace_installs_it,
     "a quota on limits.cpu": a_quota_on_cpu_wants_the_patch_of_the_docs,
     "three replicas without the HPA": replicas_are_as_many_as_are_said,
-    "sidecar/redirect and sidecar/transparent": sidecars_run,
+    "sidecar/redirect, sidecar/transparent, sidecar/custom-image": sidecars_run,
     "removing base, maglev, prometheus-operator": a_removal_leaves_nothing,
 }

@@ -54,12 +54,14 @@ def workload(kind: str, **labels: str) -> Manifest:
 
 
 def site(directory: Path, wiring: str, application: str) -> list[Manifest]:
-    """Builds a kustomization of a user's own with that application."""
+    """Builds a kustomization of a user's own with that application. `wiring` may have one more behind `+`."""
     (directory / "application.yaml").write_text(application)
     document = {
         "kind": "Kustomization",
         "resources": ["application.yaml"],
-        "components": [os.path.relpath(KUBERNETES / "sidecar" / wiring, directory.resolve())],
+        "components": [
+            os.path.relpath(KUBERNETES / "sidecar" / each, directory.resolve()) for each in wiring.split("+")
+        ],
         "configMapGenerator": [{"name": "mirror-on-miss-settings", "literals": ["BUCKET=my-bucket"]}],
     }
     (directory / "kustomization.yaml").write_text(json.dumps(document))
@@ -110,6 +112,18 @@ def test_nothing_of_the_application_is_changed(tmp_path: Path, wiring: str) -> N
     pod["initContainers"] = [each for each in pod["initContainers"] if each["name"] not in OURS]
     pod["volumes"] = [each for each in pod["volumes"] if not each["name"].startswith("mirror-on-miss-")]
     assert after == before
+
+
+@pytest.mark.parametrize("wiring", WIRINGS)
+def test_one_image_may_hold_envoy_and_module(wiring: str) -> None:
+    pod, other = example(f"{wiring}+custom-image"), example(wiring)
+    assert [each["name"] for each in pod["initContainers"]] == OURS
+    assert {each["image"] for each in pod["initContainers"]} == {"registry.example.com/mirror-on-miss:0.1.0"}
+    edge = named(pod["initContainers"], "mirror-on-miss-edge")
+    assert named(edge["env"], "MODULE")["value"] == "/opt/mirror-on-miss/plugin.wasm"
+    assert "mirror-on-miss-module" not in json.dumps(pod)
+    assert named(edge["env"], "LISTEN") == named(sidecars(wiring)[edge["name"]]["env"], "LISTEN")
+    assert pod["containers"] == other["containers"]
 
 
 def test_the_wirings_differ_in_the_edge_s_configuration_alone() -> None:

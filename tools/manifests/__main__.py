@@ -18,7 +18,7 @@ CONFIGURATION = ENVOY / "configuration"
 CHART = ENVOY / "chart"
 KUBERNETES = ENVOY / "kubernetes"
 RULES = """\
-# Written by `make manifests`: envoy/observability/prometheus/alerts.yml as a custom resource.
+# Written by `make manifests`: the rules of envoy/observability/prometheus as a custom resource.
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:
@@ -29,9 +29,12 @@ spec:
 
 
 def alerts() -> str:
-    """Returns the alerts for prometheus-operator, with the comments that stand between them."""
-    text = (ENVOY / "observability" / "prometheus" / "alerts.yml").read_text()
-    lines = text[text.index("groups:") :].splitlines()
+    """Returns alerts and records for prometheus-operator, with the comments that stand between them."""
+    texts = [
+        (ENVOY / "observability" / "prometheus" / name).read_text() for name in ("alerts.yml", "progress.yml")
+    ]
+    groups = [text.partition("groups:\n")[2] for text in texts]
+    lines = ["groups:", *"\n".join(groups).splitlines()]
     return RULES + "".join(f"  {line}".rstrip() + "\n" for line in lines)
 
 

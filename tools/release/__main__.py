@@ -15,7 +15,7 @@ from pathlib import Path
 
 from stack.render import CHECKOUT
 
-from . import chart, image, notes, sbom
+from . import chart, command, image, notes, sbom
 from .build import MODULE, Build, committed, sha256
 from .failure import ReleaseError
 
@@ -67,6 +67,11 @@ def _check(version: str | None) -> None:
     checksums.write_text(f"{sha256(module)}  {MODULE}\n")
     subprocess.run(["sha256sum", "--check", "--quiet", checksums.name], cwd=OUT, check=True)
     _say(f"{checksums.name} verifies: {sha256(module)}")
+
+    for file in command.build(OUT, WORK):
+        command.check(file, version)
+        file.with_name(f"{file.name}.sha256").write_text(f"{sha256(file)}  {file.name}\n")
+        _say(f"{file.name} is static: {file.stat().st_size / 1e6:.1f} MB")
 
     (OUT / "mirror_on_miss.cdx.json").write_text(bills[0])
     named = sbom.check(bills[0], here)
