@@ -239,7 +239,7 @@ def test_memory_follows_from_workers_and_the_module(
 def test_ports_of_the_store_and_the_origin_are_reached() -> None:
     values = {
         "bucket": {"endpoint": "http://minio.minio:9000"},
-        "origin": {"url": "http://old.example.com/files"},
+        "origin": {"url": "http://[fd00::1]:8080/files"},
         "networkPolicy": {"egressPorts": [8443]},
     }
     policy = only(template(values), "NetworkPolicy", "mirror-on-miss")
@@ -248,7 +248,7 @@ def test_ports_of_the_store_and_the_origin_are_reached() -> None:
         for rule in policy["spec"]["egress"]
         if {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.169.254/32"]}} in rule["to"]
     ]
-    assert ports == [443, 9000, 80, 8443]
+    assert ports == [443, 9000, 8080, 8443]
     assert settings(template(values))["STORE"] == "http://minio.minio:9000"
 
 
@@ -384,11 +384,7 @@ def test_the_rules_and_the_dashboard_are_the_shipped_ones() -> None:
     manifests = template(EVERYTHING)
     observability = CHECKOUT / "envoy" / "observability"
     (rule,) = of_kind(manifests, "PrometheusRule")
-    shipped = [
-        yaml.safe_load((observability / "prometheus" / name).read_text())
-        for name in ("alerts.yml", "progress.yml")
-    ]
-    assert rule["spec"] == {"groups": [group for file in shipped for group in file["groups"]]}
+    assert rule["spec"] == only(build("base+prometheus-operator"), "PrometheusRule", "mirror-on-miss")["spec"]
     dashboard = only(manifests, "ConfigMap", "mirror-on-miss-dashboard")
     assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
     drawn = observability / "grafana" / "dashboards" / "mirror-on-miss.json"
@@ -522,8 +518,8 @@ def test_the_values_of_the_docs_are_taken(tmp_path: Path, number: int) -> None:
 
 def test_a_file_of_ones_own_takes_the_place_of_the_shipped_one() -> None:
     own = "static_resources:\n  # mine\n  listeners: []\n\n"
-    found = files(template({"configurationFiles": {"edge.yaml": own}}))
-    assert found["edge.yaml"] == own
+    found = files(template({"configurationFiles": {"edge.yaml": own, "mine.yaml": "a: 1"}}))
+    assert (found["edge.yaml"], found["mine.yaml"]) == (own, "a: 1")
     assert found["signer.yaml"] == (CHECKOUT / "envoy" / "configuration" / "signer.yaml").read_text()
 
 
