@@ -162,9 +162,12 @@ def test_istio_checks_the_names_of_certificates(overlay: str) -> None:
 def test_other_hosts_of_an_istio_gateway_never_meet_the_filter() -> None:
     """A WasmPlugin is for all of them: 404s of other applications went to the origin."""
     assert of_kind(build("overlays/istio"), "WasmPlugin") == []
-    inserted = patch_of("overlays/istio", "EnvoyFilter", {"applyTo": "HTTP_FILTER"})
-    assert inserted["disabled"] is True
     (envoy_filter,) = of_kind(build("overlays/istio"), "EnvoyFilter")
+    patches = envoy_filter["spec"]["configPatches"]
+    inserted, metadata = [each["patch"]["value"] for each in patches if each["applyTo"] == "HTTP_FILTER"]
+    assert inserted["disabled"] is True
+    # It changes nothing of a request, and nothing of another host reads what it keeps.
+    assert set(metadata["typed_config"]) == {"@type", "request_rules"}
     (turned_on,) = [each for each in envoy_filter["spec"]["configPatches"] if each["applyTo"] == "HTTP_ROUTE"]
     (service,) = of_kind(build("overlays/istio"), "VirtualService")
     (route,) = service["spec"]["http"]
@@ -183,7 +186,7 @@ def test_the_inner_listener_of_istio_is_reached_by_nobody_else() -> None:
     (envoy_filter,) = of_kind(build("overlays/istio-transparent"), "EnvoyFilter")
     patches = envoy_filter["spec"]["configPatches"]
     narrowed = [each for each in patches if each["applyTo"] in ("HTTP_FILTER", "NETWORK_FILTER")]
-    assert len(narrowed) == 2
+    assert len(narrowed) == 3
     for patch in narrowed:
         assert patch["match"]["listener"]["portNumber"] == inner["port"]["number"]
 
