@@ -142,8 +142,10 @@ fn the_shipped_configuration_is_ok() {
     for file in [
         "configuration/edge.yaml",
         "configuration/transparent.yaml",
+        "kubernetes/overlays/envoy-gateway/module-file/patches.yaml",
         "kubernetes/overlays/envoy-gateway/plugin.yaml",
         "kubernetes/overlays/istio/filter.yaml",
+        "kubernetes/overlays/istio-sidecar/filter.yaml",
     ] {
         let ended = run(&["check", "--without-env", "--with-examples", &format!("envoy/{file}")], "");
         assert_eq!(ended, (0, "ok\n".to_owned(), String::new()), "{file}");
