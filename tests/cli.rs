@@ -33,11 +33,13 @@ fn run(arguments: &[&str], input: &str) -> Ended {
 
 fn long_form() -> Value {
     json!({
-        "bucket": {"cluster": "signer", "authority": "s3.test", "path_prefix": "/assets"},
+        "bucket": {"cluster": "signer", "authority": "s3.test", "path_prefix": "/assets",
+                   "put_headers": {"x-amz-acl": "bucket-owner-full-control"}},
         "origins": {
             "legacy": {
                 "cluster": "legacy", "authority": "files.test", "path_prefix": "/v1", "public_url": "https://files.test/v1",
                 "headers": {"authorization": {"env": "GIVEN"}, "x-token": SECRET},
+                "parameters": {"sig": SECRET, "sv": "1"},
                 "redirects": {"follow": 2, "hosts": {"cdn.test": "cdn"}},
             },
             "backup": {"cluster": "backup", "authority": "backup.test", "timeout": "5s"},
@@ -45,7 +47,8 @@ fn long_form() -> Value {
         "rules": [
             {"prefix": "/img/", "suffixes": [".jpg"], "strip_prefix": "/img", "add_prefix": "/static",
              "origins": ["legacy", "backup"], "query": ["v"], "request_headers": ["accept-language"],
-             "content_types": ["image/*"], "cache_control": "no-cache", "on_403": "miss"},
+             "content_types": ["image/*"], "cache_control": "no-cache", "on_403": "miss",
+             "metadata": {"x-ms-meta-owned_by": "owner"}},
             {"prefix": "/private/", "mirror": false},
             {"prefix": "/seen/", "origins": ["backup"], "observe": true},
             {"prefix": "/img/", "origins": ["backup"], "on_head": "off", "too_large": "error"},
@@ -160,7 +163,7 @@ fn a_request_is_explained_from_its_rule_to_its_answer() {
     assert_eq!(explained["on_403"], "miss");
     assert_eq!(
         explained["store"],
-        json!({"cluster": "signer", "authority": "s3.test", "path": "/assets/img/a%20b.jpg"})
+        json!({"cluster": "signer", "authority": "s3.test", "path": "/assets/img/a%20b.jpg", "headers": ["x-amz-acl"]})
     );
     assert_eq!(
         (&explained["response"], &explained["location"]),
@@ -184,6 +187,8 @@ fn a_request_is_explained_from_its_rule_to_its_answer() {
     let first = &explained["fetch"][0];
     assert_eq!(first["headers"], json!(["authorization", "x-token"]));
     assert_eq!(first["request_headers"], json!(["accept-language"]));
+    assert_eq!(first["parameters"], json!(["sig", "sv"]));
+    assert_eq!(first["metadata"], json!(["x-ms-meta-owned_by as x-amz-meta-owner"]));
     assert_eq!(first["redirects"], json!({"follow": 2, "hosts": {"cdn.test": "cdn"}}));
     assert_eq!((&first["content_types"], &first["cache_control"]), (&json!(["image/*"]), &json!("no-cache")));
     assert_eq!((&first["timeout_ms"], &explained["fetch"][1]["timeout_ms"]), (&json!(20_000), &json!(5_000)));
@@ -200,12 +205,15 @@ fn the_same_is_said_in_words() {
         "on 403       miss: the same as a 404",
         "fetch 1      GET /v1/static/a.jpg?v=1 at files.test, origin legacy, cluster legacy, $.rules[0], within 20s",
         "             with authorization, x-token",
+        "             with the parameters sig, sv",
         "             with the client's accept-language",
+        "             stored with its x-ms-meta-owned_by as x-amz-meta-owner",
         "             accepts only image/*",
         "             stored with cache-control no-cache",
         "             follows up to 2 redirects, to itself, cdn.test (cluster cdn)",
         "fetch 3      GET /img/a.jpg at backup.test, origin backup, cluster backup, $.rules[3], within 5s",
         "store        PUT /assets/img/a.jpg at s3.test, cluster signer",
+        "             with x-amz-acl",
         "answer       302 to /img/a.jpg?v=1, once it is stored",
         "answer       302 to https://files.test/v1/static/a.jpg?v=1 if it cannot be stored",
     ] {

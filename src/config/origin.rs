@@ -19,6 +19,8 @@ pub struct Origin {
     pub timeout: Duration,
     /// Headers of each request to it; lower-case names.
     pub headers: Vec<(String, String)>,
+    /// Query parameters of each request to it, encoded: `name=value`. They may be credentials.
+    pub parameters: Vec<String>,
     /// The redirects that are followed; none without it.
     pub redirects: Option<Redirects>,
     /// The validator that joins the parts of an object.

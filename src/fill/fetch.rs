@@ -220,6 +220,7 @@ impl FirstFetch {
         if let Some(cache_control) = &job.mirror.cache_control {
             first.object.metadata.set_cache_control(cache_control);
         }
+        let left_out = first.object.metadata.left_out;
         let unranged = job.limits.part_size < first.object.length();
         let unranged = unranged.then(|| Action::Unranged(source.cluster.clone()));
         let (version, announced) = (first.version.clone(), std::mem::take(&mut first.announced));
@@ -241,6 +242,9 @@ impl FirstFetch {
             Plan::TooLarge => done(Outcome::TooLarge),
         };
         actions.extend(unranged);
+        if left_out {
+            actions.insert(0, Action::Warn(Warning::MetadataLeftOut));
+        }
         (state, actions)
     }
 

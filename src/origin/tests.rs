@@ -14,6 +14,7 @@ fn endpoint(key: &Key) -> Endpoint {
         public_url: None,
         timeout: Duration::from_secs(20),
         headers: Vec::new(),
+        parameters: Vec::new(),
         redirects: None,
         pin: Pin::Strong,
         http2: false,

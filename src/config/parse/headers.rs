@@ -3,6 +3,7 @@
 use super::environment;
 use super::reader::Kind;
 use super::values::FieldValue;
+use crate::object::metadata::{KeptMetadata, ORIGINS_PREFIXES, is_user_name};
 use serde_json::{Value, json};
 
 /// The name of a header that a configuration may set on requests to an origin.
@@ -14,6 +15,9 @@ pub struct RequestHeader;
 
 /// A header's value. It may be a secret, so no problem repeats it.
 pub struct HeaderValue;
+
+/// The user metadata of origins that is stored: a list of names, or a mapping from headers to names.
+pub struct UserMetadata;
 
 /// The source of a header's value.
 pub enum ValueSource {
@@ -81,6 +85,44 @@ impl Kind for HeaderValue {
 
     fn refused(&self, _: &Value) -> String {
         format!("expected {}", self.allowed())
+    }
+}
+
+impl Kind for UserMetadata {
+    type Read = Vec<KeptMetadata>;
+
+    fn read(&self, value: &Value) -> Option<Vec<KeptMetadata>> {
+        if let Some(names) = value.as_array().filter(|names| !names.is_empty()) {
+            let mut kept = Vec::new();
+            for name in names {
+                let name = name.as_str().filter(|name| *name == "*" || is_user_name(name))?;
+                kept.extend(ORIGINS_PREFIXES.map(|prefix| match name {
+                    "*" => KeptMetadata { header: prefix.to_owned(), name: None },
+                    name => KeptMetadata { header: format!("{prefix}{name}"), name: Some(name.to_owned()) },
+                }));
+            }
+            return Some(kept);
+        }
+        let mapping = value.as_object().filter(|mapping| !mapping.is_empty())?;
+        let kept = mapping.iter().map(|(header, name)| {
+            let name = name.as_str().filter(|name| is_sendable(header) && is_user_name(name))?;
+            Some(KeptMetadata { header: header.clone(), name: Some(name.to_owned()) })
+        });
+        kept.collect()
+    }
+
+    fn allowed(&self) -> &str {
+        "a list of names (\"*\" for all), or an object with headers of the origin and their names as metadata; names of a-z, \
+         0-9, \".\" and \"-\", not mirror-*"
+    }
+
+    fn schema(&self) -> Value {
+        let reserved = json!({"pattern": "^(mirror-.*|snowball-auto-extract)$"});
+        let name = json!({"type": "string", "pattern": "^[a-z0-9.-]+$", "not": reserved});
+        json!({"anyOf": [
+            {"type": "array", "items": {"anyOf": [{"const": "*"}, name]}, "minItems": 1},
+            {"type": "object", "propertyNames": HeaderName.schema(), "additionalProperties": name, "minProperties": 1},
+        ]})
     }
 }
 
