@@ -19,6 +19,7 @@ import yaml
 
 from . import envoy, headers
 from .children import StackError
+from .origins import OriginAccess
 from .sigv4 import Credentials
 from .store import S3Store
 
@@ -78,6 +79,7 @@ def signer(place: Place, plugin: Mapping[str, Any] | None = None) -> dict[str, A
     document = _load("signer.yaml", place.replacements())
     manager = _listen(document, 0)
     _demand(manager["route_config"]["virtual_hosts"][0]["routes"], plugin or {})
+    _allow_put_headers(manager, plugin or {})
     if place.virtual_hosted:
         _allow_keys_of_the_host(manager, place.bucket)
     store = named(document["static_resources"]["clusters"], "store")
@@ -96,7 +98,10 @@ def edge(
     wasm: Path,
     plugin: Mapping[str, Any],
     workers: int = 2,
+    access: OriginAccess | None = None,
 ) -> dict[str, Any]:
+    access = access or OriginAccess()
+    snippet = shipped(f"origin-{access.auth}.yaml") if access.auth else ""
     from_url = urlsplit(origin)
     document = _load(FILES[wiring], {**place.replacements(), EXAMPLE_ORIGIN: authority(from_url)})
     manager = _listen(document, port)
@@ -107,6 +112,7 @@ def edge(
         if cluster["name"] in SIGNED:
             _sign(cluster, place.store.reader, place.run_dir / "reader.credentials")
     _connect(named(clusters, "origin"), from_url)
+    access.adapt(named(clusters, "origin"), snippet)
     _address(named(clusters, "signer"))["port_value"] = signer_port
 
     heap = named(document["overload_manager"]["resource_monitors"], "envoy.resource_monitors.fixed_heap")
@@ -116,9 +122,11 @@ def edge(
     if not wasm.exists():
         raise StackError(f"no {wasm}: `make wasm` builds it")
     module["vm_config"]["code"]["local"]["filename"] = str(wasm.resolve())
+    module["vm_config"].update(access.vm(snippet))
     configuration = json.loads(module["configuration"]["value"])
     if from_url.path.rstrip("/"):
         configuration["origin"]["path_prefix"] = from_url.path.rstrip("/")
+    configuration["origin"].update(access.settings())
     exposed = _exposed(configuration)
     configuration = merge(configuration, plugin)
     routes = manager["route_config"]["virtual_hosts"][0]["routes"]
@@ -235,8 +243,8 @@ def _connect(cluster: dict[str, Any], url: SplitResult) -> None:
         del cluster["transport_socket"]
 
 
-def _sign(cluster: dict[str, Any], credentials: Credentials, path: Path) -> None:
-    """Writes the credentials where Envoy reads them, as an AWS credentials file for its owner only."""
+def write_credentials(path: Path, credentials: Credentials) -> None:
+    """Writes the credentials as an AWS credentials file for its owner only. A file that is there is replaced at once."""
     lines = [
         "[default]",
         f"aws_access_key_id={credentials.access_key}",
@@ -244,8 +252,15 @@ def _sign(cluster: dict[str, Any], credentials: Credentials, path: Path) -> None
     ]
     if credentials.session_token:
         lines.append(f"aws_session_token={credentials.session_token}")
-    path.touch(mode=0o600)
-    path.write_text("\n".join([*lines, ""]))
+    new = path.with_suffix(".new")
+    new.touch(mode=0o600)
+    new.write_text("\n".join([*lines, ""]))
+    new.rename(path)
+
+
+def _sign(cluster: dict[str, Any], credentials: Credentials, path: Path) -> None:
+    """Has Envoy read the credentials from a file."""
+    write_credentials(path, credentials)
     signing = named(_http_options(cluster)["http_filters"], "envoy.filters.http.aws_request_signing")
     provider = signing["typed_config"]["credential_provider"]["credentials_file_provider"]
     source = {"filename": str(path.resolve()), "watched_directory": {"path": str(path.resolve().parent)}}
@@ -265,6 +280,18 @@ def _demand(routes: list[dict[str, Any]], plugin: Mapping[str, Any]) -> None:
                 matches.remove(match)
             else:
                 match.update(name=condition, string_match={"exact": "true"})
+
+
+def _allow_put_headers(manager: dict[str, Any], plugin: Mapping[str, Any]) -> None:
+    """Has the signer take what the plugin's `put_headers` has a write carry: these values alone."""
+    bucket = plugin.get("bucket")
+    allowed = bucket.get("put_headers") if isinstance(bucket, Mapping) else None
+    rbac = named(manager["http_filters"], "envoy.filters.http.rbac")["typed_config"]["rules"]["policies"]
+    for permission in rbac["headers-no-bucket-demands"]["permissions"]:
+        header = permission["header"]
+        if isinstance(allowed, Mapping) and header["name"] in allowed:
+            del header["present_match"]
+            header.update(string_match={"exact": allowed[header["name"]]}, invert_match=True)
 
 
 def _allow_keys_of_the_host(manager: dict[str, Any], bucket: str) -> None:

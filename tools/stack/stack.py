@@ -10,6 +10,7 @@ from typing import Any
 from . import render
 from .children import require_free
 from .envoy import Envoy
+from .origins import OriginAccess
 from .render import CHECKOUT
 from .store import S3Store
 
@@ -38,6 +39,7 @@ class Stack:
         port: int = 0,
         workers: int = 2,
         plugin: Mapping[str, Any] | None = None,
+        access: OriginAccess | None = None,
         edit_edge: Edit | None = None,
         edit_signer: Edit | None = None,
         wasm: Path = WASM,
@@ -51,6 +53,7 @@ class Stack:
         self._port = port
         self._workers = workers
         self._plugin = plugin or {}
+        self._access = access
         self._edit_edge = edit_edge
         self._edit_signer = edit_signer
         self._wasm = wasm
@@ -91,6 +94,7 @@ class Stack:
             wasm=self._wasm,
             plugin=self._plugin,
             workers=self._workers,
+            access=self._access,
         )
         if self._edit_edge:
             self._edit_edge(config)
