@@ -67,7 +67,7 @@ cli: rust ## the command target/mirror-on-miss: checks a configuration, explains
 	@cp $(TARGET_DIR)/release/mirror-on-miss $(CLI).new && mv $(CLI).new $(CLI)
 
 .PHONY: docs
-docs: rust ## writes what of docs/ is generated: the configuration's fields and its JSON Schema
+docs: rust ## writes what of docs/ is generated: the fields of the configuration, its JSON Schema, the gallery of origins
 	@WRITE_DOCS=1 cargo test --quiet --locked --test docs
 
 .PHONY: manifests

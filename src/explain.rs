@@ -2,7 +2,7 @@
 //! Nothing of it is done.
 
 use crate::config::rule::{Mirror, OnHead, ResponseMode, Rule, chain};
-use crate::config::{Bucket, Config, Location, Origin};
+use crate::config::{Bucket, Config, Location, Missing, Origin, Rate, Redirects};
 use crate::http::Method;
 use crate::object::key::Key;
 use crate::object::metadata::KeptMetadata;
@@ -89,10 +89,12 @@ pub struct Fetch {
     /// The user metadata that is stored.
     pub metadata: Vec<KeptMetadata>,
     pub timeout: Duration,
-    /// The most redirects that are followed.
-    pub follow: u32,
-    /// Hosts that it may redirect to beside the origin's own, with their clusters.
-    pub hosts: Vec<(String, String)>,
+    /// The answers that mean that it does not have the object.
+    pub missing: Vec<Missing>,
+    /// The most requests to it.
+    pub rate: Option<Rate>,
+    /// The redirects that are followed, and the fate of the others.
+    pub redirects: Redirects,
 }
 
 /// The request that stores the object.
@@ -181,10 +183,6 @@ fn fetch(rule: usize, mirror: &Mirror, origin: &Origin, key: &str, forwarded: &F
     let names = origin.parameters.iter().map(|parameter| parameter.split('=').next().unwrap_or_default().to_owned());
     let (parameters, path) = (names.collect(), endpoint.path().to_owned());
     let Endpoint { upstream, timeout, .. } = endpoint;
-    let (follow, hosts) = match &origin.redirects {
-        Some(redirects) => (redirects.follow, redirects.hosts.clone()),
-        None => (0, Vec::new()),
-    };
     Fetch {
         rule,
         origin: origin.name.clone(),
@@ -198,8 +196,9 @@ fn fetch(rule: usize, mirror: &Mirror, origin: &Origin, key: &str, forwarded: &F
         cache_control: mirror.cache_control.clone(),
         metadata: mirror.metadata.clone(),
         timeout,
-        follow,
-        hosts,
+        missing: origin.missing.clone(),
+        rate: origin.rate,
+        redirects: origin.redirects.clone(),
     }
 }
 

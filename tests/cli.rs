@@ -41,6 +41,8 @@ fn long_form() -> Value {
                 "headers": {"authorization": {"env": "GIVEN"}, "x-token": SECRET},
                 "parameters": {"sig": SECRET, "sv": "1"},
                 "redirects": {"follow": 2, "hosts": {"cdn.test": "cdn"}},
+                "rate": "600/m",
+                "missing": [403, {"status": 200, "content_type": "text/html"}],
             },
             "backup": {"cluster": "backup", "authority": "backup.test", "timeout": "5s"},
         },
@@ -189,7 +191,8 @@ fn a_request_is_explained_from_its_rule_to_its_answer() {
     assert_eq!(first["request_headers"], json!(["accept-language"]));
     assert_eq!(first["parameters"], json!(["sig", "sv"]));
     assert_eq!(first["metadata"], json!(["x-ms-meta-owned_by as x-amz-meta-owner"]));
-    assert_eq!(first["redirects"], json!({"follow": 2, "hosts": {"cdn.test": "cdn"}}));
+    assert_eq!(first["redirects"], json!({"follow": 2, "hosts": {"cdn.test": "cdn"}, "others": "pass"}));
+    assert_eq!(first["missing"], json!([403, {"status": 200, "content_type": "text/html"}]));
     assert_eq!((&first["content_types"], &first["cache_control"]), (&json!(["image/*"]), &json!("no-cache")));
     assert_eq!((&first["timeout_ms"], &explained["fetch"][1]["timeout_ms"]), (&json!(20_000), &json!(5_000)));
 }
@@ -210,7 +213,10 @@ fn the_same_is_said_in_words() {
         "             stored with its x-ms-meta-owned_by as x-amz-meta-owner",
         "             accepts only image/*",
         "             stored with cache-control no-cache",
+        "             not there if it says 403, 200 with text/html",
+        "             at most 600 requests in 60s",
         "             follows up to 2 redirects, to itself, cdn.test (cluster cdn)",
+        "             redirects of its own that are not followed go to the client, as paths of this host",
         "fetch 3      GET /img/a.jpg at backup.test, origin backup, cluster backup, $.rules[3], within 5s",
         "store        PUT /assets/img/a.jpg at s3.test, cluster signer",
         "             with x-amz-acl",

@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::model::{DEFAULT_TIMEOUT, GIB, MIB};
-use crate::config::rule::{Mirror, On403, OnHead, ResponseMode, TooLarge};
+use crate::config::rule::{Mirror, On403, OnHead, Private, ResponseMode, TooLarge};
 use crate::http::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -96,11 +96,12 @@ fn every_field_of_a_rule_a_bucket_and_an_origin_is_read() {
         "bucket": {"cluster": "signer", "authority": "s3.test", "storage_class": "STANDARD_IA", "if_none_match": false,
                    "put_headers": {"x-amz-acl": "bucket-owner-full-control"}},
         "origin": {"cluster": "origin", "authority": "files.test", "public_url": "https://files.test",
-                   "redirects": {"follow": 1, "hosts": {"cdn.test": "cdn"}}},
+                   "missing": [403, {"status": 200, "content_type": "Text/*"}],
+                   "redirects": {"follow": 1, "hosts": {"cdn.test": "cdn"}, "others": "refuse"}},
         "rules": [{"prefix": "/img/", "suffixes": [".jpg"], "methods": ["HEAD"], "strip_prefix": "/img/", "add_prefix": "/static/",
                    "query": ["v"], "request_headers": ["accept-language"], "content_types": ["Image/*", "text/css"],
                    "cache_control": "no-cache", "response": "origin", "on_403": "ignore", "on_head": "origin",
-                   "too_large": "error", "observe": true},
+                   "too_large": "error", "private": "skip", "observe": true},
                   {}],
     }))
     .unwrap();
@@ -113,8 +114,11 @@ fn every_field_of_a_rule_a_bucket_and_an_origin_is_read() {
         (&[".jpg".to_owned()][..], &[Method::Head][..])
     );
     let origins = config.rules[1].mirror.as_ref().unwrap().origins.clone();
-    let redirects = Redirects { follow: 1, hosts: vec![("cdn.test".to_owned(), "cdn".to_owned())] };
-    assert_eq!(origins[0].redirects, Some(redirects));
+    let hosts = vec![("cdn.test".to_owned(), "cdn".to_owned())];
+    assert_eq!(origins[0].redirects, Redirects { follow: 1, hosts, others: OtherRedirects::Refuse });
+    let missing =
+        |status, content_type: Option<&str>| Missing { status, content_type: content_type.map(str::to_owned) };
+    assert_eq!(origins[0].missing, [missing(403, None), missing(200, Some("text/*"))]);
     let mirror = Mirror {
         origins: origins.clone(),
         strip_prefix: "/img".to_owned(),
@@ -124,6 +128,7 @@ fn every_field_of_a_rule_a_bucket_and_an_origin_is_read() {
         content_types: vec!["image/*".to_owned(), "text/css".to_owned()],
         cache_control: Some("no-cache".to_owned()),
         metadata: Vec::new(),
+        private: Private::Skip,
         guess_types: false,
         response: ResponseMode::Origin,
         on_403: On403::Ignore,

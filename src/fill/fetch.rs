@@ -11,9 +11,9 @@ use super::state::{State, Transition, done};
 use super::write::Write;
 use super::{Action, CallId, Job, Outcome, Shortage, Warning};
 use crate::config::MAX_PART_SIZE;
-use crate::config::rule::ResponseMode;
+use crate::config::rule::{Private, ResponseMode};
 use crate::http::Response;
-use crate::origin::endpoint::Endpoint;
+use crate::origin::endpoint::{Endpoint, OwnRedirect};
 use crate::origin::{self, Failure, FetchResult, FirstRange, Span};
 
 /// A request to an origin for the object's beginning, which was sent or will be.
@@ -76,9 +76,19 @@ impl ActiveOrigin {
         FirstFetch::ask(job, 0, false)
     }
 
-    fn redirected(&self, response: &Response) -> Option<Self> {
-        let endpoint = self.endpoint.redirected(response.status, &response.headers)?;
+    fn redirected(&self, job: &Job, response: &Response) -> Option<Self> {
+        let pages = job.bucket.index.is_some();
+        let endpoint = self.endpoint.redirected(response.status, &response.headers, pages)?;
         Some(Self { endpoint, ..self.clone() })
+    }
+
+    /// Reads a redirect that is the client's to follow. One to the object itself would have it ask for ever.
+    fn passed(&self, job: &Job, Response { status, headers, .. }: &Response) -> Option<Outcome> {
+        let OwnRedirect { key, query } = self.endpoint.own_redirect(*status, headers)?;
+        let listed = |parameter: &&str| job.mirror.passes(parameter);
+        let query = query.map(|query| query.split('&').filter(listed).collect::<Vec<_>>().join("&"));
+        let key = job.mirror.key_of(&key).filter(|key| !job.withheld && *key != job.request.fill_key.origin_key)?;
+        Some(Outcome::OriginRedirect { status: *status, key, query })
     }
 }
 
@@ -148,8 +158,11 @@ impl FirstFetch {
 
     pub fn answered(self, job: &mut Job, response: Option<Response>) -> Transition {
         let Some(response) = response else { return self.cut(job) };
-        if let Some(source) = self.source.redirected(&response) {
+        if let Some(source) = self.source.redirected(job, &response) {
             return Self { source, attempts: 0, ..self }.send(job);
+        }
+        if let Some(passed) = self.source.passed(job, &response) {
+            return done(passed);
         }
         match origin::read(response, &self.source.endpoint, &job.request.fill_key.key, self.span) {
             FetchResult::First(first) => self.gave(job, first),
@@ -221,11 +234,13 @@ impl FirstFetch {
             first.object.metadata.set_cache_control(cache_control);
         }
         let left_out = first.object.metadata.left_out;
+        let skipped = first.private && job.mirror.private == Private::Skip;
         let unranged = job.limits.part_size < first.object.length();
         let unranged = unranged.then(|| Action::Unranged(source.cluster.clone()));
         let (version, announced) = (first.version.clone(), std::mem::take(&mut first.announced));
         let (state, mut actions) = match plan(first, &job.limits) {
             // Parts can only be put together in a bucket.
+            Plan::Multipart(..) if skipped => done(Outcome::Private(None)),
             Plan::Multipart(..) if !job.request.store => done(Outcome::TooLarge),
             Plan::Multipart(..) if !version.joins() => self.not_joined(job, version.total),
             Plan::Multipart(parts, object) => {
@@ -235,6 +250,7 @@ impl FirstFetch {
                 CreateMultipartUpload::begin(job, object_in_parts, object)
             }
             Plan::Single(object) => match announced.verify(&object.body) {
+                Ok(()) if skipped => done(Outcome::Private((!job.withheld).then_some(object))),
                 Ok(()) if job.request.store => Write::put(job, object),
                 Ok(()) => done(Outcome::NotStored { object: (!job.withheld).then_some(object), status: NOT_ASKED }),
                 Err(header) => self.source.next(job, Outcome::Corrupt(header)),

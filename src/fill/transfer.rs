@@ -157,7 +157,10 @@ impl Transfer {
             return;
         }
         let answer = match response {
-            Some(response) => origin::read_part(response, &self.upload.object.version, self.rest(number, &came)),
+            Some(response) => {
+                let object = &self.upload.object;
+                origin::read_part(response, &object.source.endpoint, &object.version, self.rest(number, &came))
+            }
             None => PartResult::Unavailable(Failure::without_answer("reset or cut short")),
         };
         let last = match answer {

@@ -1,9 +1,9 @@
 //! Where an object is asked for: at an origin, or where that redirects to.
 
 use crate::config::rule::Mirror;
-use crate::config::{Origin, Pin, Redirects};
+use crate::config::{Missing, Origin, OtherRedirects, Pin, Redirects};
 use crate::http::{Headers, Upstream};
-use crate::object::key::is_dot_segment;
+use crate::object::key::{Key, is_dot_segment};
 use crate::object::metadata::KeptMetadata;
 use crate::request::forwarded::Forwarded;
 use percent_encoding::percent_decode_str;
@@ -35,7 +35,21 @@ pub struct Endpoint {
     pub metadata: Vec<KeptMetadata>,
     /// The start of the paths that the origin's own headers are for.
     path_prefix: String,
-    redirects: Option<Redirects>,
+    /// The answers that mean that there is no such object.
+    missing: Vec<Missing>,
+    /// The redirects that may still be followed, and the fate of the others.
+    redirects: Redirects,
+    /// It is the origin itself, and no host that it redirects to.
+    own: bool,
+}
+
+/// A redirect of an origin to another path of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnRedirect {
+    /// The key as the origin knows it, decoded.
+    pub key: String,
+    /// The query, if the redirect has one.
+    pub query: Option<String>,
 }
 
 impl Endpoint {
@@ -65,7 +79,9 @@ impl Endpoint {
             guess_types: mirror.guess_types,
             metadata: mirror.metadata.clone(),
             path_prefix: origin.path_prefix.clone(),
+            missing: origin.missing.clone(),
             redirects: origin.redirects.clone(),
+            own: true,
         }
     }
 
@@ -88,21 +104,26 @@ impl Endpoint {
         target
     }
 
+    /// Tells if an answer means that there is no such object.
+    pub fn lacks(&self, status: u16, headers: &Headers) -> bool {
+        self.missing.iter().any(|missing| missing.is(status, headers))
+    }
+
     /// Follows a redirect of this endpoint, if that is allowed: to the endpoint itself, or to a listed host.
     /// Another host gets none of the origin's headers and parameters, which may be credentials. Nor does a path outside of the origin's
     /// `path_prefix`, which may be somebody else's.
-    pub fn redirected(&self, status: u16, headers: &Headers) -> Option<Self> {
-        let mut redirects = self.redirects.clone()?;
-        redirects.follow = redirects.follow.checked_sub(1)?;
-        if !matches!(status, 301 | 302 | 303 | 307 | 308) {
-            return None;
-        }
-        let to = self.base()?.join(headers.text("location")?).ok()?;
-        if !matches!(to.scheme(), "http" | "https") || !to.username().is_empty() || to.password().is_some() {
-            return None;
-        }
+    ///
+    /// With `pages`, paths that end in a slash are objects of their own. One that only adds a slash is not followed then: the
+    /// references of such a page would lead elsewhere.
+    pub fn redirected(&self, status: u16, headers: &Headers, pages: bool) -> Option<Self> {
+        let follow = self.redirects.follow.checked_sub(1)?;
+        let to = self.target_of(status, headers)?;
+        let mut own = self.own;
         let mut parameters = Vec::new();
         let (upstream, http2) = if self.is_at(&to) {
+            if pages && self.redirects.others == OtherRedirects::Pass && self.is_with_slash(&to) {
+                return None;
+            }
             let mut upstream = self.upstream.clone();
             if self.owns(to.path()) {
                 parameters.clone_from(&self.parameters);
@@ -111,16 +132,52 @@ impl Endpoint {
             }
             (upstream, self.http2)
         } else {
+            own = false;
             let host = to.host_str()?;
             let authority = to.port().map(|port| format!("{host}:{port}")).unwrap_or(host.to_owned());
-            let (_, cluster) = redirects.hosts.iter().find(|(host, _)| host.eq_ignore_ascii_case(&authority))?;
+            let (_, cluster) = self.redirects.hosts.iter().find(|(host, _)| host.eq_ignore_ascii_case(&authority))?;
             (Upstream { cluster: cluster.clone(), authority, headers: Vec::new() }, false)
         };
         let path = match to.query() {
             Some(query) => format!("{}?{query}", to.path()),
             None => to.path().to_owned(),
         };
-        Some(Self { upstream, path, parameters, http2, redirects: Some(redirects), ..self.clone() })
+        let redirects = Redirects { follow, ..self.redirects.clone() };
+        Some(Self { upstream, path, parameters, http2, redirects, own, ..self.clone() })
+    }
+
+    /// Reads a redirect that is not followed, if clients may get it: one to a path of the origin's own.
+    pub fn own_redirect(&self, status: u16, headers: &Headers) -> Option<OwnRedirect> {
+        let to = self.target_of(status, headers)?;
+        let passes =
+            self.redirects.others == OtherRedirects::Pass && self.own && self.is_at(&to) && self.owns(to.path());
+        let path = to.path().strip_prefix(self.path_prefix.as_str())?.strip_prefix('/').filter(|_| passes)?;
+        let key = Key::from_path(path.as_bytes()).ok()?;
+        Some(OwnRedirect { key: key.as_str().to_owned(), query: to.query().and_then(|query| self.public(query)) })
+    }
+
+    /// Takes the origin's own parameters, which it may have written into `Location`, off a query.
+    fn public(&self, query: &str) -> Option<String> {
+        let names = |own: &String, there: &str| name_of(own) == name_of(there);
+        let rest = query.split('&').filter(|there| !self.parameters.iter().any(|own| names(own, there)));
+        let rest: Vec<_> = rest.collect();
+        (!rest.is_empty()).then(|| rest.join("&"))
+    }
+
+    /// Resolves the `Location` of a redirect. `None` for another answer, and for a URL that no client may follow blindly.
+    fn target_of(&self, status: u16, headers: &Headers) -> Option<Url> {
+        if !matches!(status, 301 | 302 | 303 | 307 | 308) || self.lacks(status, headers) {
+            return None;
+        }
+        let to = self.base()?.join(headers.text("location")?).ok()?;
+        let plain = matches!(to.scheme(), "http" | "https") && to.username().is_empty() && to.password().is_none();
+        plain.then_some(to)
+    }
+
+    /// Tells if a URL is this endpoint's with a slash at its end.
+    fn is_with_slash(&self, to: &Url) -> bool {
+        let decoded = |path: &str| percent_decode_str(path).collect::<Vec<u8>>();
+        self.base().is_some_and(|base| decoded(to.path()).strip_suffix(b"/") == Some(&decoded(base.path())))
     }
 
     /// Returns the URL against which a reference is resolved. The cluster decides between HTTP and HTTPS; the port may tell.

@@ -24,6 +24,8 @@ pub struct Flight {
     pub needs: Option<Needs>,
     /// Calls to an origin that wait for room for their answers.
     pub parked: Vec<Action>,
+    /// Calls to an origin with a rate that wait for their turn.
+    pub waiting: Vec<Action>,
     /// The source that another worker named when it told of the end.
     pub told: Option<Source>,
     /// The time at which this worker's lease is renewed, or another's is over.

@@ -5,7 +5,7 @@
 //! taken does without. No fact has to be true: a fact that is lost, late or overwritten costs one more fetch, and the
 //! conditional PUT keeps the bucket right.
 
-use crate::config::Config;
+use crate::config::{Config, Rate};
 use crate::fill::{FillKey, Outcome};
 use crate::request::denial::Denial;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -31,6 +31,9 @@ pub const LEASE: Duration = Duration::from_secs(10);
 
 /// The time for which an error of the bucket is remembered.
 pub const BUCKET_ERROR: Duration = Duration::from_secs(60);
+
+/// The time for which the last turn of an origin is remembered. It outlasts the slowest rate's interval.
+const TURN: Duration = Duration::from_secs(7200);
 
 /// The clock, table and queues that all workers of an Envoy share.
 pub trait SharedHost {
@@ -73,6 +76,7 @@ impl Lifetimes {
             KeyState::Missing => self.missing,
             KeyState::Stored { .. } => self.stored,
             KeyState::BucketError => BUCKET_ERROR,
+            KeyState::Turn { .. } => TURN,
         }
     }
 }
@@ -108,6 +112,8 @@ enum KeyState {
     Missing,
     /// The key was stored at this time.
     Stored { at: u64 },
+    /// The time that the last request to an origin with a rate was given ([`Rate::take_turn`]).
+    Turn { next: u64 },
 }
 
 impl Leases {
@@ -163,13 +169,31 @@ impl Leases {
                 Some((KeyState::Missing, _)) => return Claim::Missing,
                 Some((KeyState::Stored { at }, _)) if asked > at => return Claim::Loop,
                 Some((KeyState::Stored { .. }, _)) => return Claim::Stored,
-                Some((KeyState::Lease { .. } | KeyState::BucketError, _)) | None => {}
+                Some((KeyState::Lease { .. } | KeyState::BucketError | KeyState::Turn { .. }, _)) | None => {}
             }
             if slot.write(shared, self.encode(hash, KeyState::Lease { owner: self.me }, now)) {
                 return Claim::Lead;
             }
         }
         Claim::Lead
+    }
+
+    /// Takes a turn at an origin with a rate, or returns the wait until there may be one.
+    pub fn take_turn(&self, shared: &dyn SharedHost, origin: &str, rate: Rate) -> Result<(), Duration> {
+        let hash = self.hash_of(("turn", origin));
+        for _ in 0..TRIES {
+            let now = shared.nanos();
+            let Some(slot) = self.slot(shared, hash, now) else { break };
+            let last = match slot.known {
+                Some((KeyState::Turn { next }, _)) => next,
+                _ => 0,
+            };
+            let next = rate.take_turn(last, now)?;
+            if slot.write(shared, self.encode(hash, KeyState::Turn { next }, now)) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Renews the lease of a fill that is still under way.
@@ -217,7 +241,7 @@ impl Leases {
         }
     }
 
-    /// Finds the slot of the key; else an empty one of its set; else one of another key, but not with a lease. `None`
+    /// Finds the slot of the key; else an empty one of its set; else one of another key, but not with a lease or a turn. `None`
     /// if there is no table, or no such slot.
     fn slot(&self, shared: &dyn SharedHost, hash: KeyHash, now: u64) -> Option<Slot> {
         let at = hash.set();
@@ -230,7 +254,7 @@ impl Leases {
                 Some((of, fact, lasts)) if of == hash => {
                     return Some(Slot { at, version, set, way, known: Some((fact, lasts)) });
                 }
-                Some((_, KeyState::Lease { .. }, _)) => {}
+                Some((_, KeyState::Lease { .. } | KeyState::Turn { .. }, _)) => {}
                 other => {
                     let taken = other.is_some();
                     if best.is_none_or(|(best_taken, _)| best_taken && !taken) {
@@ -249,6 +273,7 @@ impl Leases {
             KeyState::Missing => (2, 0),
             KeyState::Stored { at } => (3, at),
             KeyState::BucketError => (4, 0),
+            KeyState::Turn { next } => (5, next),
         };
         let content = [&[kind][..], &hash.0, &until.to_le_bytes(), &value.to_le_bytes()].concat();
         content.try_into().unwrap_or(EMPTY)
@@ -267,6 +292,7 @@ impl Leases {
             2 => KeyState::Missing,
             3 => KeyState::Stored { at: value },
             4 => KeyState::BucketError,
+            5 => KeyState::Turn { next: value },
             _ => return None,
         };
         (lasts <= self.lifetimes.of(state)).then_some((KeyHash(*hash), state, lasts))

@@ -97,6 +97,8 @@ fn encode_outcome(outcome: &Outcome) -> (u32, u16) {
         | Outcome::Head { .. }
         | Outcome::Loop
         | Outcome::Origin
+        | Outcome::OriginRedirect { .. }
+        | Outcome::Private(_)
         | Outcome::Served(_) => (0, 0),
     }
 }

@@ -12,6 +12,7 @@ mod following;
 pub mod leases;
 pub mod messages;
 mod running;
+mod turns;
 
 use crate::config::Config;
 use crate::fill::{Fill, FillKey, FillRequest, Input, Outcome, Shortage, Warnings};
@@ -41,6 +42,8 @@ pub struct Flights {
     /// Flights that have lost their last stream since this was looked at.
     abandoned: Vec<Rc<FillKey>>,
     warnings: Warnings,
+    /// The time at which a call may have its turn at an origin with a rate.
+    next_turn: Option<Instant>,
 }
 
 /// A stream that wants an object which the bucket denied it.
@@ -69,6 +72,7 @@ impl Flights {
             waiters: 0,
             abandoned: Vec::new(),
             warnings: Warnings::default(),
+            next_turn: None,
         }
     }
 
@@ -207,6 +211,9 @@ impl Flights {
                 _ => self.claim_again(&fill_key, now, shared, &mut effects),
             }
         }
+        if self.next_turn.is_some_and(|next| next <= now) {
+            self.take_turns(now, shared, &mut effects);
+        }
         self.begin_queued(now, shared, &mut effects);
         self.answer_overdue(now, &mut effects);
         self.forget_abandoned(now, shared, &mut effects);
@@ -219,7 +226,7 @@ impl Flights {
             let waiter = flight.waiters.front().map(|waiter| waiter.deadline);
             flight.timer.into_iter().chain(waiter).chain([flight.lease]).min()
         };
-        self.flights.values().filter_map(deadlines).chain(self.admission.next_read()).min()
+        self.flights.values().filter_map(deadlines).chain(self.admission.next_read()).chain(self.next_turn).min()
     }
 
     /// Counts the fills that run.
@@ -287,6 +294,7 @@ impl Flights {
             began: None,
             needs: None,
             parked: Vec::new(),
+            waiting: Vec::new(),
             told: None,
             lease,
             stored: 0,

@@ -29,7 +29,7 @@ impl Flights {
             }
             let parked = std::mem::take(&mut flight.parked);
             for action in parked {
-                self.perform(&fill_key, action, now, effects);
+                self.perform(&fill_key, action, now, shared, effects);
             }
         }
     }
@@ -124,7 +124,7 @@ impl Flights {
         for action in actions {
             match action {
                 Action::Done(outcome) => ended = Some(outcome),
-                action => self.perform(fill_key, action, now, effects),
+                action => self.perform(fill_key, action, now, shared, effects),
             }
         }
         if let Some(outcome) = ended {
@@ -135,13 +135,17 @@ impl Flights {
     }
 
     /// Carries out one of a fill's actions, but for its end.
-    fn perform(&mut self, fill_key: &Rc<FillKey>, action: Action, now: Instant, effects: &mut Vec<Effect>) {
+    fn perform(
+        &mut self,
+        fill_key: &Rc<FillKey>,
+        action: Action,
+        now: Instant,
+        shared: &dyn SharedHost,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(flight) = self.flights.get_mut(fill_key) else { return };
         match action {
-            Action::Call(call) => {
-                let fill = flight.id;
-                effects.push(self.call(fill_key, fill, call, now));
-            }
+            Action::Call(call) => self.send(fill_key, call, now, shared, effects),
             Action::Done(_) => {}
             Action::Meanwhile(outcome) => {
                 flight.meanwhile = Some(outcome.clone());
@@ -171,7 +175,7 @@ impl Flights {
         }
     }
 
-    fn call(&self, fill_key: &Rc<FillKey>, fill: u64, call: Call, now: Instant) -> Effect {
+    pub(super) fn call(&self, fill_key: &Rc<FillKey>, fill: u64, call: Call, now: Instant) -> Effect {
         let (to_store, due) = (self.is_store(&call.to), after(now, nearly(call.timeout)));
         let ticket = Ticket { fill_key: fill_key.clone(), fill, call: call.id, to_store, due };
         Effect::Call { ticket, call }
@@ -207,7 +211,7 @@ impl Flights {
         matches!(action, Action::Call(call) if !self.is_store(&call.to))
     }
 
-    fn is_store(&self, upstream: &Upstream) -> bool {
+    pub(super) fn is_store(&self, upstream: &Upstream) -> bool {
         let bucket = &self.config.bucket;
         (&upstream.cluster, &upstream.authority) == (&bucket.cluster, &bucket.authority)
     }

@@ -377,10 +377,15 @@ impl Worker {
         let body_kept = !held.dropped && !stalled;
         let asked = ReplyContext { target: &held.wanted.target, denial: held.denial, body_kept, origin: source.origin };
         let target = &held.wanted.target;
-        let location = match (&self.config.location, &held.wanted.store_base) {
-            (Some(Location::Absolute), Some(store)) => target.location_at_store(store),
-            (Some(Location::Base(base)), _) => target.location(Some(base)),
-            (Some(Location::Absolute) | None, _) => target.location(None),
+        let base = match &self.config.location {
+            Some(Location::Base(base)) => Some(base.as_str()),
+            Some(Location::Absolute) | None => None,
+        };
+        let location = match (&self.config.location, &held.wanted.store_base, outcome) {
+            // An edge that follows redirects to the store leaves this one to the client, which resolves references against it.
+            (_, _, Outcome::OriginRedirect { key, query, .. }) => target.location_of(key, query.as_deref(), base),
+            (Some(Location::Absolute), Some(store), _) => target.location_at_store(store),
+            _ => target.location(base),
         };
         let made = match reply(outcome, asked, &source.mirror, location) {
             Reply::Local(made) => made,

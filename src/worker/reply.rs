@@ -66,6 +66,7 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
     match outcome {
         // The bucket decides who may read it.
         Outcome::Exists | Outcome::Stored => redirect(outcome, target, location),
+        Outcome::OriginRedirect { status, .. } => redirect_with(*status, outcome, target, location),
         Outcome::Broken(_) | Outcome::Forbidden | Outcome::Loop => untouched(outcome, asked),
         Outcome::BucketUnavailable => error(
             503,
@@ -75,7 +76,9 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
         ),
         Outcome::NotFound if asked.denial == Denial::NotFound && asked.body_kept => Reply::Tagged(outcome.label()),
         Outcome::NotFound => made(outcome.label(), target, 404, xml_headers(), xml::no_such_key(&target.key)),
-        Outcome::Served(object) | Outcome::NotStored { object: Some(object), .. } if whole => {
+        Outcome::Served(object) | Outcome::Private(Some(object)) | Outcome::NotStored { object: Some(object), .. }
+            if whole =>
+        {
             let length = object.body.len().to_string();
             serve(outcome, target, &object.metadata, Some(length), &object.body)
         }
@@ -85,6 +88,10 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
         Outcome::NotStored { .. } => match public_location() {
             Some(location) => redirect(outcome, target, location),
             None => error(502, "ServiceUnavailable", "The object cannot be stored.", Some(RETRY_AFTER_FAILURE)),
+        },
+        Outcome::Private(_) => match public_location() {
+            Some(location) => redirect(outcome, target, location),
+            None => error(502, "OriginPrivate", "The origin does not let the object be stored.", None),
         },
         Outcome::OriginRefused { .. } => error(502, "OriginRefused", "The origin refused to give the object.", None),
         Outcome::Corrupt(_) => {
@@ -116,8 +123,12 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
 }
 
 fn redirect(outcome: &Outcome, target: &Target, location: String) -> Reply {
+    redirect_with(302, outcome, target, location)
+}
+
+fn redirect_with(status: u16, outcome: &Outcome, target: &Target, location: String) -> Reply {
     let headers = vec![("location", location), ("cache-control", "no-store".to_owned())];
-    made(outcome.label(), target, 302, headers, Vec::new())
+    made(outcome.label(), target, status, headers, Vec::new())
 }
 
 fn error_reply(

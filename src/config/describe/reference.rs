@@ -35,7 +35,7 @@ const fn entry_of(path: &'static str, default: Default, text: &'static str) -> E
 }
 
 /// Every field but those of `origin`, in the order of the documentation.
-pub const ENTRIES: [Entry; 63] = [
+pub const ENTRIES: [Entry; 67] = [
     entry_of("$.bucket", Needed, "The bucket, as the signer reaches it."),
     entry_of("$.bucket.cluster", Needed, "Envoy's name of the signer's cluster."),
     entry_of("$.bucket.authority", Needed, "The store's `host[:port]`. The signer signs it."),
@@ -131,6 +131,19 @@ pub const ENTRIES: [Entry; 63] = [
         "The parameter's value, not encoded. `{\"env\": \"NAME\"}` takes a secret, as in `headers`.",
     ),
     entry_of(
+        "$.origins.NAME.missing",
+        Json("[404, 410]"),
+        "The answers that mean that the origin does not have the object, in the place of the default: statuses, or a status with \
+         the type of its document. S3 says 403 to those who may not list the bucket. A site that says 200 to everything is \
+         known by its `text/html`; 200 stands for 206, too. Such an answer is remembered for `negative_ttl`, and the next origin is asked.",
+    ),
+    entry_of(
+        "$.origins.NAME.rate",
+        Words("no bound"),
+        "The most requests to the origin, and to where it redirects, on average, of all workers of one Envoy. A second's requests \
+         may go out at once. The others wait, and new misses behind them: first in `limits.queue`, then they are 503 with `Retry-After`.",
+    ),
+    entry_of(
         "$.origins.NAME.redirects",
         Words("none is followed"),
         "The redirects of the origin that are followed: those to its own authority, and those to these hosts.",
@@ -141,6 +154,12 @@ pub const ENTRIES: [Entry; 63] = [
         "$.origins.NAME.redirects.hosts.NAME",
         Words("none"),
         "Envoy's name of the cluster that is asked for this host.",
+    ),
+    entry_of(
+        "$.origins.NAME.redirects.others",
+        Json(r#""pass""#),
+        "Redirects to another path of the origin's own that are not followed. `pass`: the client gets the redirect, to the same \
+         object on this host. So is one that only adds a slash, where `bucket.index` is set. `refuse`: 502, as for redirects to other hosts.",
     ),
     entry_of(
         "$.origins.NAME.pin",
@@ -181,8 +200,8 @@ pub const ENTRIES: [Entry; 63] = [
     entry_of(
         "$.rules[].origins",
         Words("the only one"),
-        "Names of origins, in order. The next one is asked when one says 404, fails (408, 425, 429, 5xx, reset, timeout), or \
-         gives an object that cannot be taken. After a 404 of all of them the next rule that fits the request is asked.",
+        "Names of origins, in order. The next one is asked when one does not have the object (`missing`), fails (408, 425, 429, 5xx, reset, timeout), or \
+         gives an object that cannot be taken. When none of them has it the next rule that fits the request is asked.",
     ),
     entry_of(
         "$.rules[].strip_prefix",
@@ -221,6 +240,12 @@ pub const ENTRIES: [Entry; 63] = [
         "The user metadata of the origins that is stored. Names are those of `x-amz-meta-NAME`, `x-goog-meta-NAME` and \
          `x-ms-meta-NAME`, and `*` is all of these. An object maps any header of an origin to a name: \
          `{\"x-ms-meta-owned_by\": \"owner\"}`.",
+    ),
+    entry_of(
+        "$.rules[].private",
+        Json(r#""store""#),
+        "An object whose origin says `Cache-Control: private` or `no-store`. `store`: it is stored like any other, with that \
+         header, because the bucket takes the origin's place. `skip`: it is handed out if it fits one part, and never stored.",
     ),
     entry_of(
         "$.rules[].guess_types",

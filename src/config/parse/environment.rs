@@ -4,42 +4,79 @@
 //! Where the objects of a platform describe one site, each of them has a field for a variable. None of them can write
 //! into the JSON of another one.
 
-use super::reader::{Kind, Problem, Problems};
+use super::reader::{Kind, Problem, Problems, REFUSED};
 use super::values::Text;
 use serde_json::{Value, json};
 
 /// Objects whose values are read elsewhere: a header's value may be a secret, which no problem shows.
 const APART: [&str; 2] = ["headers", "parameters"];
 
-/// The values that could not be looked up, by their paths.
-pub struct Unset(Vec<String>);
+/// The settings that are variables, by their paths.
+#[derive(Default)]
+pub struct Variables {
+    set: Vec<(String, String)>,
+    unset: Vec<(String, String)>,
+}
 
 /// Puts the environment's values into `bucket`, `origin`, `origins` and `location`.
-pub fn resolve(root: &mut Value, env: &dyn Fn(&str) -> Option<String>, problems: &Problems) -> Unset {
-    let mut unset = Vec::new();
+pub fn resolve(root: &mut Value, env: &dyn Fn(&str) -> Option<String>, problems: &Problems) -> Variables {
+    let mut variables = Variables::default();
     if let Some(value) = root.get_mut("location") {
-        look_up(value, "$.location".to_owned(), env, &mut unset);
+        variables.look_up(value, "$.location".to_owned(), env);
     }
-    for name in ["bucket", "origin", "origins"] {
-        if let Some(Value::Object(fields)) = root.get_mut(name) {
-            for (field, value) in fields {
-                look_up(value, format!("$.{name}.{field}"), env, &mut unset);
+    for name in ["bucket", "origin"] {
+        variables.look_up_settings(root.get_mut(name), &format!("$.{name}"), env);
+    }
+    if let Some(Value::Object(origins)) = root.get_mut("origins") {
+        for (name, origin) in origins {
+            variables.look_up_settings(Some(origin), &format!("$.origins.{name}"), env);
+        }
+    }
+    for (path, variable) in &variables.unset {
+        problems.add(path, missing(variable));
+    }
+    variables
+}
+
+impl Variables {
+    fn look_up_settings(&mut self, of: Option<&mut Value>, path: &str, env: &dyn Fn(&str) -> Option<String>) {
+        if let Some(Value::Object(settings)) = of {
+            for (name, value) in settings.iter_mut().filter(|(name, _)| !APART.contains(&name.as_str())) {
+                self.look_up(value, format!("{path}.{name}"), env);
             }
         }
     }
-    for (path, variable) in &unset {
-        problems.add(path, missing(variable));
-    }
-    Unset(unset.into_iter().map(|(path, _)| path).collect())
-}
 
-impl Unset {
-    /// Leaves one problem of each value that could not be looked up: the first one.
-    pub fn once(&self, problems: &mut Vec<Problem>) {
+    fn look_up(&mut self, value: &mut Value, path: String, env: &dyn Fn(&str) -> Option<String>) {
+        if let Some(variable) = variable(value) {
+            *value = match env(&variable).as_deref() {
+                Some("true") => Value::Bool(true),
+                Some("false") => Value::Bool(false),
+                Some(text) => Value::from(text),
+                None => Value::Null,
+            };
+            let known = if value.is_null() { &mut self.unset } else { &mut self.set };
+            known.push((path, variable));
+        } else if let Value::Object(fields) = value {
+            for (field, value) in fields {
+                self.look_up(value, format!("{path}.{field}"), env);
+            }
+        }
+    }
+
+    /// Leaves one problem of each value that could not be looked up: the first one. Of a value that was, a problem names
+    /// the variable alone: a secret in the wrong place must not reach the log.
+    pub fn explain(&self, problems: &mut Vec<Problem>) {
         let mut reported: Vec<String> = Vec::new();
-        problems.retain(|problem| {
+        problems.retain_mut(|problem| {
+            let at = |(path, _): &&(String, String)| *path == problem.path;
+            if let Some((_, variable)) = self.set.iter().find(at)
+                && let Some((_, expected)) = problem.what.rsplit_once(REFUSED)
+            {
+                problem.what = format!("the value of the environment variable {variable}{REFUSED}{expected}");
+            }
             let again = reported.contains(&problem.path);
-            if self.0.contains(&problem.path) {
+            if self.unset.iter().any(|(path, _)| *path == problem.path) {
                 reported.push(problem.path.clone());
             }
             !again
@@ -50,27 +87,6 @@ impl Unset {
 /// Describes a variable that is not there.
 pub fn missing(variable: &str) -> String {
     format!("the VM has no environment variable {variable}: list it in vm_config.environment_variables")
-}
-
-fn look_up(value: &mut Value, path: String, env: &dyn Fn(&str) -> Option<String>, unset: &mut Vec<(String, String)>) {
-    if is_apart(&path) {
-        return;
-    }
-    if let Some(variable) = variable(value) {
-        *value = match env(&variable).as_deref() {
-            Some("true") => Value::Bool(true),
-            Some("false") => Value::Bool(false),
-            Some(text) => Value::from(text),
-            None => {
-                unset.push((path, variable));
-                Value::Null
-            }
-        };
-    } else if let Value::Object(fields) = value {
-        for (field, value) in fields {
-            look_up(value, format!("{path}.{field}"), env, unset);
-        }
-    }
 }
 
 /// Tells if `{"env": "NAME"}` may stand at a path, of which `NAME` may be a part as in a recording.
@@ -87,13 +103,6 @@ pub fn schema() -> Value {
         "required": ["env"],
         "additionalProperties": false,
     })
-}
-
-/// Tells if the object at a path has values that are read elsewhere. An origin may have its name.
-fn is_apart(path: &str) -> bool {
-    let mut names = path.split('.').skip(1);
-    let of_origin = if names.next() == Some("origins") { names.nth(1) } else { names.next() };
-    of_origin.is_some_and(|name| APART.contains(&name))
 }
 
 fn variable(value: &Value) -> Option<String> {
@@ -114,6 +123,7 @@ mod tests {
             "CONDITION" => Some("false"),
             "HOST" => Some("old.example.com"),
             "URL" => Some("https://files.example.net"),
+            "SECRET" => Some("s3cr3t is not allowed; s3cr3t"),
             _ => None,
         };
         Config::parse(text.to_string().as_bytes(), &|name| env(name).map(str::to_owned))
@@ -158,7 +168,20 @@ mod tests {
             "origin": {"cluster": "origin", "authority": "a.example", "headers": {"env": "a"}},
         }))
         .unwrap_err();
-        let what = "\"/files\" is not allowed; expected \"host\" or \"host:port\", without a scheme or path";
+        let what = "the value of the environment variable BUCKET is not allowed; \
+                    expected \"host\" or \"host:port\", without a scheme or path";
         assert_eq!(problems, [format!("$.bucket.authority: {what}")]);
+    }
+
+    #[test]
+    fn a_secret_in_the_wrong_place_is_in_no_problem() {
+        for text in [
+            json!({"bucket": {"cluster": "signer", "authority": {"env": "SECRET"}}, "origin": {}}),
+            json!({"bucket": {"env": "SECRET"}, "origins": {"a": {"env": "SECRET"}}, "location": {"env": "SECRET"}}),
+            json!({"bucket": {}, "origins": {"a": {"headers": {"env": "SECRET"}, "timeout": {"env": "SECRET"}}}}),
+        ] {
+            let problems = parse(&text).unwrap_err().join("\n");
+            assert!(!problems.contains("s3cr3t"), "{problems}");
+        }
     }
 }

@@ -27,10 +27,10 @@ impl Config {
                 return Err(problems.into_vec());
             }
         };
-        let unset = environment::resolve(&mut value, env, &problems);
+        let variables = environment::resolve(&mut value, env, &problems);
         let config = Parser { env, problems: &problems }.config(value);
         let mut problems = problems.into_vec();
-        unset.once(&mut problems);
+        variables.explain(&mut problems);
         config.filter(|_| problems.is_empty()).ok_or(problems)
     }
 }

@@ -238,6 +238,9 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// The words of a refusal between the value and what is allowed.
+pub const REFUSED: &str = " is not allowed; expected ";
+
 /// Writes `VALUE is not allowed; expected ALLOWED`. A value too long for a log line is cut short. A value that may
 /// hold a secret is not shown: objects and lists, which may be headers, and a text with an `@`, which may be
 /// `user:password@host`.
@@ -251,5 +254,5 @@ pub fn refused(value: &Value, allowed: &str) -> String {
     };
     let shown: String = text.chars().take(SHOWN).collect();
     let cut = if shown.len() < text.len() { "..." } else { "" };
-    format!("{shown}{cut} is not allowed; expected {allowed}")
+    format!("{shown}{cut}{REFUSED}{allowed}")
 }

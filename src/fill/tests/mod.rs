@@ -1,5 +1,6 @@
 //! Scenarios of a fill: what it asks, what it is told, and how it ends, one line each.
 
+mod calls;
 mod golden;
 mod property;
 mod rules;
@@ -201,7 +202,7 @@ fn each_answer_of_the_only_origin_ends_in_its_own_outcome() {
         (404, &[][..], "", Outcome::NotFound),
         (410, &[], "", Outcome::NotFound),
         (401, &[], "", Outcome::OriginRefused { status: 401 }),
-        (302, &[("location", "/login")], "", Outcome::OriginRefused { status: 302 }),
+        (302, &[("location", "https://login.test/")], "", Outcome::OriginRefused { status: 302 }),
         (504, &[], "", Outcome::OriginTimeout),
     ] {
         let mut world = World::new(false);

@@ -2,6 +2,7 @@
 
 mod bound;
 mod shares;
+mod turns;
 mod workers;
 
 use super::*;

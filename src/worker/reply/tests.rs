@@ -77,9 +77,12 @@ fn every_outcome() -> Vec<Outcome> {
         Outcome::NotFound,
         not_stored(),
         Outcome::NotStored { object: None, status: 0 },
+        Outcome::OriginRedirect { status: 301, key: "b".into(), query: None },
         Outcome::OriginRefused { status: 403 },
         Outcome::OriginTimeout,
         Outcome::OriginUnavailable("x"),
+        Outcome::Private(Some(object())),
+        Outcome::Private(None),
         Outcome::Stored,
         Outcome::TooLarge,
     ]
@@ -93,6 +96,19 @@ fn stored_is_a_redirect_to_the_same_path_and_query_that_nobody_may_keep() {
     assert_eq!(status, 302);
     assert_eq!(headers, ["location: /a%20b%40?v=1", "cache-control: no-store", "content-length: 0"]);
     assert_eq!(body.as_deref(), Some(""));
+}
+
+#[test]
+fn a_redirect_of_the_origins_own_keeps_its_status_and_nobody_may_keep_it() {
+    let redirect = Outcome::OriginRedirect { status: 301, key: "docs/".into(), query: None };
+    let target = target("GET", "/docs?v=1");
+    let asked = ReplyContext { target: &target, denial: Denial::NotFound, body_kept: true, origin: 0 };
+    let reply = reply(&redirect, asked, &mirror(true, TooLarge::Origin), target.location_of("docs/", None, None));
+    let (status, headers, _) = shown(reply);
+    assert_eq!(
+        (status, &headers[..2]),
+        (301, &["location: /docs/?v=1", "cache-control: no-store"].map(str::to_owned)[..])
+    );
 }
 
 #[test]
@@ -122,6 +138,7 @@ fn failures_of_the_origin_say_whether_to_come_back() {
     let (target, mirror) = (target("GET", "/a"), mirror(false, TooLarge::Origin));
     for (outcome, status, code, retry) in [
         (Outcome::OriginRefused { status: 401 }, 502, "OriginRefused", false),
+        (Outcome::Private(None), 502, "OriginPrivate", false),
         (Outcome::OriginUnavailable("x"), 502, "OriginUnavailable", true),
         (Outcome::OriginTimeout, 504, "OriginTimeout", true),
         (Outcome::Corrupt("content-md5"), 502, "OriginCorrupt", true),
@@ -148,6 +165,7 @@ fn a_part_is_answered_by_the_bucket_or_not_at_all() {
         (Outcome::Head { metadata: object().metadata, length: Some(9) }, 503, "filling"),
         (Outcome::Filling, 503, "filling"),
         (not_stored(), 502, "not_stored"),
+        (Outcome::Private(Some(object())), 502, "private"),
         (Outcome::TooLarge, 502, "too_large"),
     ] {
         let Reply::Local(made) = ask(&outcome, &target, Denial::NotFound, &mirror) else { panic!("{outcome:?}") };
@@ -167,6 +185,7 @@ fn a_public_url_takes_what_cannot_be_served_from_the_bucket() {
         (Outcome::Filling, TooLarge::Origin, 302),
         (Outcome::Filling, TooLarge::Error, 302),
         (Outcome::NotStored { object: None, status: 503 }, TooLarge::Error, 302),
+        (Outcome::Private(None), TooLarge::Error, 302),
     ] {
         let (got, headers, _) = shown(ask(&outcome, &target, Denial::NotFound, &mirror(true, too_large)));
         assert_eq!(got, status, "{outcome:?} {too_large:?}");
