@@ -83,7 +83,7 @@ def signer(place: Place, plugin: Mapping[str, Any] | None = None) -> dict[str, A
     if place.virtual_hosted:
         _allow_keys_of_the_host(manager, place.bucket)
     store = named(document["static_resources"]["clusters"], "store")
-    _connect(store, urlsplit(place.store.url))
+    connect(store, urlsplit(place.store.url))
     _sign(store, place.store.writer, place.run_dir / "writer.credentials")
     return document
 
@@ -107,11 +107,11 @@ def edge(
     manager = _listen(document, port)
     clusters = document["static_resources"]["clusters"]
 
-    _connect(named(clusters, "bucket"), urlsplit(place.store.url))
+    connect(named(clusters, "bucket"), urlsplit(place.store.url))
     for cluster in clusters:
         if cluster["name"] in SIGNED:
             _sign(cluster, place.store.reader, place.run_dir / "reader.credentials")
-    _connect(named(clusters, "origin"), from_url)
+    connect(named(clusters, "origin"), from_url)
     access.adapt(named(clusters, "origin"), snippet)
     _address(named(clusters, "signer"))["port_value"] = signer_port
 
@@ -141,7 +141,7 @@ def edge(
         _ask_without_bucket(routes, wiring, f"/{place.bucket}/")
         if wiring == "transparent":
             configuration["bucket"]["exposed"] = "root"
-            miss = _manager(named(document["static_resources"]["listeners"], "miss"))
+            miss = manager_of(named(document["static_resources"]["listeners"], "miss"))
             inner = miss["route_config"]["virtual_hosts"][0]["routes"]
             named(inner, "object")["match"]["prefix"] = "/"
             named(inner, "bucket-root")["match"]["safe_regex"]["regex"] = "(/|%2[fF])*"
@@ -164,7 +164,7 @@ def shipped(name: str) -> str:
 
 def plugin_of(document: dict[str, Any]) -> dict[str, Any]:
     """Returns the part of an edge that is the module's."""
-    managers = (_manager(listener) for listener in document["static_resources"]["listeners"])
+    managers = (manager_of(listener) for listener in document["static_resources"]["listeners"])
     filters = [each for manager in managers for each in manager["http_filters"]]
     module = named(filters, "mirror_on_miss")
     # In edge.yaml a matcher is around it.
@@ -226,25 +226,25 @@ def _listen(document: dict[str, Any], port: int) -> dict[str, Any]:
     """Moves the listener to a port of loopback (0: any free one). Returns its HTTP connection manager."""
     (listener,) = (each for each in document["static_resources"]["listeners"] if "address" in each)
     listener["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": port}
-    return _manager(listener)
+    return manager_of(listener)
 
 
-def _manager(listener: dict[str, Any]) -> dict[str, Any]:
+def manager_of(listener: dict[str, Any]) -> dict[str, Any]:
     return listener["filter_chains"][0]["filters"][0]["typed_config"]
 
 
-def _connect(cluster: dict[str, Any], url: SplitResult) -> None:
+def connect(cluster: dict[str, Any], url: SplitResult) -> None:
     port = url.port or {"http": 80, "https": 443}[url.scheme]
     _address(cluster).update(address=url.hostname, port_value=port)
     if url.scheme == "https":
         tls = cluster["transport_socket"]["typed_config"]["common_tls_context"]
         tls["validation_context"]["trusted_ca"]["filename"] = ca_file()
     else:
-        del cluster["transport_socket"]
+        cluster.pop("transport_socket", None)
 
 
 def write_credentials(path: Path, credentials: Credentials) -> None:
-    """Writes the credentials as an AWS credentials file for its owner only. A file that is there is replaced at once."""
+    """Writes an AWS credentials file for its owner only, in the place of one that is there."""
     lines = [
         "[default]",
         f"aws_access_key_id={credentials.access_key}",

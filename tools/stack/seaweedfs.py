@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from xml.etree import ElementTree
@@ -36,9 +36,13 @@ S3_XML = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 class SeaweedFS(S3Store):
     """An S3Store that starts on entry. Its own `get`, `put` and `list` see the bucket as its owner does."""
 
-    def __init__(self, run_dir: Path, bucket: str = "mirror", region: str = "us-east-1") -> None:
+    def __init__(
+        self, run_dir: Path, bucket: str = "mirror", region: str = "us-east-1", *, also: Sequence[str] = ()
+    ) -> None:
+        """`also` names more buckets, with the same reader and writer."""
         super().__init__("", region, bucket, reader=_random_credentials(), writer=_random_credentials())
         self._owner = _random_credentials()
+        self._buckets = [bucket, *also]
         self._dir = run_dir / DIRECTORY
         self.child: Child
 
@@ -55,7 +59,8 @@ class SeaweedFS(S3Store):
             )
             try:
                 self.child.wait_until(self._healthy, START_TIMEOUT)
-                self._create_bucket()
+                for bucket in self._buckets:
+                    self._create_bucket(bucket)
                 self._warm_up()
                 return self
             except StackError:
@@ -74,6 +79,10 @@ class SeaweedFS(S3Store):
         # There is nothing to save, and its own shutdown takes 25 seconds.
         self.child.stop(grace=0)
         remove_sockets(self._dir)
+
+    def of(self, bucket: str) -> S3Store:
+        """Returns one of the buckets, as its owner sees it."""
+        return S3Store(self.url, self.region, bucket, self._owner, self._owner)
 
     def get(self, key: str) -> Answer:
         return self.request("GET", key, self._owner)
@@ -127,8 +136,8 @@ class SeaweedFS(S3Store):
 
     def _identities(self) -> list[dict[str, object]]:
         actions = {
-            self.reader: [f"Read:{self.bucket}"],
-            self.writer: [f"Read:{self.bucket}", f"Write:{self.bucket}"],
+            self.reader: [f"Read:{bucket}" for bucket in self._buckets],
+            self.writer: [f"{what}:{bucket}" for bucket in self._buckets for what in ("Read", "Write")],
             self._owner: ["Admin"],
         }
         return [
@@ -146,10 +155,10 @@ class SeaweedFS(S3Store):
             return status == 200
         return False
 
-    def _create_bucket(self) -> None:
-        status, _, body = self.request("PUT", "", self._owner)
+    def _create_bucket(self, bucket: str) -> None:
+        status, _, body = self.of(bucket).request("PUT", "", self._owner)
         if status != 200:
-            raise StackError(f"SeaweedFS does not create the bucket {self.bucket}: {status} {body.decode()}")
+            raise StackError(f"SeaweedFS does not create the bucket {bucket}: {status} {body.decode()}")
 
     def _warm_up(self) -> None:
         """Makes the first write, which lays out the volumes and takes up to 3 seconds: better now than in a

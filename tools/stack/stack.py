@@ -49,7 +49,7 @@ class Stack:
         self._place = render.Place(
             store, bucket or store.bucket, run_dir, render.virtual_hosted(plugin or {})
         )
-        self._wiring = wiring
+        self.wiring = wiring
         self._port = port
         self._workers = workers
         self._plugin = plugin or {}
@@ -87,7 +87,7 @@ class Stack:
     def _start_edge(self) -> Envoy:
         config = render.edge(
             self._place,
-            wiring=self._wiring,
+            wiring=self.wiring,
             port=self._port,
             origin=self._origin,
             signer_port=self.signer.port,
