@@ -252,7 +252,10 @@ def test_an_origin_is_asked_as_the_renderer_has_it(
     )
     assert found == wanted
     ours, theirs = (render.plugin_of(document) for document in (text, expected))
-    assert json.loads(ours["configuration"]["value"])["origin"] == json.loads(theirs["configuration"]["value"])["origin"]
+    assert (
+        json.loads(ours["configuration"]["value"])["origin"]
+        == json.loads(theirs["configuration"]["value"])["origin"]
+    )
     variable = ours["vm_config"].get("environment_variables")
     assert variable == theirs["vm_config"].get("environment_variables")
 
