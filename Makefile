@@ -38,6 +38,7 @@ run: $(STACK) $(ENVOY) wasm ## build and start everything: Envoy, signer, S3 ser
 ## ORIGIN=https://host[:port][/path]  fill the bucket from there instead of from the sample origin
 ## PORT=10000  WORKERS=2  BUCKET=mirror
 ## WIRING=redirect|transparent  clients follow a 302, or Envoy does it for them, as most S3 SDKs need
+## ORIGIN_DNS=strict  each address of its name is a host of its own   ORIGIN_HTTP=2  it speaks HTTP/2 alone
 ## EXPOSED=root|path  clients write /KEY or /BUCKET/KEY; path is the default of the transparent wiring
 ## CONFIG=file.json  merged over the plugin's configuration (RFC 7396: null removes)
 ## S3_ENDPOINT=https://host[:port]  an S3 server of your own, with AWS_ACCESS_KEY_ID=,

@@ -14,7 +14,7 @@ TTL = 300
 
 
 class NameServer:
-    """Runs between entry and exit, on a free UDP port of 127.0.0.1. Each question gets these addresses, whatever its name."""
+    """Runs between entry and exit, on a free UDP port of 127.0.0.1. Each name has these addresses."""
 
     def __init__(self, *addresses: str) -> None:
         self._addresses = [ipaddress.ip_address(address) for address in addresses]
@@ -40,7 +40,7 @@ class NameServer:
             self._socket.sendto(self._answer(question), client)
 
     def _answer(self, query: bytes) -> bytes:
-        """Answers the first question of a query. A name is lengths and labels, and ends with a length of 0."""
+        """Answers the first question of a query. A name is lengths and labels, and ends with a 0."""
         end = query.index(0, 12) + 5
         question = query[12:end]
         (kind,) = struct.unpack("!H", question[-4:-2])

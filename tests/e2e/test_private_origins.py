@@ -1,4 +1,4 @@
-"""Origins that are not for everybody, as origin-*.yaml have them asked: signed, with a secret query, with a header."""
+"""Origins that demand a signature, a secret query or a header, as origin-*.yaml have them asked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stack.render import write_credentials
 
 from .client import Answer
 from .conftest import Start, Unique
-from .site import Site, eventually, running
+from .site import Site, eventually
 
 BODY = bytes(range(256)) * 8
 MIB = 1 << 20
@@ -52,7 +52,11 @@ def test_a_private_bucket_is_read_with_a_credential_of_its_own(
         # The second has characters that a web server takes as they are, beside one that it does not.
         for name in ("plain.bin", "a b@c!(1)'$&,;=:+ü.bin", "no-escape@all!.bin"):
             path = unique(name)
-            old.put(path[1:], BODY, {"x-amz-meta-owner": "ops", "x-amz-meta-owned_by": "us", "x-amz-tagging": "a=b"})
+            old.put(
+                path[1:],
+                BODY,
+                {"x-amz-meta-owner": "ops", "x-amz-meta-owned_by": "us", "x-amz-tagging": "a=b"},
+            )
             hit = fetched(site, quote(path), wiring)
             assert (hit.status, hit.body, hit.header("x-amz-meta-owner")) == (200, BODY, "ops")
             _, stored, _ = site.store.get(path[1:])
@@ -200,4 +204,24 @@ def test_user_metadata_that_does_not_fit_is_left_out_with_a_warning(start: Start
     assert site.follow(site.ask(path)).body == BODY
     _, stored, _ = site.store.get(path[1:])
     assert len([name for name in stored if name.startswith("x-amz-meta-")]) == 64 + 3
-    eventually(lambda: "user metadata of the origin is left out" in site.stack.edge.log_path.read_text(), True)
+    eventually(
+        lambda: "user metadata of the origin is left out" in site.stack.edge.log_path.read_text(), True
+    )
+
+
+# What a private bucket says of a key that it does not have.
+
+
+def test_a_403_that_means_missing_is_a_404_and_remembered(
+    start: Start, unique: Unique, tmp_path: Path
+) -> None:
+    with StrictBucket("old") as old, old.without_list_right(old.reader):
+        write_credentials(tmp_path / "credentials", old.reader)
+        plugin = {"origin": {"missing": [403, 404]}, "negative_ttl": "1h"}
+        access = OriginAccess("s3", tmp_path, old.region)
+        site = start(origin=f"{old.url}/old", access=access, plugin=plugin)
+        path = unique()
+        for _ in range(3):
+            answer = site.ask(path)
+            assert (answer.status, answer.outcome) == (404, "not_found")
+        assert [call.status for call in old.requests] == [403]

@@ -1,4 +1,4 @@
-"""How an origin is asked, in an edge of this machine: what start.sh does for ORIGIN_AUTH, ORIGIN_DNS and ORIGIN_HTTP."""
+"""The settings of an origin in an edge of this machine, as start.sh has them from ORIGIN_AUTH and others."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import SplitResult, urlsplit
 
+from .origins import OriginAccess
 from .render import Wiring
 from .sigv4 import Credentials
 from .store import S3Store
@@ -30,6 +31,7 @@ class Settings:
     """The fields of the plugin's configuration that CONFIG and EXPOSED change."""
     store: S3Store | None
     """None: the embedded SeaweedFS."""
+    access: OriginAccess = OriginAccess()
 
     @property
     def exposes_path(self) -> bool:
@@ -59,6 +61,10 @@ def parse(environment: Mapping[str, str]) -> Settings:
         workers=reader.integer("WORKERS", 2, range(1, 65)),
         plugin=reader.plugin(),
         store=reader.store(bucket),
+        access=OriginAccess(
+            strict_dns=reader.choice("ORIGIN_DNS", ("logical", "strict")) == "strict",
+            http2=reader.choice("ORIGIN_HTTP", ("1", "2")) == "2",
+        ),
     )
     reader.envoy_version()
     if reader.problems:

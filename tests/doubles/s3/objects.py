@@ -37,7 +37,9 @@ METADATA_LIMIT = 2048
 NEEDS_MORE_RIGHTS = re.compile("x-amz-(acl|grant-.*|tagging|object-lock-.*)")
 """Headers of a PUT that need a right beyond s3:PutObject, which the writer does not have."""
 
-NOT_ON_A_PART = re.compile("x-amz-(acl|tagging|server-side-encryption(-(aws-kms-key-id|context|bucket-key-enabled))?)")
+NOT_ON_A_PART = re.compile(
+    "x-amz-(acl|tagging|server-side-encryption(-(aws-kms-key-id|context|bucket-key-enabled))?)"
+)
 """Headers of PutObject and CreateMultipartUpload that a part does not have."""
 
 
@@ -65,8 +67,8 @@ def new_object(
 
 
 def check_put_headers(request: Request, dialect: Dialect, demands: Mapping[str, str]) -> None:
-    """Checks the headers by the rules that PutObject and CreateMultipartUpload share. What the bucket's policy demands, the
-    writer has the right to send.
+    """Checks the headers by the rules that PutObject and CreateMultipartUpload share. The writer has a right
+    to send what the bucket's policy demands.
     """
     for name, _ in request.headers:
         if NEEDS_MORE_RIGHTS.fullmatch(name.lower()) and name.lower() not in demands:
