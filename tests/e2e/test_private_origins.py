@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from deploy.test_rotation import Volume, replace
 from doubles import ScriptedOrigin, StrictBucket, replies
 from doubles.large_origin import Large, LargeOrigin
 from doubles.wire import Request
@@ -143,19 +145,22 @@ def test_a_shared_access_signature_goes_to_its_origin_and_nowhere_else(
 # A header.
 
 
+@pytest.mark.parametrize("how", ["kubernetes", "compose"])
 def test_an_origin_gets_its_authorization_and_a_new_one_without_a_restart(
-    start: Start, unique: Unique, origin: ScriptedOrigin, tmp_path: Path
+    start: Start, unique: Unique, origin: ScriptedOrigin, tmp_path: Path, how: str
 ) -> None:
     def demands(value: str) -> Any:
         granted, refused = replies.resource(BODY), replies.status(401, {"WWW-Authenticate": "Basic"})
         return lambda request: (granted if request.header("authorization") == value else refused)(request)
 
+    volume = tmp_path / "secret"
+    moved = Volume(volume).write if how == "kubernetes" else partial(replace, volume)
+
     def write(value: str) -> None:
-        (tmp_path / "new").write_text(authorization(value))
-        (tmp_path / "new").rename(tmp_path / "authorization.yaml")
+        moved("authorization.yaml", authorization(value))
 
     write("Basic dXNlcjpvbGQ=")
-    site = start(access=OriginAccess("authorization", tmp_path))
+    site = start(access=OriginAccess("authorization", volume))
     old, new = unique("old.bin"), unique("new.bin")
     origin.script(old, demands("Basic dXNlcjpvbGQ="))
     origin.script(new, demands("Bearer new"))
