@@ -148,7 +148,7 @@ fn the_shipped_configuration_is_ok() {
         "kubernetes/overlays/envoy-gateway/plugin.yaml",
         "kubernetes/overlays/istio/filter.yaml",
     ] {
-        let ended = run(&["check", "--without-env", &format!("envoy/{file}")], "");
+        let ended = run(&["check", "--without-env", "--with-examples", &format!("envoy/{file}")], "");
         assert_eq!(ended, (0, "ok\n".to_owned(), String::new()), "{file}");
     }
     let (code, output, _) = run(&["explain", "envoy/configuration/edge.yaml", "GET", "/img/a%20b.jpg"], "");
@@ -322,10 +322,14 @@ fn an_absolute_location_is_that_of_the_store_by_the_scheme_of_the_request() {
 #[test]
 fn a_wrong_call_is_explained_and_help_has_examples() {
     for (arguments, what) in [
-        (&[][..], "expected check or explain"),
+        (&[][..], "expected check, explain or warm"),
         (&["frobnicate"], "\"frobnicate\""),
         (&["check"], "no FILE"),
-        (&["check", "-", "more"], "unexpected argument \"more\""),
+        (&["explain", "-", "GET", "/a", "more"], "unexpected argument \"more\""),
+        (&["explain", "--with-examples", "-", "GET", "/a"], "--with-examples"),
+        (&["warm"], "no URL"),
+        (&["warm", "--rate", "0", "http://127.0.0.1:1/"], "--rate 0 is not allowed"),
+        (&["warm", "http://127.0.0.1:1/", "a", "b"], "unexpected argument \"b\""),
         (&["check", "--json", "-"], "--json is an option of explain"),
         (&["check", "--colour", "-"], "--colour"),
         (&["explain", "-", "GET"], "explain needs METHOD and PATH"),
@@ -336,7 +340,7 @@ fn a_wrong_call_is_explained_and_help_has_examples() {
         assert!(errors.contains(what) && errors.contains("--help"), "{arguments:?}: {errors}");
     }
     let (code, help, _) = run(&["--help"], "");
-    assert!(code == 0 && help.contains("mirror-on-miss check envoy/configuration/edge.yaml"), "{help}");
+    assert!(code == 0 && help.contains("mirror-on-miss check --with-examples envoy/configuration/edge.yaml"), "{help}");
     let version = concat!("mirror-on-miss ", env!("CARGO_PKG_VERSION"), "\n");
     assert_eq!(run(&["--version"], "").1, version);
 }
@@ -354,7 +358,7 @@ fn variables_come_from_the_file_that_has_them() {
           vm_config:
             environment_variables: {key_values: {BUCKET: /files, ORIGIN: old.example.com}}
     "#;
-    assert_eq!(run(&["check", "-"], plugin).1, "ok\n");
+    assert_eq!(run(&["check", "--with-examples", "-"], plugin).1, "ok\n");
     let (_, output, _) = run(&["explain", "-", "GET", "/a.jpg"], plugin);
     assert!(output.contains("GET /a.jpg at old.example.com"), "{output}");
     let wasm_plugin = r#"
@@ -366,5 +370,5 @@ fn variables_come_from_the_file_that_has_them() {
             bucket: {cluster: signer, authority: s3.example.com}
             origin: {cluster: origin, authority: {env: ORIGIN}}
     "#;
-    assert_eq!(run(&["check", "-"], wasm_plugin).1, "ok\n");
+    assert_eq!(run(&["check", "--with-examples", "-"], wasm_plugin).1, "ok\n");
 }

@@ -130,6 +130,7 @@ fn alone() -> Vec<(&'static str, Value, Seen, &'static str)> {
         ("$.rules[].observe", json!(true), |c| shown(mirror(c).observe), "true"),
         ("$.location", json!("absolute"), |c| shown(&c.location), "Some(Absolute)"),
         ("$.wait", json!("1m"), |c| shown(c.wait), "60s"),
+        ("$.failure_ttl", json!("2s"), |c| shown(c.failure_ttl), "2s"),
         ("$.negative_ttl", json!("0s"), |c| shown(c.negative_ttl), "0ns"),
         ("$.loop_window", json!("250ms"), |c| shown(c.loop_window), "250ms"),
         ("$.limits.part_size", json!("5MiB"), |c| shown(c.limits.part_size), "5242880"),

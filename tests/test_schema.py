@@ -91,6 +91,7 @@ GOOD = [
     *one("rules", [{}], [{"prefix": "/a", "mirror": False}, {}]),
     *one("location", "absolute", "https://cdn.example.com/a"),
     *one("wait", "1ms", "1h"),
+    *one("failure_ttl", "0s", "1h"),
     *one("negative_ttl", "0s", "1h"),
     *one("loop_window", "0s", "5m"),
     *one("limits", {}),

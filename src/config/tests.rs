@@ -54,14 +54,15 @@ fn the_long_form_is_read_field_by_field() {
                   {"prefix": "/private/", "mirror": false},
                   {"origins": ["backup"], "mirror": true}],
         "location": "https://cdn.example.com/",
-        "wait": "5s", "negative_ttl": "0s", "loop_window": "1m",
+        "wait": "5s", "failure_ttl": "2s", "negative_ttl": "0s", "loop_window": "1m",
         "limits": {"part_size": "16MiB", "parts_in_flight": 2, "memory": "32MiB", "fills": 8, "queue": 0, "waiters": 9, "max_object_size": "1GiB"},
     }))
     .unwrap();
     assert_eq!(config.bucket.exposed, Exposed::Path);
     assert_eq!(config.location, Some(Location::Base("https://cdn.example.com".to_owned())));
     assert_eq!(config.wait, Duration::from_secs(5));
-    assert_eq!((config.negative_ttl, config.loop_window), (Duration::ZERO, Duration::from_secs(60)));
+    assert_eq!((config.failure_ttl, config.negative_ttl), (Duration::from_secs(2), Duration::ZERO));
+    assert_eq!(config.loop_window, Duration::from_secs(60));
     let limits = Limits {
         part_size: 16 * MIB,
         fills: 8,
@@ -251,7 +252,7 @@ fn every_problem_is_reported_at_once_with_its_path_the_value_and_what_is_allowed
             "$.wait: \"soon\" is not allowed; expected a duration from \"1ms\" to \"1h\"",
             "$.limits.part_size: \"1MiB\" is not allowed; expected a size from \"5MiB\" to \"32MiB\"",
             "$.limits.fills: 0 is not allowed; expected a whole number from 1 to 10000",
-            "$.negative: is not a field; allowed here: bucket, limits, location, loop_window, negative_ttl, origin, origins, rules, wait",
+            "$.negative: is not a field; allowed here: bucket, failure_ttl, limits, location, loop_window, negative_ttl, origin, origins, rules, wait",
         ]
     );
 }

@@ -138,6 +138,20 @@ impl Outcome {
         }
     }
 
+    /// Tells if the origins failed to give the object, so that asking them again at once is of no use.
+    pub fn is_failure_of_origin(&self) -> bool {
+        matches!(
+            self,
+            Self::Corrupt(_)
+                | Self::OriginBusy { .. }
+                | Self::OriginRefused { .. }
+                | Self::OriginTimeout
+                | Self::OriginUnavailable(_)
+                | Self::TooLarge
+                | Self::WrongType
+        )
+    }
+
     /// The same outcome for a client that gets no copy of the object.
     pub fn without_object(&self) -> Self {
         match self {

@@ -112,18 +112,12 @@ impl Endpoint {
     /// Follows a redirect of this endpoint, if that is allowed: to the endpoint itself, or to a listed host.
     /// Another host gets none of the origin's headers and parameters, which may be credentials. Nor does a path outside of the origin's
     /// `path_prefix`, which may be somebody else's.
-    ///
-    /// With `pages`, paths that end in a slash are objects of their own. One that only adds a slash is not followed then: the
-    /// references of such a page would lead elsewhere.
-    pub fn redirected(&self, status: u16, headers: &Headers, pages: bool) -> Option<Self> {
+    pub fn redirected(&self, status: u16, headers: &Headers) -> Option<Self> {
         let follow = self.redirects.follow.checked_sub(1)?;
         let to = self.target_of(status, headers)?;
         let mut own = self.own;
         let mut parameters = Vec::new();
         let (upstream, http2) = if self.is_at(&to) {
-            if pages && self.redirects.others == OtherRedirects::Pass && self.is_with_slash(&to) {
-                return None;
-            }
             let mut upstream = self.upstream.clone();
             if self.owns(to.path()) {
                 parameters.clone_from(&self.parameters);
@@ -172,12 +166,6 @@ impl Endpoint {
         let to = self.base()?.join(headers.text("location")?).ok()?;
         let plain = matches!(to.scheme(), "http" | "https") && to.username().is_empty() && to.password().is_none();
         plain.then_some(to)
-    }
-
-    /// Tells if a URL is this endpoint's with a slash at its end.
-    fn is_with_slash(&self, to: &Url) -> bool {
-        let decoded = |path: &str| percent_decode_str(path).collect::<Vec<u8>>();
-        self.base().is_some_and(|base| decoded(to.path()).strip_suffix(b"/") == Some(&decoded(base.path())))
     }
 
     /// Returns the URL against which a reference is resolved. The cluster decides between HTTP and HTTPS; the port may tell.

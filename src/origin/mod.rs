@@ -128,6 +128,11 @@ pub fn read_head_too_large(response: &Response, unranged: bool) -> bool {
     response.status == 200 && length.is_some_and(|length| length > MAX_PART_SIZE) && (unranged || !ranges)
 }
 
+/// Tells if an answer to [`get_part`] refuses it, or redirects.
+pub fn refuses(response: &Response) -> bool {
+    matches!(response.status, 300..=399 | 400 | 401 | 403)
+}
+
 /// Reads the answer to [`get_part`].
 pub fn read_part(response: Response, endpoint: &Endpoint, version: &Version, range: ContentRange) -> PartResult {
     match response.status {

@@ -1,10 +1,11 @@
 //! The lease table: a table of fixed size that all workers see.
 //!
-//! A slot holds one fact about one key: the worker that fills it, or that its origins do not have it, or that it was
-//! stored a moment ago. The table never grows, so keys share sets of slots. A key that finds all slots of its set
+//! A slot holds one fact about one key: the worker that fills it, or that its origins do not have it or failed, or that it
+//! was stored a moment ago. The table never grows, so keys share sets of slots. A key that finds all slots of its set
 //! taken does without. No fact has to be true: a fact that is lost, late or overwritten costs one more fetch, and the
 //! conditional PUT keeps the bucket right.
 
+use super::report::{self, Place};
 use crate::config::{Config, Rate};
 use crate::fill::{FillKey, Outcome};
 use crate::request::denial::Denial;
@@ -65,6 +66,7 @@ pub struct Leases {
 /// The time that a fact of each kind holds, from when it was written.
 #[derive(Clone, Copy, Debug)]
 struct Lifetimes {
+    failed: Duration,
     missing: Duration,
     stored: Duration,
 }
@@ -72,6 +74,7 @@ struct Lifetimes {
 impl Lifetimes {
     fn of(&self, state: KeyState) -> Duration {
         match state {
+            KeyState::Failed { .. } => self.failed,
             KeyState::Lease { .. } => LEASE,
             KeyState::Missing => self.missing,
             KeyState::Stored { .. } => self.stored,
@@ -84,6 +87,8 @@ impl Lifetimes {
 /// A worker's task for a key.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Claim {
+    /// Nothing: its origins failed a moment ago, the last of them at this place.
+    Failed(Outcome, Place),
     /// Wait for the worker that fills it.
     Follow {
         /// The queue of that worker.
@@ -104,6 +109,8 @@ pub enum Claim {
 /// The fact in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum KeyState {
+    /// The origins failed, as the report says.
+    Failed { report: u64 },
     /// A worker, known by its queue, fills the key.
     Lease { owner: u32 },
     /// The bucket fails all requests, with the denial that the hash stands for.
@@ -119,7 +126,9 @@ enum KeyState {
 impl Leases {
     /// Makes the view of the worker with this queue.
     pub fn new(config: &Config, salt: u64, me: u32) -> Self {
-        Self { me, salt, lifetimes: Lifetimes { missing: config.negative_ttl, stored: config.loop_window } }
+        let lifetimes =
+            Lifetimes { failed: config.failure_ttl, missing: config.negative_ttl, stored: config.loop_window };
+        Self { me, salt, lifetimes }
     }
 
     /// Hashes a fill key, under this configuration. The bucket's denial is no part of the hash: a fact holds for both, and
@@ -166,6 +175,11 @@ impl Leases {
                 Some((KeyState::Lease { owner }, lasts)) if owner != self.me => {
                     return Claim::Follow { owner, lasts };
                 }
+                Some((KeyState::Failed { report }, _)) => {
+                    if let (Some(outcome), place) = report::decode(report) {
+                        return Claim::Failed(outcome, place);
+                    }
+                }
                 Some((KeyState::Missing, _)) => return Claim::Missing,
                 Some((KeyState::Stored { at }, _)) if asked > at => return Claim::Loop,
                 Some((KeyState::Stored { .. }, _)) => return Claim::Stored,
@@ -202,16 +216,25 @@ impl Leases {
         self.change(shared, hash, |slot, now| self.owns(slot).then(|| renewed(now)));
     }
 
-    /// Records the end of a fill, as far as that helps later clients.
-    pub fn settle(&self, shared: &dyn SharedHost, hash: KeyHash, outcome: &Outcome) {
-        let stored = matches!(outcome, Outcome::Stored | Outcome::Exists);
-        if !stored && *outcome != Outcome::NotFound {
-            return self.release(shared, hash);
-        }
+    /// Records the end of a fill at this place, as far as that helps later clients.
+    pub fn settle(&self, shared: &dyn SharedHost, hash: KeyHash, outcome: &Outcome, place: Place) {
+        let fact = |now| match outcome {
+            Outcome::Exists | Outcome::Stored => Some(KeyState::Stored { at: now }),
+            Outcome::NotFound => Some(KeyState::Missing),
+            outcome if outcome.is_failure_of_origin() => {
+                Some(KeyState::Failed { report: report::encode(Some(outcome), place) })
+            }
+            _ => None,
+        };
         self.change(shared, hash, |slot, now| {
-            let others = matches!(slot.known, Some((KeyState::Lease { .. }, _))) && !self.owns(slot);
-            let fact = if stored { KeyState::Stored { at: now } } else { KeyState::Missing };
-            (!others).then(|| self.encode(hash, fact, now))
+            // Another worker knows more: it fills the key, or has filled it.
+            let others = slot.known.is_some() && !self.owns(slot);
+            match fact(now) {
+                Some(KeyState::Failed { .. }) | None if others => None,
+                Some(_) if others && matches!(slot.known, Some((KeyState::Lease { .. }, _))) => None,
+                Some(fact) => Some(self.encode(hash, fact, now)),
+                None => self.owns(slot).then_some(EMPTY),
+            }
         });
     }
 
@@ -273,7 +296,8 @@ impl Leases {
             KeyState::Missing => (2, 0),
             KeyState::Stored { at } => (3, at),
             KeyState::BucketError => (4, 0),
-            KeyState::Turn { next } => (5, next),
+            KeyState::Failed { report } => (5, report),
+            KeyState::Turn { next } => (6, next),
         };
         let content = [&[kind][..], &hash.0, &until.to_le_bytes(), &value.to_le_bytes()].concat();
         content.try_into().unwrap_or(EMPTY)
@@ -292,7 +316,8 @@ impl Leases {
             2 => KeyState::Missing,
             3 => KeyState::Stored { at: value },
             4 => KeyState::BucketError,
-            5 => KeyState::Turn { next: value },
+            5 => KeyState::Failed { report: value },
+            6 => KeyState::Turn { next: value },
             _ => return None,
         };
         (lasts <= self.lifetimes.of(state)).then_some((KeyHash(*hash), state, lasts))

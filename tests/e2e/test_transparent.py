@@ -445,14 +445,6 @@ def test_the_bucket_is_listed_where_the_operator_allows_it(start: Start, unique:
         assert (answer.status, error_code(answer)) == (403, "AccessDenied"), query
 
 
-def test_browsers_may_read_across_origins(transparent: Site, unique: Unique) -> None:
-    path = unique()
-    transparent.origin.put(path, BODY)
-    for target in (BUCKET + path, BUCKET + unique(), BUCKET + unique(under="/dead")):
-        answer = transparent.ask(target, headers=[("origin", "https://shop.example.com")])
-        assert answer.header("access-control-allow-origin") == "https://shop.example.com"
-
-
 def test_clients_may_write_keys_without_the_bucket(start: Start, unique: Unique) -> None:
     """It works as virtual-hosted S3 does. A key may begin with the bucket's name."""
     site = start(wiring="transparent", plugin={"bucket": {"exposed": "root"}})

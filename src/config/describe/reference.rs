@@ -35,7 +35,7 @@ const fn entry_of(path: &'static str, default: Default, text: &'static str) -> E
 }
 
 /// Every field but those of `origin`, in the order of the documentation.
-pub const ENTRIES: [Entry; 67] = [
+pub const ENTRIES: [Entry; 68] = [
     entry_of("$.bucket", Needed, "The bucket, as the signer reaches it."),
     entry_of("$.bucket.cluster", Needed, "Envoy's name of the signer's cluster."),
     entry_of("$.bucket.authority", Needed, "The store's `host[:port]`. The signer signs it."),
@@ -293,6 +293,12 @@ pub const ENTRIES: [Entry; 67] = [
         "$.wait",
         Json(r#""25s""#),
         "The longest time that a client waits for a fill. Keep it below Envoy's `stream_idle_timeout`.",
+    ),
+    entry_of(
+        "$.failure_ttl",
+        Json(r#""1s""#),
+        "The time for which all workers remember that an object could not be had from its origins, so that a client's quick retries \
+         do not ask them again.",
     ),
     entry_of("$.negative_ttl", Json(r#""10s""#), "The time for which all workers remember an origin's 404."),
     entry_of("$.loop_window", Json(r#""5s""#), "The time for which a key that was stored is not filled again."),

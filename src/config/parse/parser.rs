@@ -6,8 +6,8 @@ use super::headers::{HeaderName, HeaderValue, ValueSource};
 use super::reader::{Fields, Kind, Problems};
 use super::values::{Boolean, Choice, Count, FieldValue, Frequency, MediaRange, Size, Text, Time};
 use crate::config::model::{
-    Bucket, Config, DEFAULT_LOOP_WINDOW, DEFAULT_NEGATIVE_TTL, DEFAULT_TIMEOUT, DEFAULT_WAIT, Deleted, Exposed, GIB,
-    Keys, Limits, MAX_OBJECT_SIZE, MAX_PART_SIZE, MIN_PART_SIZE, Overwrite,
+    Bucket, Config, DEFAULT_FAILURE_TTL, DEFAULT_LOOP_WINDOW, DEFAULT_NEGATIVE_TTL, DEFAULT_TIMEOUT, DEFAULT_WAIT,
+    Deleted, Exposed, GIB, Keys, Limits, MAX_OBJECT_SIZE, MAX_PART_SIZE, MIN_PART_SIZE, Overwrite,
 };
 use crate::config::origin::{Missing, Origin, OtherRedirects, Pin, Redirects, USER_AGENT};
 use crate::http::is_field_value;
@@ -35,6 +35,7 @@ impl<'a> Parser<'a> {
             "wait",
             Time { min: Duration::from_millis(1), max: HOUR, allowed: "a duration from \"1ms\" to \"1h\"" },
         );
+        let failure_ttl = root.optional("failure_ttl", UP_TO_AN_HOUR).unwrap_or(DEFAULT_FAILURE_TTL);
         let negative_ttl = root.optional("negative_ttl", UP_TO_AN_HOUR).unwrap_or(DEFAULT_NEGATIVE_TTL);
         let loop_window = root.optional("loop_window", UP_TO_AN_HOUR).unwrap_or(DEFAULT_LOOP_WINDOW);
         let limits = match root.object("limits") {
@@ -47,6 +48,7 @@ impl<'a> Parser<'a> {
             rules,
             location,
             wait: wait.unwrap_or(DEFAULT_WAIT),
+            failure_ttl,
             negative_ttl,
             loop_window,
             limits,

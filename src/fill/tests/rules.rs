@@ -164,7 +164,15 @@ fn a_redirect_to_another_object_of_the_origin_is_the_clients_to_follow() {
         (json!({}), json!({}), &plain, GET_A, "/a.jpg", Outcome::OriginRefused { status: 301 }),
         (json!({}), json!({}), &plain, GET_A, "https://first.test/a.jpg", Outcome::OriginRefused { status: 301 }),
         (json!({}), json!({}), &plain, GET_A, "https://other.test/b", Outcome::OriginRefused { status: 301 }),
-        (index, json!({"redirects": {}}), &plain, GET_A, "/a.jpg/", passed("a.jpg/", None)),
+        (index.clone(), json!({"redirects": {}}), &plain, GET_A, "/a.jpg/", passed("a.jpg/", None)),
+        (
+            index.clone(),
+            json!({"redirects": {}}),
+            &moved,
+            "GET first /old/a.jpg",
+            "/old/%61.jpg/",
+            passed("a.jpg/", None),
+        ),
         (json!({}), json!({"redirects": {"follow": 0}}), &plain, GET_A, "/b", passed("b", None)),
         (
             json!({}),
@@ -184,6 +192,16 @@ fn a_redirect_to_another_object_of_the_origin_is_the_clients_to_follow() {
         Outcome::OriginRefused { status: 301 }.detail().ends_with("origins.NAME.redirects"),
         "the setting is named"
     );
+
+    // What only adds a slash is followed where there are no pages, and where it is not to be passed on.
+    for (bucket, redirects, location) in [
+        (json!({}), json!({}), "/a.jpg/"),
+        (index.clone(), json!({"others": "refuse"}), "/a.jpg/"),
+        (index, json!({}), "/b/"),
+    ] {
+        let mut world = redirected(bucket, json!({"redirects": redirects}), plain.clone(), GET_A, location);
+        world.expect(&format!("GET first {location}"));
+    }
 
     // Nobody knows if the client may have the object, and so not if it may have another one's name.
     let config = configured(json!({}), json!({}), json!([plain]));
@@ -321,4 +339,70 @@ fn a_header_of_the_stores_own_forbids_to_overwrite_and_its_refusal_is_understood
     assert!(put.request.headers.iter().all(|(name, _)| *name != "if-none-match"));
     world.answer("HEAD signer /my-bucket/a.jpg", 200, &[], "");
     assert_eq!(world.outcome(), Outcome::Exists);
+}
+
+/// A fill of an object in three parts, whose origin redirects to a URL that it signed. The first part is stored.
+fn signed(limits: u8) -> World {
+    let redirects = json!({"redirects": {"hosts": {"cdn.test": "cdn"}}});
+    let mut config = configured(json!({}), redirects, json!([{"origins": ["first"]}]));
+    (config.limits.part_size, config.limits.parts_in_flight) = (5, limits.into());
+    let mut world = world_of(&config, "GET", false);
+    world.answer(GET_A, 302, &[("location", "https://cdn.test/x?sig=1")], "");
+    let first = [("content-range", "bytes 0-4/15"), ("etag", "\"e\"")];
+    world.answer("GET cdn /x?sig=1", 206, &first, "aaaaa");
+    world.answer("POST signer /my-bucket/a.jpg?uploads=", 200, &[], "<UploadId>u</UploadId>");
+    world
+}
+
+fn stores_part(world: &mut World, number: u64) {
+    let part = format!("PUT signer /my-bucket/a.jpg?partNumber={number}&uploadId=u");
+    world.answer(&part, 200, &[("etag", "\"p\"")], "");
+}
+
+#[test]
+fn a_signed_url_that_expires_is_asked_of_the_origin_again_and_each_part_may_have_another() {
+    let mut world = signed(1);
+    stores_part(&mut world, 1);
+    for (number, range) in [(2, "bytes 5-9/15"), (3, "bytes 10-14/15")] {
+        let expired = world.answer(&format!("GET cdn /x?sig={}", number - 1), 403, &[], "");
+        let at_origin = world.answer(GET_A, 302, &[("location", &format!("https://cdn.test/x?sig={number}"))], "");
+        assert!(at_origin.to.headers.iter().any(|(name, _)| name == "x-token") && expired.to.headers.is_empty());
+        let renewed = world.answer(
+            &format!("GET cdn /x?sig={number}"),
+            206,
+            &[("content-range", range), ("etag", "\"e\"")],
+            "bbbbb",
+        );
+        let ranges = [expired, at_origin, renewed]
+            .map(|call| call.request.headers.into_iter().find(|(name, _)| *name == "range").map(|(_, value)| value));
+        assert!(ranges[0].is_some() && ranges[0] == ranges[1] && ranges[1] == ranges[2], "{ranges:?}");
+        stores_part(&mut world, number);
+    }
+    world.expect("POST signer /my-bucket/a.jpg?uploadId=u");
+}
+
+#[test]
+fn a_renewed_url_that_is_refused_too_ends_the_fill() {
+    for at_origin in [403, 302] {
+        let mut world = signed(1);
+        stores_part(&mut world, 1);
+        world.answer("GET cdn /x?sig=1", 403, &[], "");
+        world.answer(GET_A, at_origin, &[("location", "https://cdn.test/x?sig=2")], "");
+        if at_origin == 302 {
+            world.answer("GET cdn /x?sig=2", 403, &[], "");
+        }
+        world.answer("DELETE signer /my-bucket/a.jpg?uploadId=u", 204, &[], "");
+        assert_eq!(world.outcome(), Outcome::OriginRefused { status: 403 });
+    }
+}
+
+#[test]
+fn a_renewed_url_with_another_version_has_the_fill_begin_again() {
+    let mut world = signed(1);
+    stores_part(&mut world, 1);
+    world.answer("GET cdn /x?sig=1", 403, &[], "");
+    world.answer(GET_A, 302, &[("location", "https://cdn.test/x?sig=2")], "");
+    world.answer("GET cdn /x?sig=2", 206, &[("content-range", "bytes 5-9/15"), ("etag", "\"other\"")], "bbbbb");
+    world.answer("DELETE signer /my-bucket/a.jpg?uploadId=u", 204, &[], "");
+    world.expect(GET_A);
 }

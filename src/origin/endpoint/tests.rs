@@ -16,7 +16,7 @@ fn endpoint(path: &str, redirects: serde_json::Value) -> Endpoint {
 }
 
 fn redirected(endpoint: &Endpoint, status: u16, location: &str) -> Option<Endpoint> {
-    endpoint.redirected(status, &to(location), false)
+    endpoint.redirected(status, &to(location))
 }
 
 fn to(location: &str) -> Headers {
@@ -101,7 +101,7 @@ fn only_redirects_are_followed_and_none_unless_so_configured() {
     for status in [200, 206, 300, 304, 305, 306, 404, 500] {
         assert_eq!(redirected(&endpoint("a", json!({})), status, "/b"), None, "{status}");
     }
-    assert_eq!(endpoint("a", json!({})).redirected(302, &Headers::default(), false), None);
+    assert_eq!(endpoint("a", json!({})).redirected(302, &Headers::default()), None);
 }
 
 #[test]
@@ -243,22 +243,6 @@ fn a_redirect_that_is_not_followed_is_passed_on_as_a_key_of_the_origin_and_never
     let at_cdn =
         redirected(&endpoint("docs", json!({"hosts": {"cdn.test": "cdn"}})), 302, "https://cdn.test/v1/x").unwrap();
     assert_eq!(passed(&at_cdn, 302, "/v1/docs/"), None, "a path of another host is none of ours");
-}
-
-#[test]
-fn a_redirect_that_only_adds_a_slash_is_followed_only_where_there_are_no_pages() {
-    for (key, location, others, pages, followed) in [
-        ("docs", "/v1/docs/", "pass", true, false),
-        ("docs", "https://files.test/v1/docs/?x=1", "pass", true, false),
-        ("a b", "/v1/a%20b/", "pass", true, false),
-        ("docs", "/v1/docs/", "pass", false, true),
-        ("docs", "/v1/docs/", "refuse", true, true),
-        ("docs", "/v1/other/", "pass", true, true),
-        ("docs", "/v1/docs", "pass", true, true),
-    ] {
-        let at = endpoint(key, json!({"others": others}));
-        assert_eq!(at.redirected(301, &to(location), pages).is_some(), followed, "{location} {others} {pages}");
-    }
 }
 
 #[test]
