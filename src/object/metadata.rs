@@ -141,23 +141,22 @@ fn represented(headers: &Headers, name: &str) -> Option<String> {
 /// is left out. Of two that get one name, the first counts.
 fn user_metadata(headers: &Headers, kept: &[KeptMetadata], left: &mut usize) -> (Vec<(String, String)>, bool) {
     let (mut user, mut left_out) = (Vec::<(String, String)>::new(), false);
-    let names = headers.names().flat_map(|header| {
-        let named = kept.iter().filter_map(|kept| kept.name_for(header));
-        named.map(move |name| (header, name))
-    });
-    // What an origin of this kind says of where it has an object is another object's.
-    for (header, name) in names.filter(|(_, name)| !name.starts_with(OWN)) {
-        if user.iter().any(|(known, _)| *known == name) {
-            continue;
-        }
-        let value = headers.text(header).filter(|value| value.len() <= MAX_VALUE && is_user_name(&name));
-        let rest = value.and_then(|value| left.checked_sub(name.len().saturating_add(value.len())));
-        match (value, rest.filter(|_| user.len() < MAX_USER)) {
-            (Some(value), Some(rest)) => {
-                *left = rest;
-                user.push((name, value.to_owned()));
+    for header in headers.names() {
+        for kept in kept {
+            let Some(name) = kept.name_for(header) else { continue };
+            // What an origin of this kind says of where it has an object is another object's.
+            if name.starts_with(OWN) || user.iter().any(|(known, _)| *known == name) {
+                continue;
             }
-            _ => left_out = true,
+            let value = headers.text(header).filter(|value| value.len() <= MAX_VALUE && is_user_name(&name));
+            let rest = value.and_then(|value| left.checked_sub(name.len().saturating_add(value.len())));
+            match (value, rest) {
+                (Some(value), Some(rest)) if user.len() < MAX_USER => {
+                    *left = rest;
+                    user.push((name, value.to_owned()));
+                }
+                _ => left_out = true,
+            }
         }
     }
     (user, left_out)

@@ -92,23 +92,27 @@ impl Kind for UserMetadata {
     type Read = Vec<KeptMetadata>;
 
     fn read(&self, value: &Value) -> Option<Vec<KeptMetadata>> {
-        if let Some(names) = value.as_array().filter(|names| !names.is_empty()) {
-            let mut kept = Vec::new();
-            for name in names {
-                let name = name.as_str().filter(|name| *name == "*" || is_user_name(name))?;
-                kept.extend(ORIGINS_PREFIXES.map(|prefix| match name {
-                    "*" => KeptMetadata { header: prefix.to_owned(), name: None },
-                    name => KeptMetadata { header: format!("{prefix}{name}"), name: Some(name.to_owned()) },
-                }));
+        let mut kept = Vec::new();
+        match value {
+            Value::Array(names) => {
+                for name in names {
+                    let name = name.as_str()?;
+                    for prefix in ORIGINS_PREFIXES {
+                        match name {
+                            "*" => kept.push(KeptMetadata { header: prefix.to_owned(), name: None }),
+                            name => kept.push(named([prefix, name].concat(), name)?),
+                        }
+                    }
+                }
             }
-            return Some(kept);
+            Value::Object(mapping) => {
+                for (header, name) in mapping {
+                    kept.push(named(header.clone(), name.as_str()?)?);
+                }
+            }
+            _ => {}
         }
-        let mapping = value.as_object().filter(|mapping| !mapping.is_empty())?;
-        let kept = mapping.iter().map(|(header, name)| {
-            let name = name.as_str().filter(|name| is_sendable(header) && is_user_name(name))?;
-            Some(KeptMetadata { header: header.clone(), name: Some(name.to_owned()) })
-        });
-        kept.collect()
+        (!kept.is_empty()).then_some(kept)
     }
 
     fn allowed(&self) -> &str {
@@ -146,6 +150,11 @@ const RESERVED: [&str; 14] = [
     "transfer-encoding",
     "upgrade",
 ];
+
+/// `None` if there can be no such header, or no such metadata.
+fn named(header: String, name: &str) -> Option<KeptMetadata> {
+    (is_sendable(&header) && is_user_name(name)).then(|| KeptMetadata { header, name: Some(name.to_owned()) })
+}
 
 const CREDENTIALS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 
