@@ -1,7 +1,7 @@
 //! The explanation of a request: the rule that serves it, the requests that it leads to, and the client's answer.
 //! Nothing of it is done.
 
-use crate::config::rule::{Mirror, OnHead, ResponseMode, Rule, chain};
+use crate::config::rule::{Mirror, OnHead, Private, ResponseMode, Rule, chain};
 use crate::config::{Bucket, Config, Location, Missing, Origin, Rate, Redirects};
 use crate::http::Method;
 use crate::object::key::Key;
@@ -88,6 +88,8 @@ pub struct Fetch {
     pub cache_control: Option<String>,
     /// The user metadata that is stored.
     pub metadata: Vec<KeptMetadata>,
+    /// The fate of an object that its origin lets no cache store.
+    pub private: Private,
     pub timeout: Duration,
     /// The answers that mean that it does not have the object.
     pub missing: Vec<Missing>,
@@ -195,6 +197,7 @@ fn fetch(rule: usize, mirror: &Mirror, origin: &Origin, key: &str, forwarded: &F
         content_types: mirror.content_types.clone(),
         cache_control: mirror.cache_control.clone(),
         metadata: mirror.metadata.clone(),
+        private: mirror.private,
         timeout,
         missing: origin.missing.clone(),
         rate: origin.rate,
