@@ -169,7 +169,9 @@ origin() {
     strict)
       in_origin 's/^    type: LOGICAL_DNS$/    type: STRICT_DNS/'
       # The second attempt goes to another address.
-      in_origin 's/retry_policy: {retry_on: "\([^"]*\)", num_retries: 1}/retry_policy: {retry_on: "\1", num_retries: 1, host_selection_retry_max_attempts: 3, retry_host_predicate: [{name: envoy.retry_host_predicates.previous_hosts, typed_config: {"@type": type.googleapis.com\/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate}}]}/' ;;
+      others='{name: envoy.retry_host_predicates.previous_hosts, typed_config: {"@type": type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate}}'
+      in_origin "s|, num_retries: 1}|, num_retries: 1, host_selection_retry_max_attempts: 3, retry_host_predicate: [$others]}|"
+      ;;
     *) fail "ORIGIN_DNS=$ORIGIN_DNS is not allowed: logical or strict" ;;
   esac
   case "${ORIGIN_HTTP-}" in
