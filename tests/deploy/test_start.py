@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from stack import Credentials, OriginAccess, S3Store, envoy, render
+from stack.origins import authorization
 from stack.render import CHECKOUT, ca_file, named
 from stack.stack import WASM
 
@@ -369,7 +370,11 @@ def test_envoy_takes_what_it_is_started_on(tmp_path: Path, name: str, variables:
     shim.write_text(f'#!/bin/sh\nexec {envoy.binary()} --mode validate "$@"\n')
     shim.chmod(0o755)
     for file in ("start.sh", "status.yaml", *(path.name for path in ENVOY.glob("origin-*.yaml"))):
-        (tmp_path / file).write_text((ENVOY / file).read_text())
+        copied = (ENVOY / file).read_text().replace("/etc/mirror-on-miss-origin", f"{tmp_path}/origin")
+        (tmp_path / file).write_text(copied)
+    (tmp_path / "origin").mkdir()
+    # Envoy does not start without it; credentials it can wait for.
+    (tmp_path / "origin" / "authorization.yaml").write_text(authorization("Bearer a"))
     text = (ENVOY / f"{name}.yaml").read_text()
     (tmp_path / f"{name}.yaml").write_text(text.replace("/etc/ssl/certs/ca-certificates.crt", ca_file()))
     (tmp_path / "tmp").mkdir()
