@@ -37,6 +37,8 @@ pub struct Bucket {
     pub exposed: Exposed,
     /// The storage class of objects; without it, the bucket's own default.
     pub storage_class: Option<String>,
+    /// More headers of each request that makes an object: PutObject and CreateMultipartUpload.
+    pub put_headers: Vec<(&'static str, String)>,
     pub overwrite: Overwrite,
     /// The keys that it keeps apart.
     pub keys: Keys,

@@ -219,6 +219,7 @@ impl FirstFetch {
         if let Some(cache_control) = &job.mirror.cache_control {
             first.object.metadata.set_cache_control(cache_control);
         }
+        let left_out = first.object.metadata.left_out;
         let skipped = first.private && job.mirror.private == Private::Skip;
         let unranged = job.limits.part_size < first.object.length();
         let unranged = unranged.then(|| Action::Unranged(source.cluster.clone()));
@@ -243,6 +244,9 @@ impl FirstFetch {
             Plan::TooLarge => done(Outcome::TooLarge),
         };
         actions.extend(unranged);
+        if left_out {
+            actions.insert(0, Action::Warn(Warning::MetadataLeftOut));
+        }
         (state, actions)
     }
 

@@ -35,7 +35,7 @@ const fn entry_of(path: &'static str, default: Default, text: &'static str) -> E
 }
 
 /// Every field but those of `origin`, in the order of the documentation.
-pub const ENTRIES: [Entry; 63] = [
+pub const ENTRIES: [Entry; 68] = [
     entry_of("$.bucket", Needed, "The bucket, as the signer reaches it."),
     entry_of("$.bucket.cluster", Needed, "Envoy's name of the signer's cluster."),
     entry_of("$.bucket.authority", Needed, "The store's `host[:port]`. The signer signs it."),
@@ -54,6 +54,13 @@ pub const ENTRIES: [Entry; 63] = [
         Words("the bucket's own"),
         "The storage class of new objects (`x-amz-storage-class`).",
     ),
+    entry_of(
+        "$.bucket.put_headers",
+        Json("{}"),
+        "Headers that the bucket demands of whoever makes an object: on PutObject and CreateMultipartUpload. The signer has to \
+         allow the same values.",
+    ),
+    entry_of("$.bucket.put_headers.NAME", Words("none"), "The header's value."),
     entry_of(
         "$.bucket.if_none_match",
         Json("true"),
@@ -110,6 +117,18 @@ pub const ENTRIES: [Entry; 63] = [
         Words("none"),
         "The header's value. `{\"env\": \"NAME\"}` takes a secret from the environment of the VM \
          (`vm_config.environment_variables`).",
+    ),
+    entry_of(
+        "$.origins.NAME.parameters",
+        Json("{}"),
+        "Query parameters of each request to it. No other host gets them, and no log, answer or stored object has them. \
+         `{\"env\": \"NAME\"}` takes them all from one variable, as `name=value&name=value`, encoded: a shared access signature of \
+         Azure.",
+    ),
+    entry_of(
+        "$.origins.NAME.parameters.NAME",
+        Words("none"),
+        "The parameter's value, not encoded. `{\"env\": \"NAME\"}` takes a secret, as in `headers`.",
     ),
     entry_of(
         "$.origins.NAME.missing",
@@ -214,6 +233,13 @@ pub const ENTRIES: [Entry; 63] = [
         "$.rules[].cache_control",
         Words("the origin's"),
         "The stored object's `Cache-Control`. It also removes the origin's `Expires`.",
+    ),
+    entry_of(
+        "$.rules[].metadata",
+        Words("none is kept"),
+        "The user metadata of the origins that is stored. Names are those of `x-amz-meta-NAME`, `x-goog-meta-NAME` and \
+         `x-ms-meta-NAME`, and `*` is all of these. An object maps any header of an origin to a name: \
+         `{\"x-ms-meta-owned_by\": \"owner\"}`.",
     ),
     entry_of(
         "$.rules[].private",
