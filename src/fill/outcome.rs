@@ -1,6 +1,8 @@
 //! The ends of fills.
 
+use super::PassedObject;
 use crate::object::{Object, metadata::Metadata};
+use std::rc::Rc;
 
 /// The end of a fill, or of waiting for one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub enum Outcome {
     OriginTimeout,
     /// The origin failed; the text says how.
     OriginUnavailable(&'static str),
+    /// The client is passed to the object at its origin.
+    Passed(Rc<PassedObject>),
     /// The object is at hand, and is being stored.
     Served(Object),
     /// The object is in the bucket now.
@@ -108,6 +112,7 @@ impl Outcome {
             Self::OriginRefused { .. } => "origin_refused",
             Self::OriginTimeout => "origin_timeout",
             Self::OriginUnavailable(_) => "origin_unavailable",
+            Self::Passed(_) => "streamed",
             Self::Served(_) => "served",
             Self::Stored => "stored",
             Self::TooLarge => "too_large",

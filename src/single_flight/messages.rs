@@ -18,6 +18,8 @@ pub enum Message {
         /// The queue that the answer would have gone to.
         reply_to: u32,
     },
+    /// The word that clients may be passed to the object that the sender fills.
+    Offered { hash: KeyHash },
     /// The end of the fill.
     Ended {
         hash: KeyHash,
@@ -44,6 +46,7 @@ impl Message {
         let (kind, hash, value, status, place) = match self {
             Self::Subscribe { hash, reply_to } => (1_u8, hash, *reply_to, 0, Place::default()),
             Self::Unsubscribe { hash, reply_to } => (3, hash, *reply_to, 0, Place::default()),
+            Self::Offered { hash } => (4, hash, 0, 0, Place::default()),
             Self::Ended { hash, outcome, place } => {
                 let (value, status) = outcome.as_ref().map(encode_outcome).unwrap_or_default();
                 (2, hash, value, status, *place)
@@ -68,6 +71,7 @@ impl Message {
                 Some(Self::Ended { hash, outcome, place })
             }
             3 => Some(Self::Unsubscribe { hash, reply_to: value }),
+            4 => Some(Self::Offered { hash }),
             _ => None,
         }
     }
@@ -97,6 +101,7 @@ fn encode_outcome(outcome: &Outcome) -> (u32, u16) {
         | Outcome::Head { .. }
         | Outcome::Loop
         | Outcome::Origin
+        | Outcome::Passed(_)
         | Outcome::Served(_) => (0, 0),
     }
 }
@@ -127,7 +132,7 @@ mod tests {
     #[test]
     fn bytes_that_are_no_message_are_taken_for_none() {
         for length in [0, 1, 23, 24, 25, 26] {
-            for byte in [0, 4, 9, 255] {
+            for byte in [0, 5, 9, 255] {
                 assert_eq!(Message::decode(&vec![byte; length]), None);
             }
         }
@@ -157,6 +162,7 @@ mod tests {
         for message in [
             Message::Subscribe { hash, reply_to: 7 },
             Message::Unsubscribe { hash, reply_to: 7 },
+            Message::Offered { hash },
             Message::Ended { hash, outcome: None, place: Place::default() },
         ] {
             assert_eq!(Message::decode(&message.encode()), Some(message));

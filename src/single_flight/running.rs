@@ -6,6 +6,7 @@ use super::events::{FillEnded, LOG_EVERY, Progress};
 use super::flight::{Flight, Needs, Phase};
 use super::leases::SharedHost;
 use super::messages::Message;
+use super::passing::{Passes, outlives};
 use super::{Flights, after, answer, hand_out};
 use crate::fill::{Action, Call, FillKey, Input, Outcome, Shortage};
 use crate::http::Upstream;
@@ -115,7 +116,7 @@ impl Flights {
         } else if wanted.large {
             // An upload was to be created, so nothing is under way, and what came is let go.
             flight.needs = Some(Needs::Large(wanted.bytes));
-            actions.retain(|action| matches!(action, Action::Unranged(_)));
+            actions.retain(|action| matches!(action, Action::Pass(_) | Action::Unranged(_)));
         } else {
             flight.parked = actions.extract_if(.., |action| self.asks_origin(action)).collect();
         }
@@ -124,6 +125,7 @@ impl Flights {
         for action in actions {
             match action {
                 Action::Done(outcome) => ended = Some(outcome),
+                Action::Pass(object) => self.offer(fill_key, object, shared, effects),
                 action => self.perform(fill_key, action, now, effects),
             }
         }
@@ -142,7 +144,7 @@ impl Flights {
                 let fill = flight.id;
                 effects.push(self.call(fill_key, fill, call, now));
             }
-            Action::Done(_) => {}
+            Action::Done(_) | Action::Pass(_) => {}
             Action::Meanwhile(outcome) => {
                 flight.meanwhile = Some(outcome.clone());
                 let mut streams = flight.streams();
@@ -256,8 +258,12 @@ impl Flights {
         }
         let mut streams = flight.streams();
         self.waiters = self.waiters.saturating_sub(streams.len());
+        let source = flight.source();
         if let Some(began) = flight.began {
             self.leases.settle(shared, flight.hash, &outcome);
+            if self.config.marker.is_some() && !outlives(&outcome) {
+                self.leases.revoke(shared, flight.hash);
+            }
             effects.push(Effect::Ended(FillEnded {
                 key: fill_key.key.clone(),
                 outcome: outcome.label(),
@@ -275,9 +281,12 @@ impl Flights {
             let message = Message::Ended { hash: flight.hash, outcome: Some(outcome.clone()), place: flight.place() };
             shared.post(*follower, &message.encode());
         }
-        let rest = streams.split_off(hand_out(&mut self.admission, &streams, &outcome, now));
-        answer(effects, rest, flight.source(), outcome.without_object());
-        answer(effects, streams, flight.source(), outcome);
+        let count = if outcome.object().is_some() { hand_out(&mut self.admission, &streams, &outcome, now) } else { 0 };
+        streams.truncate(count);
+        let passes = Passes { hash: flight.hash, is_missing: flight.is_missing() };
+        let rest = flight.waiters.into_iter().skip(count).collect();
+        self.answer_without_object(rest, passes, source.clone(), outcome.without_object(), shared, effects);
+        answer(effects, streams, source, outcome);
     }
 }
 

@@ -13,7 +13,7 @@ use std::rc::Rc;
 pub const OUTCOME_HEADER: &str = "x-mirror-on-miss";
 
 /// Seconds until the next attempt after an origin failed, or while a fill goes on.
-const RETRY_AFTER_FAILURE: &str = "5";
+pub const RETRY_AFTER_FAILURE: &str = "5";
 /// Seconds until there may be room for another fill.
 const RETRY_AFTER_BUSY: &str = "1";
 
@@ -60,14 +60,14 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
     };
     let public_location =
         || mirror.public_location_of(asked.origin, target.origin_key(), target.query()).filter(|_| whole);
-    let error = |status, code, message, retry_after: Option<&str>| {
+    let failure = |status, code, message, retry_after: Option<&str>| {
         error_reply(outcome.label(), target, status, code, message, retry_after)
     };
     match outcome {
         // The bucket decides who may read it.
         Outcome::Exists | Outcome::Stored => redirect(outcome, target, location),
         Outcome::Broken(_) | Outcome::Forbidden | Outcome::Loop => untouched(outcome, asked),
-        Outcome::BucketUnavailable => error(
+        Outcome::BucketUnavailable => failure(
             503,
             "ServiceUnavailable",
             "The bucket cannot be asked whether it has the object.",
@@ -79,39 +79,50 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
             let length = object.body.len().to_string();
             serve(outcome, target, &object.metadata, Some(length), &object.body)
         }
+        Outcome::Passed(object) if target.method == Method::Head => {
+            let headers = object.headers().into_iter();
+            let length = ("content-length", object.version.total.to_string());
+            let headers = headers.chain([(OUTCOME_HEADER, outcome.label().to_owned()), length]).collect();
+            Reply::Local(LocalReply { status: 200, headers, body: None })
+        }
+        // A part is not passed. The marker is in the location.
+        Outcome::Passed(_) => redirect(outcome, target, location),
         Outcome::Head { metadata, length } => {
             serve(outcome, target, metadata, length.map(|length| length.to_string()), &Rc::default())
         }
         Outcome::NotStored { .. } => match public_location() {
             Some(location) => redirect(outcome, target, location),
-            None => error(502, "ServiceUnavailable", "The object cannot be stored.", Some(RETRY_AFTER_FAILURE)),
+            None => failure(502, "ServiceUnavailable", "The object cannot be stored.", Some(RETRY_AFTER_FAILURE)),
         },
-        Outcome::OriginRefused { .. } => error(502, "OriginRefused", "The origin refused to give the object.", None),
-        Outcome::Corrupt(_) => {
-            error(502, "OriginCorrupt", "The origin gave another object than it announced.", Some(RETRY_AFTER_FAILURE))
-        }
+        Outcome::OriginRefused { .. } => failure(502, "OriginRefused", "The origin refused to give the object.", None),
+        Outcome::Corrupt(_) => failure(
+            502,
+            "OriginCorrupt",
+            "The origin gave another object than it announced.",
+            Some(RETRY_AFTER_FAILURE),
+        ),
         Outcome::OriginBusy { seconds } => {
             let seconds = seconds.to_string();
-            error(502, "OriginUnavailable", "The origin failed to give the object.", Some(&seconds))
+            failure(502, "OriginUnavailable", "The origin failed to give the object.", Some(&seconds))
         }
         Outcome::OriginUnavailable(_) => {
-            error(502, "OriginUnavailable", "The origin failed to give the object.", Some(RETRY_AFTER_FAILURE))
+            failure(502, "OriginUnavailable", "The origin failed to give the object.", Some(RETRY_AFTER_FAILURE))
         }
         Outcome::OriginTimeout => {
-            error(504, "OriginTimeout", "The origin did not answer in time.", Some(RETRY_AFTER_FAILURE))
+            failure(504, "OriginTimeout", "The origin did not answer in time.", Some(RETRY_AFTER_FAILURE))
         }
         Outcome::TooLarge => match public_location() {
             Some(location) if mirror.too_large == TooLarge::Origin => redirect(outcome, target, location),
-            _ => error(502, "EntityTooLarge", "The object cannot be mirrored.", None),
+            _ => failure(502, "EntityTooLarge", "The object cannot be mirrored.", None),
         },
         Outcome::WrongType => {
-            error(502, "OriginWrongType", "The origin gave something of a type that is not mirrored.", None)
+            failure(502, "OriginWrongType", "The origin gave something of a type that is not mirrored.", None)
         }
         Outcome::Filling | Outcome::Origin | Outcome::Served(_) => match public_location() {
             Some(location) => redirect(outcome, target, location),
-            None => error(503, "ServiceUnavailable", "The object is still being stored.", Some(RETRY_AFTER_FAILURE)),
+            None => failure(503, "ServiceUnavailable", "The object is still being stored.", Some(RETRY_AFTER_FAILURE)),
         },
-        Outcome::Busy(_) => error(503, "SlowDown", "Please reduce your request rate.", Some(RETRY_AFTER_BUSY)),
+        Outcome::Busy(_) => failure(503, "SlowDown", "Please reduce your request rate.", Some(RETRY_AFTER_BUSY)),
     }
 }
 
@@ -128,9 +139,21 @@ fn error_reply(
     message: &str,
     retry_after: Option<&str>,
 ) -> Reply {
+    Reply::Local(error(label, target, status, code, message, retry_after))
+}
+
+/// Makes an answer with one of S3's error documents.
+pub fn error(
+    label: &str,
+    target: &Target,
+    status: u16,
+    code: &str,
+    message: &str,
+    retry_after: Option<&str>,
+) -> LocalReply {
     let mut headers = xml_headers();
     headers.extend(retry_after.map(|seconds| ("retry-after", seconds.to_owned())));
-    made(label, target, status, headers, xml::error_document(code, message, target.path()))
+    local(label, target, status, headers, xml::error_document(code, message, target.path()))
 }
 
 fn xml_headers() -> Vec<(&'static str, String)> {
@@ -165,13 +188,23 @@ fn serve(outcome: &Outcome, target: &Target, metadata: &Metadata, length: Option
     Reply::Local(LocalReply { status: 200, headers, body })
 }
 
-fn made(label: &str, target: &Target, status: u16, mut headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Reply {
+fn made(label: &str, target: &Target, status: u16, headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Reply {
+    Reply::Local(local(label, target, status, headers, body))
+}
+
+fn local(
+    label: &str,
+    target: &Target,
+    status: u16,
+    mut headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+) -> LocalReply {
     headers.push((OUTCOME_HEADER, label.to_owned()));
     if target.method == Method::Head {
-        return Reply::Local(LocalReply { status, headers, body: None });
+        return LocalReply { status, headers, body: None };
     }
     headers.push(("content-length", body.len().to_string()));
-    Reply::Local(LocalReply { status, headers, body: Some(Rc::new(body)) })
+    LocalReply { status, headers, body: Some(Rc::new(body)) }
 }
 
 #[cfg(test)]

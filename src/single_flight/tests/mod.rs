@@ -1,6 +1,7 @@
 //! Flights in virtual time.
 
 mod bound;
+mod passing;
 mod shares;
 mod workers;
 
@@ -94,7 +95,13 @@ impl World {
     fn join_fill(&mut self, stream: u32, fill_key: Rc<FillKey>, mirror: Rc<Mirror>, then: Vec<Rc<Mirror>>) {
         let request = FillRequest { fill_key, mirror, then, check: false, part: false, store: true };
         let trace = Trace::default();
-        let want = Join { stream: StreamId(stream), asked: self.shared.nanos(), request: &request, trace: &trace };
+        let want = Join {
+            stream: StreamId(stream),
+            asked: self.shared.nanos(),
+            request: &request,
+            trace: &trace,
+            may_pass: true,
+        };
         let effects = self.flights.join(want, self.now, &*self.shared);
         self.keep(effects);
     }
@@ -430,7 +437,8 @@ fn a_head_that_only_asks_the_origin_is_no_fill_of_its_key() {
         store: true,
     };
     let trace = Trace::default();
-    let want = Join { stream: StreamId(2), asked: world.shared.nanos(), request: &request, trace: &trace };
+    let want =
+        Join { stream: StreamId(2), asked: world.shared.nanos(), request: &request, trace: &trace, may_pass: true };
     let effects = world.flights.join(want, world.now, &*world.shared);
     world.keep(effects);
     let (head, path) = world.call();
