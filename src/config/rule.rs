@@ -88,6 +88,8 @@ pub struct Mirror {
     pub on_wait: OnWait,
     /// A miss is only counted; nothing is fetched.
     pub observe: bool,
+    /// The object is handed out, and never stored.
+    pub unstored: bool,
 }
 
 impl Mirror {

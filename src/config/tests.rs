@@ -132,6 +132,7 @@ fn every_field_of_a_rule_a_bucket_and_an_origin_is_read() {
         too_large: TooLarge::Error,
         on_wait: OnWait::Origin,
         observe: true,
+        unstored: false,
     };
     assert_eq!(**images.mirror.as_ref().unwrap(), mirror);
     assert_eq!(**rest.mirror.as_ref().unwrap(), Mirror { origins, ..Mirror::default() });

@@ -117,7 +117,8 @@ impl FirstFetch {
         let endpoint =
             Endpoint::at(origin, &job.mirror, &job.request.fill_key.origin_key, &job.request.fill_key.forwarded);
         let source = ActiveOrigin { at, cluster: origin.cluster.clone(), endpoint, restarted };
-        let small = job.passes && job.begins_small && job.responds(ResponseMode::Serve);
+        let at_once = job.responds(ResponseMode::Serve) || job.request.mirror.unstored;
+        let small = job.passes && job.begins_small && at_once;
         let length = if small { SMALL_FIRST } else { job.limits.part_size };
         let span = if job.request.is_head() { Span::Headers } else { Span::First { length } };
         Self { call: None, source, span, attempts: 0, room: 0, doubted: None }.send(job)
@@ -257,6 +258,7 @@ impl FirstFetch {
             }
             Plan::Single(object) => match announced.verify(&object.body) {
                 Ok(()) if job.request.store => Write::put(job, object),
+                Ok(()) if job.request.mirror.unstored && !job.withheld => done(Outcome::Served(object)),
                 Ok(()) => done(Outcome::NotStored { object: (!job.withheld).then_some(object), status: NOT_ASKED }),
                 Err(header) => self.source.next(job, Outcome::Corrupt(header)),
             },

@@ -164,7 +164,7 @@ impl FillRequest {
         check: bool,
     ) -> Self {
         let chain = rule::chain(rules, target.method, target.spellings());
-        let store = denial != Denial::BadRequest && target.reading.not_plain().is_none();
+        let store = denial != Denial::BadRequest && target.reading.not_plain().is_none() && !mirror.unstored;
         let part = target.is_part();
         let headers_alone = !part && (!store || mirror.on_head == OnHead::Origin);
         let apart = headers_alone || rules.iter().any(|rule| !rule.methods.is_empty());

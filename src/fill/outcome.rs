@@ -132,6 +132,7 @@ impl Outcome {
     pub fn without_object(&self) -> Self {
         match self {
             Self::NotStored { status, .. } => Self::NotStored { object: None, status: *status },
+            Self::Served(_) => Self::Busy(Shortage::Memory),
             other => other.clone(),
         }
     }

@@ -139,5 +139,5 @@ pub fn outlives(outcome: &Outcome) -> bool {
 }
 
 fn is_served(mirror: &Mirror) -> bool {
-    mirror.response == ResponseMode::Serve
+    mirror.response == ResponseMode::Serve || mirror.unstored
 }

@@ -35,7 +35,7 @@ const fn entry_of(path: &'static str, default: Default, text: &'static str) -> E
 }
 
 /// Every field but those of `origin`, in the order of the documentation.
-pub const ENTRIES: [Entry; 64] = [
+pub const ENTRIES: [Entry; 65] = [
     entry_of("$.bucket", Needed, "The bucket, as the signer reaches it."),
     entry_of("$.bucket.cluster", Needed, "Envoy's name of the signer's cluster."),
     entry_of("$.bucket.authority", Needed, "The store's `host[:port]`. The signer signs it."),
@@ -239,6 +239,13 @@ pub const ENTRIES: [Entry; 64] = [
         Json(r#""origin""#),
         "The answer when `wait` is over. `origin` is a 302 to `public_url`; without one the client of an object of several parts is \
          passed to the origin where `stream` allows it, else it gets a 503. `busy` is always a 503.",
+    ),
+    entry_of(
+        "$.rules[].store",
+        Json("true"),
+        "`false`: what the bucket lacks is handed out, or passed from the origin, at each request, and never stored. For files that \
+         change under one name, such as the indexes of package repositories. An object that the bucket has already is served until it \
+         is deleted there.",
     ),
     entry_of(
         "$.rules[].observe",

@@ -59,6 +59,7 @@ impl<'a> Parser<'a> {
             too_large: fields.optional("too_large", TOO_LARGE).unwrap_or_default(),
             on_wait: fields.optional("on_wait", ON_WAIT).unwrap_or_default(),
             observe: fields.optional("observe", Boolean).unwrap_or_default(),
+            unstored: fields.optional("store", Boolean) == Some(false),
         };
         if mirror.response == ResponseMode::Origin && mirror.origins.iter().all(|origin| origin.public_url.is_none()) {
             let path = fields.path_of("response");
