@@ -39,6 +39,8 @@ fn long_form() -> Value {
                 "cluster": "legacy", "authority": "files.test", "path_prefix": "/v1", "public_url": "https://files.test/v1",
                 "headers": {"authorization": {"env": "GIVEN"}, "x-token": SECRET},
                 "redirects": {"follow": 2, "hosts": {"cdn.test": "cdn"}},
+                "rate": "600/m",
+                "missing": [403, {"status": 200, "content_type": "text/html"}],
             },
             "backup": {"cluster": "backup", "authority": "backup.test", "timeout": "5s"},
         },
@@ -143,7 +145,7 @@ fn the_shipped_configuration_is_ok() {
         "kubernetes/overlays/envoy-gateway/plugin.yaml",
         "kubernetes/overlays/istio/filter.yaml",
     ] {
-        let ended = run(&["check", "--without-env", &format!("envoy/{file}")], "");
+        let ended = run(&["check", "--without-env", "--with-examples", &format!("envoy/{file}")], "");
         assert_eq!(ended, (0, "ok\n".to_owned(), String::new()), "{file}");
     }
     let (code, output, _) = run(&["explain", "envoy/configuration/edge.yaml", "GET", "/img/a%20b.jpg"], "");
@@ -184,7 +186,8 @@ fn a_request_is_explained_from_its_rule_to_its_answer() {
     let first = &explained["fetch"][0];
     assert_eq!(first["headers"], json!(["authorization", "x-token"]));
     assert_eq!(first["request_headers"], json!(["accept-language"]));
-    assert_eq!(first["redirects"], json!({"follow": 2, "hosts": {"cdn.test": "cdn"}}));
+    assert_eq!(first["redirects"], json!({"follow": 2, "hosts": {"cdn.test": "cdn"}, "others": "pass"}));
+    assert_eq!(first["missing"], json!([403, {"status": 200, "content_type": "text/html"}]));
     assert_eq!((&first["content_types"], &first["cache_control"]), (&json!(["image/*"]), &json!("no-cache")));
     assert_eq!((&first["timeout_ms"], &explained["fetch"][1]["timeout_ms"]), (&json!(20_000), &json!(5_000)));
 }
@@ -203,7 +206,10 @@ fn the_same_is_said_in_words() {
         "             with the client's accept-language",
         "             accepts only image/*",
         "             stored with cache-control no-cache",
+        "             not there if it says 403, 200 with text/html",
+        "             at most 600 requests in 60s",
         "             follows up to 2 redirects, to itself, cdn.test (cluster cdn)",
+        "             redirects of its own that are not followed go to the client, as paths of this host",
         "fetch 3      GET /img/a.jpg at backup.test, origin backup, cluster backup, $.rules[3], within 5s",
         "store        PUT /assets/img/a.jpg at s3.test, cluster signer",
         "answer       302 to /img/a.jpg?v=1, once it is stored",
@@ -308,10 +314,14 @@ fn an_absolute_location_is_that_of_the_store_by_the_scheme_of_the_request() {
 #[test]
 fn a_wrong_call_is_explained_and_help_has_examples() {
     for (arguments, what) in [
-        (&[][..], "expected check or explain"),
+        (&[][..], "expected check, explain or warm"),
         (&["frobnicate"], "\"frobnicate\""),
         (&["check"], "no FILE"),
-        (&["check", "-", "more"], "unexpected argument \"more\""),
+        (&["explain", "-", "GET", "/a", "more"], "unexpected argument \"more\""),
+        (&["explain", "--with-examples", "-", "GET", "/a"], "--with-examples"),
+        (&["warm"], "no URL"),
+        (&["warm", "--rate", "0", "http://127.0.0.1:1/"], "--rate 0 is not allowed"),
+        (&["warm", "http://127.0.0.1:1/", "a", "b"], "unexpected argument \"b\""),
         (&["check", "--json", "-"], "--json is an option of explain"),
         (&["check", "--colour", "-"], "--colour"),
         (&["explain", "-", "GET"], "explain needs METHOD and PATH"),
@@ -322,7 +332,7 @@ fn a_wrong_call_is_explained_and_help_has_examples() {
         assert!(errors.contains(what) && errors.contains("--help"), "{arguments:?}: {errors}");
     }
     let (code, help, _) = run(&["--help"], "");
-    assert!(code == 0 && help.contains("mirror-on-miss check envoy/configuration/edge.yaml"), "{help}");
+    assert!(code == 0 && help.contains("mirror-on-miss check --with-examples envoy/configuration/edge.yaml"), "{help}");
     let version = concat!("mirror-on-miss ", env!("CARGO_PKG_VERSION"), "\n");
     assert_eq!(run(&["--version"], "").1, version);
 }
@@ -340,7 +350,7 @@ fn variables_come_from_the_file_that_has_them() {
           vm_config:
             environment_variables: {key_values: {BUCKET: /files, ORIGIN: old.example.com}}
     "#;
-    assert_eq!(run(&["check", "-"], plugin).1, "ok\n");
+    assert_eq!(run(&["check", "--with-examples", "-"], plugin).1, "ok\n");
     let (_, output, _) = run(&["explain", "-", "GET", "/a.jpg"], plugin);
     assert!(output.contains("GET /a.jpg at old.example.com"), "{output}");
     let wasm_plugin = r#"
@@ -352,5 +362,5 @@ fn variables_come_from_the_file_that_has_them() {
             bucket: {cluster: signer, authority: s3.example.com}
             origin: {cluster: origin, authority: {env: ORIGIN}}
     "#;
-    assert_eq!(run(&["check", "-"], wasm_plugin).1, "ok\n");
+    assert_eq!(run(&["check", "--with-examples", "-"], wasm_plugin).1, "ok\n");
 }

@@ -32,8 +32,9 @@ impl RestFetch {
     /// Takes the answer. Where that is not all of the rest, everything is asked for at once, as ever.
     pub fn answered(mut self, job: &mut Job, response: Option<Response>) -> Transition {
         let asked = range(&self.first);
-        if let Some(PartResult::Bytes(bytes)) =
-            response.map(|response| origin::read_part(response, &self.first.version, asked))
+        let endpoint = &self.fetch.source.endpoint;
+        let read = |response| origin::read_part(response, endpoint, &self.first.version, asked);
+        if let Some(PartResult::Bytes(bytes)) = response.map(read)
             && u64::try_from(bytes.len()).is_ok_and(|length| length == asked.length())
         {
             Rc::make_mut(&mut self.first.object.body).extend_from_slice(&bytes);

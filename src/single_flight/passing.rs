@@ -102,7 +102,7 @@ impl Flights {
     ) -> Option<Outcome> {
         let may_pass = match outcome {
             Outcome::Filling => mirror.on_wait == OnWait::Origin,
-            Outcome::NotStored { object: None, .. } => true,
+            Outcome::NotStored { object: None, .. } | Outcome::Private(None) => true,
             Outcome::TooLarge => mirror.too_large == TooLarge::Origin,
             _ => false,
         };
@@ -134,6 +134,7 @@ pub fn outlives(outcome: &Outcome) -> bool {
             | Outcome::OriginBusy { .. }
             | Outcome::OriginTimeout
             | Outcome::OriginUnavailable(_)
+            | Outcome::Private(_)
             | Outcome::TooLarge
     )
 }

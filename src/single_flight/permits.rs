@@ -5,7 +5,7 @@
 //! fill goes on, and ends when the object is stored, or when nobody is to have it.
 
 use super::leases::{KeyHash, Leases, SETS, SharedHost, TRIES, nanos};
-use super::messages::Place;
+use super::report::Place;
 use crate::fill::PassedObject;
 use crate::object::metadata::Metadata;
 use crate::origin::Version;

@@ -1,6 +1,6 @@
 //! Streams that are passed to an origin: what is asked there, and what of the answer reaches the client.
 
-use super::reply::{LocalReply, OUTCOME_HEADER, RETRY_AFTER_FAILURE, error};
+use super::reply::{LocalReply, OUTCOME_HEADER, RETRY_AFTER_FAILURE, stream_error};
 use super::{ClientRequest, Worker};
 use crate::config::rule::Mirror;
 use crate::fill::{FillRequest, PassedObject};
@@ -37,6 +37,7 @@ pub struct PassedStream {
     object: PassedObject,
     target: Target,
     range: Option<(u64, u64)>,
+    request_id: String,
 }
 
 impl Worker {
@@ -70,6 +71,7 @@ impl Worker {
         let mirror = [&fill.mirror].into_iter().chain(&fill.then).nth(permit.place.mirror.into());
         let endpoint = mirror.and_then(|mirror| endpoint(mirror, &fill, permit.place.origin.into(), &permit.object));
         let total = permit.object.version.total;
+        let request_id = header("x-request-id").and_then(|id| String::from_utf8(id).ok()).unwrap_or_default();
         let range = match (wanted(header, &permit.object.tag(), total), endpoint) {
             (Wanted::All, Some(endpoint)) => Ok((None, endpoint)),
             (Wanted::Range(first, last), Some(endpoint)) => Ok((Some((first, last)), endpoint)),
@@ -79,11 +81,11 @@ impl Worker {
             Ok(passed) => passed,
             Err(wanted) => {
                 self.flights.close_stream(stream);
-                return refusal(wanted, &target, total).map(StreamStep::Answer);
+                return refusal(wanted, &target, &request_id, total).map(StreamStep::Answer);
             }
         };
         let headers = headers(endpoint, cluster, range, header);
-        Some(StreamStep::Pass(Box::new(PassedStream { object: permit.object, target, range }), headers))
+        Some(StreamStep::Pass(Box::new(PassedStream { object: permit.object, target, range, request_id }), headers))
     }
 
     /// Takes the end of a stream that was passed.
@@ -131,14 +133,14 @@ fn headers(
 }
 
 /// Answers a request that goes nowhere. `None` if it is for the bucket.
-fn refusal(wanted: Wanted, target: &Target, total: u64) -> Option<LocalReply> {
-    let (status, code, message) = match wanted {
-        Wanted::OtherVersion => (412, "PreconditionFailed", "The object has changed."),
-        Wanted::Unsatisfiable => (416, "InvalidRange", "The object has no such bytes."),
+fn refusal(wanted: Wanted, target: &Target, request_id: &str, total: u64) -> Option<LocalReply> {
+    let error = match wanted {
+        Wanted::OtherVersion => (412, LABEL, "PreconditionFailed", "The object has changed."),
+        Wanted::Unsatisfiable => (416, LABEL, "InvalidRange", "The object has no such bytes."),
         Wanted::All | Wanted::AskBucket | Wanted::Range(..) => return None,
     };
-    let mut reply = error(LABEL, target, status, code, message, None);
-    if status == 416 {
+    let mut reply = stream_error(target, request_id, error, None);
+    if wanted == Wanted::Unsatisfiable {
         reply.headers.push(("content-range", format!("bytes */{total}")));
     }
     Some(reply)
@@ -156,9 +158,8 @@ impl PassedStream {
         let is_whole = headers.status() == 200 && !headers.contains("content-range");
         let total = range.map(|range| range.total).or(length.filter(|_| is_whole));
         let Some(length) = length.filter(|_| total.is_some_and(|total| self.object.version.has(headers, total))) else {
-            let message = "The origin failed to give the object.";
-            let retry = Some(RETRY_AFTER_FAILURE);
-            return Err(error("origin_unavailable", &self.target, 502, "OriginUnavailable", message, retry));
+            let error = (502, "origin_unavailable", "OriginUnavailable", "The origin failed to give the object.");
+            return Err(stream_error(&self.target, &self.request_id, error, Some(RETRY_AFTER_FAILURE)));
         };
         let mut answer = self.object.headers();
         answer.push((OUTCOME_HEADER, LABEL.to_owned()));

@@ -23,8 +23,14 @@ from . import definitions
 from .kustomize import KUBERNETES, Manifest, build, is_custom, kustomize, of_kind
 
 ENVOY_GATEWAYS = ["overlays/envoy-gateway", "overlays/envoy-gateway-transparent"]
-ISTIOS = ["overlays/istio", "overlays/istio-transparent"]
+ISTIOS = ["overlays/istio", "overlays/istio-sidecar", "overlays/istio-transparent"]
 PLATFORMS = [*ENVOY_GATEWAYS, *ISTIOS]
+MORE = {
+    "overlays/envoy-gateway": ["envoy-gateway/module-file", "envoy-gateway/signed-reads"],
+    "overlays/envoy-gateway-transparent": ["envoy-gateway-transparent/module-file"],
+    **{overlay: ["istio/module-file"] for overlay in ISTIOS},
+}
+"""The components of an overlay. They stand behind `names`, in this order."""
 CONFIGURATION = CHECKOUT / "envoy" / "configuration"
 EDGE = yaml.safe_load((CONFIGURATION / "edge.yaml").read_text())
 OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -101,6 +107,8 @@ def clusters(overlay: str) -> set[str]:
 # One place for the names of a site.
 
 NAMES = {
+    "APPLICATION": "till",
+    "APPLICATION_NAMESPACE": "tills",
     "AWS_REGION": "us-east-2",
     "BUCKET": "photos",
     "GATEWAY": "gates",
@@ -113,10 +121,11 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("overlay", PLATFORMS)
-def test_the_names_of_a_site_stand_in_one_place(tmp_path: Path, overlay: str) -> None:
-    """As docs/deploy-kubernetes.md does it: a component with the settings, and the one that writes them."""
-    (tmp_path / "settings").mkdir()
+def named_site(directory: Path, overlay: str, more: list[str]) -> list[Manifest]:
+    """Builds an overlay as docs/deploy-kubernetes.md does it: a component with the settings, and the one that
+    writes them.
+    """
+    (directory / "settings").mkdir()
     literals = [f"{name}={value}" for name, value in NAMES.items()]
     generator = {"name": "mirror-on-miss-settings", "namespace": "mirror-on-miss", "behavior": "merge"}
     component = {
@@ -124,17 +133,32 @@ def test_the_names_of_a_site_stand_in_one_place(tmp_path: Path, overlay: str) ->
         "kind": "Component",
         "configMapGenerator": [{**generator, "literals": literals}],
     }
-    (tmp_path / "settings" / "kustomization.yaml").write_text(json.dumps(component))
-    ours = os.path.relpath(KUBERNETES / overlay, tmp_path.resolve())
-    site = {"kind": "Kustomization", "resources": [ours], "components": ["settings", f"{ours}/names"]}
-    (tmp_path / "kustomization.yaml").write_text(json.dumps(site))
-    text = json.dumps([each for each in kustomize(tmp_path) if not is_shipped(each)])
+    (directory / "settings" / "kustomization.yaml").write_text(json.dumps(component))
+    ours = os.path.relpath(KUBERNETES, directory.resolve())
+    components = ["settings", f"{ours}/{overlay}/names", *(f"{ours}/overlays/{name}" for name in more)]
+    site = {"kind": "Kustomization", "resources": [f"{ours}/{overlay}"], "components": components}
+    (directory / "kustomization.yaml").write_text(json.dumps(site))
+    return kustomize(directory)
+
+
+@pytest.mark.parametrize("components", ["names", "all"])
+@pytest.mark.parametrize("overlay", PLATFORMS)
+def test_the_names_of_a_site_stand_in_one_place(tmp_path: Path, overlay: str, components: str) -> None:
+    more = MORE[overlay] if components == "all" else []
+    manifests = named_site(tmp_path, overlay, more)
+    text = json.dumps([each for each in manifests if not is_shipped(each)])
     for example in ("eu-west-1", "files.example", "my-bucket", "registry.example.com"):
         assert example not in text
     for example in ('"eg"', '"envoy-gateway-system"', '["ingress"]', '"istio": "ingress"', '"istio-ingress"'):
         assert example not in text
-    for value in ("/photos", "old.example.org", "store.example.org", "new.example.org", "module@sha256:00"):
-        assert value in text
+    assert '"shop"' not in text
+    assert "/photos" in text
+    for name in ("ORIGIN", "STORE", "PUBLIC_HOST"):
+        value = NAMES[name].partition("//")[2] or NAMES[name]
+        # An application asks for the store's host.
+        assert value in text or (overlay, name) == ("overlays/istio-sidecar", "PUBLIC_HOST")
+    if "istio/module-file" not in more:
+        assert "module@sha256:00" in text
 
 
 def is_shipped(manifest: Manifest) -> bool:
@@ -172,15 +196,101 @@ def test_the_filter_of_envoy_gateway_is_the_edge_s(overlay: str, name: str) -> N
 
 def test_an_origin_is_called_as_the_edge_does() -> None:
     edge = named(EDGE["static_resources"]["clusters"], "origin")
-    istio = patch_of("overlays/istio", "EnvoyFilter", {"applyTo": "CLUSTER"})
-    expected = edge["typed_extension_protocol_options"]
-    assert istio == {"typed_extension_protocol_options": expected}
+    expected = {"typed_extension_protocol_options": edge["typed_extension_protocol_options"]}
+    for overlay, context in (("istio", "GATEWAY"), ("istio-sidecar", "SIDECAR_OUTBOUND")):
+        service = {"service": "files.example.com", "portNumber": 443}
+        match = {"applyTo": "CLUSTER", "match": {"context": context, "cluster": service}}
+        assert patch_of(f"overlays/{overlay}", "EnvoyFilter", match) == expected
     gateway = patch_of("overlays/envoy-gateway", "EnvoyPatchPolicy", {"name": "origin"})
-    assert gateway == {name: value for name, value in edge.items() if name not in BUFFERS}
+    assert gateway == edge
 
 
-BUFFERS = {"per_connection_buffer_limit_bytes"}
-"""Bounds of the edge's own memory, beside the limits of its listeners. A gateway has its own."""
+@pytest.mark.parametrize("overlay", ["overlays/istio", "overlays/envoy-gateway"])
+def test_the_bucket_is_told_what_the_edge_tells_it(overlay: str) -> None:
+    """And clients get no word of where an object comes from."""
+    clusters = EDGE["static_resources"]["clusters"]
+    edge = deepcopy(named(clusters, "bucket")["typed_extension_protocol_options"])
+    filters = edge[OPTIONS]["http_filters"]
+    filters.remove(named(filters, "envoy.filters.http.aws_request_signing"))
+    if overlay == "overlays/istio":
+        service = {"service": "s3.eu-west-1.amazonaws.com", "portNumber": 443}
+        match = {"applyTo": "CLUSTER", "match": {"context": "GATEWAY", "cluster": service}}
+        found = patch_of(overlay, "EnvoyFilter", match)["typed_extension_protocol_options"]
+    else:
+        name = "httproute/mirror-on-miss/mirror-on-miss/rule/0"
+        found = patch_of(overlay, "EnvoyPatchPolicy", {"name": name})
+    assert found == edge
+
+
+def test_signed_reads_of_envoy_gateway_are_the_edge_s(tmp_path: Path) -> None:
+    overlay = "overlays/envoy-gateway"
+    manifests = named_site(tmp_path, overlay, MORE[overlay])
+    (policy,) = of_kind(manifests, "EnvoyPatchPolicy")
+    patches = [each["operation"] for each in policy["spec"]["jsonPatches"]]
+    options, signing = patches[2:4]
+    names = [each["name"] for each in options["value"][OPTIONS]["http_filters"]]
+    edge = named(EDGE["static_resources"]["clusters"], "bucket")["typed_extension_protocol_options"]
+    # Where the patch puts it.
+    names.insert(int(signing["path"].rpartition("/")[2]), signing["value"]["name"])
+    assert names == [each["name"] for each in edge[OPTIONS]["http_filters"]]
+    assert signing["value"]["typed_config"]["region"] == NAMES["AWS_REGION"]
+    routes = [each["value"]["name"] for each in patches if each["path"] == "routes/0"]
+    shipped = EDGE["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    order = [each["name"] for each in shipped["route_config"]["virtual_hosts"][0]["routes"]]
+    # The last one is the first route.
+    assert routes[::-1] == [name for name in order if name in routes]
+    assert set(order) - set(routes) == {"preflight", "no-content", "current-directory", "object"}
+    (proxy,) = of_kind(manifests, "EnvoyProxy")
+    deployment = proxy["spec"]["provider"]["kubernetes"]["envoyDeployment"]
+    mounted = {each["name"]: each["mountPath"] for each in deployment["container"]["volumeMounts"]}
+    assert mounted == {"module": "/opt/module", "reader": "/etc/mirror-on-miss"}
+    assert {each["name"] for each in deployment["pod"]["volumes"]} == set(mounted)
+
+
+@pytest.mark.parametrize("overlay", PLATFORMS)
+def test_a_module_from_a_file_is_the_edge_s_filter(tmp_path: Path, overlay: str) -> None:
+    """With its matcher, so that hits pass no WebAssembly, and with nothing that a registry is asked for."""
+    manifests = named_site(tmp_path, overlay, MORE[overlay][:1])
+    assert of_kind(manifests, "EnvoyExtensionPolicy") == []
+    (policy,) = [each for each in manifests if each["kind"] in ("EnvoyFilter", "EnvoyPatchPolicy")]
+    assert "EXTENSION_CONFIG" not in json.dumps(policy)
+    assert "oci://" not in json.dumps(policy)
+    manager = EDGE["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    edge = named(manager["http_filters"], "mirror_on_miss")["typed_config"]
+    found = with_matcher(policy)
+    assert found["xds_matcher"] == edge["xds_matcher"]
+    wasm = found["extension_config"]["typed_config"]["config"]
+    assert wasm["vm_config"]["code"] == {"local": {"filename": "/opt/module/plugin.wasm"}}
+    for name in ("name", "root_id", "failure_policy", "allow_on_headers_stop_iteration"):
+        assert wasm[name] == plugin_of(EDGE)[name]
+    configuration = json.loads(wasm["configuration"]["value"])
+    variables = wasm["vm_config"]["environment_variables"]["key_values"]
+    assert {each["env"] for each in values(configuration) if "env" in each} == set(variables)
+
+
+def with_matcher(node: Any) -> Any:
+    """Returns the one filter that has a matcher around it."""
+    found = [each for each in values(node) if "xds_matcher" in each]
+    assert len(found) == 1
+    return found[0]
+
+
+def values(node: Any) -> Iterator[dict[str, Any]]:
+    """Returns every object of a document."""
+    if isinstance(node, dict):
+        yield node
+    for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from values(inner)
+
+
+def test_the_edge_s_second_attempt_is_envoy_gateway_s() -> None:
+    edge = yaml.safe_load((CONFIGURATION / "transparent.yaml").read_text())
+    manager = edge["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    route = named(manager["route_config"]["virtual_hosts"][0]["routes"], "object")["route"]
+    policies = of_kind(build("overlays/envoy-gateway-transparent"), "BackendTrafficPolicy")
+    retry = next(each for each in policies if each["metadata"]["name"] == "mirror-on-miss")["spec"]["retry"]
+    assert retry["numRetries"] == route["retry_policy"]["num_retries"]
+    assert retry["retryOn"]["httpStatusCodes"] == route["retry_policy"]["retriable_status_codes"]
 
 
 def test_metrics_have_the_edge_s_labels() -> None:
@@ -259,6 +369,46 @@ def test_the_inner_listener_of_istio_is_reached_by_nobody_else() -> None:
     assert len(narrowed) == 2
     for patch in narrowed:
         assert patch["match"]["listener"]["portNumber"] == inner["port"]["number"]
+
+
+def test_a_sidecar_changes_nothing_for_others() -> None:
+    """A host of a VirtualService or a ServiceEntry is otherwise one for every sidecar of the mesh. A filter
+    by the port alone would be in a captured listener, too.
+    """
+    manifests = build("overlays/istio-sidecar")
+    for kind in ("DestinationRule", "ServiceEntry", "VirtualService"):
+        assert all(each["spec"]["exportTo"] == ["."] for each in of_kind(manifests, kind))
+    (sidecar,) = of_kind(manifests, "Sidecar")
+    (envoy_filter,) = of_kind(manifests, "EnvoyFilter")
+    application = sidecar["spec"]["workloadSelector"]["labels"]
+    assert envoy_filter["spec"]["workloadSelector"]["labels"] == application
+    (service,) = of_kind(manifests, "VirtualService")
+    route, rest = service["spec"]["http"]
+    assert all(each["sourceLabels"] == application for each in route["match"])
+    assert "match" not in rest
+    inner, others = sidecar["spec"]["egress"]
+    assert (inner["bind"], inner["captureMode"], others) == ("127.0.0.1", "NONE", {"hosts": ["*/*"]})
+    listeners = {
+        patch["match"]["listener"]["name"]
+        for patch in envoy_filter["spec"]["configPatches"]
+        if patch["applyTo"] in ("HTTP_FILTER", "NETWORK_FILTER")
+    }
+    assert listeners == {f"{inner['bind']}_{inner['port']['number']}"}
+
+
+@pytest.mark.parametrize("overlay", ISTIOS)
+def test_istio_s_analyzer_finds_a_priority(overlay: str) -> None:
+    """IST0151: an EnvoyFilter with a place before another filter and no priority may not be applied."""
+    (envoy_filter,) = of_kind(build(overlay), "EnvoyFilter")
+    assert envoy_filter["spec"]["priority"] > 0
+
+
+def test_a_route_of_istio_turns_the_filter_on_in_envoy_1_40() -> None:
+    """It refuses a route's configuration of a filter that has none for routes, unless it is optional."""
+    (envoy_filter,) = of_kind(build("overlays/istio"), "EnvoyFilter")
+    (patch,) = [each for each in envoy_filter["spec"]["configPatches"] if each["applyTo"] == "HTTP_ROUTE"]
+    (turned_on,) = patch["patch"]["value"]["typed_per_filter_config"].values()
+    assert turned_on["is_optional"] is True
 
 
 def test_a_replaced_prefix_of_gateway_api_has_one_match() -> None:
@@ -341,7 +491,7 @@ def changed(manifest: Manifest, path: Where, value: Any) -> tuple[str, Manifest]
     copy = deepcopy(manifest)
     *parents, name = path
     functools.reduce(operator.getitem, parents, copy)[name] = value
-    return "".join(f"/{each}" for each in path), copy
+    return "".join(f"/{each}".replace("/", "~1").replace("~1", "/", 1) for each in path), copy
 
 
 def assert_found(wrong: list[tuple[str, Manifest]]) -> None:

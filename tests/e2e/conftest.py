@@ -13,7 +13,7 @@ import pytest
 from doubles import ScriptedOrigin, StrictBucket
 from stack import SeaweedFS, Stack
 
-from .site import Site, a_rule_for_everything, add_dead_cluster, running
+from .site import Site, Wired, a_rule_for_everything, add_dead_cluster, running
 
 Start = Callable[..., Site]
 Unique = Callable[..., str]
@@ -32,6 +32,23 @@ def strict(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin) -> 
     options = {"plugin": a_rule_for_everything(origin), "edit_edge": add_dead_cluster}
     with running(run_dir, origin, StrictBucket(), workers=1, **options) as site:
         yield site
+
+
+@pytest.fixture(scope="session")
+def transparent(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin) -> Iterator[Site]:
+    """The same in the transparent wiring."""
+    run_dir = tmp_path_factory.mktemp("transparent")
+    options = {"plugin": a_rule_for_everything(origin), "edit_edge": add_dead_cluster}
+    with running(run_dir, origin, StrictBucket(), workers=1, wiring="transparent", **options) as site:
+        yield site
+
+
+@pytest.fixture(params=["redirect", "transparent"])
+def wired(request: pytest.FixtureRequest) -> Wired:
+    """Gives both wirings on a strict bucket in turn."""
+    if request.param == "redirect":
+        return Wired(request.getfixturevalue("strict"), "")
+    return Wired(request.getfixturevalue("transparent"), "/mirror")
 
 
 @pytest.fixture(scope="session")

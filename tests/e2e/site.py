@@ -103,6 +103,28 @@ class Site:
         return {name: int(value) for name, _, value in lines if value.isdigit()}
 
 
+@dataclass(frozen=True)
+class Wired:
+    """A site in one of the wirings."""
+
+    site: Site
+    bucket: str
+    """The bucket's name as clients of this wiring write it before a path."""
+
+    @property
+    def follows(self) -> bool:
+        """Tells if the edge follows its redirects itself."""
+        return bool(self.bucket)
+
+    def ask(self, path: str, method: str = "GET", headers: Headers = ()) -> Answer:
+        return self.site.ask(self.bucket + path, method, headers)
+
+    def read(self, path: str, method: str = "GET", headers: Headers = ()) -> Answer:
+        """Returns the answer that a client gets in the end; it follows one redirect."""
+        answer = self.ask(path, method, headers)
+        return self.site.follow(answer, method, headers) if answer.status == 302 else answer
+
+
 def eventually(look: Callable[[], Any], expected: Any) -> None:
     """Waits for a value that only Envoy's statistics show."""
     end = time.monotonic() + PATIENCE
@@ -145,7 +167,8 @@ def a_rule_for_everything(origin: ScriptedOrigin) -> dict[str, Any]:
         {"prefix": "/unmirrored/", "mirror": False},
         {"prefix": "/", "origins": ["working"], "too_large": "error"},
     ]
-    return {"origin": None, "origins": origins, "rules": rules, "wait": WAIT}
+    # Tests mend an origin and ask again at once.
+    return {"origin": None, "origins": origins, "rules": rules, "wait": WAIT, "failure_ttl": "0s"}
 
 
 def error_code(answer: Answer) -> str | None:

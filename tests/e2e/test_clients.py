@@ -10,10 +10,14 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 from minio import Minio
 
+from doubles import ScriptedOrigin
+from stack import SeaweedFS
+
 from .conftest import Start, Unique
-from .site import Site
+from .site import Site, running
 
 BODY = bytes(range(256)) * 256
 LARGE = bytes(range(256)) * (20 << 12)
@@ -48,6 +52,38 @@ def test_boto3_reads_cold_keys(site: Site, unique: Unique, tmp_path: Path) -> No
     assert file.read_bytes() == LARGE
     with pytest.raises(s3.exceptions.NoSuchKey):
         s3.get_object(Bucket="mirror", Key=unique("nowhere")[1:])
+
+
+def test_who_looks_for_a_path_learns_that_it_is_not_there(site: Site, unique: Unique) -> None:
+    """Hadoop's S3A asks so for each path without an object, gocloud for any key, and mc for one more."""
+    s3 = boto3.client("s3", endpoint_url=site.stack.url, region_name="us-east-1", **CREDENTIALS)
+    site.store.put("stored", BODY)
+    missing = {"Bucket": "mirror", "Prefix": f"{unique()[1:]}/", "Delimiter": "/"}
+    for found in (
+        s3.list_objects_v2(**missing, MaxKeys=2),
+        s3.list_objects(**missing, MaxKeys=1),
+        s3.list_objects_v2(Bucket="mirror", MaxKeys=1),
+    ):
+        assert ("Contents" in found, "CommonPrefixes" in found, found["IsTruncated"]) == (False, False, False)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.list_objects_v2(Bucket="mirror", MaxKeys=10)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.list_objects_v2(Bucket="mirror")
+
+
+def test_a_listing_that_is_allowed_works_with_the_store_of_make_run(
+    tmp_path: Path, origin: ScriptedOrigin
+) -> None:
+    def allow(edge: dict[str, Any]) -> None:
+        edge["layered_runtime"]["layers"][0]["static_layer"]["listing"] = 100
+
+    options = {"wiring": "transparent", "edit_edge": allow}
+    with running(tmp_path, origin, SeaweedFS(tmp_path), workers=1, **options) as site:
+        s3 = boto3.client("s3", endpoint_url=site.stack.url, region_name="us-east-1", **CREDENTIALS)
+        site.store.put("stored", BODY)
+        for many in (1, 1000):
+            found = s3.list_objects_v2(Bucket="mirror", MaxKeys=many)
+            assert [each["Key"] for each in found["Contents"]] == ["stored"]
 
 
 def test_minio_py_reads_cold_keys(site: Site, unique: Unique, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The edge around the filter: CORS, methods, sub-resources, listings, and the log."""
+"""The edge around the filter: methods, sub-resources, listings, and the log."""
 
 from __future__ import annotations
 
@@ -10,31 +10,6 @@ from .conftest import Unique
 from .site import Site
 
 BODY = b"an object\n"
-FROM_A_BROWSER = [("origin", "https://shop.example.com")]
-
-
-@pytest.mark.parametrize(("under", "status"), [("", 302), ("", 404), ("/dead", 502), ("/unmirrored", 404)])
-def test_every_answer_has_its_cors_headers(strict: Site, unique: Unique, under: str, status: int) -> None:
-    """The CORS filter stands behind this one on the way back, so answers of this filter must pass
-    through it.
-    """
-    path = unique(under=under)
-    if status == 302:
-        strict.origin.put(path, BODY)
-    answer = strict.ask(path, headers=FROM_A_BROWSER)
-    assert answer.status == status
-    assert answer.header("access-control-allow-origin") == "https://shop.example.com"
-    if status == 302:
-        hit = strict.follow(answer, headers=FROM_A_BROWSER)
-        assert hit.header("access-control-allow-origin") == "https://shop.example.com"
-
-
-def test_a_preflight_is_answered_by_the_edge(site: Site, unique: Unique) -> None:
-    path = unique()
-    preflight = [*FROM_A_BROWSER, ("access-control-request-method", "GET")]
-    answer = site.ask(path, "OPTIONS", preflight)
-    assert (answer.status, answer.header("access-control-allow-methods")) == (200, "GET, HEAD")
-    assert site.origin.count(path) == 0
 
 
 @pytest.mark.parametrize("method", ["DELETE", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"])

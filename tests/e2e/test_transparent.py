@@ -445,14 +445,6 @@ def test_the_bucket_is_listed_where_the_operator_allows_it(start: Start, unique:
         assert (answer.status, error_code(answer)) == (403, "AccessDenied"), query
 
 
-def test_browsers_may_read_across_origins(transparent: Site, unique: Unique) -> None:
-    path = unique()
-    transparent.origin.put(path, BODY)
-    for target in (BUCKET + path, BUCKET + unique(), BUCKET + unique(under="/dead")):
-        answer = transparent.ask(target, headers=[("origin", "https://shop.example.com")])
-        assert answer.header("access-control-allow-origin") == "https://shop.example.com"
-
-
 def test_clients_may_write_keys_without_the_bucket(start: Start, unique: Unique) -> None:
     """It works as virtual-hosted S3 does. A key may begin with the bucket's name."""
     site = start(wiring="transparent", plugin={"bucket": {"exposed": "root"}})
@@ -484,3 +476,14 @@ def test_the_access_log_tells_what_came_of_a_miss(start: Start, unique: Unique) 
 def assert_reached_nobody(site: Site, path: str) -> None:
     assert not site.store.requests.matching(lambda call: call.key == path[1:])
     assert site.origin.count(path) == 0
+
+
+def test_a_redirect_of_the_origin_s_own_is_the_client_s_to_follow(transparent: Site, unique: Unique) -> None:
+    path = unique("docs")
+    moved = {"Location": f"http://{transparent.origin.authority}{path}/?token=s"}
+    transparent.origin.script(path, replies.status(301, moved), replies.status(302, moved))
+    for status in (301, 302):
+        answer = transparent.ask(BUCKET + path)
+        assert (answer.status, answer.outcome) == (status, "origin_redirect")
+        assert answer.header("location") == f"{BUCKET}{path}/"
+    assert transparent.stored(path) is None

@@ -339,7 +339,7 @@ def _expose_path(routes: list[dict[str, Any]], bucket: str) -> None:
 def _expose_root(routes: list[dict[str, Any]], bucket: str) -> None:
     """Makes clients write /KEY. Envoy's internal redirects use the bucket's own /BUCKET/KEY."""
     roots = {"bucket-root": "(/|%2[fF])+", "page": "/(.*(/|%2[fF]))?"}
-    for name in ("head-bucket", "bucket-location", "listing", *roots):
+    for name in ("head-bucket", "bucket-location", "listing", "no-listing", *roots):
         named(routes, name)["match"]["safe_regex"]["regex"] = roots.get(name, "/")
     # A regular expression's match is rewritten as one.
     rewrite = {"pattern": {"regex": "/"}, "substitution": f"/{bucket}/"}

@@ -56,7 +56,14 @@ impl World {
         let request =
             FillRequest { fill_key: fill_key("a"), mirror, then: Vec::new(), check: false, part: false, store: true };
         let asked = self.shared.nanos();
-        let join = Join { stream: StreamId(stream), asked, request: &request, trace: &trace, may_pass: false };
+        let join = Join {
+            stream: StreamId(stream),
+            asked,
+            request: &request,
+            trace: &trace,
+            may_pass: false,
+            for_bucket: false,
+        };
         let effects = self.flights.join(join, self.now, &*self.shared);
         self.keep(effects);
     }
@@ -205,7 +212,7 @@ fn a_403_of_the_bucket_is_no_matter_for_another_clients_permit() {
     let (mirror, trace) = (world.mirror.clone(), Trace::default());
     let request = FillRequest { fill_key: denied, mirror, then: Vec::new(), check: true, part: false, store: true };
     let asked = world.shared.nanos();
-    let join = Join { stream: StreamId(2), asked, request: &request, trace: &trace, may_pass: true };
+    let join = Join { stream: StreamId(2), asked, request: &request, trace: &trace, may_pass: true, for_bucket: false };
     let effects = world.flights.join(join, world.now, &*world.shared);
     world.keep(effects);
     assert_eq!(world.call().1, "HEAD /b/a", "its own HEAD decides");
