@@ -100,6 +100,9 @@ impl HttpContext for Stream {
                     Action::Continue
                 }
                 Err(reply) => {
+                    if let Some(handle) = &self.handle {
+                        handle.worker.borrow_mut().fail_stream(self.id, &EnvoySharedHost);
+                    }
                     warn!("stream key=/{}: the origin gives another version, or none", passed.key().encoded());
                     reply_directly(&reply);
                     Action::Pause

@@ -140,7 +140,10 @@ impl Flights {
         }
         let (phase, lease) = match self.leases.claim(shared, hash, join.asked) {
             Claim::Failed(..) | Claim::Follow { .. } if !waits => return at_once(),
-            Claim::Failed(outcome, place) => return Some((outcome, place)),
+            Claim::Failed(outcome, place) => {
+                let instead = if passes { self.passed_instead(&outcome, hash, &request.mirror, shared) } else { None };
+                return Some((instead.unwrap_or(outcome), place));
+            }
             Claim::Follow { owner, lasts } => {
                 shared.post(owner, &self.subscription(hash));
                 (Some(Phase::Following(owner)), lasts)

@@ -36,6 +36,14 @@ impl Flights {
         self.open_streams.0.retain(|(open, _)| *open != stream);
     }
 
+    /// Takes the failure of a stream: the origin does not have the object that was permitted. The next client asks it anew.
+    pub fn fail_stream(&mut self, stream: StreamId, shared: &dyn SharedHost) {
+        let hash = self.open_streams.0.iter().find(|(open, _)| *open == stream).map(|(_, hash)| *hash);
+        if let Some(hash) = hash {
+            self.leases.revoke(shared, hash);
+        }
+    }
+
     /// Takes an object that clients may be passed to, and passes those that wait for it, if their rule says so.
     pub(super) fn offer(
         &mut self,
@@ -87,9 +95,10 @@ impl Flights {
         answer(effects, passed, flight.source(), Outcome::Passed(object));
     }
 
-    /// Returns the answer that passes a client at once, where its rule says so.
+    /// Returns the answer that passes a client at once, where its rule says so. What is not stored changes, so the origin is asked
+    /// each time.
     pub(super) fn passed_at_once(&self, hash: KeyHash, mirror: &Mirror, shared: &dyn SharedHost) -> Option<Outcome> {
-        if is_served(mirror) { self.passed(hash, shared) } else { None }
+        if mirror.response == ResponseMode::Serve && !mirror.unstored { self.passed(hash, shared) } else { None }
     }
 
     /// Returns the answer that passes a client in the place of an outcome without an object.

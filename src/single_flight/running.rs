@@ -272,7 +272,12 @@ impl Flights {
         self.waiters = self.waiters.saturating_sub(streams.len());
         let source = flight.source();
         if let Some(began) = flight.began {
-            self.leases.settle(shared, flight.hash, &outcome, flight.place());
+            // The next client of what is not stored gets what the origin has then.
+            if flight.request.mirror.unstored && flight.is_offered {
+                self.leases.release(shared, flight.hash);
+            } else {
+                self.leases.settle(shared, flight.hash, &outcome, flight.place());
+            }
             if self.config.marker.is_some() && !outlives(&outcome) {
                 self.leases.revoke(shared, flight.hash);
             }

@@ -88,6 +88,11 @@ impl Worker {
         Some(StreamStep::Pass(Box::new(PassedStream { object: permit.object, target, range, request_id }), headers))
     }
 
+    /// Takes the answer to a stream, which is not of the object that it was passed to.
+    pub fn fail_stream(&mut self, stream: StreamId, shared: &dyn SharedHost) {
+        self.flights.fail_stream(stream, shared);
+    }
+
     /// Takes the end of a stream that was passed.
     pub fn close_stream(&mut self, stream: StreamId) {
         self.flights.close_stream(stream);

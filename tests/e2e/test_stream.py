@@ -25,6 +25,7 @@ PLUGIN = {
     "rules": [
         {"prefix": "/waiting/"},
         {"prefix": "/busy/", "on_wait": "busy"},
+        {"prefix": "/unstored/", "store": False},
         {"prefix": "/", "response": "serve"},
     ],
     "limits": {"streams_per_key": 2, "max_object_size": "1GiB"},
@@ -241,12 +242,30 @@ def test_what_is_too_large_to_be_stored_is_passed(films: StreamSite, unique: Uni
     assert films.site.stored(path) is None
 
 
+def test_what_a_rule_does_not_store_is_the_origins_at_each_request(films: StreamSite, unique: Unique) -> None:
+    for size, outcome in [(1000, "served"), (100_000, "served"), (FILM, "streamed")]:
+        path = unique("index", under="/unstored")
+        for version in (1, 2):
+            index = films.origin.put(path, Large(size, version, etag=f'"{version}"'))
+            answer = films.get(path)
+            assert (answer.status, answer.outcome) == (200, outcome)
+            assert hashlib.sha256(answer.body).hexdigest() == index.sha256()
+        head = films.get(path, method="HEAD")
+        assert (head.status, head.header("content-length"), head.outcome) == (200, str(size), "head")
+        assert films.site.stored(path) is None
+    methods = {
+        call.request.method for call in films.store.requests.matching(lambda call: call.key == path[1:])
+    }
+    assert methods <= {"GET", "HEAD"}
+
+
 def test_another_version_of_the_origin_is_not_passed_on(films: StreamSite, unique: Unique) -> None:
     path = unique("film.mp4")
     films.begin(path)
     films.origin.put(path, Large(FILM, version=2, etag='"2"'))
     answer = films.marked(path)
     assert (answer.status, answer.outcome) == (502, "origin_unavailable")
+    assert films.marked(path).outcome != "streamed", "nor is anybody sent there again"
     films.origin._gates[path, PART_SIZE].open()
 
 
@@ -280,7 +299,8 @@ def test_nothing_of_the_origin_reaches_the_client_but_what_is_on_the_list(
     answer = site.follow(site.ask(path))
     assert (answer.status, answer.body, answer.outcome) == (200, body, "streamed")
     own = {"content-language", "content-length", "content-type", "etag", "accept-ranges", "x-mirror-on-miss"}
-    assert answer.names - {"date", "server"} == own
+    by_envoy = {"date", "server", "access-control-allow-origin", "access-control-expose-headers"}
+    assert answer.names - by_envoy == own
 
 
 def test_after_an_ambiguous_403_nobody_is_passed(start: Start, unique: Unique) -> None:

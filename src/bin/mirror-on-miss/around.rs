@@ -3,6 +3,7 @@
 use super::file::{Document, Found};
 use super::yaml;
 use mirror_on_miss::config::Config;
+use mirror_on_miss::worker::streaming::CLUSTER_HEADER;
 use std::collections::BTreeMap;
 use yaml_rust2::Yaml;
 
@@ -25,6 +26,16 @@ pub fn problems(found: &Found, config: &Config) -> Vec<String> {
             ));
         }
     }
+    match (found.around.passes, &config.marker) {
+        (Some(false), Some(_)) => problems.push(format!(
+            "$.stream: no route around the plugin has the cluster_header {CLUSTER_HEADER:?}, so clients that are passed to an \
+             origin would go to the bucket"
+        )),
+        (Some(true), None) => problems.push(format!(
+            "$.stream: is missing, and a route around the plugin has the cluster_header {CLUSTER_HEADER:?}"
+        )),
+        (Some(true), Some(_)) | (Some(false) | None, _) => {}
+    }
     problems.into_iter().map(|problem| format!("{}: {problem}\n", found.at)).collect()
 }
 
@@ -34,6 +45,9 @@ fn clusters(config: &Config) -> BTreeMap<String, String> {
     for origin in config.rules.iter().filter_map(|rule| rule.mirror.as_ref()).flat_map(|mirror| &mirror.origins) {
         let name = &origin.name;
         named.insert(format!("the cluster of origin {name:?}"), origin.cluster.clone());
+        if let Some(cluster) = &origin.stream_cluster {
+            named.insert(format!("the stream_cluster of origin {name:?}"), cluster.clone());
+        }
         for (host, cluster) in &origin.redirects.hosts {
             named.insert(format!("redirects.hosts[{host:?}] of origin {name:?}"), cluster.clone());
         }

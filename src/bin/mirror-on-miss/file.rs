@@ -2,6 +2,7 @@
 
 use super::container;
 use super::yaml::{self, field, json};
+use mirror_on_miss::worker::streaming::CLUSTER_HEADER;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -52,6 +53,8 @@ pub struct Around {
     pub clusters: Option<Vec<String>>,
     /// The times after which Envoy gives a silent request up, each with the setting's place.
     pub idle: Vec<(String, Duration)>,
+    /// There is a route for clients that are passed to an origin; `None` where routes come by discovery.
+    pub passes: Option<bool>,
 }
 
 /// The names of this plugin in the shipped files.
@@ -216,9 +219,22 @@ impl Around {
             around.idle = vec![("stream_idle_timeout".to_owned(), set.unwrap_or(STREAM_IDLE_TIMEOUT))];
             if let Some(routes) = field(fields, "route_config") {
                 around.idle.extend(idle_timeouts(routes));
+                around.passes = Some(leads_to_origins(routes));
             }
         }
         around
+    }
+}
+
+/// Tells if a route has the module choose its cluster.
+fn leads_to_origins(yaml: &Yaml) -> bool {
+    match yaml {
+        Yaml::Array(elements) => elements.iter().any(leads_to_origins),
+        Yaml::Hash(fields) => {
+            let header = field(fields, "cluster_header").and_then(Yaml::as_str);
+            header == Some(CLUSTER_HEADER) || fields.values().any(leads_to_origins)
+        }
+        _ => false,
     }
 }
 

@@ -198,7 +198,47 @@ fn an_object_that_cannot_be_stored_is_passed_unless_the_rule_says_otherwise() {
         world.give(get, 0, TOTAL);
         assert_eq!(world.ended().0, "too_large");
         assert_eq!(world.answered(), (vec![1], expected), "{rule}");
+        world.join(2, "a");
+        assert_eq!(world.answered(), (vec![2], expected), "and so is the next, though the failure is remembered");
     }
+}
+
+#[test]
+fn what_is_not_stored_is_asked_of_the_origin_each_time() {
+    let mut world = World::worker(1, Rc::new(FakeSharedHost::new()), &config(&json!({"store": false}), &json!({})));
+    let join = |world: &mut World, stream| {
+        let (mirror, trace) = (world.mirror.clone(), Trace::default());
+        let request =
+            FillRequest { fill_key: fill_key("a"), mirror, then: Vec::new(), check: false, part: false, store: false };
+        let (stream, asked) = (StreamId(stream), world.shared.nanos());
+        let join = Join { stream, asked, request: &request, trace: &trace, may_pass: true, for_bucket: false };
+        let effects = world.flights.join(join, world.now, &*world.shared);
+        world.keep(effects);
+    };
+    for stream in [1, 2] {
+        join(&mut world, stream);
+        let (get, request) = world.call();
+        assert_eq!(request, "GET /a");
+        world.give(get, 0, TOTAL);
+        assert_eq!(world.answered(), (vec![stream], "streamed"));
+        assert_eq!(world.ended().0, "too_large");
+    }
+    join(&mut world, 3);
+    let (get, _) = world.call();
+    world.finish(get, 200);
+    assert_eq!(world.ended().0, "served");
+    assert_eq!(world.answered(), (vec![3], "served"));
+    world.assert_empty();
+}
+
+#[test]
+fn a_stream_that_meets_another_version_ends_the_permit() {
+    let mut world = served();
+    world.join(1, "a");
+    world.begin();
+    assert!(world.open(2));
+    world.flights.fail_stream(StreamId(2), &*world.shared.clone());
+    assert!(!world.open(3));
 }
 
 #[test]
