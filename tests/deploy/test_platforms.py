@@ -157,8 +157,9 @@ def test_the_filter_of_istio_is_the_edge_s(overlay: str) -> None:
 def test_the_filter_of_envoy_gateway_is_the_edge_s(overlay: str, name: str) -> None:
     """By patches of the listener that has the module, where the EnvoyExtensionPolicy has no field."""
     (policy,) = of_kind(build(overlay), "EnvoyPatchPolicy")
+    module = "..http_filters[?@.typed_config.config.root_id=='mirror_on_miss']"
     listeners = [
-        patch for patch in policy["spec"]["jsonPatches"] if patch["type"].endswith(".listener.v3.Listener")
+        patch for patch in policy["spec"]["jsonPatches"] if patch["operation"].get("jsonPath") == module
     ]
     (gateway,) = of_kind(build(overlay), "Gateway")
     meta, listener = gateway["metadata"], named(gateway["spec"]["listeners"], name)
@@ -212,6 +213,26 @@ def test_clients_of_a_dead_vm_are_answered_when_the_edge_would() -> None:
     assert policy["spec"]["timeout"]["http"]["streamIdleTimeout"] == manager["stream_idle_timeout"]
 
 
+@pytest.mark.parametrize("overlay", PLATFORMS)
+def test_old_clients_are_served(overlay: str) -> None:
+    """They speak HTTP/1.0, or offer TLS. Other hosts of an Istio gateway keep their WebSockets."""
+    ignored = [{"safe_regex": {"regex": "(?i)tls/.*"}}]
+    if overlay in ISTIOS:
+        (policy,) = of_kind(build(overlay), "EnvoyFilter")
+        managers = [each for each in policy["spec"]["configPatches"] if each["applyTo"] == "NETWORK_FILTER"]
+        of_clients = [each for each in managers if each["match"]["listener"]["portNumber"] == 80]
+        (options,) = (each["patch"]["value"]["typed_config"]["http_protocol_options"] for each in of_clients)
+        assert (options["accept_http_10"], options["ignore_http_11_upgrade"]) == (True, ignored)
+        return
+    (policy,) = of_kind(build(overlay), "ClientTrafficPolicy")
+    assert policy["spec"]["http1"] == {"http10": {}}
+    (patches,) = of_kind(build(overlay), "EnvoyPatchPolicy")
+    path = "typed_config/http_protocol_options/ignore_http_11_upgrade"
+    by_path = {each["operation"].get("path"): each for each in patches["spec"]["jsonPatches"]}
+    assert by_path[path]["name"].endswith("/http")
+    assert by_path[path]["operation"]["value"] == ignored
+
+
 # Rules of the platforms that no definition in npm has: the API server evaluates them in CEL.
 
 
@@ -255,7 +276,12 @@ def test_the_inner_listener_of_istio_is_reached_by_nobody_else() -> None:
     assert inner["bind"] == "127.0.0.1"
     (envoy_filter,) = of_kind(build("overlays/istio-transparent"), "EnvoyFilter")
     patches = envoy_filter["spec"]["configPatches"]
-    narrowed = [each for each in patches if each["applyTo"] in ("HTTP_FILTER", "NETWORK_FILTER")]
+    narrowed = [
+        each
+        for each in patches
+        if each["applyTo"] == "HTTP_FILTER"
+        or (each["applyTo"] == "NETWORK_FILTER" and "stream_idle_timeout" in json.dumps(each))
+    ]
     assert len(narrowed) == 2
     for patch in narrowed:
         assert patch["match"]["listener"]["portNumber"] == inner["port"]["number"]
