@@ -76,6 +76,10 @@ class Endpoint:
         return self
 
     @property
+    def setup(self) -> str:
+        return self._setup.name
+
+    @property
     def base(self) -> str:
         """The URL of the bucket."""
         return f"{self.site.stack.url}/{self.site.store.bucket}"
