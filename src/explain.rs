@@ -1,8 +1,8 @@
 //! The explanation of a request: the rule that serves it, the requests that it leads to, and the client's answer.
 //! Nothing of it is done.
 
-use crate::config::rule::{Mirror, OnHead, ResponseMode, Rule, chain};
-use crate::config::{Config, Location, Origin};
+use crate::config::rule::{Mirror, OnHead, Private, ResponseMode, Rule, chain};
+use crate::config::{Config, Location, Missing, Origin, Rate, Redirects};
 use crate::http::Method;
 use crate::object::key::Key;
 use crate::origin::endpoint::Endpoint;
@@ -83,11 +83,15 @@ pub struct Fetch {
     pub content_types: Vec<String>,
     /// The value that is stored in place of the origin's `Cache-Control`.
     pub cache_control: Option<String>,
+    /// The fate of an object that its origin lets no cache store.
+    pub private: Private,
     pub timeout: Duration,
-    /// The most redirects that are followed.
-    pub follow: u32,
-    /// Hosts that it may redirect to beside the origin's own, with their clusters.
-    pub hosts: Vec<(String, String)>,
+    /// The answers that mean that it does not have the object.
+    pub missing: Vec<Missing>,
+    /// The most requests to it.
+    pub rate: Option<Rate>,
+    /// The redirects that are followed, and the fate of the others.
+    pub redirects: Redirects,
 }
 
 /// The request that stores the object.
@@ -172,10 +176,6 @@ fn fetches(rules: &[Rule], target: &Target) -> Vec<Fetch> {
 
 fn fetch(rule: usize, mirror: &Mirror, origin: &Origin, key: &str, forwarded: &Forwarded) -> Fetch {
     let Endpoint { upstream, path, timeout, .. } = Endpoint::at(origin, mirror, key, forwarded);
-    let (follow, hosts) = match &origin.redirects {
-        Some(redirects) => (redirects.follow, redirects.hosts.clone()),
-        None => (0, Vec::new()),
-    };
     Fetch {
         rule,
         origin: origin.name.clone(),
@@ -186,9 +186,11 @@ fn fetch(rule: usize, mirror: &Mirror, origin: &Origin, key: &str, forwarded: &F
         request_headers: mirror.request_headers.clone(),
         content_types: mirror.content_types.clone(),
         cache_control: mirror.cache_control.clone(),
+        private: mirror.private,
         timeout,
-        follow,
-        hosts,
+        missing: origin.missing.clone(),
+        rate: origin.rate,
+        redirects: origin.redirects.clone(),
     }
 }
 

@@ -39,13 +39,15 @@ fn long_form() -> Value {
                 "cluster": "legacy", "authority": "files.test", "path_prefix": "/v1", "public_url": "https://files.test/v1",
                 "headers": {"authorization": {"env": "GIVEN"}, "x-token": SECRET},
                 "redirects": {"follow": 2, "hosts": {"cdn.test": "cdn"}},
+                "rate": "600/m",
+                "missing": [403, {"status": 200, "content_type": "text/html"}],
             },
             "backup": {"cluster": "backup", "authority": "backup.test", "timeout": "5s"},
         },
         "rules": [
             {"prefix": "/img/", "suffixes": [".jpg"], "strip_prefix": "/img", "add_prefix": "/static",
              "origins": ["legacy", "backup"], "query": ["v"], "request_headers": ["accept-language"],
-             "content_types": ["image/*"], "cache_control": "no-cache", "on_403": "miss"},
+             "content_types": ["image/*"], "cache_control": "no-cache", "private": "skip", "on_403": "miss"},
             {"prefix": "/private/", "mirror": false},
             {"prefix": "/seen/", "origins": ["backup"], "observe": true},
             {"prefix": "/img/", "origins": ["backup"], "on_head": "off", "too_large": "error"},
@@ -140,10 +142,12 @@ fn the_shipped_configuration_is_ok() {
     for file in [
         "configuration/edge.yaml",
         "configuration/transparent.yaml",
+        "kubernetes/overlays/envoy-gateway/module-file/patches.yaml",
         "kubernetes/overlays/envoy-gateway/plugin.yaml",
         "kubernetes/overlays/istio/filter.yaml",
+        "kubernetes/overlays/istio-sidecar/filter.yaml",
     ] {
-        let ended = run(&["check", "--without-env", &format!("envoy/{file}")], "");
+        let ended = run(&["check", "--without-env", "--with-examples", &format!("envoy/{file}")], "");
         assert_eq!(ended, (0, "ok\n".to_owned(), String::new()), "{file}");
     }
     let (code, output, _) = run(&["explain", "envoy/configuration/edge.yaml", "GET", "/img/a%20b.jpg"], "");
@@ -184,7 +188,10 @@ fn a_request_is_explained_from_its_rule_to_its_answer() {
     let first = &explained["fetch"][0];
     assert_eq!(first["headers"], json!(["authorization", "x-token"]));
     assert_eq!(first["request_headers"], json!(["accept-language"]));
-    assert_eq!(first["redirects"], json!({"follow": 2, "hosts": {"cdn.test": "cdn"}}));
+    assert_eq!(first["redirects"], json!({"follow": 2, "hosts": {"cdn.test": "cdn"}, "others": "pass"}));
+    assert_eq!(first["rate"], json!({"requests": 600, "seconds": 60}));
+    assert_eq!((&first["private"], &explained["fetch"][2]["private"]), (&json!("skip"), &json!("store")));
+    assert_eq!(first["missing"], json!([403, {"status": 200, "content_type": "text/html"}]));
     assert_eq!((&first["content_types"], &first["cache_control"]), (&json!(["image/*"]), &json!("no-cache")));
     assert_eq!((&first["timeout_ms"], &explained["fetch"][1]["timeout_ms"]), (&json!(20_000), &json!(5_000)));
 }
@@ -203,7 +210,11 @@ fn the_same_is_said_in_words() {
         "             with the client's accept-language",
         "             accepts only image/*",
         "             stored with cache-control no-cache",
+        "             handed out and not stored if it says private or no-store",
+        "             not there if it says 403, 200 with text/html",
+        "             at most 600 requests in 60s",
         "             follows up to 2 redirects, to itself, cdn.test (cluster cdn)",
+        "             redirects of its own that are not followed go to the client, as paths of this host",
         "fetch 3      GET /img/a.jpg at backup.test, origin backup, cluster backup, $.rules[3], within 5s",
         "store        PUT /assets/img/a.jpg at s3.test, cluster signer",
         "answer       302 to /img/a.jpg?v=1, once it is stored",
@@ -316,10 +327,14 @@ fn a_distinct_location_is_explained() {
 #[test]
 fn a_wrong_call_is_explained_and_help_has_examples() {
     for (arguments, what) in [
-        (&[][..], "expected check or explain"),
+        (&[][..], "expected check, explain or warm"),
         (&["frobnicate"], "\"frobnicate\""),
         (&["check"], "no FILE"),
-        (&["check", "-", "more"], "unexpected argument \"more\""),
+        (&["explain", "-", "GET", "/a", "more"], "unexpected argument \"more\""),
+        (&["explain", "--with-examples", "-", "GET", "/a"], "--with-examples"),
+        (&["warm"], "no URL"),
+        (&["warm", "--rate", "0", "http://127.0.0.1:1/"], "--rate 0 is not allowed"),
+        (&["warm", "http://127.0.0.1:1/", "a", "b"], "unexpected argument \"b\""),
         (&["check", "--json", "-"], "--json is an option of explain"),
         (&["check", "--colour", "-"], "--colour"),
         (&["explain", "-", "GET"], "explain needs METHOD and PATH"),
@@ -330,7 +345,7 @@ fn a_wrong_call_is_explained_and_help_has_examples() {
         assert!(errors.contains(what) && errors.contains("--help"), "{arguments:?}: {errors}");
     }
     let (code, help, _) = run(&["--help"], "");
-    assert!(code == 0 && help.contains("mirror-on-miss check envoy/configuration/edge.yaml"), "{help}");
+    assert!(code == 0 && help.contains("mirror-on-miss check --with-examples envoy/configuration/edge.yaml"), "{help}");
     let version = concat!("mirror-on-miss ", env!("CARGO_PKG_VERSION"), "\n");
     assert_eq!(run(&["--version"], "").1, version);
 }
@@ -348,7 +363,7 @@ fn variables_come_from_the_file_that_has_them() {
           vm_config:
             environment_variables: {key_values: {BUCKET: /files, ORIGIN: old.example.com}}
     "#;
-    assert_eq!(run(&["check", "-"], plugin).1, "ok\n");
+    assert_eq!(run(&["check", "--with-examples", "-"], plugin).1, "ok\n");
     let (_, output, _) = run(&["explain", "-", "GET", "/a.jpg"], plugin);
     assert!(output.contains("GET /a.jpg at old.example.com"), "{output}");
     let wasm_plugin = r#"
@@ -360,5 +375,5 @@ fn variables_come_from_the_file_that_has_them() {
             bucket: {cluster: signer, authority: s3.example.com}
             origin: {cluster: origin, authority: {env: ORIGIN}}
     "#;
-    assert_eq!(run(&["check", "-"], wasm_plugin).1, "ok\n");
+    assert_eq!(run(&["check", "--with-examples", "-"], wasm_plugin).1, "ok\n");
 }

@@ -5,9 +5,15 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     reason = "a test that meets the unexpected has failed"
 )]
+
+#[path = "gallery/page.rs"]
+mod page;
+#[path = "gallery/rows.rs"]
+mod rows;
 
 use mirror_on_miss::config::Config;
 use mirror_on_miss::config::describe::fields::{Shape, fields};
@@ -28,11 +34,12 @@ fn the_shipped_schema_is_that_of_the_parser() {
 
 #[test]
 fn the_documented_fields_are_those_of_the_parser() {
-    is_up_to_date("docs/configuration.md", |text| {
-        let (before, rest) = text.split_once(BEGIN).expect("the line before the table");
-        let (_, after) = rest.split_once(END).expect("the line behind the table");
-        format!("{before}{BEGIN}\n{}\n{END}{after}", table())
-    });
+    is_up_to_date("docs/configuration.md", |text| between_marks(text, &table()));
+}
+
+#[test]
+fn the_documented_origins_are_those_of_the_gallery() {
+    is_up_to_date("docs/origins.md", |text| between_marks(text, &page::tables()));
 }
 
 #[test]
@@ -114,6 +121,13 @@ fn configured(path: &str, value: Option<&str>) -> Value {
 
 fn parsed(config: &Value) -> Config {
     Config::parse(config.to_string().as_bytes(), &|_| None).unwrap_or_else(|problems| panic!("{config}: {problems:?}"))
+}
+
+/// Puts what is generated between the two marks of a page.
+fn between_marks(page: &str, generated: &str) -> String {
+    let (before, rest) = page.split_once(BEGIN).expect("the line before what is generated");
+    let (_, after) = rest.split_once(END).expect("the line behind it");
+    format!("{before}{BEGIN}\n{generated}\n{END}{after}")
 }
 
 fn is_up_to_date(file: &str, written: impl FnOnce(&str) -> String) {

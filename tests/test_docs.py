@@ -17,7 +17,7 @@ PAGES = [
 ]
 MOST_WORDS = 40
 
-NOT_TOLD = {"bucket_error", "not_the_bucket", "observed"}
+NOT_TOLD = {"bucket_error", "not_the_bucket"}
 """Outcomes that the client does not see: it gets the bucket's answer as it is."""
 
 Block = tuple[int, str]

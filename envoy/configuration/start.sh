@@ -14,10 +14,14 @@
 #   CREDENTIALS  `aws`: not from the file but as AWS does it (web identity, Pod Identity, instance profile)
 #   LISTEN       for `::`, which takes IPv4 as well, and for the 127.0.0.1 of a signer that is no sidecar. `0.0.0.0` is
 #                IPv4 alone, and the default on a kernel without IPv6
+#   LISTEN_PORT  for the 10000 of an edge or a front tier
+#   STATUS_LISTEN  for LISTEN at the status port, where an edge is for its own pod and its probes come from elsewhere
 #   HEAP_MIB     for the 512 MiB of memory that an edge takes beside its module: 128 more for each worker above two
 #   IF_NONE_MATCH  `false` for a store without conditional writes, or the header that it has in their place:
 #                x-oss-forbid-overwrite, x-cos-forbid-overwrite, x-tos-forbid-overwrite. Edge and signer need the same
 #   ADDRESSING_STYLE  `virtual` for a store that has the bucket in the host (BUCKET.HOST) and not in the path; both need it
+#   TLS_CERTIFICATE, TLS_KEY  files in PEM: the edge takes TLS as well, at TLS_PORT (10443) of all addresses. With
+#                LISTEN=127.0.0.1 clients have no other way in
 #
 # It needs a shell and sed, as the image envoyproxy/envoy has them, and a directory to write to: TMPDIR or /tmp.
 set -eu
@@ -54,6 +58,7 @@ module() {
 status() {
   examples=
   values=
+  LISTEN=${STATUS_LISTEN-${LISTEN-}}
   listen status
   case "$1" in
     signer) examples="$examples${newline}s/port_value: 9903/port_value: 9904/${newline}s/port_value: 9901/port_value: 9902/" ;;
@@ -106,6 +111,7 @@ render() {
   [ -z "${MODULE-}" ] || example 'target/mirror_on_miss\.wasm' MODULE "$MODULE"
   [ -z "${REPLICAS-}" ] || example mirror-on-miss-replicas REPLICAS "$REPLICAS"
   listen "$1"
+  tls "$1"
   case "${CREDENTIALS-}" in
     '') ;;
     aws) examples="$examples$newline"'/^            credential_provider:$/,/watched_directory:/d' ;;
@@ -121,6 +127,11 @@ listen() {
   if [ ! -e /proc/net/if_inet6 ]; then
     case "$1 $listen" in *" ::" | edge" " | front" " | status" " | transparent" ") listen=0.0.0.0 ;; esac
   fi
+  case "${LISTEN_PORT-}" in
+    '') ;;
+    *[!0-9]* | 0* | ??????*) fail "LISTEN_PORT=$LISTEN_PORT is not allowed: a port" ;;
+    *) examples="$examples$newline"'s|ipv4_compat: true, port_value: 10000|ipv4_compat: true, port_value: '"$LISTEN_PORT|" ;;
+  esac
   [ -n "$listen" ] || return 0
   case "$1" in
     signer) examples="$examples$newline"'/^  - name: signer$/,/filter_chains:/ s|address: 127\.0\.0\.1|address: @LISTEN@|' ;;
@@ -131,6 +142,31 @@ listen() {
     *) listen="\"$listen\"" ;;
   esac
   values="$values${newline}s/@LISTEN@/$listen/g"
+}
+
+# A second listener, with the filters of the first.
+tls() {
+  case "$1 ${TLS_CERTIFICATE-}${TLS_KEY-}" in edge" "?* | transparent" "?*) ;; *) return 0 ;; esac
+  [ -n "${TLS_CERTIFICATE-}" ] && [ -n "${TLS_KEY-}" ] || fail "TLS_CERTIFICATE and TLS_KEY go together"
+  case "${TLS_PORT:=10443}" in *[!0-9]* | 0* | ??????*) fail "TLS_PORT=$TLS_PORT is not allowed: a number of a port" ;; esac
+  value TLS_CERTIFICATE "$TLS_CERTIFICATE"
+  value TLS_KEY "$TLS_KEY"
+  everywhere='"::", ipv4_compat: true'
+  [ -e /proc/net/if_inet6 ] || everywhere=0.0.0.0
+  types=type.googleapis.com/envoy.extensions.transport_sockets.tls.v3
+  files='certificate_chain: {filename: "@TLS_CERTIFICATE@"}, private_key: {filename: "@TLS_KEY@"}'
+  examples="$examples$newline"'/^  - name: edge$/,/^    - filters:$/ s|^    - filters:$|    - filters: \&edge_filters|'
+  examples="$examples${newline}s|^  clusters:\$|  - name: edge-tls\\n\
+    address: {socket_address: {address: $everywhere, port_value: $TLS_PORT}}\\n\
+    per_connection_buffer_limit_bytes: 65536\\n\
+    filter_chains:\\n\
+    - transport_socket_connect_timeout: 10s\\n\
+      filters: *edge_filters\\n\
+      transport_socket:\\n\
+        name: envoy.transport_sockets.tls\\n\
+        typed_config:\\n\
+          \"@type\": $types.DownstreamTlsContext\\n\
+          common_tls_context: {alpn_protocols: [h2, http/1.1], tls_certificates: [{$files}]}\\n\\n&|"
 }
 
 # What the module sends with a write, and what the signer demands of one.

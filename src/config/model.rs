@@ -14,6 +14,8 @@ pub struct Config {
     pub location: Option<Location>,
     /// The longest time that a client waits for a fill.
     pub wait: Duration,
+    /// The time for which a failure of all origins is remembered.
+    pub failure_ttl: Duration,
     /// The time for which an origin's 404 is remembered.
     pub negative_ttl: Duration,
     /// The time for which a key that was stored is not filled again.
@@ -153,6 +155,8 @@ pub const DEFAULT_WAIT: Duration = Duration::from_secs(25);
 /// Below [`DEFAULT_WAIT`], so that a silent origin is a 504 and not a fill that goes on.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Above the pauses of an SDK's quick retries, which ask three times within half a second.
+pub const DEFAULT_FAILURE_TTL: Duration = Duration::from_secs(1);
 pub const DEFAULT_NEGATIVE_TTL: Duration = Duration::from_secs(10);
 /// Above the second that a browser's redirects take, below an operator's patience with a bucket that was emptied.
 pub const DEFAULT_LOOP_WINDOW: Duration = Duration::from_secs(5);

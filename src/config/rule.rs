@@ -2,6 +2,7 @@
 
 use super::origin::Origin;
 use crate::http::Method;
+use crate::object::content_type;
 use crate::object::key::Spellings;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use std::fmt::Write;
@@ -74,6 +75,8 @@ pub struct Mirror {
     pub content_types: Vec<String>,
     /// The value that is stored in place of the origin's `Cache-Control`.
     pub cache_control: Option<String>,
+    /// The fate of an object that its origin lets no cache store.
+    pub private: Private,
     /// An origin's `application/octet-stream` is replaced by what the key's extension says.
     pub guess_types: bool,
     /// The answer to a client when the object can be had.
@@ -109,6 +112,19 @@ impl Mirror {
         self.url(&origin.path_prefix, key, parameters.iter().map(String::as_str))
     }
 
+    /// Finds the key that clients write for one that the origins know, decoded: the inverse of [`path`](Self::path).
+    /// `None` if no key of the rule leads there.
+    pub fn key_of(&self, at_origin: &str) -> Option<String> {
+        let rest = match self.add_prefix.strip_prefix('/') {
+            Some(added) => at_origin.strip_prefix(added)?.strip_prefix('/')?,
+            None => at_origin,
+        };
+        Some(match self.strip_prefix.strip_prefix('/') {
+            Some(stripped) => format!("{stripped}/{rest}"),
+            None => rest.to_owned(),
+        })
+    }
+
     /// Tells if the origins get a parameter of a client's query. Names are compared percent-decoded.
     pub fn passes(&self, parameter: &str) -> bool {
         let name = url::form_urlencoded::parse(parameter.as_bytes()).next().map(|(name, _)| name).unwrap_or_default();
@@ -117,12 +133,7 @@ impl Mirror {
 
     /// Tells if an object of this type may be stored.
     pub fn accepts(&self, content_type: &str) -> bool {
-        let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let matches = |allowed: &String| match allowed.strip_suffix('*') {
-            Some(range) => essence.starts_with(range),
-            None => essence == *allowed,
-        };
-        self.content_types.is_empty() || self.content_types.iter().any(matches)
+        self.content_types.is_empty() || self.content_types.iter().any(|range| content_type::is_in(range, content_type))
     }
 
     fn url<'a>(&self, base: &str, key: &str, parameters: impl Iterator<Item = &'a str>) -> String {
@@ -199,6 +210,16 @@ pub enum OnHead {
     Off,
     /// The origin's headers; nothing is stored.
     Origin,
+}
+
+/// The fate of an object whose origin says `Cache-Control: private` or `no-store`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Private {
+    /// It is handed out, and not stored.
+    Skip,
+    /// It is stored like any other: the bucket is no cache, it takes the origin's place.
+    #[default]
+    Store,
 }
 
 /// The answer to a client when the object is larger than may be stored.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::model::{DEFAULT_TIMEOUT, GIB, MIB};
-use crate::config::rule::{Mirror, On403, OnHead, ResponseMode, TooLarge};
+use crate::config::rule::{Mirror, On403, OnHead, Private, ResponseMode, TooLarge};
 use crate::http::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -54,14 +54,15 @@ fn the_long_form_is_read_field_by_field() {
                   {"prefix": "/private/", "mirror": false},
                   {"origins": ["backup"], "mirror": true}],
         "location": "https://cdn.example.com/",
-        "wait": "5s", "negative_ttl": "0s", "loop_window": "1m",
+        "wait": "5s", "failure_ttl": "2s", "negative_ttl": "0s", "loop_window": "1m",
         "limits": {"part_size": "16MiB", "parts_in_flight": 2, "memory": "32MiB", "fills": 8, "queue": 0, "waiters": 9, "max_object_size": "1GiB"},
     }))
     .unwrap();
     assert_eq!(config.bucket.exposed, Exposed::Path);
     assert_eq!(config.location, Some(Location::Base("https://cdn.example.com".to_owned())));
     assert_eq!(config.wait, Duration::from_secs(5));
-    assert_eq!((config.negative_ttl, config.loop_window), (Duration::ZERO, Duration::from_secs(60)));
+    assert_eq!((config.failure_ttl, config.negative_ttl), (Duration::from_secs(2), Duration::ZERO));
+    assert_eq!(config.loop_window, Duration::from_secs(60));
     let limits = Limits {
         part_size: 16 * MIB,
         fills: 8,
@@ -95,11 +96,12 @@ fn every_field_of_a_rule_a_bucket_and_an_origin_is_read() {
     let config = parse(&json!({
         "bucket": {"cluster": "signer", "authority": "s3.test", "storage_class": "STANDARD_IA", "if_none_match": false},
         "origin": {"cluster": "origin", "authority": "files.test", "public_url": "https://files.test",
-                   "redirects": {"follow": 1, "hosts": {"cdn.test": "cdn"}}},
+                   "missing": [403, {"status": 200, "content_type": "Text/*"}],
+                   "redirects": {"follow": 1, "hosts": {"cdn.test": "cdn"}, "others": "refuse"}},
         "rules": [{"prefix": "/img/", "suffixes": [".jpg"], "methods": ["HEAD"], "strip_prefix": "/img/", "add_prefix": "/static/",
                    "query": ["v"], "request_headers": ["accept-language"], "content_types": ["Image/*", "text/css"],
                    "cache_control": "no-cache", "response": "origin", "on_403": "ignore", "on_head": "origin",
-                   "too_large": "error", "observe": true},
+                   "too_large": "error", "private": "skip", "observe": true},
                   {}],
     }))
     .unwrap();
@@ -111,8 +113,11 @@ fn every_field_of_a_rule_a_bucket_and_an_origin_is_read() {
         (&[".jpg".to_owned()][..], &[Method::Head][..])
     );
     let origins = config.rules[1].mirror.as_ref().unwrap().origins.clone();
-    let redirects = Redirects { follow: 1, hosts: vec![("cdn.test".to_owned(), "cdn".to_owned())] };
-    assert_eq!(origins[0].redirects, Some(redirects));
+    let hosts = vec![("cdn.test".to_owned(), "cdn".to_owned())];
+    assert_eq!(origins[0].redirects, Redirects { follow: 1, hosts, others: OtherRedirects::Refuse });
+    let missing =
+        |status, content_type: Option<&str>| Missing { status, content_type: content_type.map(str::to_owned) };
+    assert_eq!(origins[0].missing, [missing(403, None), missing(200, Some("text/*"))]);
     let mirror = Mirror {
         origins: origins.clone(),
         strip_prefix: "/img".to_owned(),
@@ -121,6 +126,7 @@ fn every_field_of_a_rule_a_bucket_and_an_origin_is_read() {
         request_headers: vec!["accept-language".to_owned()],
         content_types: vec!["image/*".to_owned(), "text/css".to_owned()],
         cache_control: Some("no-cache".to_owned()),
+        private: Private::Skip,
         guess_types: false,
         response: ResponseMode::Origin,
         on_403: On403::Ignore,
@@ -179,7 +185,7 @@ fn every_problem_is_reported_at_once_with_its_path_the_value_and_what_is_allowed
             "$.wait: \"soon\" is not allowed; expected a duration from \"1ms\" to \"1h\"",
             "$.limits.part_size: \"1MiB\" is not allowed; expected a size from \"5MiB\" to \"32MiB\"",
             "$.limits.fills: 0 is not allowed; expected a whole number from 1 to 10000",
-            "$.negative: is not a field; allowed here: bucket, limits, location, loop_window, negative_ttl, origin, origins, rules, wait",
+            "$.negative: is not a field; allowed here: bucket, failure_ttl, limits, location, loop_window, negative_ttl, origin, origins, rules, wait",
         ]
     );
 }

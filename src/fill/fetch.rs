@@ -6,14 +6,13 @@
 use super::multipart::{CreateMultipartUpload, MultipartObject};
 use super::outcome::NOT_ASKED;
 use super::plan::{Plan, plan};
-use super::retry::ATTEMPTS;
 use super::state::{State, Transition, done};
 use super::write::Write;
-use super::{Action, CallId, Job, Outcome, Shortage, Warning};
+use super::{Action, CallId, Job, Outcome, Warning};
 use crate::config::MAX_PART_SIZE;
-use crate::config::rule::ResponseMode;
+use crate::config::rule::{Private, ResponseMode};
 use crate::http::Response;
-use crate::origin::endpoint::Endpoint;
+use crate::origin::endpoint::{Endpoint, OwnRedirect};
 use crate::origin::{self, Failure, FetchResult, FirstRange, Span};
 
 /// A request to an origin for the object's beginning, which was sent or will be.
@@ -24,8 +23,6 @@ pub struct FirstFetch {
     source: ActiveOrigin,
     span: Span,
     attempts: u32,
-    /// The number of times that it found no room for a whole object; 0 if it needs none.
-    room: u32,
     /// The failure of the last range. Everything is asked for only because some servers refuse ranges so.
     doubted: Option<Outcome>,
 }
@@ -39,6 +36,8 @@ pub struct ActiveOrigin {
     cluster: String,
     /// Where the object is asked for.
     pub endpoint: Endpoint,
+    /// Where the origin itself has it, which may redirect to the other one.
+    at_origin: Endpoint,
     /// The object changed while it was fetched from here, and is fetched once more.
     pub restarted: bool,
 }
@@ -76,9 +75,25 @@ impl ActiveOrigin {
         FirstFetch::ask(job, 0, false)
     }
 
-    fn redirected(&self, response: &Response) -> Option<Self> {
+    /// Returns the same before it redirected, if it did. A URL that it signed for a while may have expired.
+    pub fn before_redirect(&self) -> Option<Self> {
+        let source = Self { endpoint: self.at_origin.clone(), ..self.clone() };
+        (self.endpoint != self.at_origin).then_some(source)
+    }
+
+    /// Follows a redirect, if that is allowed.
+    pub fn redirected(&self, response: &Response) -> Option<Self> {
         let endpoint = self.endpoint.redirected(response.status, &response.headers)?;
         Some(Self { endpoint, ..self.clone() })
+    }
+
+    /// Reads a redirect that is the client's to follow. One to the object itself would have it ask for ever.
+    fn passed(&self, job: &Job, Response { status, headers, .. }: &Response) -> Option<Outcome> {
+        let OwnRedirect { key, query } = self.endpoint.own_redirect(*status, headers)?;
+        let listed = |parameter: &&str| job.mirror.passes(parameter);
+        let query = query.map(|query| query.split('&').filter(listed).collect::<Vec<_>>().join("&"));
+        let key = job.mirror.key_of(&key).filter(|key| !job.withheld && *key != job.request.fill_key.origin_key)?;
+        Some(Outcome::OriginRedirect { status: *status, key, query })
     }
 }
 
@@ -102,22 +117,14 @@ impl FirstFetch {
         job.origin = origin.name.clone();
         let endpoint =
             Endpoint::at(origin, &job.mirror, &job.request.fill_key.origin_key, &job.request.fill_key.forwarded);
-        let source = ActiveOrigin { at, cluster: origin.cluster.clone(), endpoint, restarted };
+        let (cluster, at_origin) = (origin.cluster.clone(), endpoint.clone());
+        let source = ActiveOrigin { at, cluster, endpoint, at_origin, restarted };
         let span = if job.request.is_head() { Span::Headers } else { Span::First { length: job.limits.part_size } };
-        Self { call: None, source, span, attempts: 0, room: 0, doubted: None }.send(job)
+        Self { call: None, source, span, attempts: 0, doubted: None }.send(job)
     }
 
-    /// Returns the bytes that the answer may have. While it waits for room it has none.
-    pub fn memory(&self, job: &Job) -> u64 {
-        if self.call.is_none() && self.room > 0 { 0 } else { job.expected }
-    }
-
-    /// Sends the request whose time has come.
-    pub fn resume(self, job: &mut Job) -> Transition {
-        if self.room > 0 { self.ask_whole(job, job.expected) } else { self.send(job) }
-    }
-
-    fn send(mut self, job: &mut Job) -> Transition {
+    /// Sends the request. Its time has come, or nothing stands before it.
+    pub fn send(mut self, job: &mut Job) -> Transition {
         self.attempts = self.attempts.saturating_add(1);
         let request = origin::get(&self.source.endpoint, self.span);
         let (call, action) = job.call(self.source.endpoint.upstream.clone(), request, self.source.endpoint.timeout);
@@ -125,31 +132,23 @@ impl FirstFetch {
         (State::FirstFetch(self), vec![action])
     }
 
-    /// Asks for everything, of which at most `expected` bytes come, as soon as there is room for that.
-    fn ask_whole(mut self, job: &mut Job, expected: u64) -> Transition {
-        self.call = None;
-        self.span = Span::Whole;
+    /// Asks for everything, of which at most `expected` bytes come. Admission holds the call back until there is room for
+    /// that.
+    fn ask_whole(self, job: &mut Job, expected: u64) -> Transition {
         job.expected = expected;
-        if expected <= job.budget {
-            self.room = 0;
-            self.attempts = 0;
-            return self.send(job);
-        }
-        self.room = self.room.saturating_add(1);
-        if self.room > ROOM_ATTEMPTS {
-            return match self.doubted {
-                Some(doubted) => self.source.next(job, doubted),
-                None => done(Outcome::Busy(Shortage::Memory)),
-            };
-        }
-        let wait = job.back_off(ATTEMPTS);
-        (State::FirstFetch(self), vec![wait])
+        Self { span: Span::Whole, attempts: 0, ..self }.send(job)
     }
 
     pub fn answered(self, job: &mut Job, response: Option<Response>) -> Transition {
         let Some(response) = response else { return self.cut(job) };
-        if let Some(source) = self.source.redirected(&response) {
+        let passed = self.source.passed(job, &response);
+        if !adds_slash(job, passed.as_ref())
+            && let Some(source) = self.source.redirected(&response)
+        {
             return Self { source, attempts: 0, ..self }.send(job);
+        }
+        if let Some(passed) = passed {
+            return done(passed);
         }
         match origin::read(response, &self.source.endpoint, &job.request.fill_key.key, self.span) {
             FetchResult::First(first) => self.gave(job, first),
@@ -187,7 +186,7 @@ impl FirstFetch {
             return self.source.next(job, doubted);
         }
         let unranged = job.unranged || self.span == Span::Whole;
-        if self.span != Span::Headers && (unranged || self.attempts >= ATTEMPTS) {
+        if self.span != Span::Headers && (unranged || !job.may_ask_again(self.attempts)) {
             return OriginLength::ask(job, self, unranged);
         }
         self.failed(job, CUT)
@@ -199,7 +198,7 @@ impl FirstFetch {
         if let Some(doubted) = self.doubted {
             return self.source.next(job, doubted);
         }
-        if self.attempts < ATTEMPTS {
+        if job.may_ask_again(self.attempts) {
             let wait = job.back_off(self.attempts);
             return (State::FirstFetch(self), vec![wait]);
         }
@@ -220,11 +219,13 @@ impl FirstFetch {
         if let Some(cache_control) = &job.mirror.cache_control {
             first.object.metadata.set_cache_control(cache_control);
         }
+        let skipped = first.private && job.mirror.private == Private::Skip;
         let unranged = job.limits.part_size < first.object.length();
         let unranged = unranged.then(|| Action::Unranged(source.cluster.clone()));
         let (version, announced) = (first.version.clone(), std::mem::take(&mut first.announced));
         let (state, mut actions) = match plan(first, &job.limits) {
             // Parts can only be put together in a bucket.
+            Plan::Multipart(..) if skipped => done(Outcome::Private(None)),
             Plan::Multipart(..) if !job.request.store => done(Outcome::TooLarge),
             Plan::Multipart(..) if !version.joins() => self.not_joined(job, version.total),
             Plan::Multipart(parts, object) => {
@@ -234,6 +235,7 @@ impl FirstFetch {
                 CreateMultipartUpload::begin(job, object_in_parts, object)
             }
             Plan::Single(object) => match announced.verify(&object.body) {
+                Ok(()) if skipped => done(Outcome::Private((!job.withheld).then_some(object))),
                 Ok(()) if job.request.store => Write::put(job, object),
                 Ok(()) => done(Outcome::NotStored { object: (!job.withheld).then_some(object), status: NOT_ASKED }),
                 Err(header) => self.source.next(job, Outcome::Corrupt(header)),
@@ -254,11 +256,15 @@ impl FirstFetch {
     }
 }
 
+/// Tells if a redirect leads to the page that a path without its slash stands for. The references of a page lead elsewhere from
+/// there, so it is an object of its own, where paths that end in a slash are.
+fn adds_slash(job: &Job, redirect: Option<&Outcome>) -> bool {
+    let Some(Outcome::OriginRedirect { key, .. }) = redirect else { return false };
+    job.bucket.index.is_some() && key.strip_suffix('/') == Some(&job.request.fill_key.origin_key)
+}
+
 /// An answer that ended before its end.
 const CUT: Failure = Failure { why: "reset or cut short", retry_after: None, may_refuse_ranges: false };
-
-/// The times that a fill looks for room for a whole object, over 12 to 24 seconds.
-const ROOM_ATTEMPTS: u32 = 60;
 
 /// Returns the most bytes of an object that comes in one answer.
 fn whole(job: &Job) -> u64 {

@@ -218,6 +218,10 @@ struct Job {
     unranged: bool,
     /// Bytes that the fill may hold.
     budget: u64,
+    /// The time since the fill began.
+    spent: Duration,
+    /// The longest time that a client waits for it.
+    wait: Duration,
 }
 
 impl Fill {
@@ -240,6 +244,8 @@ impl Fill {
             expected: config.limits.part_size,
             unranged: false,
             budget: 0,
+            spent: Duration::ZERO,
+            wait: config.wait,
         };
         Self { job, state: State::Idle }
     }
@@ -256,10 +262,12 @@ impl Fill {
     }
 
     /// Takes one input and says what is to be done now. `spare` is how many bytes the fill may hold beyond its
-    /// [`memory`](Self::memory). An input that cannot be ends the fill with [`Outcome::Broken`].
+    /// [`memory`](Self::memory), `spent` the time since its first input. An input that cannot be ends the fill with
+    /// [`Outcome::Broken`].
     #[must_use]
-    pub fn handle(mut self, input: Input, spare: u64) -> (Self, Vec<Action>) {
+    pub fn handle(mut self, input: Input, spare: u64, spent: Duration) -> (Self, Vec<Action>) {
         self.job.budget = self.memory().saturating_add(spare);
+        self.job.spent = spent;
         let (state, actions) = self.state.handle(&mut self.job, input);
         self.state = state;
         (self, actions)

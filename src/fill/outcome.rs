@@ -41,6 +41,15 @@ pub enum Outcome {
     Origin,
     /// The origin failed, and asks to be left alone for some seconds: 1 to 60.
     OriginBusy { seconds: u8 },
+    /// The origin redirects to another object of its own.
+    OriginRedirect {
+        /// The origin's status.
+        status: u16,
+        /// That object's key, as clients write it, decoded.
+        key: String,
+        /// Its query, as far as the origin gets it from clients. `None` keeps the client's.
+        query: Option<String>,
+    },
     /// The origin's answer will not change by asking again.
     OriginRefused {
         /// The origin's status.
@@ -50,6 +59,8 @@ pub enum Outcome {
     OriginTimeout,
     /// The origin failed; the text says how.
     OriginUnavailable(&'static str),
+    /// The origin lets no cache store the object. This is all of it, if it is at hand and may be handed out.
+    Private(Option<Object>),
     /// The object is at hand, and is being stored.
     Served(Object),
     /// The object is in the bucket now.
@@ -105,9 +116,11 @@ impl Outcome {
             Self::NotStored { .. } => "not_stored",
             Self::Origin => "origin",
             Self::OriginBusy { .. } => "origin_unavailable",
+            Self::OriginRedirect { .. } => "origin_redirect",
             Self::OriginRefused { .. } => "origin_refused",
             Self::OriginTimeout => "origin_timeout",
             Self::OriginUnavailable(_) => "origin_unavailable",
+            Self::Private(_) => "private",
             Self::Served(_) => "served",
             Self::Stored => "stored",
             Self::TooLarge => "too_large",
@@ -118,15 +131,32 @@ impl Outcome {
     /// The object itself, where that is what a client gets.
     pub fn object(&self) -> Option<&Object> {
         match self {
-            Self::Served(object) | Self::NotStored { object: Some(object), .. } => Some(object),
+            Self::Served(object) | Self::Private(Some(object)) | Self::NotStored { object: Some(object), .. } => {
+                Some(object)
+            }
             _ => None,
         }
+    }
+
+    /// Tells if the origins failed to give the object, so that asking them again at once is of no use.
+    pub fn is_failure_of_origin(&self) -> bool {
+        matches!(
+            self,
+            Self::Corrupt(_)
+                | Self::OriginBusy { .. }
+                | Self::OriginRefused { .. }
+                | Self::OriginTimeout
+                | Self::OriginUnavailable(_)
+                | Self::TooLarge
+                | Self::WrongType
+        )
     }
 
     /// The same outcome for a client that gets no copy of the object.
     pub fn without_object(&self) -> Self {
         match self {
             Self::NotStored { status, .. } => Self::NotStored { object: None, status: *status },
+            Self::Private(_) => Self::Private(None),
             other => other.clone(),
         }
     }
@@ -140,7 +170,16 @@ impl Outcome {
             Self::NotStored { status: NOT_ASKED, .. } => "a key that the bucket cannot hold".to_owned(),
             Self::NotStored { status, .. } => format!("the store answered {status}"),
             Self::OriginBusy { seconds } => format!("the origin asks to be left alone for {seconds} s"),
-            Self::OriginRefused { status } => format!("the origin answered {status}"),
+            Self::OriginRedirect { status, .. } => format!("the origin answered {status}"),
+            Self::OriginRefused { status } => {
+                let setting = match status {
+                    300..=399 => "; see origins.NAME.redirects",
+                    // S3 says so of a missing object to those who may not list the bucket.
+                    403 => "; see origins.NAME.missing",
+                    _ => "",
+                };
+                format!("the origin answered {status}{setting}")
+            }
             _ => String::new(),
         }
     }

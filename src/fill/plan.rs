@@ -93,7 +93,7 @@ mod tests {
     fn planned(at_hand: usize, total: u64, limits: &Limits) -> Plan {
         let object = Object { metadata: Metadata::default(), body: Rc::new(vec![0; at_hand]) };
         let version = Version::of(&Headers::default(), total, Pin::Strong);
-        plan(FirstRange { announced: ExpectedDigests::default(), object, version }, limits)
+        plan(FirstRange { announced: ExpectedDigests::default(), object, private: false, version }, limits)
     }
 
     #[test]

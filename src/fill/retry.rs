@@ -10,15 +10,17 @@
 //! | POST that creates an upload | no: each creates another | 3 times | 409, 425, 429, and a 503 with S3's error document |
 //! | POST that completes an upload | as a PUT of an object | 3 times | as a PUT, but not 409; a 200 without a result |
 //! | DELETE of an upload | yes | 8 times | everything but 2xx and 404 |
-//! | GET at an origin, for the beginning | yes | 3 times | no answer, 408, 425, 429, 5xx but 504; then the next origin |
-//! | the same without a range | yes | 3 times | likewise; once where a 5xx may have been a refusal of ranges |
+//! | GET at an origin, for the beginning | yes | 3 times within `wait` | no answer, 408, 425, 429, 5xx but 504; then the next origin |
+//! | the same without a range | yes | 3 times within `wait` | likewise; once where a 5xx may have been a refusal of ranges |
 //! | HEAD at an origin, for its length | yes | once | its failure is that of the GET before it |
 //! | GET at an origin, for a later part | yes, by its validator | 3 times | no answer, 408, 425, 429, 5xx, timeout |
 //! | the same, answered 412 | yes | once more | it has no precondition then |
+//! | the same, refused where the origin redirected to | yes | once more at the origin | 400, 401, 403; again when a part has come since |
 //!
 //! A 409 to a completion means a new upload, once in a fill: AWS asks for one
 //! (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>). Before the second attempt a fill
-//! waits 50 to 100 ms, and before each further one twice as long.
+//! waits 100 to 200 ms, and before each further one twice as long. `wait` counts from the fill's first call: after it the
+//! clients that began the fill are gone, and whoever asks next begins another.
 
 use super::{Action, Job};
 use crate::s3::Refusal;
@@ -27,7 +29,7 @@ use std::time::Duration;
 /// The most attempts at a call, unless the table says otherwise.
 pub const ATTEMPTS: u32 = 3;
 /// The longest wait before a second attempt. It doubles before each further one. AWS's SDKs begin as short.
-pub const BACKOFF: Duration = Duration::from_millis(100);
+pub const BACKOFF: Duration = Duration::from_millis(200);
 
 /// Aborting an upload. Eight attempts take half a minute at a store that refuses at once.
 pub const ABORT: Policy = Policy { attempts: 8, after: After::Anything };
@@ -89,9 +91,18 @@ impl Attempts {
 impl Job {
     /// Waits for the next attempt; `made` were made.
     pub fn back_off(&mut self, made: u32) -> Action {
-        let doublings = made.saturating_sub(1);
-        Action::Wait(self.random.jitter(BACKOFF.saturating_mul(2_u32.saturating_pow(doublings))))
+        Action::Wait(self.random.jitter(longest_wait(made)))
     }
+
+    /// Tells if an origin that was asked so often for the beginning is asked once more: while clients may wait for it.
+    pub fn may_ask_again(&self, made: u32) -> bool {
+        made < ATTEMPTS && self.spent.saturating_add(longest_wait(made)) <= self.wait
+    }
+}
+
+/// Returns the longest wait after so many attempts.
+fn longest_wait(made: u32) -> Duration {
+    BACKOFF.saturating_mul(2_u32.saturating_pow(made.saturating_sub(1)))
 }
 
 /// Numbers that only have to differ between workers: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).

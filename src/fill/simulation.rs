@@ -38,6 +38,10 @@ struct World {
     denies_itself: bool,
     /// The digest that the origin announces of the whole object, whatever that is.
     digest: Option<String>,
+    /// The origin redirects to URLs that it signs, each good for so many requests.
+    signed_for: Option<usize>,
+    /// The requests that each of these was asked for.
+    signed: Vec<usize>,
     /// Replaces the origin's object when so many calls were made.
     replaced_after: Option<u32>,
     object: Option<Vec<u8>>,
@@ -70,7 +74,8 @@ impl World {
 
     fn with_origins(origins: usize, overwrite: Overwrite, length: usize, seed: u64, strikes: &[Strike]) -> Self {
         let config = r#"{"bucket": {"cluster": "store", "authority": "s3", "path_prefix": "/b"},
-                         "origins": {"first": {"cluster": "origin", "authority": "o"},
+                         "origins": {"first": {"cluster": "origin", "authority": "o",
+                                               "redirects": {"hosts": {"cdn.test": "cdn"}}},
                                      "second": {"cluster": "origin", "authority": "o"}},
                          "rules": [{"origins": ["first"]}, {"origins": ["first", "second"]}]}"#;
         let mut config = Config::parse(config.as_bytes(), &|_| None).unwrap();
@@ -85,6 +90,8 @@ impl World {
             etag: "\"one\"",
             cap: usize::MAX,
             denies_itself: false,
+            signed_for: None,
+            signed: Vec::new(),
             digest: None,
             replaced_after: None,
             object: None,
@@ -130,7 +137,7 @@ impl World {
     fn input(&mut self, input: Input, spare: u64) -> Option<Outcome> {
         let fill = self.fill.take().unwrap();
         let spare = spare.saturating_sub(fill.memory());
-        let (fill, actions) = fill.handle(input, spare);
+        let (fill, actions) = fill.handle(input, spare, Duration::ZERO);
         self.most_memory = self.most_memory.max(fill.memory());
         self.fill = Some(fill);
         let mut outcome = None;
@@ -187,7 +194,18 @@ impl World {
 
     fn done(&mut self, call: &Call) -> Response {
         match call.to.cluster.as_str() {
+            "origin" if self.signed_for.is_some() => {
+                self.signed.push(0);
+                let location = format!("https://cdn.test/{}", self.signed.len() - 1);
+                response(302, vec![("location", location)], Vec::new())
+            }
             "origin" => self.origin(call),
+            "cdn" => {
+                let number: usize = call.request.path.trim_start_matches('/').parse().unwrap();
+                self.signed[number] += 1;
+                let is_over = self.signed_for.is_some_and(|good_for| self.signed[number] > good_for);
+                if is_over { response(403, Vec::new(), Vec::new()) } else { self.origin(call) }
+            }
             _ => self.store(call),
         }
     }
@@ -201,7 +219,10 @@ impl World {
         if call.request.method == Method::Head {
             return response(200, vec![("content-length", total.to_string())], Vec::new());
         }
-        let (first, last) = header("range").unwrap().strip_prefix("bytes=").unwrap().split_once('-').unwrap();
+        let Some(range) = header("range") else {
+            return response(200, vec![("content-length", total.to_string())], self.content.clone());
+        };
+        let (first, last) = range.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
         let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse::<usize>().unwrap().min(total - 1));
         let last = last.min(first.saturating_add(self.cap - 1));
         let range = format!("bytes {first}-{last}/{total}");
@@ -303,6 +324,19 @@ fn objects_of_every_length_arrive_whole_in_whatever_order_the_answers_come() {
             assert_eq!(world.object.as_ref(), Some(&world.content), "{length} {seed}");
             assert!(world.uploads.is_empty());
             assert_eq!(world.progress, length as u64);
+        }
+    }
+}
+
+#[test]
+fn an_object_arrives_whole_though_the_urls_that_its_origin_signs_expire_again_and_again() {
+    for good_for in 3..=5 {
+        for seed in 0..100 {
+            let mut world = World::new(41, seed, &[]);
+            world.signed_for = Some(good_for);
+            assert_eq!(world.run(PLENTY), Outcome::Stored, "{good_for} {seed}: {:?}", world.calls);
+            assert_eq!(world.object.as_ref(), Some(&world.content), "{good_for} {seed}");
+            assert!(world.uploads.is_empty() && world.signed.len() > 2, "{:?}", world.signed);
         }
     }
 }

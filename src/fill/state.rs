@@ -30,7 +30,7 @@ impl State {
             (Self::Idle, Input::Start) if job.asks_first() => HeadObject::ask(job, Question::Denied),
             (Self::Idle, Input::Start) => FirstFetch::start(job),
             (Self::ExpectDeadline(state), Input::Deadline) => state.passed(job),
-            (Self::FirstFetch(state), Input::Deadline) if state.call.is_none() => state.resume(job),
+            (Self::FirstFetch(state), Input::Deadline) if state.call.is_none() => state.send(job),
             (state, Input::Response { call, response }) if state.awaits(call) => state.answered(job, Some(response)),
             (state, Input::Failed { call }) if state.awaits(call) => state.answered(job, None),
             (state, _) => state.broken(job),
@@ -43,8 +43,7 @@ impl State {
             Self::ExpectDeadline(ExpectDeadline { operation, .. })
             | Self::ExpectResponse(ExpectResponse { operation, .. }) => operation.memory(job),
             Self::Finished => 0,
-            Self::FirstFetch(fetch) => fetch.memory(job),
-            Self::Idle | Self::OriginLength(_) => job.expected,
+            Self::FirstFetch(_) | Self::Idle | Self::OriginLength(_) => job.expected,
             Self::Transfer(transfer) => transfer.memory(),
         }
     }

@@ -30,6 +30,10 @@ pub struct Transfer {
     hasher: Option<(Hasher, u64)>,
     /// Parts are asked for without a precondition, because the origin denied one that it gave itself.
     unconditional: bool,
+    /// The number of times that the origin's endpoint changed.
+    moves: u32,
+    /// The origin itself was asked, because where it redirected to refused, and no part has come since.
+    renewed: bool,
     /// The fill waits to ask again for the parts whose time comes later.
     waiting: bool,
     /// Nothing more is asked for; when the calls under way are back, the upload is aborted.
@@ -53,6 +57,8 @@ enum PartState {
         call: CallId,
         came: Vec<u8>,
         conditional: bool,
+        /// [`Transfer::moves`] when it was asked for.
+        moves: u32,
     },
     Store(Body),
     Storing(CallId, Body),
@@ -97,6 +103,8 @@ impl Transfer {
             etags: vec![String::new(); count],
             hasher: hasher.map(|hasher| (hasher, 1)),
             unconditional: false,
+            moves: 0,
+            renewed: false,
             waiting: false,
             ending: None,
             actions: Vec::new(),
@@ -135,13 +143,50 @@ impl Transfer {
         let part = self.window.swap_remove(at);
         match part.stage {
             PartState::Fetch(came) => self.fetched(job, part.number, part.attempts, came, false, response),
-            PartState::Fetching { came, conditional, .. } => {
-                self.fetched(job, part.number, part.attempts, came, conditional, response);
+            PartState::Fetching { came, conditional, moves, .. } => {
+                if let Some(came) = self.moved(job, part.number, part.attempts, came, moves, response.as_ref()) {
+                    self.fetched(job, part.number, part.attempts, came, conditional, response);
+                }
             }
             PartState::Store(body) | PartState::Storing(_, body) | PartState::Stored(body) => {
                 self.stored(job, part.number, part.attempts, body, response.as_ref());
             }
         }
+    }
+
+    /// Asks for a part elsewhere: where the origin redirects to, or at the origin itself, where a redirect of its own led to a
+    /// refusal. Returns the part's first bytes if the answer is about the part.
+    fn moved(
+        &mut self,
+        job: &mut Job,
+        number: u64,
+        attempts: u32,
+        came: Vec<u8>,
+        moves: u32,
+        response: Option<&Response>,
+    ) -> Option<Vec<u8>> {
+        let Some(response) = response.filter(|response| self.ending.is_none() && origin::refuses(response)) else {
+            return Some(came);
+        };
+        let source = &self.upload.object.source;
+        let next = match source.redirected(response) {
+            // Another part has found the way since.
+            _ if moves != self.moves => None,
+            None if self.renewed => return Some(came),
+            None => {
+                let Some(before) = source.before_redirect() else { return Some(came) };
+                self.renewed = true;
+                Some(before)
+            }
+            redirected => redirected,
+        };
+        if let Some(next) = next {
+            self.upload.object.source = next;
+            self.moves = self.moves.saturating_add(1);
+        }
+        let attempts = attempts.saturating_sub(1);
+        self.send(job, Part { number, attempts, stage: PartState::Fetch(came) });
+        None
     }
 
     fn fetched(
@@ -157,11 +202,15 @@ impl Transfer {
             return;
         }
         let answer = match response {
-            Some(response) => origin::read_part(response, &self.upload.object.version, self.rest(number, &came)),
+            Some(response) => {
+                let object = &self.upload.object;
+                origin::read_part(response, &object.source.endpoint, &object.version, self.rest(number, &came))
+            }
             None => PartResult::Unavailable(Failure::without_answer("reset or cut short")),
         };
         let last = match answer {
             PartResult::Bytes(bytes) => {
+                self.renewed = false;
                 came.extend_from_slice(&bytes);
                 return self.came(job, number, came);
             }
@@ -234,7 +283,7 @@ impl Transfer {
                 let conditional = !self.unconditional;
                 let request = origin::get_part(endpoint, &object.version, self.rest(number, &came), conditional);
                 let (call, action) = job.call(endpoint.upstream.clone(), request, endpoint.timeout);
-                (PartState::Fetching { call, came, conditional }, action)
+                (PartState::Fetching { call, came, conditional, moves: self.moves }, action)
             }
             PartState::Store(body) | PartState::Storing(_, body) | PartState::Stored(body) => {
                 let request =

@@ -3,21 +3,25 @@
 //! Servers write names in raw UTF-8 or Latin-1, which S3 does not take. A name that is not ASCII becomes `filename*`
 //! (RFC 8187). Without the header a page that must be downloaded would be shown on the site's own host.
 
-use crate::http::Headers;
+use crate::http::{Headers, is_field_value};
 use std::fmt::Write;
 
-/// Returns the value that is stored for the header's first value.
+/// Returns the value that is stored: the first one that says `attachment`, else the first one. Some servers send several, and
+/// proxies join them with a comma.
 pub fn read(headers: &Headers) -> Option<String> {
-    let value = headers.values("content-disposition").find(|value| !value.is_empty())?;
-    if let Some(readable) = headers.text("content-disposition") {
+    let values = || headers.values("content-disposition").filter(|value| !value.is_empty());
+    let first = values().next()?;
+    let joined = || values().flat_map(|value| split(value, b',')).map(<[u8]>::trim_ascii);
+    let value = if downloads(first) { first } else { joined().find(|value| downloads(value)).unwrap_or(first) };
+    if let Some(readable) = std::str::from_utf8(value).ok().filter(|value| is_field_value(value)) {
         return Some(readable.to_owned());
     }
-    let mut pieces = split(value).into_iter();
+    let mut pieces = split(value, b';').into_iter();
     let disposition = disposition_type(pieces.next().unwrap_or_default());
     let parameters: Vec<(Vec<u8>, &[u8])> = pieces.filter_map(parameter).collect();
     let named = |wanted: &[u8]| parameters.iter().find(|(name, _)| name == wanted).map(|(_, value)| *value);
     let encoded = named(b"filename*").and_then(|name| std::str::from_utf8(name).ok()).filter(|name| name.is_ascii());
-    if let Some(encoded) = encoded.filter(|name| crate::http::is_field_value(name)) {
+    if let Some(encoded) = encoded.filter(|name| is_field_value(name)) {
         return Some(format!("{disposition}; filename*={encoded}"));
     }
     let Some(raw) = named(b"filename") else { return Some(disposition) };
@@ -29,6 +33,12 @@ pub fn bare(value: &str) -> String {
     disposition_type(value.split(';').next().unwrap_or_default().as_bytes())
 }
 
+/// Tells if a value says `attachment`.
+fn downloads(value: &[u8]) -> bool {
+    let written = value.split(|byte| *byte == b';').next().unwrap_or_default();
+    written.trim_ascii().eq_ignore_ascii_case(b"attachment")
+}
+
 /// Reads the type. One that cannot be read counts as `attachment`, as unknown ones do (RFC 6266, 4.2).
 fn disposition_type(bytes: &[u8]) -> String {
     let text = std::str::from_utf8(bytes).unwrap_or_default().trim();
@@ -36,11 +46,11 @@ fn disposition_type(bytes: &[u8]) -> String {
     if is_token { text.to_owned() } else { "attachment".to_owned() }
 }
 
-/// Splits at semicolons that are not within quotes.
-fn split(value: &[u8]) -> Vec<&[u8]> {
+/// Splits at separators that are not within quotes.
+fn split(value: &[u8], separator: u8) -> Vec<&[u8]> {
     let (mut quoted, mut escaped) = (false, false);
     let pieces = value.split(|byte| {
-        let ends = *byte == b';' && !quoted;
+        let ends = *byte == separator && !quoted;
         match byte {
             _ if escaped => escaped = false,
             b'\\' if quoted => escaped = true,
@@ -120,6 +130,23 @@ mod tests {
         }
         assert_eq!(stored(b" "), None);
         assert_eq!(read(&Headers::default()), None);
+    }
+
+    #[test]
+    fn attachment_wins_wherever_it_stands_among_several() {
+        for (values, expected) in [
+            (&["inline", "attachment; filename=\"a.html\""][..], "attachment; filename=\"a.html\""),
+            (&["inline; filename=\"a, b.html\", Attachment ; filename=c"], "Attachment ; filename=c"),
+            (&["inline, attachment"], "attachment"),
+            (&["inline, attachment; filename=\"\u{e4}\""], "attachment; filename*=UTF-8''%C3%A4"),
+            (&["attachment; filename=a, b.html", "inline"], "attachment; filename=a, b.html"),
+            (&["inline; filename=\"x, attachment\""], "inline; filename=\"x, attachment\""),
+            (&["inline; filename=a, attachment.txt", "inline"], "inline; filename=a, attachment.txt"),
+            (&["", "inline"], "inline"),
+        ] {
+            let fields = values.iter().map(|value| ("content-disposition".to_owned(), value.as_bytes().to_vec()));
+            assert_eq!(read(&Headers::new(fields.collect())).as_deref(), Some(expected), "{values:?}");
+        }
     }
 
     proptest::proptest! {

@@ -9,17 +9,20 @@ pub const UNKNOWN: &str = "application/octet-stream";
 /// The type that S3 gives an object which was stored without one. Nobody has stated it.
 const OF_S3: &str = "binary/octet-stream";
 
-/// The types of files that sites and archives are made of, by lower-case extension, sorted. From IANA's registry
-/// (<https://www.iana.org/assignments/media-types>) and, for scripts and fonts, RFC 9239 and RFC 8081.
-const TYPES: [(&str, &str); 71] = [
+/// The types of files that sites and archives are made of, by lower-case extension, sorted. They are mime-db's, but for those
+/// that the tests name. `.ipa` and other downloads have no type of their own: they are [`UNKNOWN`].
+const TYPES: [(&str, &str); 92] = [
+    ("3gp", "video/3gpp"),
     ("7z", "application/x-7z-compressed"),
     ("aac", "audio/aac"),
+    ("apk", "application/vnd.android.package-archive"),
     ("apng", "image/apng"),
     ("atom", "application/atom+xml"),
     ("avi", "video/x-msvideo"),
     ("avif", "image/avif"),
     ("bmp", "image/bmp"),
     ("bz2", "application/x-bzip2"),
+    ("cjs", "application/node"),
     ("css", "text/css"),
     ("csv", "text/csv"),
     ("doc", "application/msword"),
@@ -29,8 +32,11 @@ const TYPES: [(&str, &str); 71] = [
     ("flac", "audio/flac"),
     ("geojson", "application/geo+json"),
     ("gif", "image/gif"),
+    ("glb", "model/gltf-binary"),
+    ("gltf", "model/gltf+json"),
     ("gz", "application/gzip"),
     ("heic", "image/heic"),
+    ("heif", "image/heif"),
     ("htm", "text/html"),
     ("html", "text/html"),
     ("ico", "image/vnd.microsoft.icon"),
@@ -44,21 +50,26 @@ const TYPES: [(&str, &str); 71] = [
     ("jxl", "image/jxl"),
     ("m3u8", "application/vnd.apple.mpegurl"),
     ("m4a", "audio/mp4"),
+    ("m4s", "video/iso.segment"),
     ("m4v", "video/mp4"),
+    ("map", "application/json"),
     ("md", "text/markdown"),
     ("mjs", "text/javascript"),
+    ("mkv", "video/x-matroska"),
     ("mov", "video/quicktime"),
     ("mp3", "audio/mpeg"),
     ("mp4", "video/mp4"),
     ("mpd", "application/dash+xml"),
     ("mpeg", "video/mpeg"),
+    ("mpg", "video/mpeg"),
     ("ods", "application/vnd.oasis.opendocument.spreadsheet"),
     ("odt", "application/vnd.oasis.opendocument.text"),
     ("oga", "audio/ogg"),
     ("ogg", "audio/ogg"),
     ("ogv", "video/ogg"),
-    ("opus", "audio/opus"),
+    ("opus", "audio/ogg"),
     ("otf", "font/otf"),
+    ("parquet", "application/vnd.apache.parquet"),
     ("pdf", "application/pdf"),
     ("png", "image/png"),
     ("ppt", "application/vnd.ms-powerpoint"),
@@ -66,33 +77,44 @@ const TYPES: [(&str, &str); 71] = [
     ("rar", "application/vnd.rar"),
     ("rss", "application/rss+xml"),
     ("rtf", "application/rtf"),
+    ("srt", "application/x-subrip"),
     ("svg", "image/svg+xml"),
     ("tar", "application/x-tar"),
     ("tif", "image/tiff"),
     ("tiff", "image/tiff"),
     ("ts", "video/mp2t"),
+    ("tsv", "text/tab-separated-values"),
+    ("ttc", "font/collection"),
     ("ttf", "font/ttf"),
     ("txt", "text/plain"),
+    ("usdz", "model/vnd.usdz+zip"),
+    ("vtt", "text/vtt"),
     ("wasm", "application/wasm"),
     ("wav", "audio/wav"),
+    ("weba", "audio/webm"),
     ("webm", "video/webm"),
     ("webmanifest", "application/manifest+json"),
     ("webp", "image/webp"),
     ("woff", "font/woff"),
     ("woff2", "font/woff2"),
+    ("xhtml", "application/xhtml+xml"),
     ("xls", "application/vnd.ms-excel"),
     ("xml", "application/xml"),
+    ("xz", "application/x-xz"),
+    ("yaml", "application/yaml"),
     ("zip", "application/zip"),
+    ("zst", "application/zstd"),
 ];
 
 /// Types that a browser runs, or that can hold something that it runs. A stranger who can choose the extension of a
 /// path must not have the object become one of these (<https://mimesniff.spec.whatwg.org/#scriptable-mime-type>).
-const ACTIVE: [&str; 10] = [
+const ACTIVE: [&str; 11] = [
     "application/atom+xml",
     "application/dash+xml",
     "application/pdf",
     "application/rss+xml",
     "application/wasm",
+    "application/xhtml+xml",
     "application/xml",
     "image/svg+xml",
     "text/css",
@@ -112,7 +134,7 @@ const ACTIVE: [&str; 10] = [
 /// With `X-Content-Type-Options: nosniff` the extension never counts: the origin asks for that
 /// (<https://fetch.spec.whatwg.org/#x-content-type-options-header>).
 pub fn read(headers: &Headers, key: &Key, guess: bool) -> String {
-    let stated = headers.values("content-type").find_map(first_valid);
+    let stated = stated(headers);
     let essence = stated.as_deref().map(essence);
     let is = |known: &str| essence.is_some_and(|essence| essence.eq_ignore_ascii_case(known));
     // Of several values the first one counts, also of those that a proxy joined.
@@ -124,6 +146,20 @@ pub fn read(headers: &Headers, key: &Key, guess: bool) -> String {
         Some(_) => !ACTIVE.contains(media_type) && (is(OF_S3) || (guess && is(UNKNOWN))),
     });
     by_extension.map(str::to_owned).or(stated).unwrap_or_else(|| UNKNOWN.to_owned())
+}
+
+/// Returns the type that an origin states, with its parameters: the first one that is valid.
+pub fn stated(headers: &Headers) -> Option<String> {
+    headers.values("content-type").find_map(first_valid)
+}
+
+/// Tells if a type is in a range in lower case, `type/subtype` or `type/*`.
+pub fn is_in(range: &str, media_type: &str) -> bool {
+    let essence = essence(media_type).to_ascii_lowercase();
+    match range.strip_suffix('*') {
+        Some(kind) => essence.starts_with(kind),
+        None => essence == range,
+    }
 }
 
 /// Returns a type without its parameters.
@@ -183,6 +219,32 @@ mod tests {
         }
     }
 
+    /// Types that mime-db does not have, or calls otherwise, each by its registration.
+    const NOT_OF_MIME_DB: [(&str, &str); 5] = [
+        ("flac", "https://www.rfc-editor.org/rfc/rfc9639#section-12.1"),
+        ("m4v", "the files are those of .mp4, and browsers play that type: https://www.rfc-editor.org/rfc/rfc4337"),
+        ("parquet", "https://www.iana.org/assignments/media-types/application/vnd.apache.parquet"),
+        ("yaml", "https://www.rfc-editor.org/rfc/rfc9512"),
+        ("zst", "https://www.rfc-editor.org/rfc/rfc8878#section-7.1"),
+    ];
+
+    #[test]
+    fn the_types_are_those_of_mime_db_but_for_a_few() {
+        let db: serde_json::Value = serde_json::from_str(include_str!("../../tests/mime-db.json")).unwrap();
+        for (extension, media_type) in TYPES {
+            let known =
+                db["types"][extension].as_array().is_some_and(|types| types.iter().any(|known| known == media_type));
+            let other = NOT_OF_MIME_DB.iter().any(|(known, _)| *known == extension);
+            assert!(known != other, "{extension}: {media_type}, and mime-db says {}", db["types"][extension]);
+        }
+        for of_the_web in
+            ["apk", "avif", "cjs", "m3u8", "m4s", "mjs", "mpd", "opus", "vtt", "wasm", "webmanifest", "xhtml"]
+        {
+            assert!(TYPES.iter().any(|(extension, _)| *extension == of_the_web), "{of_the_web}");
+        }
+        assert_eq!(guessed("a.opus"), Some("audio/ogg"), "it is Ogg with Opus in it (RFC 7845, 9)");
+    }
+
     fn stored(values: &[&[u8]], key: &str, guess: bool) -> String {
         let headers = values.iter().map(|value| ("content-type".to_owned(), value.to_vec())).collect();
         read(&Headers::new(headers), &Key::from_path(key.as_bytes()).unwrap(), guess)
@@ -190,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_type_that_was_stated_is_never_replaced_by_one_that_a_browser_runs() {
-        for extension in ["html", "htm", "svg", "js", "mjs", "xml", "rss", "pdf", "css", "wasm"] {
+        for extension in ["html", "htm", "xhtml", "svg", "js", "mjs", "xml", "rss", "pdf", "css", "wasm"] {
             let key = format!("a.{extension}");
             for guess in [false, true] {
                 assert_eq!(stored(&[b"application/octet-stream"], &key, guess), UNKNOWN, "{key}");

@@ -1,9 +1,9 @@
 //! Where an object is asked for: at an origin, or where that redirects to.
 
 use crate::config::rule::Mirror;
-use crate::config::{Origin, Pin, Redirects};
+use crate::config::{Missing, Origin, OtherRedirects, Pin, Redirects};
 use crate::http::{Headers, Upstream};
-use crate::object::key::is_dot_segment;
+use crate::object::key::{Key, is_dot_segment};
 use crate::request::forwarded::Forwarded;
 use percent_encoding::percent_decode_str;
 use std::time::Duration;
@@ -30,7 +30,21 @@ pub struct Endpoint {
     pub guess_types: bool,
     /// The start of the paths that the origin's own headers are for.
     path_prefix: String,
-    redirects: Option<Redirects>,
+    /// The answers that mean that there is no such object.
+    missing: Vec<Missing>,
+    /// The redirects that may still be followed, and the fate of the others.
+    redirects: Redirects,
+    /// It is the origin itself, and no host that it redirects to.
+    own: bool,
+}
+
+/// A redirect of an origin to another path of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnRedirect {
+    /// The key as the origin knows it, decoded.
+    pub key: String,
+    /// The query, if the redirect has one.
+    pub query: Option<String>,
 }
 
 impl Endpoint {
@@ -56,38 +70,61 @@ impl Endpoint {
             user_agent: origin.user_agent.clone(),
             guess_types: mirror.guess_types,
             path_prefix: origin.path_prefix.clone(),
+            missing: origin.missing.clone(),
             redirects: origin.redirects.clone(),
+            own: true,
         }
+    }
+
+    /// Tells if an answer means that there is no such object.
+    pub fn lacks(&self, status: u16, headers: &Headers) -> bool {
+        self.missing.iter().any(|missing| missing.is(status, headers))
     }
 
     /// Follows a redirect of this endpoint, if that is allowed: to the endpoint itself, or to a listed host.
     /// Another host gets none of the origin's headers, which may be credentials. Nor does a path outside of the origin's
     /// `path_prefix`, which may be somebody else's.
     pub fn redirected(&self, status: u16, headers: &Headers) -> Option<Self> {
-        let mut redirects = self.redirects.clone()?;
-        redirects.follow = redirects.follow.checked_sub(1)?;
-        if !matches!(status, 301 | 302 | 303 | 307 | 308) {
-            return None;
-        }
-        let to = self.base()?.join(headers.text("location")?).ok()?;
-        if !matches!(to.scheme(), "http" | "https") || !to.username().is_empty() || to.password().is_some() {
-            return None;
-        }
+        let follow = self.redirects.follow.checked_sub(1)?;
+        let to = self.target_of(status, headers)?;
+        let mut own = self.own;
         let (upstream, http2) = if self.is_at(&to) {
             let mut upstream = self.upstream.clone();
             upstream.headers.retain(|_| self.owns(to.path()));
             (upstream, self.http2)
         } else {
+            own = false;
             let host = to.host_str()?;
             let authority = to.port().map(|port| format!("{host}:{port}")).unwrap_or(host.to_owned());
-            let (_, cluster) = redirects.hosts.iter().find(|(host, _)| host.eq_ignore_ascii_case(&authority))?;
+            let (_, cluster) = self.redirects.hosts.iter().find(|(host, _)| host.eq_ignore_ascii_case(&authority))?;
             (Upstream { cluster: cluster.clone(), authority, headers: Vec::new() }, false)
         };
         let path = match to.query() {
             Some(query) => format!("{}?{query}", to.path()),
             None => to.path().to_owned(),
         };
-        Some(Self { upstream, path, http2, redirects: Some(redirects), ..self.clone() })
+        let redirects = Redirects { follow, ..self.redirects.clone() };
+        Some(Self { upstream, path, http2, redirects, own, ..self.clone() })
+    }
+
+    /// Reads a redirect that is not followed, if clients may get it: one to a path of the origin's own.
+    pub fn own_redirect(&self, status: u16, headers: &Headers) -> Option<OwnRedirect> {
+        let to = self.target_of(status, headers)?;
+        let passes =
+            self.redirects.others == OtherRedirects::Pass && self.own && self.is_at(&to) && self.owns(to.path());
+        let path = to.path().strip_prefix(self.path_prefix.as_str())?.strip_prefix('/').filter(|_| passes)?;
+        let key = Key::from_path(path.as_bytes()).ok()?;
+        Some(OwnRedirect { key: key.as_str().to_owned(), query: to.query().map(str::to_owned) })
+    }
+
+    /// Resolves the `Location` of a redirect. `None` for another answer, and for a URL that no client may follow blindly.
+    fn target_of(&self, status: u16, headers: &Headers) -> Option<Url> {
+        if !matches!(status, 301 | 302 | 303 | 307 | 308) || self.lacks(status, headers) {
+            return None;
+        }
+        let to = self.base()?.join(headers.text("location")?).ok()?;
+        let plain = matches!(to.scheme(), "http" | "https") && to.username().is_empty() && to.password().is_none();
+        plain.then_some(to)
     }
 
     /// Returns the URL against which a reference is resolved. The cluster decides between HTTP and HTTPS; the port may tell.

@@ -7,7 +7,7 @@ mod version;
 pub use version::Version;
 
 use crate::config::MAX_PART_SIZE;
-use crate::http::{ContentRange, Method, Request, Response, digits};
+use crate::http::{ContentRange, Headers, Method, Request, Response, digits};
 use crate::object::Object;
 use crate::object::integrity::ExpectedDigests;
 use crate::object::key::Key;
@@ -37,7 +37,7 @@ pub enum FetchResult {
     First(FirstRange),
     /// Headers of an object that was asked for with HEAD, and its length.
     Headers(Metadata, Option<u64>),
-    /// 404 or 410: there is no such object.
+    /// The origin does not have the object.
     Missing,
     /// 401, 403, another 4xx, a redirect, or a success that is not one of a GET: asking again does not help.
     Refused(u16),
@@ -72,6 +72,8 @@ pub struct FirstRange {
     pub announced: ExpectedDigests,
     /// The bytes that came, with their metadata.
     pub object: Object,
+    /// No cache may store it, or none that serves several clients (RFC 9111, 5.2.2.5 and 5.2.2.7).
+    pub private: bool,
     /// Which version of the object it is the beginning of.
     pub version: Version,
 }
@@ -126,9 +128,15 @@ pub fn read_head_too_large(response: &Response, unranged: bool) -> bool {
     response.status == 200 && length.is_some_and(|length| length > MAX_PART_SIZE) && (unranged || !ranges)
 }
 
+/// Tells if an answer to [`get_part`] refuses it, or redirects.
+pub fn refuses(response: &Response) -> bool {
+    matches!(response.status, 300..=399 | 400 | 401 | 403)
+}
+
 /// Reads the answer to [`get_part`].
-pub fn read_part(response: Response, version: &Version, range: ContentRange) -> PartResult {
+pub fn read_part(response: Response, endpoint: &Endpoint, version: &Version, range: ContentRange) -> PartResult {
     match response.status {
+        _ if endpoint.lacks(response.status, &response.headers) => return PartResult::Changed,
         // 200: the range did not apply to what is there now.
         200 | 416 => return PartResult::Changed,
         412 => return PartResult::PreconditionFailed,
@@ -136,7 +144,7 @@ pub fn read_part(response: Response, version: &Version, range: ContentRange) -> 
     }
     match reading::read(&response, Asked::Range { first: range.first, last: range.last }, false) {
         Reading::Range(got) if version.has(&response.headers, got.total) => PartResult::Bytes(response.body),
-        Reading::Range(_) | Reading::Missing => PartResult::Changed,
+        Reading::Range(_) => PartResult::Changed,
         Reading::TimedOut => PartResult::TimedOut,
         Reading::Busy => PartResult::Unavailable(Failure::of(&response, "busy")),
         Reading::Failed(why) => PartResult::Unavailable(Failure::of(&response, why)),
@@ -156,6 +164,9 @@ pub fn read(response: Response, endpoint: &Endpoint, key: &Key, span: Span) -> F
         Span::First { length } => Asked::Range { first: 0, last: length.saturating_sub(1) },
         Span::Headers | Span::Whole => Asked::Whole,
     };
+    if endpoint.lacks(response.status, &response.headers) {
+        return FetchResult::Missing;
+    }
     if span == Span::Headers && response.status == 200 {
         let length = response.headers.text("content-length").and_then(digits);
         let metadata = Metadata::new(&response.headers, &endpoint.url, key, endpoint.guess_types);
@@ -168,7 +179,6 @@ pub fn read(response: Response, endpoint: &Endpoint, key: &Key, span: Span) -> F
             let total = reading::length(&response);
             FetchResult::First(FirstRange::new(response, endpoint, key, total))
         }
-        Reading::Missing => FetchResult::Missing,
         Reading::Refused(status) => FetchResult::Refused(status),
         Reading::TimedOut => FetchResult::TimedOut,
         Reading::Busy => FetchResult::Unavailable(Failure::of(&response, "busy")),
@@ -203,8 +213,19 @@ impl FirstRange {
         let version = Version::of(&response.headers, total, endpoint.pin);
         let metadata = Metadata::new(&response.headers, &endpoint.url, key, endpoint.guess_types);
         let announced = ExpectedDigests::read(&response, total);
-        Self { announced, object: Object { metadata, body: Rc::new(response.body) }, version }
+        let private = is_private(&response.headers);
+        Self { announced, object: Object { metadata, body: Rc::new(response.body) }, private, version }
     }
+}
+
+/// Tells if `Cache-Control` says `private` or `no-store`. A `private` that names fields counts, too: they are not stored apart.
+fn is_private(headers: &Headers) -> bool {
+    let values = headers.readable().filter(|(name, _)| *name == "cache-control");
+    let mut directives = values.flat_map(|(_, value)| value.split(','));
+    directives.any(|directive| {
+        let name = directive.split('=').next().unwrap_or_default().trim();
+        ["no-store", "private"].iter().any(|known| name.eq_ignore_ascii_case(known))
+    })
 }
 
 #[cfg(test)]

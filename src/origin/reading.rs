@@ -14,7 +14,6 @@
 //! | 200, end proven | **whole** | **whole** |
 //! | 200, another length than announced | failure | failure |
 //! | 200, end not proven | unframed | unframed |
-//! | 404, 410 | missing | missing |
 //! | 408, 425, 429 | busy | busy |
 //! | 504 | timeout: Envoy says it, too | timeout |
 //! | 503 of Envoy itself | timeout or failure of the connection | likewise |
@@ -22,6 +21,8 @@
 //! | another 5xx | failure, which may be a refusal of ranges | failure |
 //! | 3xx, 401, 402, 407, 451 | refused | refused |
 //! | another status | unusable: a plain GET may be allowed | refused |
+//!
+//! An answer that means that there is no object, by the origin's `missing`, is none of these.
 //!
 //! The end of a 200 is proven by `Content-Length`, by the last chunk, by END_STREAM where the origin is asked by HTTP/2
 //! alone, and by a digest that what came has.
@@ -49,8 +50,6 @@ pub enum Reading {
     Busy,
     /// A failure, or an answer that contradicts itself; the text says which.
     Failed(&'static str),
-    /// 404 or 410.
-    Missing,
     /// Bytes of the object from the first one that was asked for, perhaps not to the last one.
     Range(ContentRange),
     /// Asking again does not help.
@@ -92,7 +91,6 @@ pub fn read(response: &Response, asked: Asked, ends: bool) -> Reading {
             Reading::Failed("200 with a part of the object")
         }
         (200, Asked::Whole) => whole(response, ends),
-        (404 | 410, _) => Reading::Missing,
         (408 | 425 | 429, _) => Reading::Busy,
         // Envoy answers in the origin's place when the time of a call is over.
         (504, _) => Reading::TimedOut,
@@ -249,7 +247,7 @@ mod tests {
         for status in [301, 304, 401, 407, 451] {
             assert_eq!(first(status, &[], 0), Reading::Refused(status), "{status}");
         }
-        for status in [201, 204, 400, 403, 405, 406, 416] {
+        for status in [201, 204, 400, 403, 404, 405, 406, 410, 416] {
             assert_eq!(first(status, &[], 0), Reading::Unusable, "{status}");
             assert_eq!(all(status, &[], 0), Reading::Refused(status));
         }
@@ -282,7 +280,6 @@ mod tests {
     #[test]
     fn every_other_status_has_one_meaning() {
         for read in [first, all] {
-            assert_eq!([404, 410].map(|status| read(status, &[], 0)), [Reading::Missing; 2]);
             assert_eq!([408, 425, 429].map(|status| read(status, &[], 0)), [Reading::Busy; 3]);
             assert_eq!([500, 502, 503, 599].map(|status| read(status, &[], 0)), [Reading::Failed(FAILED); 4]);
             assert_eq!(read(504, &[], 0), Reading::TimedOut);

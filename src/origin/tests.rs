@@ -1,7 +1,6 @@
 use super::*;
 use crate::config::rule::Mirror;
-use crate::config::{Origin, Pin};
-use crate::http::Headers;
+use crate::config::{Missing, Origin, Pin, Redirects};
 use crate::request::forwarded::Forwarded;
 use std::time::Duration;
 
@@ -14,7 +13,9 @@ fn endpoint(key: &Key) -> Endpoint {
         public_url: None,
         timeout: Duration::from_secs(20),
         headers: Vec::new(),
-        redirects: None,
+        missing: [404, 410].map(|status| Missing { status, content_type: None }).to_vec(),
+        rate: None,
+        redirects: Redirects::default(),
         pin: Pin::Strong,
         http2: false,
         user_agent: "mirror/1".into(),
@@ -123,7 +124,7 @@ fn part(status: u16, headers: &[(&str, &str)], body: &str) -> PartResult {
         Headers::new(headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect())
     };
     let response = Response { status, headers: all(headers), body: body.into() };
-    read_part(response, &Version::of(&all(&[ETAG]), 10, Pin::Strong), RANGE)
+    read_part(response, &endpoint(&key("a")), &Version::of(&all(&[ETAG]), 10, Pin::Strong), RANGE)
 }
 
 const ETAG: (&str, &str) = ("etag", "\"a\"");

@@ -5,6 +5,7 @@
 
 use crate::fill::Call;
 use crate::http::{Headers, Response};
+use crate::request::precondition::{self, Precondition};
 use crate::request::trace::{self, Trace};
 use crate::single_flight::leases::{SETS, SharedHost};
 use proxy_wasm::hostcalls;
@@ -107,10 +108,18 @@ pub fn is_upstreams() -> bool {
 
 /// Reads the headers that the calls of a fill take over from the effective stream's request.
 pub fn trace() -> Trace {
-    Trace::find(|name| {
-        let path = vec!["metadata", "filter_metadata", trace::NAMESPACE, name];
-        hostcalls::get_property(path).ok().flatten()
-    })
+    Trace::find(metadata)
+}
+
+/// Reads the condition of the effective stream's request.
+pub fn precondition() -> Precondition {
+    Precondition::read(metadata(precondition::NAME).as_deref())
+}
+
+/// Reads what Envoy's `header_to_metadata` filter kept of the effective stream's request under this name.
+fn metadata(name: &str) -> Option<Vec<u8>> {
+    let path = vec!["metadata", "filter_metadata", trace::NAMESPACE, name];
+    hostcalls::get_property(path).ok().flatten()
 }
 
 /// The lease table in Envoy's shared data, and the workers' queues.

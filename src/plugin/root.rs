@@ -7,6 +7,7 @@ use super::{WakeUp, WorkerHandle};
 use crate::config::Config;
 use crate::fill::Outcome;
 use crate::metrics;
+use crate::request::precondition::Precondition;
 use crate::request::trace::Trace;
 use crate::single_flight::effect::{Effect, Source, StreamId, Ticket};
 use crate::single_flight::events::Progress;
@@ -83,7 +84,7 @@ impl Root {
                 }
                 PendingAnswer::Released { stream, reason } => {
                     self.metrics.count(&metrics::requests(reason));
-                    let delivery = handle.worker.borrow_mut().release(stream);
+                    let delivery = handle.worker.borrow_mut().release(stream, reason);
                     deliver(self.id, stream, delivery);
                 }
             }
@@ -101,12 +102,18 @@ impl Root {
     fn denied(&self, stream: StreamId, has_document: bool) -> DeniedResponse {
         // A stream without a time counts as asked now. An object that was stored meanwhile then looks like one that
         // cannot be read.
-        let mut denied =
-            DeniedResponse { asked: EnvoySharedHost.nanos(), by_bucket: true, document: None, trace: Trace::default() };
+        let mut denied = DeniedResponse {
+            asked: EnvoySharedHost.nanos(),
+            by_bucket: true,
+            document: None,
+            precondition: Precondition::default(),
+            trace: Trace::default(),
+        };
         host::as_stream(stream.0, self.id, || {
             denied.asked = host::request_time().unwrap_or(denied.asked);
             denied.by_bucket = host::is_upstreams();
             denied.trace = host::trace();
+            denied.precondition = host::precondition();
             denied.document = if has_document { host::response_body(MAX_BUFFERED) } else { None };
         });
         denied
@@ -124,7 +131,7 @@ impl Root {
                         warn!("no request can be sent to the cluster {}", call.to.cluster);
                         let now = Instant::now();
                         self.metrics.called(&ticket.called(None, now, now));
-                        steps.extend(handle.worker.borrow_mut().finish_call(ticket, None, now, &EnvoySharedHost));
+                        steps.extend(handle.worker.borrow_mut().finish_call(ticket, None, 0, now, &EnvoySharedHost));
                     }
                 },
                 Effect::Answer { streams, source, outcome } => {
@@ -137,6 +144,7 @@ impl Root {
                     self.metrics.ended(&ended);
                     info!("{ended}");
                 }
+                Effect::Observed(key) => info!("observed key=/{}", key.encoded()),
                 Effect::Progress(progress) => {
                     self.metrics.add(metrics::STORED_BYTES, progress.bytes);
                     if progress.log {
@@ -197,9 +205,15 @@ impl Context for Root {
         let Some(at) = self.calls.iter().position(|(token, ..)| *token == token_id) else { return };
         let (_, ticket, sent) = self.calls.swap_remove(at);
         let now = Instant::now();
+        let length = u64::try_from(body_size).unwrap_or(u64::MAX);
+        // The module's memory never shrinks, so what there is no room for stays in Envoy's.
+        let (body_size, unread) = match handle.worker.borrow().may_read(&ticket, length) {
+            true => (body_size, 0),
+            false => (0, length),
+        };
         let response = host::response(num_headers, body_size);
         self.metrics.called(&ticket.called(response.as_ref(), sent, now));
-        let steps = handle.worker.borrow_mut().finish_call(ticket, response, now, &EnvoySharedHost);
+        let steps = handle.worker.borrow_mut().finish_call(ticket, response, unread, now, &EnvoySharedHost);
         self.perform(&handle, steps);
         self.finish(&handle);
     }

@@ -152,8 +152,7 @@ impl Target {
     /// A path that begins with `//` would name another host (RFC 3986, 4.2). Behind a dot segment, which every client
     /// removes (5.2.4), it is a path again.
     pub fn location(&self, base: Option<&str>) -> String {
-        let base = base.unwrap_or(if self.path.starts_with("//") { "/." } else { "" });
-        self.with_query(&format!("{base}{}", self.path))
+        self.with_query(&on_base(base, &self.path))
     }
 
     /// Returns the same path with a query that the request does not have. A request with a query keeps it: git refuses a
@@ -167,6 +166,23 @@ impl Target {
         }
         location
     }
+
+    /// Returns the same for another key, decoded, with its query. Without one the client's own stays.
+    pub fn location_of(&self, key: &str, query: Option<&str>, base: Option<&str>) -> String {
+        let own = Encoded::of(self.reading.asked(&self.key)).to_string();
+        let root = self.path.strip_suffix(&own).unwrap_or("/");
+        let path = on_base(base, &format!("{root}{}", Encoded::of(key)));
+        match query {
+            Some("") => path,
+            Some(query) => format!("{path}?{query}"),
+            None => self.with_query(&path),
+        }
+    }
+}
+
+/// Puts a path on a base, or makes it one that names no host.
+fn on_base(base: Option<&str>, path: &str) -> String {
+    format!("{}{path}", base.unwrap_or(if path.starts_with("//") { "/." } else { "" }))
 }
 
 /// The method of a request whose answer can be an object. `None` for all others.
@@ -394,6 +410,22 @@ mod tests {
             ("/a?\u{e4}", false),
         ] {
             assert_eq!(is_plain(path.as_bytes()), plain, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_location_of_another_key_is_a_path_as_clients_write_it() {
+        let exposed = bucket(Exposed::Path);
+        for (bucket, asked, key, query, base, location) in [
+            (bucket(Exposed::Root), "/docs?v=1", "docs/", None, None, "/docs/?v=1"),
+            (bucket(Exposed::Root), "/docs?v=1", "docs/", Some(""), None, "/docs/"),
+            (bucket(Exposed::Root), "/a/b", "a b:c", Some("w=2"), None, "/a%20b%3Ac?w=2"),
+            (bucket(Exposed::Root), "/a", "/evil.test", None, None, "/.//evil.test"),
+            (bucket(Exposed::Root), "/a", "b", None, Some("https://cdn.test"), "https://cdn.test/b"),
+            (exposed, "/my-bucket/docs", "docs/", None, None, "/my-bucket/docs/"),
+        ] {
+            let target = Target::parse(b"GET", asked.as_bytes(), &bucket).unwrap();
+            assert_eq!(target.location_of(key, query, base), location);
         }
     }
 

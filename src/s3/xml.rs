@@ -15,22 +15,22 @@ pub fn error_code(body: &[u8]) -> Option<&str> {
     (!code.is_empty() && code.bytes().all(|b| b.is_ascii_alphanumeric())).then_some(code)
 }
 
-/// Writes an error document in S3's form.
-pub fn error_document(code: &str, message: &str, resource: &str) -> Vec<u8> {
-    let resource = escape(resource);
-    format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-         <Error><Code>{code}</Code><Message>{message}</Message><Resource>{resource}</Resource></Error>"
-    )
-    .into_bytes()
+/// Writes an error document in S3's form. Without the request's id it has none.
+pub fn error_document(code: &str, message: &str, resource: &str, request_id: &str) -> Vec<u8> {
+    document(code, message, "Resource", resource, request_id)
 }
 
 /// Writes S3's own answer to a GET of a missing key.
-pub fn no_such_key(key: &Key) -> Vec<u8> {
-    let key = escape(key.as_str());
+pub fn no_such_key(key: &Key, request_id: &str) -> Vec<u8> {
+    document("NoSuchKey", "The specified key does not exist.", "Key", key.as_str(), request_id)
+}
+
+fn document(code: &str, message: &str, kind: &str, subject: &str, request_id: &str) -> Vec<u8> {
+    let (subject, id) = (escape(subject), escape(request_id));
+    let id = if id.is_empty() { id } else { format!("<RequestId>{id}</RequestId>") };
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-         <Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message><Key>{key}</Key></Error>"
+         <Error><Code>{code}</Code><Message>{message}</Message><{kind}>{subject}</{kind}>{id}</Error>"
     )
     .into_bytes()
 }
@@ -74,9 +74,16 @@ mod tests {
 
     #[test]
     fn a_document_of_ours_is_one_that_we_can_read_and_nothing_breaks_out_of_it() {
-        let document = error_document("OriginTimeout", "x", "/</Resource><Code>Evil</Code>&");
+        let document = error_document("OriginTimeout", "x", "/</Resource><Code>Evil</Code>&", "");
         assert_eq!(error_code(&document), Some("OriginTimeout"));
         assert!(!String::from_utf8(document).unwrap().contains("Evil</Code>"));
-        assert_eq!(error_code(&no_such_key(&Key::from_path(b"a<b").unwrap())), Some("NoSuchKey"));
+        assert_eq!(error_code(&no_such_key(&Key::from_path(b"a<b").unwrap(), "<")), Some("NoSuchKey"));
+    }
+
+    #[test]
+    fn a_document_has_the_id_of_its_request_if_there_is_one() {
+        let text = |id| String::from_utf8(no_such_key(&Key::from_path(b"a").unwrap(), id)).unwrap();
+        assert!(text("1-a<").ends_with("<Key>a</Key><RequestId>1-a&lt;</RequestId></Error>"), "{}", text("1-a<"));
+        assert!(text("").ends_with("<Key>a</Key></Error>"));
     }
 }

@@ -30,6 +30,8 @@ pub enum Effect {
     },
     /// A fill ended; for the log.
     Ended(FillEnded),
+    /// A miss was only counted; for the log.
+    Observed(Key),
     /// A part of an object is in the store.
     Progress(Progress),
     /// A stream's own answer may pass, for this reason (a metric's label).

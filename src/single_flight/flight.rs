@@ -3,7 +3,7 @@
 use super::admission::Hold;
 use super::effect::{Source, StreamId};
 use super::leases::KeyHash;
-use super::messages::Place;
+use super::report::Place;
 use crate::config::rule::Mirror;
 use crate::fill::{Action, Fill, FillRequest, Outcome};
 use std::collections::VecDeque;
@@ -24,6 +24,8 @@ pub struct Flight {
     pub needs: Option<Needs>,
     /// Calls to an origin that wait for room for their answers.
     pub parked: Vec<Action>,
+    /// Calls to an origin with a rate that wait for their turn.
+    pub waiting: Vec<Action>,
     /// The source that another worker named when it told of the end.
     pub told: Option<Source>,
     /// The time at which this worker's lease is renewed, or another's is over.
@@ -68,6 +70,8 @@ pub enum Needs {
 #[derive(Debug)]
 pub struct Waiter {
     pub stream: StreamId,
+    /// It is answered when the fill has ended, and not before.
+    pub for_bucket: bool,
     pub deadline: Instant,
 }
 
@@ -101,19 +105,13 @@ impl Flight {
     pub fn place(&self) -> Place {
         let source = self.source();
         let index = |at: usize| u8::try_from(at).unwrap_or(u8::MAX);
-        let mirror = self.chain().position(|mirror| Rc::ptr_eq(mirror, &source.mirror));
+        let mirror = chain(&self.request).position(|mirror| Rc::ptr_eq(mirror, &source.mirror));
         Place { mirror: index(mirror.unwrap_or(0)), origin: index(source.origin) }
     }
 
     /// Takes the source at a place that another worker named.
     pub fn tell(&mut self, place: Place) {
-        let mirror = self.chain().nth(place.mirror.into()).cloned();
-        self.told = mirror.map(|mirror| Source { mirror, origin: place.origin.into() });
-    }
-
-    /// Lists the ways to fill that are tried one after the other.
-    fn chain(&self) -> impl Iterator<Item = &Rc<Mirror>> {
-        [&self.request.mirror].into_iter().chain(&self.request.then)
+        self.told = Some(Source::at(place, &self.request));
     }
 
     /// Lists the streams that wait, in the order in which they came.
@@ -125,4 +123,17 @@ impl Flight {
     pub fn follows(&self) -> bool {
         matches!(self.phase, Phase::Following(_))
     }
+}
+
+impl Source {
+    /// Finds the source at a place among those that a request tries.
+    pub fn at(place: Place, request: &FillRequest) -> Self {
+        let mirror = chain(request).nth(place.mirror.into()).unwrap_or(&request.mirror);
+        Self { mirror: mirror.clone(), origin: place.origin.into() }
+    }
+}
+
+/// Lists the ways to fill that are tried one after the other.
+fn chain(request: &FillRequest) -> impl Iterator<Item = &Rc<Mirror>> {
+    [&request.mirror].into_iter().chain(&request.then)
 }

@@ -3,7 +3,8 @@
 use super::effect::Effect;
 use super::flight::Phase;
 use super::leases::{Claim, KeyHash, SharedHost};
-use super::messages::{Message, Place};
+use super::messages::Message;
+use super::report::Place;
 use super::{Flights, RENEW_AFTER, after};
 use crate::fill::{FillKey, Outcome};
 use std::rc::Rc;
@@ -76,6 +77,12 @@ impl Flights {
         let Some(flight) = self.flights.get(fill_key) else { return };
         let hash = flight.hash;
         let outcome = match self.leases.claim(shared, hash, 0) {
+            Claim::Failed(outcome, place) => {
+                if let Some(flight) = self.flights.get_mut(fill_key) {
+                    flight.tell(place);
+                }
+                outcome
+            }
             Claim::Follow { owner, lasts } => {
                 shared.post(owner, &self.subscription(hash));
                 return self.proceed(fill_key, Phase::Following(owner), after(now, lasts));

@@ -1,11 +1,12 @@
 //! The lease table: a table of fixed size that all workers see.
 //!
-//! A slot holds one fact about one key: the worker that fills it, or that its origins do not have it, or that it was
-//! stored a moment ago. The table never grows, so keys share sets of slots. A key that finds all slots of its set
+//! A slot holds one fact about one key: the worker that fills it, or that its origins do not have it or failed, or that it
+//! was stored a moment ago. The table never grows, so keys share sets of slots. A key that finds all slots of its set
 //! taken does without. No fact has to be true: a fact that is lost, late or overwritten costs one more fetch, and the
 //! conditional PUT keeps the bucket right.
 
-use crate::config::Config;
+use super::report::{self, Place};
+use crate::config::{Config, Rate};
 use crate::fill::{FillKey, Outcome};
 use crate::request::denial::Denial;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -31,6 +32,9 @@ pub const LEASE: Duration = Duration::from_secs(10);
 
 /// The time for which an error of the bucket is remembered.
 pub const BUCKET_ERROR: Duration = Duration::from_secs(60);
+
+/// The time for which the last turn of an origin is remembered. It outlasts the slowest rate's interval.
+const TURN: Duration = Duration::from_secs(7200);
 
 /// The clock, table and queues that all workers of an Envoy share.
 pub trait SharedHost {
@@ -62,6 +66,7 @@ pub struct Leases {
 /// The time that a fact of each kind holds, from when it was written.
 #[derive(Clone, Copy, Debug)]
 struct Lifetimes {
+    failed: Duration,
     missing: Duration,
     stored: Duration,
 }
@@ -69,10 +74,12 @@ struct Lifetimes {
 impl Lifetimes {
     fn of(&self, state: KeyState) -> Duration {
         match state {
+            KeyState::Failed { .. } => self.failed,
             KeyState::Lease { .. } => LEASE,
             KeyState::Missing => self.missing,
             KeyState::Stored { .. } => self.stored,
             KeyState::BucketError => BUCKET_ERROR,
+            KeyState::Turn { .. } => TURN,
         }
     }
 }
@@ -80,6 +87,8 @@ impl Lifetimes {
 /// A worker's task for a key.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Claim {
+    /// Nothing: its origins failed a moment ago, the last of them at this place.
+    Failed(Outcome, Place),
     /// Wait for the worker that fills it.
     Follow {
         /// The queue of that worker.
@@ -100,6 +109,8 @@ pub enum Claim {
 /// The fact in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum KeyState {
+    /// The origins failed, as the report says.
+    Failed { report: u64 },
     /// A worker, known by its queue, fills the key.
     Lease { owner: u32 },
     /// The bucket fails all requests, with the denial that the hash stands for.
@@ -108,12 +119,16 @@ enum KeyState {
     Missing,
     /// The key was stored at this time.
     Stored { at: u64 },
+    /// The time that the last request to an origin with a rate was given ([`Rate::take_turn`]).
+    Turn { next: u64 },
 }
 
 impl Leases {
     /// Makes the view of the worker with this queue.
     pub fn new(config: &Config, salt: u64, me: u32) -> Self {
-        Self { me, salt, lifetimes: Lifetimes { missing: config.negative_ttl, stored: config.loop_window } }
+        let lifetimes =
+            Lifetimes { failed: config.failure_ttl, missing: config.negative_ttl, stored: config.loop_window };
+        Self { me, salt, lifetimes }
     }
 
     /// Hashes a fill key, under this configuration. The bucket's denial is no part of the hash: a fact holds for both, and
@@ -160,10 +175,15 @@ impl Leases {
                 Some((KeyState::Lease { owner }, lasts)) if owner != self.me => {
                     return Claim::Follow { owner, lasts };
                 }
+                Some((KeyState::Failed { report }, _)) => {
+                    if let (Some(outcome), place) = report::decode(report) {
+                        return Claim::Failed(outcome, place);
+                    }
+                }
                 Some((KeyState::Missing, _)) => return Claim::Missing,
                 Some((KeyState::Stored { at }, _)) if asked > at => return Claim::Loop,
                 Some((KeyState::Stored { .. }, _)) => return Claim::Stored,
-                Some((KeyState::Lease { .. } | KeyState::BucketError, _)) | None => {}
+                Some((KeyState::Lease { .. } | KeyState::BucketError | KeyState::Turn { .. }, _)) | None => {}
             }
             if slot.write(shared, self.encode(hash, KeyState::Lease { owner: self.me }, now)) {
                 return Claim::Lead;
@@ -172,22 +192,49 @@ impl Leases {
         Claim::Lead
     }
 
+    /// Takes a turn at an origin with a rate, or returns the wait until there may be one.
+    pub fn take_turn(&self, shared: &dyn SharedHost, origin: &str, rate: Rate) -> Result<(), Duration> {
+        let hash = self.hash_of(("turn", origin));
+        for _ in 0..TRIES {
+            let now = shared.nanos();
+            let Some(slot) = self.slot(shared, hash, now) else { break };
+            let last = match slot.known {
+                Some((KeyState::Turn { next }, _)) => next,
+                _ => 0,
+            };
+            let next = rate.take_turn(last, now)?;
+            if slot.write(shared, self.encode(hash, KeyState::Turn { next }, now)) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Renews the lease of a fill that is still under way.
     pub fn renew(&self, shared: &dyn SharedHost, hash: KeyHash) {
         let renewed = |now| self.encode(hash, KeyState::Lease { owner: self.me }, now);
         self.change(shared, hash, |slot, now| self.owns(slot).then(|| renewed(now)));
     }
 
-    /// Records the end of a fill, as far as that helps later clients.
-    pub fn settle(&self, shared: &dyn SharedHost, hash: KeyHash, outcome: &Outcome) {
-        let stored = matches!(outcome, Outcome::Stored | Outcome::Exists);
-        if !stored && *outcome != Outcome::NotFound {
-            return self.release(shared, hash);
-        }
+    /// Records the end of a fill at this place, as far as that helps later clients.
+    pub fn settle(&self, shared: &dyn SharedHost, hash: KeyHash, outcome: &Outcome, place: Place) {
+        let fact = |now| match outcome {
+            Outcome::Exists | Outcome::Stored => Some(KeyState::Stored { at: now }),
+            Outcome::NotFound => Some(KeyState::Missing),
+            outcome if outcome.is_failure_of_origin() => {
+                Some(KeyState::Failed { report: report::encode(Some(outcome), place) })
+            }
+            _ => None,
+        };
         self.change(shared, hash, |slot, now| {
-            let others = matches!(slot.known, Some((KeyState::Lease { .. }, _))) && !self.owns(slot);
-            let fact = if stored { KeyState::Stored { at: now } } else { KeyState::Missing };
-            (!others).then(|| self.encode(hash, fact, now))
+            // Another worker knows more: it fills the key, or has filled it.
+            let others = slot.known.is_some() && !self.owns(slot);
+            match fact(now) {
+                Some(KeyState::Failed { .. }) | None if others => None,
+                Some(_) if others && matches!(slot.known, Some((KeyState::Lease { .. }, _))) => None,
+                Some(fact) => Some(self.encode(hash, fact, now)),
+                None => self.owns(slot).then_some(EMPTY),
+            }
         });
     }
 
@@ -217,7 +264,7 @@ impl Leases {
         }
     }
 
-    /// Finds the slot of the key; else an empty one of its set; else one of another key, but not with a lease. `None`
+    /// Finds the slot of the key; else an empty one of its set; else one of another key, but not with a lease or a turn. `None`
     /// if there is no table, or no such slot.
     fn slot(&self, shared: &dyn SharedHost, hash: KeyHash, now: u64) -> Option<Slot> {
         let at = hash.set();
@@ -230,7 +277,7 @@ impl Leases {
                 Some((of, fact, lasts)) if of == hash => {
                     return Some(Slot { at, version, set, way, known: Some((fact, lasts)) });
                 }
-                Some((_, KeyState::Lease { .. }, _)) => {}
+                Some((_, KeyState::Lease { .. } | KeyState::Turn { .. }, _)) => {}
                 other => {
                     let taken = other.is_some();
                     if best.is_none_or(|(best_taken, _)| best_taken && !taken) {
@@ -249,6 +296,8 @@ impl Leases {
             KeyState::Missing => (2, 0),
             KeyState::Stored { at } => (3, at),
             KeyState::BucketError => (4, 0),
+            KeyState::Failed { report } => (5, report),
+            KeyState::Turn { next } => (6, next),
         };
         let content = [&[kind][..], &hash.0, &until.to_le_bytes(), &value.to_le_bytes()].concat();
         content.try_into().unwrap_or(EMPTY)
@@ -267,6 +316,8 @@ impl Leases {
             2 => KeyState::Missing,
             3 => KeyState::Stored { at: value },
             4 => KeyState::BucketError,
+            5 => KeyState::Failed { report: value },
+            6 => KeyState::Turn { next: value },
             _ => return None,
         };
         (lasts <= self.lifetimes.of(state)).then_some((KeyHash(*hash), state, lasts))

@@ -1,6 +1,7 @@
 //! Messages between workers, through the shared queue that each of them has.
 
 use super::leases::KeyHash;
+use super::report::{self, Place};
 use crate::fill::Outcome;
 
 /// A message from one worker to another.
@@ -28,96 +29,32 @@ pub enum Message {
     },
 }
 
-/// The place of an origin among those that are tried for a key. Workers whose hashes of the key are the same have the
-/// same configuration, and so the same places.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    /// The index of the rule, of those that are for the key.
-    pub mirror: u8,
-    /// The index of the origin in that rule.
-    pub origin: u8,
-}
-
 impl Message {
-    /// Writes `kind hash value status mirror origin`, in 1, 16, 4, 2, 1 and 1 bytes.
+    /// Writes `kind hash value`, in 1, 16 and 8 bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let (kind, hash, value, status, place) = match self {
-            Self::Subscribe { hash, reply_to } => (1_u8, hash, *reply_to, 0, Place::default()),
-            Self::Unsubscribe { hash, reply_to } => (3, hash, *reply_to, 0, Place::default()),
-            Self::Ended { hash, outcome, place } => {
-                let (value, status) = outcome.as_ref().map(encode_outcome).unwrap_or_default();
-                (2, hash, value, status, *place)
-            }
+        let (kind, hash, value) = match self {
+            Self::Subscribe { hash, reply_to } => (1_u8, hash, u64::from(*reply_to)),
+            Self::Unsubscribe { hash, reply_to } => (3, hash, u64::from(*reply_to)),
+            Self::Ended { hash, outcome, place } => (2, hash, report::encode(outcome.as_ref(), *place)),
         };
-        let place = [place.mirror, place.origin];
-        [&[kind][..], &hash.0, &value.to_le_bytes(), &status.to_le_bytes(), &place].concat()
+        [&[kind][..], &hash.0, &value.to_le_bytes()].concat()
     }
 
     /// Reads a message. `None` for any other bytes.
     pub fn decode(message: &[u8]) -> Option<Self> {
         let (kind, rest) = message.split_first()?;
-        let (hash, rest) = rest.split_first_chunk()?;
-        let (value, rest) = rest.split_first_chunk()?;
-        let (status, place) = rest.split_first_chunk()?;
-        let &[mirror, origin] = place else { return None };
-        let (hash, value, status) = (KeyHash(*hash), u32::from_le_bytes(*value), u16::from_le_bytes(*status));
+        let (hash, value) = rest.split_first_chunk()?;
+        let (hash, value) = (KeyHash(*hash), u64::from_le_bytes(value.try_into().ok()?));
         match kind {
-            1 => Some(Self::Subscribe { hash, reply_to: value }),
+            1 => Some(Self::Subscribe { hash, reply_to: u32::try_from(value).ok()? }),
             2 => {
-                let (outcome, place) = (decode_outcome(value, status), Place { mirror, origin });
+                let (outcome, place) = report::decode(value);
                 Some(Self::Ended { hash, outcome, place })
             }
-            3 => Some(Self::Unsubscribe { hash, reply_to: value }),
+            3 => Some(Self::Unsubscribe { hash, reply_to: u32::try_from(value).ok()? }),
             _ => None,
         }
     }
-}
-
-/// Writes an outcome in numbers. It is 0 where another worker cannot act on it. An object is not sent; the receiver
-/// only learns that it is there.
-fn encode_outcome(outcome: &Outcome) -> (u32, u16) {
-    match outcome {
-        Outcome::Stored => (1, 0),
-        Outcome::Exists => (2, 0),
-        Outcome::NotFound => (3, 0),
-        Outcome::Forbidden => (4, 0),
-        Outcome::BucketUnavailable => (5, 0),
-        Outcome::OriginRefused { status } => (6, *status),
-        Outcome::OriginTimeout => (7, 0),
-        Outcome::OriginUnavailable(_) => (8, 0),
-        Outcome::TooLarge => (9, 0),
-        Outcome::NotStored { object: None, status } => (10, *status),
-        Outcome::WrongType => (11, 0),
-        Outcome::Corrupt(_) => (12, 0),
-        Outcome::OriginBusy { seconds } => (13, u16::from(*seconds)),
-        Outcome::NotStored { object: Some(_), .. }
-        | Outcome::Broken(_)
-        | Outcome::Busy(_)
-        | Outcome::Filling
-        | Outcome::Head { .. }
-        | Outcome::Loop
-        | Outcome::Origin
-        | Outcome::Served(_) => (0, 0),
-    }
-}
-
-fn decode_outcome(value: u32, status: u16) -> Option<Outcome> {
-    Some(match value {
-        1 => Outcome::Stored,
-        2 => Outcome::Exists,
-        3 => Outcome::NotFound,
-        4 => Outcome::Forbidden,
-        5 => Outcome::BucketUnavailable,
-        6 => Outcome::OriginRefused { status },
-        7 => Outcome::OriginTimeout,
-        8 => Outcome::OriginUnavailable("told by another worker"),
-        9 => Outcome::TooLarge,
-        10 => Outcome::NotStored { object: None, status },
-        11 => Outcome::WrongType,
-        12 => Outcome::Corrupt("what it announced to another worker"),
-        13 => Outcome::OriginBusy { seconds: u8::try_from(status).ok()? },
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

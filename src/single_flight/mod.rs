@@ -11,7 +11,9 @@ mod flight;
 mod following;
 pub mod leases;
 pub mod messages;
+mod report;
 mod running;
+mod turns;
 
 use crate::config::Config;
 use crate::fill::{Fill, FillKey, FillRequest, Input, Outcome, Shortage, Warnings};
@@ -23,6 +25,7 @@ use effect::{Effect, Source, StreamId, Ticket};
 use flight::{Flight, Phase, Waiter};
 use leases::{Claim, KeyHash, LEASE, Leases, SharedHost};
 use messages::Message;
+use report::Place;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -41,6 +44,8 @@ pub struct Flights {
     /// Flights that have lost their last stream since this was looked at.
     abandoned: Vec<Rc<FillKey>>,
     warnings: Warnings,
+    /// The time at which a call may have its turn at an origin with a rate.
+    next_turn: Option<Instant>,
 }
 
 /// A stream that wants an object which the bucket denied it.
@@ -53,6 +58,8 @@ pub struct Join<'a> {
     pub request: &'a FillRequest,
     /// Headers of the fill's calls. Likewise.
     pub trace: &'a Trace,
+    /// Only the bucket can answer it, so it waits for the end of the fill.
+    pub for_bucket: bool,
 }
 
 impl Flights {
@@ -69,6 +76,7 @@ impl Flights {
             waiters: 0,
             abandoned: Vec::new(),
             warnings: Warnings::default(),
+            next_turn: None,
         }
     }
 
@@ -77,33 +85,36 @@ impl Flights {
     pub fn join(&mut self, join: Join<'_>, now: Instant, shared: &dyn SharedHost) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.forget_abandoned(now, shared, &mut effects);
-        if let Some(outcome) = self.admit(join, now, shared) {
+        if let Some((outcome, place)) = self.admit(join, now, shared) {
             let known = self.flights.get(&join.request.fill_key).map(Flight::source);
-            let source = known.unwrap_or_else(|| Source { mirror: join.request.mirror.clone(), origin: 0 });
+            let source = known.unwrap_or_else(|| Source::at(place, join.request));
             effects.push(Effect::Answer { streams: vec![join.stream], source, outcome });
         }
         self.begin_queued(now, shared, &mut effects);
         effects
     }
 
-    /// Makes a stream wait, or returns the outcome that it is answered with.
-    fn admit(&mut self, join: Join<'_>, now: Instant, shared: &dyn SharedHost) -> Option<Outcome> {
+    /// Makes a stream wait, or returns the outcome that it is answered with, and what that is about.
+    fn admit(&mut self, join: Join<'_>, now: Instant, shared: &dyn SharedHost) -> Option<(Outcome, Place)> {
+        let about_first = |outcome| Some((outcome, Place::default()));
         let request = join.request;
-        let waits = !request.is_background();
-        if let Some(flight) = self.flights.get(&request.fill_key) {
+        let waits = join.for_bucket || !request.is_background();
+        if let Some(flight) = self.flights.get_mut(&request.fill_key) {
+            flight.background |= !waits;
             let meanwhile = if waits { flight.meanwhile.clone() } else { Some(Outcome::Origin) };
+            let meanwhile = meanwhile.filter(|_| !join.for_bucket);
             if let Some(outcome) =
                 meanwhile.filter(|outcome| hand_out(&mut self.admission, &[join.stream], outcome, now) > 0)
             {
-                return Some(outcome);
+                return about_first(outcome);
             }
         }
         let origin = self.origin_of(request);
         if waits && !self.admission.may_wait(self.waiters, || self.waiters_for(origin)) {
-            return Some(Outcome::Busy(Shortage::Waiters));
+            return about_first(Outcome::Busy(Shortage::Waiters));
         }
         let deadline = after(now, self.config.wait);
-        let waiter = waits.then_some(Waiter { stream: join.stream, deadline });
+        let waiter = waits.then_some(Waiter { stream: join.stream, for_bucket: join.for_bucket, deadline });
         if let Some(flight) = self.flights.get_mut(&request.fill_key) {
             flight.waiters.extend(waiter);
             self.waiters = self.waiters.saturating_add(1);
@@ -111,26 +122,27 @@ impl Flights {
         }
         let hash = self.leases.hash(&request.fill_key);
         let (phase, lease) = match self.leases.claim(shared, hash, join.asked) {
-            Claim::Follow { .. } if !waits => return Some(Outcome::Origin),
+            Claim::Failed(..) | Claim::Follow { .. } if !waits => return about_first(Outcome::Origin),
+            Claim::Failed(outcome, place) => return Some((outcome, place)),
             Claim::Follow { owner, lasts } => {
                 shared.post(owner, &self.subscription(hash));
                 (Some(Phase::Following(owner)), lasts)
             }
             Claim::Lead => (None, RENEW_AFTER),
-            Claim::Loop => return Some(Outcome::Loop),
-            Claim::Missing => return Some(Outcome::NotFound),
-            Claim::Stored => return Some(Outcome::Stored),
+            Claim::Loop => return about_first(Outcome::Loop),
+            Claim::Missing => return about_first(Outcome::NotFound),
+            Claim::Stored => return about_first(Outcome::Stored),
         };
         let flight = self.flight(join, hash, phase, waiter, after(now, lease), now);
         if let Phase::Queued(wanted) = flight.phase
             && let Some(shortage) = self.admission.enqueue(flight.id, &request.fill_key, wanted)
         {
             self.leases.release(shared, hash);
-            return Some(if waits { Outcome::Busy(shortage) } else { Outcome::Origin });
+            return about_first(if waits { Outcome::Busy(shortage) } else { Outcome::Origin });
         }
         self.flights.insert(request.fill_key.clone(), flight);
         if !waits {
-            return Some(Outcome::Origin);
+            return about_first(Outcome::Origin);
         }
         self.waiters = self.waiters.saturating_add(1);
         None
@@ -148,11 +160,24 @@ impl Flights {
         may_begin || !self.abandoned.is_empty()
     }
 
-    /// Takes the end of a call: a response, or none. A ticket of a fill that has ended changes nothing.
+    /// Tells if a body of so many bytes may be read, which came as the answer to a call. One of an origin may be larger than
+    /// what the fill has room for.
+    pub fn may_read(&self, ticket: &Ticket, length: u64) -> bool {
+        let flight = self.flights.get(&ticket.fill_key).filter(|flight| flight.id == ticket.fill);
+        ticket.to_store || flight.and_then(Flight::hold).is_some_and(|hold| self.has_room_for(hold, length))
+    }
+
+    fn has_room_for(&self, hold: Hold, bytes: u64) -> bool {
+        bytes <= hold.bytes || self.admission.fits_at_all(Some(hold), Hold { bytes, ..hold })
+    }
+
+    /// Takes the end of a call: a response, or none. A ticket of a fill that has ended changes nothing. `unread` is the
+    /// length of a body that [`may_read`](Self::may_read) did not allow to be read; the response is without it.
     pub fn finish_call(
         &mut self,
         ticket: Ticket,
         response: Option<Response>,
+        unread: u64,
         now: Instant,
         shared: &dyn SharedHost,
     ) -> Vec<Effect> {
@@ -166,7 +191,7 @@ impl Flights {
                 None if now >= due => Input::Response { call, response: Response::timed_out() },
                 None => Input::Failed { call },
             };
-            if to_store || self.makes_room(&fill_key, &input, now, shared, &mut effects) {
+            if to_store || self.makes_room(&fill_key, &input, unread, now, shared, &mut effects) {
                 self.advance(&fill_key, input, now, shared, &mut effects);
             }
             // The fill may have ended, or hold less than before.
@@ -207,6 +232,9 @@ impl Flights {
                 _ => self.claim_again(&fill_key, now, shared, &mut effects),
             }
         }
+        if self.next_turn.is_some_and(|next| next <= now) {
+            self.take_turns(now, shared, &mut effects);
+        }
         self.begin_queued(now, shared, &mut effects);
         self.answer_overdue(now, &mut effects);
         self.forget_abandoned(now, shared, &mut effects);
@@ -219,7 +247,7 @@ impl Flights {
             let waiter = flight.waiters.front().map(|waiter| waiter.deadline);
             flight.timer.into_iter().chain(waiter).chain([flight.lease]).min()
         };
-        self.flights.values().filter_map(deadlines).chain(self.admission.next_read()).min()
+        self.flights.values().filter_map(deadlines).chain(self.admission.next_read()).chain(self.next_turn).min()
     }
 
     /// Counts the fills that run.
@@ -287,6 +315,7 @@ impl Flights {
             began: None,
             needs: None,
             parked: Vec::new(),
+            waiting: Vec::new(),
             told: None,
             lease,
             stored: 0,

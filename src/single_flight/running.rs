@@ -1,7 +1,7 @@
 //! Fills that run: from their place in the queue to their end.
 
 use super::admission::Hold;
-use super::effect::{Effect, Ticket};
+use super::effect::{Effect, StreamId, Ticket};
 use super::events::{FillEnded, LOG_EVERY, Progress};
 use super::flight::{Flight, Needs, Phase};
 use super::leases::SharedHost;
@@ -29,7 +29,7 @@ impl Flights {
             }
             let parked = std::mem::take(&mut flight.parked);
             for action in parked {
-                self.perform(&fill_key, action, now, effects);
+                self.perform(&fill_key, action, now, shared, effects);
             }
         }
     }
@@ -64,6 +64,7 @@ impl Flights {
         &mut self,
         fill_key: &Rc<FillKey>,
         input: &Input,
+        unread: u64,
         now: Instant,
         shared: &dyn SharedHost,
         effects: &mut Vec<Effect>,
@@ -71,12 +72,12 @@ impl Flights {
         let Input::Response { response, .. } = input else { return true };
         let Some(flight) = self.flights.get_mut(fill_key) else { return true };
         let Phase::Running(hold) = flight.phase else { return true };
-        let bytes = u64::try_from(response.body.len()).unwrap_or(u64::MAX);
+        let bytes = u64::try_from(response.body.len()).unwrap_or(u64::MAX).saturating_add(unread);
         if bytes <= hold.bytes || flight.fill.is_multipart() || !matches!(response.status, 200..=299) {
             return true;
         }
         let wanted = Hold { bytes, ..hold };
-        if self.admission.fits_at_all(Some(hold), wanted) {
+        if unread == 0 && self.admission.fits_at_all(Some(hold), wanted) {
             self.admission.replace(Some(hold), Some(wanted));
             flight.phase = Phase::Running(wanted);
             return true;
@@ -105,7 +106,8 @@ impl Flights {
         let Some(mut flight) = self.flights.remove(fill_key) else { return };
         let held = flight.hold();
         let spare = held.map(|held| self.admission.spare(held)).unwrap_or_default();
-        let (fill, mut actions) = flight.fill.handle(input, spare);
+        let spent = flight.began.map(|began| now.saturating_duration_since(began)).unwrap_or_default();
+        let (fill, mut actions) = flight.fill.handle(input, spare, spent);
         flight.fill = fill;
         let wanted = self.wanted(&flight);
         let has_room = self.has_room(held, spare, wanted, &actions);
@@ -124,7 +126,7 @@ impl Flights {
         for action in actions {
             match action {
                 Action::Done(outcome) => ended = Some(outcome),
-                action => self.perform(fill_key, action, now, effects),
+                action => self.perform(fill_key, action, now, shared, effects),
             }
         }
         if let Some(outcome) = ended {
@@ -135,19 +137,29 @@ impl Flights {
     }
 
     /// Carries out one of a fill's actions, but for its end.
-    fn perform(&mut self, fill_key: &Rc<FillKey>, action: Action, now: Instant, effects: &mut Vec<Effect>) {
+    fn perform(
+        &mut self,
+        fill_key: &Rc<FillKey>,
+        action: Action,
+        now: Instant,
+        shared: &dyn SharedHost,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(flight) = self.flights.get_mut(fill_key) else { return };
         match action {
-            Action::Call(call) => {
-                let fill = flight.id;
-                effects.push(self.call(fill_key, fill, call, now));
-            }
+            Action::Call(call) => self.send(fill_key, call, now, shared, effects),
             Action::Done(_) => {}
             Action::Meanwhile(outcome) => {
                 flight.meanwhile = Some(outcome.clone());
-                let mut streams = flight.streams();
+                let served = flight.waiters.iter().filter(|waiter| !waiter.for_bucket).map(|waiter| waiter.stream);
+                let mut streams: Vec<StreamId> = served.collect();
                 streams.truncate(hand_out(&mut self.admission, &streams, &outcome, now));
-                flight.waiters.drain(..streams.len());
+                let mut left = streams.len();
+                flight.waiters.retain(|waiter| {
+                    let is_served = left > 0 && !waiter.for_bucket;
+                    left = left.saturating_sub(usize::from(is_served));
+                    !is_served
+                });
                 self.waiters = self.waiters.saturating_sub(streams.len());
                 answer(effects, streams, flight.source(), outcome);
             }
@@ -171,7 +183,7 @@ impl Flights {
         }
     }
 
-    fn call(&self, fill_key: &Rc<FillKey>, fill: u64, call: Call, now: Instant) -> Effect {
+    pub(super) fn call(&self, fill_key: &Rc<FillKey>, fill: u64, call: Call, now: Instant) -> Effect {
         let (to_store, due) = (self.is_store(&call.to), after(now, nearly(call.timeout)));
         let ticket = Ticket { fill_key: fill_key.clone(), fill, call: call.id, to_store, due };
         Effect::Call { ticket, call }
@@ -207,7 +219,7 @@ impl Flights {
         matches!(action, Action::Call(call) if !self.is_store(&call.to))
     }
 
-    fn is_store(&self, upstream: &Upstream) -> bool {
+    pub(super) fn is_store(&self, upstream: &Upstream) -> bool {
         let bucket = &self.config.bucket;
         (&upstream.cluster, &upstream.authority) == (&bucket.cluster, &bucket.authority)
     }
@@ -257,7 +269,7 @@ impl Flights {
         let mut streams = flight.streams();
         self.waiters = self.waiters.saturating_sub(streams.len());
         if let Some(began) = flight.began {
-            self.leases.settle(shared, flight.hash, &outcome);
+            self.leases.settle(shared, flight.hash, &outcome, flight.place());
             effects.push(Effect::Ended(FillEnded {
                 key: fill_key.key.clone(),
                 outcome: outcome.label(),

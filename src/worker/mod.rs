@@ -12,6 +12,7 @@ use crate::config::{Config, Deleted, Location};
 use crate::fill::{FillKey, FillRequest, Outcome};
 use crate::http::{Body, Method, Response, is_field_value};
 use crate::request::denial::{Denial, Verdict, judge, outlasts_its_request};
+use crate::request::precondition::Precondition;
 use crate::request::target::{Target, is_plain, own_base, readable, without_query};
 use crate::request::trace::Trace;
 use crate::s3::xml;
@@ -70,6 +71,8 @@ pub struct DeniedResponse {
     pub by_bucket: bool,
     /// The error document, if there is one.
     pub document: Option<Vec<u8>>,
+    /// The condition of the client's request.
+    pub precondition: Precondition,
     /// The headers that the calls of its fill carry.
     pub trace: Trace,
 }
@@ -134,6 +137,10 @@ struct Held {
     lookup: Option<PageLookup>,
     /// The page that it waits for instead of its object.
     page: Option<Target>,
+    /// Likewise.
+    precondition: Precondition,
+    /// Likewise.
+    trace: Trace,
 }
 
 /// The part of the bucket's body that has come.
@@ -151,6 +158,7 @@ enum Content {
 
 /// The reason why the 404 of a deleted object is passed on, and the outcome that its client sees.
 const DELETED: &str = "deleted";
+const OBSERVED: &str = "observed";
 
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
@@ -223,8 +231,19 @@ impl Worker {
             (Denial::Deleted, Deleted::Refill) => Denial::NotFound,
             (denial, _) => denial,
         };
-        let held =
-            Held { wanted, denial, content, reading: true, dropped: false, fill_key: None, lookup: None, page: None };
+        let (precondition, trace) = (Precondition::default(), Trace::default());
+        let held = Held {
+            wanted,
+            denial,
+            content,
+            reading: true,
+            dropped: false,
+            fill_key: None,
+            lookup: None,
+            page: None,
+            precondition,
+            trace,
+        };
         self.streams.insert(stream, held);
         self.reading.push_back((now.checked_add(READ_TIMEOUT).unwrap_or(now), stream));
         self.complete.extend(end.then_some(stream));
@@ -279,6 +298,7 @@ impl Worker {
     ) -> Vec<Effect> {
         let Some(held) = self.streams.get_mut(&stream) else { return Vec::new() };
         held.reading = false;
+        (held.precondition, held.trace) = (denied.precondition, denied.trace.clone());
         let MirroredRequest { target, headers, mirror, .. } = &held.wanted;
         if !denied.by_bucket {
             return vec![Effect::Release(stream, "not_the_bucket")];
@@ -307,7 +327,7 @@ impl Worker {
             }
         };
         if mirror.observe {
-            return vec![Effect::Release(stream, "observed")];
+            return vec![Effect::Observed(target.key.clone()), Effect::Release(stream, OBSERVED)];
         }
         if code.is_some() {
             // The bucket is there again, and knows its reader.
@@ -315,18 +335,25 @@ impl Worker {
         }
         let request = FillRequest::new(&self.config.rules, mirror, target, headers, held.denial, check);
         held.fill_key = Some(request.fill_key.clone());
-        held.lookup = Some(PageLookup::new(denied.asked, denied.trace.clone(), now));
-        let join = Join { stream, asked: denied.asked, request: &request, trace: &denied.trace };
+        held.lookup = Some(PageLookup::new(denied.asked, now));
+        let for_bucket = target.is_part() || denied.precondition.is_for_bucket();
+        let join = Join { stream, asked: denied.asked, request: &request, trace: &denied.trace, for_bucket };
         let effects = self.flights.join(join, now, shared);
         self.with_pages(effects, now, shared)
     }
 
-    /// Takes the end of a fill's call: a response, or none. A store that has no such bucket for a writer has none for readers.
+    /// Tells if a body of so many bytes may be read, which came as the answer to a call.
+    pub fn may_read(&self, ticket: &Ticket, length: u64) -> bool {
+        self.flights.may_read(ticket, length)
+    }
+
+    /// Takes the end of a fill's call: a response, or none. `unread` is the length of a body that may not be read. A store that has no such bucket for a writer has none for readers.
     /// Its other errors for a writer say nothing about readers.
     pub fn finish_call(
         &mut self,
         ticket: Ticket,
         response: Option<Response>,
+        unread: u64,
         now: Instant,
         shared: &dyn SharedHost,
     ) -> Vec<Effect> {
@@ -335,7 +362,7 @@ impl Worker {
         if let Some(denial @ Denial::NotFound) = code.and_then(outlasts_its_request) {
             self.remember_bucket_error(denial, shared);
         }
-        let effects = self.flights.finish_call(ticket, response, now, shared);
+        let effects = self.flights.finish_call(ticket, response, unread, now, shared);
         self.with_pages(effects, now, shared)
     }
 
@@ -371,12 +398,14 @@ impl Worker {
         self.flights.waiters()
     }
 
-    /// Lets a stream go with the bucket's answer, as far as that can still be passed on.
-    pub fn release(&mut self, stream: StreamId) -> Delivery {
+    /// Lets a stream go with the bucket's answer, as far as that can still be passed on, for the reason that was given with
+    /// [`Effect::Release`].
+    pub fn release(&mut self, stream: StreamId, reason: &'static str) -> Delivery {
         let Some(held) = self.streams.get(&stream) else { return Delivery::Untouched };
         let (mirror, denial) = (held.wanted.mirror.clone(), held.denial);
         match self.deliver(stream, &Source { mirror, origin: 0 }, &Outcome::Forbidden) {
             Delivery::Untouched if denial == Denial::Deleted => Delivery::Tagged(DELETED),
+            Delivery::Untouched if reason == OBSERVED => Delivery::Tagged(OBSERVED),
             delivery => delivery,
         }
     }
@@ -389,7 +418,6 @@ impl Worker {
         let body_kept = !held.dropped && !stalled;
         let page = held.found_page(outcome);
         let target = page.unwrap_or(&held.wanted.target);
-        let asked = ReplyContext { target, denial: held.denial, body_kept, origin: source.origin };
         // The client is to follow the redirect to a page itself, because references of the page are relative to that.
         let store_base = held.wanted.store_base.as_ref().filter(|_| page.is_none());
         let outcome = match page {
@@ -397,11 +425,24 @@ impl Worker {
             None if held.found_no_page(outcome) => &Outcome::NotFound,
             None => outcome,
         };
-        let location = match (&self.config.location, store_base) {
-            (Some(Location::Absolute), Some(store)) => target.location_at_store(store),
-            (Some(Location::Base(base)), _) => target.location(Some(base)),
-            (Some(Location::Distinct), _) => target.distinct_location(),
-            (Some(Location::Absolute) | None, _) => target.location(None),
+        let asked = ReplyContext {
+            target,
+            origin: source.origin,
+            denial: held.denial,
+            precondition: held.precondition,
+            request_id: held.trace.request_id(),
+            body_kept,
+        };
+        let base = match &self.config.location {
+            Some(Location::Base(base)) => Some(base.as_str()),
+            Some(Location::Absolute | Location::Distinct) | None => None,
+        };
+        let location = match (&self.config.location, store_base, outcome) {
+            // An edge that follows redirects to the store leaves this one to the client, which resolves references against it.
+            (_, _, Outcome::OriginRedirect { key, query, .. }) => target.location_of(key, query.as_deref(), base),
+            (Some(Location::Absolute), Some(store), _) => target.location_at_store(store),
+            (Some(Location::Distinct), ..) if page.is_none() => target.distinct_location(),
+            _ => target.location(base),
         };
         let made = match reply(outcome, asked, &source.mirror, location) {
             Reply::Local(made) => made,

@@ -9,7 +9,6 @@ use crate::config::rule::mirror_for;
 use crate::fill::{FillRequest, Outcome};
 use crate::request::denial::Denial;
 use crate::request::target::Target;
-use crate::request::trace::Trace;
 use crate::single_flight::Join;
 use crate::single_flight::effect::{Effect, StreamId};
 use crate::single_flight::leases::SharedHost;
@@ -23,15 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct PageLookup {
     /// The time of the client's request, on the shared host's clock.
-    pub asked: u64,
-    pub trace: Trace,
+    asked: u64,
     /// The last time at which the look may begin.
     until: Option<Instant>,
 }
 
 impl PageLookup {
-    pub fn new(asked: u64, trace: Trace, now: Instant) -> Self {
-        Self { asked, trace, until: now.checked_add(PATIENCE) }
+    pub fn new(asked: u64, now: Instant) -> Self {
+        Self { asked, until: now.checked_add(PATIENCE) }
     }
 }
 
@@ -71,7 +69,7 @@ impl Worker {
             FillRequest::new(&self.config.rules, mirror, &page, &held.wanted.headers, Denial::Forbidden, true);
         held.fill_key = Some(request.fill_key.clone());
         held.page = Some(page);
-        let join = Join { stream, asked: lookup.asked, request: &request, trace: &lookup.trace };
+        let join = Join { stream, asked: lookup.asked, request: &request, trace: &held.trace, for_bucket: true };
         Some(self.flights.join(join, now, shared))
     }
 }

@@ -5,12 +5,17 @@ use crate::fill::Outcome;
 use crate::http::{Body, Method};
 use crate::object::metadata::Metadata;
 use crate::request::denial::Denial;
+use crate::request::precondition::Precondition;
 use crate::request::target::Target;
 use crate::s3::xml;
 use std::rc::Rc;
 
 /// The header that names the outcome, on every answer that the filter made or changed.
 pub const OUTCOME_HEADER: &str = "x-mirror-on-miss";
+
+/// The header of S3's with the request's id, which the access log has, too
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/RESTCommonResponseHeaders.html>).
+const REQUEST_ID: &str = "x-amz-request-id";
 
 /// Seconds until the next attempt after an origin failed, or while a fill goes on.
 const RETRY_AFTER_FAILURE: &str = "5";
@@ -24,6 +29,9 @@ pub struct ReplyContext<'a> {
     /// The index of the origin that was asked last, in the rule.
     pub origin: usize,
     pub denial: Denial,
+    pub precondition: Precondition,
+    /// The request's id; empty if it has none.
+    pub request_id: &'a str,
     /// The bucket's own body, if it sent one, can still be passed on.
     pub body_kept: bool,
 }
@@ -49,8 +57,19 @@ pub struct LocalReply {
     pub body: Option<Body>,
 }
 
-/// Looks up the answer in the table. `location` is the place of the object once it is stored.
+/// Makes the answer. `location` is the place of the object once it is stored.
 pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location: String) -> Reply {
+    let mut reply = look_up(outcome, asked, mirror, location);
+    if let Reply::Local(made) = &mut reply
+        && !asked.request_id.is_empty()
+    {
+        made.headers.push((REQUEST_ID, asked.request_id.to_owned()));
+    }
+    reply
+}
+
+/// Looks up the answer in the table.
+fn look_up(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location: String) -> Reply {
     let target = asked.target;
     // Only the bucket knows parts: the whole object is no answer for one, wherever it comes from.
     let whole = !target.is_part();
@@ -61,11 +80,12 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
     let public_location =
         || mirror.public_location_of(asked.origin, target.origin_key(), target.query()).filter(|_| whole);
     let error = |status, code, message, retry_after: Option<&str>| {
-        error_reply(outcome.label(), target, status, code, message, retry_after)
+        error_reply(outcome.label(), asked, status, code, message, retry_after)
     };
     match outcome {
         // The bucket decides who may read it.
         Outcome::Exists | Outcome::Stored => redirect(outcome, target, location),
+        Outcome::OriginRedirect { status, .. } => redirect_with(*status, outcome, target, location),
         Outcome::Broken(_) | Outcome::Forbidden | Outcome::Loop => untouched(outcome, asked),
         Outcome::BucketUnavailable => error(
             503,
@@ -74,17 +94,23 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
             Some(RETRY_AFTER_FAILURE),
         ),
         Outcome::NotFound if asked.denial == Denial::NotFound && asked.body_kept => Reply::Tagged(outcome.label()),
-        Outcome::NotFound => made(outcome.label(), target, 404, xml_headers(), xml::no_such_key(&target.key)),
-        Outcome::Served(object) | Outcome::NotStored { object: Some(object), .. } if whole => {
+        Outcome::NotFound => no_such_key(outcome.label(), asked),
+        Outcome::Served(object) | Outcome::Private(Some(object)) | Outcome::NotStored { object: Some(object), .. }
+            if whole =>
+        {
             let length = object.body.len().to_string();
-            serve(outcome, target, &object.metadata, Some(length), &object.body)
+            serve(outcome, asked, &object.metadata, Some(length), &object.body)
         }
         Outcome::Head { metadata, length } => {
-            serve(outcome, target, metadata, length.map(|length| length.to_string()), &Rc::default())
+            serve(outcome, asked, metadata, length.map(|length| length.to_string()), &Rc::default())
         }
         Outcome::NotStored { .. } => match public_location() {
             Some(location) => redirect(outcome, target, location),
             None => error(502, "ServiceUnavailable", "The object cannot be stored.", Some(RETRY_AFTER_FAILURE)),
+        },
+        Outcome::Private(_) => match public_location() {
+            Some(location) => redirect(outcome, target, location),
+            None => error(502, "OriginPrivate", "The origin does not let the object be stored.", None),
         },
         Outcome::OriginRefused { .. } => error(502, "OriginRefused", "The origin refused to give the object.", None),
         Outcome::Corrupt(_) => {
@@ -116,13 +142,17 @@ pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, locati
 }
 
 fn redirect(outcome: &Outcome, target: &Target, location: String) -> Reply {
+    redirect_with(302, outcome, target, location)
+}
+
+fn redirect_with(status: u16, outcome: &Outcome, target: &Target, location: String) -> Reply {
     let headers = vec![("location", location), ("cache-control", "no-store".to_owned())];
-    made(outcome.label(), target, 302, headers, Vec::new())
+    made(outcome.label(), target, status, headers, Vec::new())
 }
 
 fn error_reply(
     label: &str,
-    target: &Target,
+    asked: ReplyContext<'_>,
     status: u16,
     code: &str,
     message: &str,
@@ -130,7 +160,12 @@ fn error_reply(
 ) -> Reply {
     let mut headers = xml_headers();
     headers.extend(retry_after.map(|seconds| ("retry-after", seconds.to_owned())));
-    made(label, target, status, headers, xml::error_document(code, message, target.path()))
+    let document = xml::error_document(code, message, asked.target.path(), asked.request_id);
+    made(label, asked.target, status, headers, document)
+}
+
+fn no_such_key(label: &str, asked: ReplyContext<'_>) -> Reply {
+    made(label, asked.target, 404, xml_headers(), xml::no_such_key(&asked.target.key, asked.request_id))
 }
 
 fn xml_headers() -> Vec<(&'static str, String)> {
@@ -148,16 +183,33 @@ fn untouched(outcome: &Outcome, asked: ReplyContext<'_>) -> Reply {
         Denial::Forbidden | Denial::NotFound => outcome.label(),
     };
     match asked.denial {
-        Denial::BadRequest => error_reply(label, asked.target, 400, "InvalidRequest", "Bad Request", None),
-        Denial::Forbidden => error_reply(label, asked.target, 403, "AccessDenied", "Access Denied", None),
-        Denial::Deleted | Denial::NotFound => {
-            made(label, asked.target, 404, xml_headers(), xml::no_such_key(&asked.target.key))
-        }
+        Denial::BadRequest => error_reply(label, asked, 400, "InvalidRequest", "Bad Request", None),
+        Denial::Forbidden => error_reply(label, asked, 403, "AccessDenied", "Access Denied", None),
+        Denial::Deleted | Denial::NotFound => no_such_key(label, asked),
     }
 }
 
-/// Makes an answer of the object itself, with the headers that are stored with it.
-fn serve(outcome: &Outcome, target: &Target, metadata: &Metadata, length: Option<String>, body: &Body) -> Reply {
+/// Makes an answer of the object itself, with the headers that are stored with it. It has no validator, so what depends on
+/// one is decided here.
+fn serve(
+    outcome: &Outcome,
+    asked: ReplyContext<'_>,
+    metadata: &Metadata,
+    length: Option<String>,
+    body: &Body,
+) -> Reply {
+    let ReplyContext { target, precondition, .. } = asked;
+    match precondition {
+        Precondition::Match => {
+            let message = "At least one of the pre-conditions you specified did not hold";
+            return error_reply(outcome.label(), asked, 412, "PreconditionFailed", message, None);
+        }
+        Precondition::NoneMatch => {
+            let headers = vec![("cache-control", "no-store".to_owned()), (OUTCOME_HEADER, outcome.label().to_owned())];
+            return Reply::Local(LocalReply { status: 304, headers, body: None });
+        }
+        Precondition::None | Precondition::Unmodified => {}
+    }
     let mut headers: Vec<_> = metadata.served().map(|(name, value)| (name, value.to_owned())).collect();
     headers.push((OUTCOME_HEADER, outcome.label().to_owned()));
     headers.extend(length.map(|length| ("content-length", length)));

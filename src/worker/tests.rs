@@ -41,6 +41,7 @@ impl World {
             asked: 0,
             by_bucket: true,
             document: document.map(<[u8]>::to_vec),
+            precondition: Precondition::None,
             trace: Trace::default(),
         };
         let steps = self.worker.judge(StreamId(stream), &denied, self.now, &self.shared);
@@ -142,7 +143,7 @@ fn a_broken_bucket_is_passed_on_and_told_once_a_minute() {
         world.hold(stream, "/a", Denial::NotFound, false);
         world.body(stream, 10, true);
         assert_eq!(world.judge(stream, Some(b"<Error><Code>NoSuchBucket</Code></Error>")), expected);
-        assert_eq!(world.worker.release(StreamId(stream)), Delivery::Untouched);
+        assert_eq!(world.worker.release(StreamId(stream), "forbidden"), Delivery::Untouched);
         assert_eq!(world.body(stream, 10, true), BodyStep::Pass);
     }
 }
@@ -152,7 +153,7 @@ fn a_forbidden_object_of_a_rule_that_ignores_403_is_let_go() {
     let mut world = World::new();
     world.hold(1, "/open/a", Denial::Forbidden, true);
     assert_eq!(world.judge(1, None), ["release 1 forbidden"]);
-    assert_eq!(world.worker.release(StreamId(1)), Delivery::Untouched);
+    assert_eq!(world.worker.release(StreamId(1), "forbidden"), Delivery::Untouched);
 }
 
 #[test]
@@ -230,17 +231,23 @@ fn a_body_too_large_for_envoys_buffer_is_a_reply_of_its_own() {
             }
             let steps = world.worker.judge(
                 StreamId(1),
-                &DeniedResponse { asked: 0, by_bucket: true, document: None, trace: Trace::default() },
+                &DeniedResponse {
+                    asked: 0,
+                    by_bucket: true,
+                    document: None,
+                    precondition: Precondition::None,
+                    trace: Trace::default(),
+                },
                 world.now,
                 &world.shared,
             );
             let Some(Effect::Call { ticket, .. }) = steps.into_iter().next() else { panic!("a call") };
             let headers = Headers::new(vec![("content-length".into(), length.to_string().into_bytes())]);
             let object = Response { status: 200, headers, body: vec![b'x'; length] };
-            let put = world.worker.finish_call(ticket, Some(object), world.now, &world.shared);
+            let put = world.worker.finish_call(ticket, Some(object), 0, world.now, &world.shared);
             let Some(Effect::Call { ticket, .. }) = put.into_iter().next() else { panic!("a call") };
             let rejected = Response { status: 403, headers: Headers::default(), body: Vec::new() };
-            let end = world.worker.finish_call(ticket, Some(rejected), world.now, &world.shared);
+            let end = world.worker.finish_call(ticket, Some(rejected), 0, world.now, &world.shared);
             let outcome = end.into_iter().find_map(|step| match step {
                 Effect::Answer { outcome, .. } => Some(outcome),
                 _ => None,
@@ -280,7 +287,7 @@ fn an_object_that_was_deleted_on_purpose_is_not_filled_unless_the_operator_says_
         world.body(1, 10, true);
         assert_eq!(world.judge(1, Some(DOCUMENT)), [expected]);
         if deleted == "pass" {
-            assert_eq!(world.worker.release(StreamId(1)), Delivery::Tagged("deleted"));
+            assert_eq!(world.worker.release(StreamId(1), DELETED), Delivery::Tagged(DELETED));
         }
     }
 }
@@ -350,7 +357,13 @@ fn a_put_that_finds_no_bucket_says_so_to_heads() {
         let mut world = World::new();
         world.hold(1, "/a", Denial::NotFound, true);
         world.readable();
-        let denied = DeniedResponse { asked: 0, by_bucket: true, document: None, trace: Trace::default() };
+        let denied = DeniedResponse {
+            asked: 0,
+            by_bucket: true,
+            document: None,
+            precondition: Precondition::None,
+            trace: Trace::default(),
+        };
         let mut steps = world.worker.judge(StreamId(1), &denied, world.now, &world.shared);
         let object = Response {
             status: 200,
@@ -362,7 +375,7 @@ fn a_put_that_finds_no_bucket_says_so_to_heads() {
         let refused = Response { status, headers: Headers::default(), body: refusal };
         for response in [object, refused] {
             let Some(Effect::Call { ticket, .. }) = steps.into_iter().next() else { panic!("a call") };
-            steps = world.worker.finish_call(ticket, Some(response), world.now, &world.shared);
+            steps = world.worker.finish_call(ticket, Some(response), 0, world.now, &world.shared);
         }
         world.hold(2, "/b", Denial::NotFound, true);
         let judged = world.judge(2, None);
@@ -374,7 +387,13 @@ fn a_put_that_finds_no_bucket_says_so_to_heads() {
 fn a_denial_that_is_not_the_buckets_is_let_go() {
     let mut world = World::new();
     world.hold(1, "/a", Denial::Forbidden, true);
-    let denied = DeniedResponse { asked: 0, by_bucket: false, document: None, trace: Trace::default() };
+    let denied = DeniedResponse {
+        asked: 0,
+        by_bucket: false,
+        document: None,
+        precondition: Precondition::None,
+        trace: Trace::default(),
+    };
     let steps = world.worker.judge(StreamId(1), &denied, world.now, &world.shared);
     assert_eq!(steps.iter().map(shown).collect::<Vec<_>>(), ["release 1 not_the_bucket"]);
 }

@@ -10,9 +10,7 @@ from pathlib import Path
 from deploy.kustomize import KUBERNETES
 
 from .server import Server
-
-COMPONENTS = sorted(path.name for path in (KUBERNETES / "components").iterdir())
-TOGETHER = ["custom-image", "irsa", "maglev", "prometheus-operator", "transparent"]
+from .sites import COMPONENTS, EVERYTHING, accepted, site
 
 REFERENCE = (
     '{range .items[?(@.kind=="Deployment")]}'
@@ -21,36 +19,6 @@ REFERENCE = (
 """docs/deploy-kubernetes.md has it."""
 
 Check = Callable[[Server, Path], None]
-
-
-def site(directory: Path, resource: str, components: list[str], **more: object) -> Path:
-    """Writes a kustomization of a user's own, and returns its directory."""
-    directory.mkdir(parents=True)
-    ours = os.path.relpath(KUBERNETES, directory.resolve())
-    kustomization = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": [f"{ours}/{resource}"],
-        "components": [f"{ours}/components/{name}" for name in components],
-        **more,
-    }
-    (directory / "kustomization.yaml").write_text(json.dumps(kustomization))
-    return directory
-
-
-def accepted(server: Server, directory: Path, *options: str) -> None:
-    """Applies a site in both ways, twice, without an error, a change or a conflict."""
-    for way in ([], ["--server-side"]):
-        done = server.kubectl(*options, "apply", *way, "--validate=strict", "-k", directory)
-        assert done.returncode == 0, done.stderr
-        assert "Warning" not in done.stderr, done.stderr
-        assert server.kubectl(*options, "diff", *way, "-k", directory).returncode == 0
-        again = server.told(*options, "apply", *way, "--validate=strict", "-k", directory).splitlines()
-        # kubectl replaces the selector of a budget whenever it applies one.
-        changed = [
-            line for line in again if line.endswith(" configured") and "poddisruptionbudget" not in line
-        ]
-        assert not changed, changed
 
 
 def base_alone(server: Server, work: Path) -> None:
@@ -65,55 +33,36 @@ def component(name: str) -> Check:
 
 
 def components_together(server: Server, work: Path) -> None:
-    accepted(server, site(work / "together", "base", TOGETHER), "-n", server.namespace("together"))
-
-
-def two_sites_in_one_namespace(server: Server, work: Path) -> None:
-    namespace = server.namespace("shared")
-    for name in "ab":
-        labels = [{"pairs": {"app.kubernetes.io/instance": name}, "includeSelectors": True}]
-        accepted(
-            server,
-            site(work / f"site-{name}", "base", TOGETHER, namePrefix=f"{name}-", labels=labels),
-            *("-n", namespace),
-        )
-
-
-def switches_leave_nothing_behind(server: Server, work: Path) -> None:
-    namespace = server.namespace("switched")
-    for number, name in enumerate(
-        ["", "transparent", "irsa", "", "pod-identity", "custom-image", "irsa", ""]
-    ):
-        directory = site(work / f"switch-{number}", "base", [name] if name else [])
-        server.told("-n", namespace, "apply", "-k", directory)
-        assert server.kubectl("-n", namespace, "diff", "-k", directory).returncode == 0, name
-
-
-def the_front_tier_comes_and_goes(server: Server, work: Path) -> None:
-    namespace = server.namespace("front")
-    without, front = KUBERNETES / "base", site(work / "front", "base", ["maglev"])
-    label = "app.kubernetes.io/component=front"
-    server.told("-n", namespace, "apply", "-k", without)
-    server.told("-n", namespace, "apply", "-k", front, "-l", label)
-    selector = server.told(
-        "-n", namespace, "get", "service", "mirror-on-miss", "-o", "jsonpath={.spec.selector}"
-    )
-    assert json.loads(selector)["app.kubernetes.io/component"] == "gateway"
-    server.told("-n", namespace, "apply", "-k", front)
-    server.told("-n", namespace, "apply", "-k", without)
-    server.told("-n", namespace, "delete", "deployment,service,pdb,networkpolicy", "-l", label)
-    assert server.kubectl("-n", namespace, "diff", "-k", without).returncode == 0
-    left = server.told("-n", namespace, "get", "deployment,service,pdb,networkpolicy", "-o", "name")
-    assert "front" not in left
-    assert "replicas" not in left
+    accepted(server, site(work / "together", "base", EVERYTHING), "-n", server.namespace("together"))
 
 
 def a_removal_leaves_namespace_and_secrets(server: Server, work: Path) -> None:
-    for overlay in ("overlays/signer", "overlays/istio", "overlays/envoy-gateway"):
-        server.kubectl("-n", "mirror-on-miss", "create", "secret", "generic", "writer-credentials")
-        server.told("apply", "-k", KUBERNETES / overlay)
-        server.told("delete", "-k", KUBERNETES / overlay)
+    for overlay in ("signer", "istio", "istio-sidecar", "envoy-gateway"):
+        server.told("apply", "-k", KUBERNETES / "overlays" / overlay)
+        server.told("delete", "-k", KUBERNETES / "overlays" / overlay)
         server.told("-n", "mirror-on-miss", "get", "secret", "writer-credentials")
+
+
+def istio_s_sidecar(server: Server, work: Path) -> None:
+    server.told("create", "namespace", "shop")
+    accepted(server, KUBERNETES / "overlays" / "istio-sidecar")
+
+
+def platform(overlay: str, *components: str) -> Check:
+    """An overlay as a site has it: with the names of its settings, and components of its own."""
+
+    def check(server: Server, work: Path) -> None:
+        directory = work / "-".join([overlay, *components]).replace("/", "-")
+        names = [f"{KUBERNETES}/overlays/{each}" for each in (f"{overlay}/names", *components)]
+        server.told("delete", "-k", KUBERNETES / "overlays" / overlay, "--ignore-not-found")
+        site(directory, f"overlays/{overlay}", [])
+        document = json.loads((directory / "kustomization.yaml").read_text())
+        document["components"] = [os.path.relpath(name, directory.resolve()) for name in names]
+        (directory / "kustomization.yaml").write_text(json.dumps(document))
+        accepted(server, directory)
+        server.told("delete", "-k", directory)
+
+    return check
 
 
 def signer_alone(server: Server, work: Path) -> None:
@@ -154,16 +103,23 @@ def a_dropped_image_volume_is_seen(server: Server, work: Path) -> None:
 CHECKS: dict[str, Check] = {
     "base": base_alone,
     **{f"base with {name}": component(name) for name in COMPONENTS},
-    f"base with {', '.join(TOGETHER)}": components_together,
-    "two such sites in one namespace": two_sites_in_one_namespace,
-    "switching between components": switches_leave_nothing_behind,
-    "the front tier, added and removed": the_front_tier_comes_and_goes,
+    f"base with {', '.join(EVERYTHING)}": components_together,
     "the image volume, by the check of the docs": the_image_volume_is_seen,
     "overlays/signer": signer_alone,
     "overlays/istio": istio,
     "overlays/istio-transparent": istio_transparent,
     "overlays/envoy-gateway": envoy_gateway,
     "overlays/envoy-gateway-transparent": envoy_gateway_transparent,
+    "overlays/istio-sidecar": istio_s_sidecar,
+    "overlays/istio with module-file": platform("istio", "istio/module-file"),
+    "overlays/istio-transparent with module-file": platform("istio-transparent", "istio/module-file"),
+    "overlays/istio-sidecar with module-file": platform("istio-sidecar", "istio/module-file"),
+    "overlays/envoy-gateway with module-file and signed-reads": platform(
+        "envoy-gateway", "envoy-gateway/module-file", "envoy-gateway/signed-reads"
+    ),
+    "overlays/envoy-gateway-transparent with module-file": platform(
+        "envoy-gateway-transparent", "envoy-gateway-transparent/module-file"
+    ),
     "removal of these, which leaves namespace and Secrets": a_removal_leaves_namespace_and_secrets,
 }
 

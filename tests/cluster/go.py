@@ -1,4 +1,4 @@
-"""What comes from Go's registry: the control plane's program, and definitions of custom resources."""
+"""What comes from Go's registry: programs of Kubernetes, Envoy Gateway and Istio, and their definitions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from stack.children import StackError
 from stack.render import CHECKOUT
 
-PROGRAM = Path(__file__).with_name("program")
+SOURCES = Path(__file__).parent
 KUBERNETES = "1.35.4"
 """As in program/go.mod."""
 
@@ -38,18 +38,31 @@ DEFINITIONS = {
 
 
 def control_plane() -> Path:
-    """Returns the program. It is built once, which takes ten minutes, and kept."""
-    sources = b"".join(path.read_bytes() for path in sorted(PROGRAM.iterdir()))
-    built = CHECKOUT / "target" / "control-plane" / hashlib.sha256(sources).hexdigest()[:16] / "control-plane"
+    """Returns the program that is etcd, the API server, the controllers and the scheduler of Kubernetes."""
+    version = f"-X k8s.io/component-base/version.gitVersion=v{KUBERNETES}"
+    return _built("program", f"the control plane of Kubernetes {KUBERNETES}", "-ldflags", version, ".")
+
+
+def gateway() -> Path:
+    """Returns Envoy Gateway's own program, `egctl`."""
+    return _built("gateway", "Envoy Gateway's egctl", "github.com/envoyproxy/gateway/cmd/egctl")
+
+
+def istio() -> Path:
+    """Returns the program that has Istio's analyzers and its translation for Envoy."""
+    return _built("istio", "Istio's analyzers and pilot", ".")
+
+
+def _built(directory: str, what: str, *arguments: str) -> Path:
+    """Builds a program once, which takes ten minutes, and keeps it."""
+    home = SOURCES / directory
+    sources = b"".join(path.read_bytes() for path in sorted(home.iterdir()))
+    built = CHECKOUT / "target" / "cluster" / hashlib.sha256(sources).hexdigest()[:16] / directory
     if not built.exists():
-        print(
-            f"building the control plane of Kubernetes {KUBERNETES}, once: this takes ten minutes...",
-            flush=True,
-        )
+        print(f"building {what}, once: this takes ten minutes...", flush=True)
         built.parent.mkdir(parents=True, exist_ok=True)
         new = built.with_suffix(".new")
-        version = f"-X k8s.io/component-base/version.gitVersion=v{KUBERNETES}"
-        _go("build", "-ldflags", version, "-o", new, ".", cwd=PROGRAM)
+        _go("build", "-o", new, *arguments, cwd=home)
         new.rename(built)
     return built
 
@@ -58,7 +71,7 @@ def definitions() -> list[Path]:
     """Returns the files of the custom resources' definitions, out of modules that are what they were."""
     found: list[Path] = []
     for module, checksum in MODULES.items():
-        told = json.loads(_go("mod", "download", "-json", module, cwd=PROGRAM))
+        told = json.loads(_go("mod", "download", "-json", module, cwd=SOURCES / "program"))
         if told["Sum"] != checksum:
             raise StackError(f"{module} has the checksum {told['Sum']}, not {checksum}")
         files = [path for pattern in DEFINITIONS[module] for path in sorted(Path(told["Dir"]).glob(pattern))]
@@ -71,9 +84,7 @@ def definitions() -> list[Path]:
 def _go(*arguments: str | Path, cwd: Path) -> str:
     go = shutil.which("go", path=f"{os.environ.get('PATH', '')}:/usr/local/go/bin")
     if not go:
-        raise StackError(
-            "no go: install Go 1.25, https://go.dev/doc/install, or golang-go of Debian's backports"
-        )
+        raise StackError("no go: install Go 1.26, https://go.dev/doc/install")
     done = subprocess.run([go, *arguments], cwd=cwd, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise StackError(f"go {arguments[0]} failed")

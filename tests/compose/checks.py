@@ -145,12 +145,16 @@ def test_the_admin_interface_stays_inside() -> None:
     assert execute("edge", "bash", "-c", knock, address, "9901", "/ready").returncode != 0
 
 
-def test_prometheus_has_every_alert_rule() -> None:
-    shipped = [yaml.safe_load(file.read_text()) for file in OBSERVABILITY.glob("prometheus/alerts.yml")]
+def test_prometheus_has_every_rule() -> None:
+    files = [OBSERVABILITY / "prometheus" / name for name in ("alerts.yml", "progress.yml")]
+    shipped = [yaml.safe_load(file.read_text()) for file in files]
     with urlopen(f"http://127.0.0.1:{TOLD['PROMETHEUS_PORT']}/api/v1/rules", timeout=10) as response:
         loaded = json.load(response)["data"]["groups"]
     assert {rule["name"] for group in loaded for rule in group["rules"]} == {
-        rule["alert"] for file in shipped for group in file["groups"] for rule in group["rules"]
+        rule.get("alert") or rule["record"]
+        for file in shipped
+        for group in file["groups"]
+        for rule in group["rules"]
     }
 
 

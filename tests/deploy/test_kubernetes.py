@@ -263,10 +263,11 @@ def test_both_families_of_addresses_are_reached(site: str) -> None:
         assert ("0.0.0.0/0" in blocks) == ("::/0" in blocks)
 
 
-def test_the_alerts_of_prometheus_operator_are_the_shipped_ones() -> None:
+def test_the_rules_of_prometheus_operator_are_the_shipped_ones() -> None:
     rule = only(build("base+prometheus-operator"), "PrometheusRule", "mirror-on-miss")
-    shipped = CHECKOUT / "envoy" / "observability" / "prometheus" / "alerts.yml"
-    assert rule["spec"] == yaml.safe_load(shipped.read_text())
+    prometheus = CHECKOUT / "envoy" / "observability" / "prometheus"
+    shipped = [yaml.safe_load((prometheus / name).read_text()) for name in ("alerts.yml", "progress.yml")]
+    assert rule["spec"] == {"groups": [group for file in shipped for group in file["groups"]]}
 
 
 @pytest.mark.parametrize("path", written(), ids=lambda path: path.name)

@@ -139,6 +139,27 @@ def test_a_kernel_without_ipv6_is_asked_for_none(tmp_path: Path, listen: str) ->
         assert address(done.stdout, name) == {"address": expected, "port_value": port}
 
 
+@pytest.mark.parametrize("name", ["edge", "transparent"])
+def test_an_edge_for_its_own_pod_listens_on_a_port_of_its_choice(name: str) -> None:
+    text = rendered(name, LISTEN="127.0.0.1", LISTEN_PORT="8000")
+    assert address(text, "edge") == {"address": "127.0.0.1", "port_value": 8000}
+    # Of all the rest nothing.
+    lines = zip(text.splitlines(), (ENVOY / f"{name}.yaml").read_text().splitlines(), strict=True)
+    assert sum(line != original for line, original in lines) == 1
+
+
+def test_the_status_port_of_such_an_edge_stays_open_for_probes(tmp_path: Path) -> None:
+    (tmp_path / "envoy").write_text('#!/bin/sh\nprintf "%s" "$4"\n')
+    (tmp_path / "envoy").chmod(0o755)
+    variables = {"PATH": f"{tmp_path}:/usr/bin:/bin", "TMPDIR": str(tmp_path), "LISTEN": "127.0.0.1"}
+    everywhere = {"address": "::", "ipv4_compat": True, "port_value": 9903}
+    if not Path("/proc/net/if_inet6").exists():
+        everywhere = {"address": "0.0.0.0", "port_value": 9903}
+    own = {"address": "127.0.0.1", "port_value": 9903}
+    assert address(start("edge", **variables).stdout, "status") == own
+    assert address(start("edge", **variables, STATUS_LISTEN="::").stdout, "status") == everywhere
+
+
 def test_the_front_tier_looks_its_replicas_up() -> None:
     text = rendered("front", REPLICAS="a-mirror-on-miss-replicas")
     assert endpoint(text, "replicas")["address"] == "a-mirror-on-miss-replicas"
@@ -235,6 +256,8 @@ def managers(document: dict[str, Any]) -> list[dict[str, Any]]:
         {"IF_NONE_MATCH": "x-evil"},
         {"MODULE": "a}"},
         {"LISTEN": "::, a: b"},
+        {"LISTEN_PORT": "80 80"},
+        {"LISTEN_PORT": "080"},
         {"ORIGIN": "files.example.net"},
         {"ORIGIN": "ftp://files.example.net"},
         {"ORIGIN": "https://files.example.net:port"},

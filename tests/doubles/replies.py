@@ -33,6 +33,8 @@ class Reply:
 
     data: bytes = field(repr=False)
     then: Then = Then.KEEP
+    after: float = 0.0
+    """Seconds before the first byte."""
 
 
 Script = Callable[[Request], Reply]

@@ -62,6 +62,7 @@ class ScriptedOrigin(Server):
         reply = self._next_script(request.path)(request)
         if request.path in self._gates:
             await self._gates[request.path].passed()
+        await asyncio.sleep(reply.after)
         writer.write(reply.data)
         await writer.drain()
         if reply.then is Then.STALL:

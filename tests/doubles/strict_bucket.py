@@ -69,6 +69,7 @@ class StrictBucket(Server):
 
     With `virtual_hosted` its name is in the host, and in no path. With `keeps_parts` False it forgets the
     bytes of an upload's parts, and takes more than fits into memory. The object's ETag shows their content.
+    With `anonymous` everybody has s3:GetObject, by a policy such as envoy/aws/bucket-policy.json.
     """
 
     def __init__(
@@ -77,11 +78,13 @@ class StrictBucket(Server):
         region: str = "eu-west-1",
         *,
         dialect: Dialect = AWS,
+        anonymous: bool = False,
         keeps_parts: bool = True,
         virtual_hosted: bool = False,
     ) -> None:
         self.bucket, self.region, self.dialect = bucket, region, dialect
         self.virtual_hosted = virtual_hosted
+        self.anonymous = anonymous
         self.reader = Credentials(f"READER{secrets.token_hex(6).upper()}", secrets.token_urlsafe(30))
         self.writer = Credentials(f"WRITER{secrets.token_hex(6).upper()}", secrets.token_urlsafe(30))
         self.requests: Journal[Call] = Journal()
@@ -246,7 +249,8 @@ class StrictBucket(Server):
             bucket, _, call.key = path[1:].partition("/")
         call.name = self.dialect.name_of(call.key)
         call.operation = operation_of(request, call.key)
-        call.access_key = sigv4.verify(request, self._secrets, self.region, datetime.now(timezone.utc))
+        if not (self.anonymous and request.header("authorization") is None):
+            call.access_key = sigv4.verify(request, self._secrets, self.region, datetime.now(timezone.utc))
         if not self.virtual_hosted and request.header("host") != self.authority:
             bucket = request.header("host") or ""
         if bucket != self.bucket:
@@ -273,7 +277,7 @@ class StrictBucket(Server):
             reset(writer)
 
     def _authorize(self, call: Call) -> None:
-        reads = call.access_key == self.reader.access_key
+        reads = call.access_key in (None, self.reader.access_key)
         allowed = call.operation in (READER_RIGHTS if reads else WRITER_RIGHTS)
         if call.operation == "ListObjects":
             allowed = call.access_key in self._listers

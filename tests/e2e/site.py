@@ -167,7 +167,8 @@ def a_rule_for_everything(origin: ScriptedOrigin) -> dict[str, Any]:
         {"prefix": "/unmirrored/", "mirror": False},
         {"prefix": "/", "origins": ["working"], "too_large": "error"},
     ]
-    return {"origin": None, "origins": origins, "rules": rules, "wait": WAIT}
+    # Tests mend an origin and ask again at once.
+    return {"origin": None, "origins": origins, "rules": rules, "wait": WAIT, "failure_ttl": "0s"}
 
 
 def error_code(answer: Answer) -> str | None:

@@ -62,6 +62,24 @@ def test_an_origin_in_trouble_is_502_and_asked_again_by_the_next_request(
     assert strict.follow(strict.ask(path)).body == BODY
 
 
+@pytest.mark.parametrize(
+    ("status", "retry_after", "told"), [(429, "7", "7"), (503, "86400", "60"), (401, "7", None)]
+)
+def test_quick_retries_of_a_client_do_not_ask_a_failing_origin_again(
+    start: Start, unique: Unique, status: int, retry_after: str, told: str | None
+) -> None:
+    """All workers remember the failure."""
+    site, path = start(workers=2, plugin={"failure_ttl": "1m"}), unique()
+    site.origin.script(path, replies.status(status, {"Retry-After": retry_after}))
+    first = site.ask(path)
+    attempts = site.origin.count(path)
+    assert first.header("retry-after") == told
+    for answer in [site.ask(path) for _ in range(6)]:
+        assert (answer.status, answer.outcome) == (first.status, first.outcome)
+        assert answer.header("retry-after") == told
+    assert site.origin.count(path) == attempts
+
+
 def test_a_dead_origin_is_502(strict: Site, unique: Unique) -> None:
     answer = strict.ask(unique(under="/dead"))
     assert (answer.status, answer.outcome) == (502, "origin_unavailable")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from .client import ask
 from .conftest import Unique
 
 BODY = b"an object\n"
+_MEASURED = re.compile(r"(, [\d,]+ bytes(?= in))?( in \d+ parts)? (in|after) [\d,]+ ms")
 START_TIMEOUT = 60
 
 
@@ -50,14 +52,24 @@ class Run:
         self.read_until(f"ready {self.url}/")
 
     def read_until(self, expected: str) -> list[str]:
-        """Returns the lines that it prints up to and with the expected one."""
+        """Returns the lines that it prints up to and with the expected one, without sizes and times."""
+        assert self.process.stdout
+        lines: list[str] = []
+        for line in self.process.stdout:
+            lines.append(_MEASURED.sub("", line.rstrip("\n")))
+            if lines[-1] == expected:
+                return lines
+        raise AssertionError(f"it ended without {expected!r}: {lines} {self.process.communicate()}")
+
+    def read_raw(self, begin: str) -> list[str]:
+        """Returns the lines that it prints up to and with the first one that begins so, as they are."""
         assert self.process.stdout
         lines: list[str] = []
         for line in self.process.stdout:
             lines.append(line.rstrip("\n"))
-            if lines[-1] == expected:
+            if line.startswith(begin):
                 return lines
-        raise AssertionError(f"it ended without {expected!r}: {lines} {self.process.communicate()}")
+        raise AssertionError(f"it ended without {begin!r}: {lines} {self.process.communicate()}")
 
     def end(self) -> tuple[int, str, str]:
         """Returns the exit code and the rest of the output, once it has ended by itself."""
@@ -134,6 +146,79 @@ def test_it_shows_why_a_fill_failed(run: Callable[..., Run], origin: ScriptedOri
         running.read_until(f"fill: {path} not_stored: the store answered 403")
 
 
+def test_each_miss_has_its_size_and_its_time_and_the_first_one_a_lesson(run: Callable[..., Run]) -> None:
+    running = run()
+    running.wait_until_ready()
+    assert ask(running.url, "/large.bin").outcome == "stored"
+    (fill,) = [
+        line for line in running.read_raw("  The bucket has its first object.") if line.startswith("fill: ")
+    ]
+    assert re.fullmatch(r"fill: /large\.bin stored, 20,971,520 bytes in 4 parts in [\d,]+ ms", fill)
+    lesson = running.read_raw("    no origin")
+    assert [line.split("  ")[2] for line in lesson if line.startswith("    ") and line[4] != " "] == [
+        "again",
+        "fifty at once",
+        "a missing key",
+        "a large one",
+        "no origin",
+    ]
+    assert ask(running.url, "/no-such-key").outcome == "not_found"
+    (line,) = running.read_raw("edge: 404 not_found /no-such-key in ")[-1:]
+    assert re.fullmatch(r"edge: 404 not_found /no-such-key in [\d,]+ ms", line)
+    assert ask(running.url, "/index.html").outcome == "stored"
+    more = running.read_raw("edge: 302 stored /index.html")
+    assert not [line for line in more if "first object" in line]
+
+
+def test_a_signal_stops_the_sample_origin_and_what_is_stored_is_served(run: Callable[..., Run]) -> None:
+    running = run()
+    running.wait_until_ready()
+    assert ask(running.url, "/index.html").outcome == "stored"
+    running.process.send_signal(signal.SIGUSR1)
+    running.read_until("origin: stopped")
+    assert ask(running.url, "/index.html").status == 200
+    failed = ask(running.url, "/img/harbour.svg")
+    assert (failed.status, failed.outcome) == (502, "origin_unavailable")
+    assert [line for line in running.read_raw("fill: /img/harbour.svg origin_unavailable after ")]
+    running.process.send_signal(signal.SIGUSR1)
+    running.read_until("origin: started")
+
+
+def test_a_directory_of_ones_own_keeps_the_bucket_for_the_next_run(
+    run: Callable[..., Run], origin: ScriptedOrigin, unique: Unique, tmp_path: Path
+) -> None:
+    path = unique()
+    origin.put(path, BODY)
+    for expected in ((302, "stored"), (200, None)):
+        running = run(ORIGIN=origin.url, DATA=str(tmp_path / "kept"))
+        running.wait_until_ready()
+        answer = ask(running.url, path)
+        assert (answer.status, answer.outcome) == expected
+        running.process.send_signal(signal.SIGINT)
+        assert running.end()[0] == 0
+    assert origin.count(path) == 1
+    assert "S3_URL=http://127.0.0.1:" in (tmp_path / "kept" / "s3.env").read_text()
+
+
+def test_the_logs_stay_after_the_end_and_their_place_is_told(
+    run: Callable[..., Run], origin: ScriptedOrigin, unique: Unique
+) -> None:
+    path = unique()
+    origin.put(path, BODY)
+    running = run(ORIGIN=origin.url)
+    running.wait_until_ready()
+    assert ask(running.url, path).outcome == "stored"
+    running.read_until(f"edge: 302 stored {path}")
+    running.process.send_signal(signal.SIGINT)
+    code, out, _ = running.end()
+    assert code == 0
+    (place,) = re.findall(r"^the logs are in (.+)$", out, re.MULTILINE)
+    place = CHECKOUT / place
+    assert f"fill key={path} outcome=stored" in (place / "edge.log").read_text()
+    assert path in (place / "edge.access.log").read_text()
+    assert {entry.suffix for entry in place.iterdir()} == {".log"}
+
+
 def test_the_sample_origin_shows_who_is_asked(run: Callable[..., Run]) -> None:
     running = run()
     running.wait_until_ready()
@@ -198,6 +283,7 @@ def test_wrong_variables_are_all_named_with_what_is_allowed(run: Callable[..., R
     wrong = {
         "BUCKET": "No Bucket",
         "CONFIG": str(tmp_path / "missing.json"),
+        "DATA": "Makefile",
         "EXPOSED": "sideways",
         "ORIGIN": "files.example.com",
         "PORT": "70000",

@@ -111,6 +111,20 @@ def test_a_busy_origin_is_asked_again_and_says_how_long_to_wait(strict: Site, un
     assert strict.origin.count(path) == 3
 
 
+def test_workers_share_the_rate_of_an_origin_and_who_waits_too_long_is_503(
+    start: Start, unique: Unique
+) -> None:
+    site = start(plugin={"origin": {"rate": "1/h"}, "wait": "500ms"}, workers=2)
+    paths = [unique(f"{number}.bin") for number in range(5)]
+    for path in paths:
+        site.origin.put(path, BODY)
+    first, *others = [site.ask(path) for path in paths]
+    assert site.follow(first).body == BODY
+    for answer in others:
+        assert (answer.status, answer.outcome, answer.header("retry-after")) == (503, "filling", "5")
+    assert sum(map(site.origin.count, paths)) == 1
+
+
 def test_over_http2_an_answer_without_a_length_has_an_end(start: Start, unique: Unique) -> None:
     (port,) = free_ports(1)
     plugin = {"origin": {"cluster": "over-http2", "http2": True}}

@@ -68,10 +68,11 @@ IN_A_MADE_ANSWER = {
     "retry-after",
     "server",
     "transfer-encoding",
+    "x-amz-request-id",
     "x-mirror-on-miss",
 }
 
-OF_THE_BUCKET_S_404 = {"x-amz-id-2", "x-amz-request-id"}
+OF_THE_BUCKET_S_404 = {"x-amz-id-2"}
 """Where the origin lacks the object too, the bucket's own answer stands."""
 
 OF_THE_ORIGIN = {

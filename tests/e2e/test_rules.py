@@ -188,9 +188,11 @@ def test_what_is_observed_is_counted_and_left_to_the_bucket(ruled: Site, unique:
     counter = "wasmcustom.mirror_on_miss_requests_total.outcome.observed"
     before = ruled.stats("observed").get(counter, 0)
     answer = ruled.ask(path)
-    assert (answer.status, answer.outcome, error_code(answer)) == (404, None, "NoSuchKey")
+    assert (answer.status, answer.outcome, error_code(answer)) == (404, "observed", "NoSuchKey")
     assert ruled.stats("observed")[counter] == before + 1
     assert ruled.origin.count(path) == 0
+    assert ruled.access_logged(path)["outcome"] == "observed"
+    assert f"observed key={path}" in ruled.stack.edge.log_path.read_text()
 
 
 def test_a_rule_for_one_method_leaves_the_other_to_the_next(ruled: Site, unique: Unique) -> None:

@@ -16,9 +16,7 @@ REPEATS = "redirect"
 
 
 @pytest.fixture(scope="module", params=SETUPS, ids=lambda setup: setup.name)
-def endpoint(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Endpoint]:
+def endpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     with Endpoint(request.param, tmp_path_factory.mktemp("tools")) as endpoint:
         yield endpoint
 
@@ -30,7 +28,7 @@ def named(name: str) -> int:
 @pytest.mark.parametrize("name", ["git, dumb HTTP", "git, `http.followRedirects=true`", "wget `-r`"])
 def test_tools_read_cold_repositories_and_sites(endpoint: Endpoint, tmp_path: Path, name: str) -> None:
     failure = failure_of(TOOLS[named(name)], endpoint, tmp_path / "tool")
-    # git follows its first request only, unless told. wget takes a redirect to the same URL as a page that it has.
+    # git follows its first request only, unless told. wget takes the same URL for a page that it has.
     refuses = {"git, dumb HTTP": ("redirect", "distinct"), "wget `-r`": (REPEATS,)}
     assert bool(failure) == (endpoint.setup in refuses.get(name, ())), failure
 

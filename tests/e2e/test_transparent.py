@@ -476,3 +476,14 @@ def test_the_access_log_tells_what_came_of_a_miss(start: Start, unique: Unique) 
 def assert_reached_nobody(site: Site, path: str) -> None:
     assert not site.store.requests.matching(lambda call: call.key == path[1:])
     assert site.origin.count(path) == 0
+
+
+def test_a_redirect_of_the_origin_s_own_is_the_client_s_to_follow(transparent: Site, unique: Unique) -> None:
+    path = unique("docs")
+    moved = {"Location": f"http://{transparent.origin.authority}{path}/?token=s"}
+    transparent.origin.script(path, replies.status(301, moved), replies.status(302, moved))
+    for status in (301, 302):
+        answer = transparent.ask(BUCKET + path)
+        assert (answer.status, answer.outcome) == (status, "origin_redirect")
+        assert answer.header("location") == f"{BUCKET}{path}/"
+    assert transparent.stored(path) is None

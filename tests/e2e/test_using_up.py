@@ -30,6 +30,9 @@ MAX_GROWTH = 48
 
 BODY = b"an object\n"
 
+TCP_USER_TIMEOUT = 18
+"""Linux's number for it; Python has the name only where its own headers had it."""
+
 WIRINGS = {"redirect": "", "transparent": "/mirror"}
 
 
@@ -140,6 +143,32 @@ def test_a_request_that_does_not_come_to_its_end_is_ended(start: Start) -> None:
         connection.send_raw(b"GET /small HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n")
         assert connection.receive("GET").status == 408
     assert site.store.calls("GetObject", "small") == []
+
+
+@pytest.mark.parametrize("wiring", WIRINGS)
+def test_a_client_that_takes_nothing_is_gone_in_time_with_its_body(
+    start: Start, unique: Unique, wiring: str
+) -> None:
+    def hurry(edge: dict[str, Any]) -> None:
+        listener = named(edge["static_resources"]["listeners"], "edge")
+        (option,) = listener["socket_options"]
+        assert (option["level"], option["name"]) == (socket.IPPROTO_TCP, TCP_USER_TIMEOUT)
+        idle = int(manager_of(edge)["stream_idle_timeout"].removesuffix("s"))
+        assert option["int_value"] == idle * 1000
+        option["int_value"] = 1_000
+
+    site = start(wiring=wiring, edit_edge=hurry, plugin={"rules": [{"response": "serve"}]})
+    path = unique()
+    site.origin.put(path, bytes(5 << 20))
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        url = urlsplit(site.stack.url)
+        client.connect((url.hostname, url.port))
+        client.sendall(f"GET {WIRINGS[wiring]}{path} HTTP/1.1\r\nhost: a\r\n\r\n".encode())
+        eventually(lambda: site.stored(path) is not None, True)
+        eventually(
+            lambda: site.stats("^http.edge.downstream_cx_active$"), {"http.edge.downstream_cx_active": 0}
+        )
 
 
 @pytest.mark.parametrize("content", [b"e", b"evil" * 1000, b"evil" * 4000])

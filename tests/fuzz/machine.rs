@@ -13,6 +13,7 @@ use mirror_on_miss::config::rule::Mirror;
 use mirror_on_miss::fill::{Call, Outcome};
 use mirror_on_miss::http::{Headers, Method, Response};
 use mirror_on_miss::request::denial::Denial;
+use mirror_on_miss::request::precondition::Precondition;
 use mirror_on_miss::request::trace::Trace;
 use mirror_on_miss::single_flight::effect::{Effect, StreamId, Ticket};
 use mirror_on_miss::single_flight::leases::{Leases, SharedHost};
@@ -208,6 +209,12 @@ impl World {
             asked: self.table.nanos(),
             by_bucket: !bytes.one_in(16),
             document: None,
+            precondition: bytes.of(&[
+                Precondition::None,
+                Precondition::None,
+                Precondition::Match,
+                Precondition::Unmodified,
+            ]),
             trace: Trace::default(),
         };
         if !end && !bytes.one_in(4) {
@@ -310,7 +317,7 @@ impl World {
     }
 
     fn finish(&mut self, at: usize, ticket: Ticket, response: Option<Response>) {
-        let steps = self.sides[at].worker.finish_call(ticket, response, self.now, &self.table);
+        let steps = self.sides[at].worker.finish_call(ticket, response, 0, self.now, &self.table);
         self.perform(at, steps);
         self.checks(at);
     }
@@ -359,10 +366,10 @@ impl World {
                     assert!(progress.bytes <= progress.total && told, "{progress:?}");
                 }
                 Effect::Release(stream, why) => {
-                    self.answered(at, stream, |worker| worker.release(stream));
+                    self.answered(at, stream, |worker| worker.release(stream, why));
                     self.seen.insert(why.to_owned());
                 }
-                Effect::Warn { .. } => {}
+                Effect::Observed(_) | Effect::Warn { .. } => {}
             }
         }
     }

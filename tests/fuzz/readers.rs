@@ -105,7 +105,7 @@ pub fn key(input: &[u8]) -> u64 {
     let encoded = key.encoded().to_string();
     assert!(encoded.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'\\')), "{encoded}");
     assert_eq!(Key::from_path(encoded.as_bytes()), Ok(key.clone()));
-    assert_eq!(s3::xml::error_code(&s3::xml::no_such_key(&key)), Some("NoSuchKey"));
+    assert_eq!(s3::xml::error_code(&s3::xml::no_such_key(&key, "id")), Some("NoSuchKey"));
     trace((key.as_str().len() / 32, encoded.matches('%').count(), encoded.matches('/').count()))
 }
 

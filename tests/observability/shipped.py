@@ -22,7 +22,7 @@ NOT_OF_ENVOY = {"instance", "job"}
 """Labels that Prometheus adds."""
 
 _SUFFIX = re.compile(r"_(bucket|count|sum)$")
-_GRAFANA = {"$__rate_interval": "5m", "$__interval": "1m"}
+_GRAFANA = {"$__rate_interval": "5m", "$__interval": "1m", "$__range": "6h"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,11 @@ def alerts() -> list[dict[str, Any]]:
     return [rule for group in document["groups"] for rule in group["rules"]]
 
 
+def records() -> list[dict[str, Any]]:
+    document = yaml.safe_load((PROMETHEUS / "progress.yml").read_text())
+    return [rule for group in document["groups"] for rule in group["rules"]]
+
+
 def alert_tests() -> list[dict[str, Any]]:
     return yaml.safe_load((PROMETHEUS / "alerts.test.yml").read_text())["tests"]
 
@@ -48,9 +53,16 @@ def panels() -> list[dict[str, Any]]:
 
 
 def selectors() -> Iterator[Selector]:
-    """Returns the selectors of all alerts and of all panels."""
+    """Returns the selectors of all alerts, records and panels that Envoy itself answers."""
+    recorded = {rule["record"] for rule in records()}
+    yield from (selector for selector in _all_selectors() if selector.name not in recorded)
+
+
+def _all_selectors() -> Iterator[Selector]:
     for rule in alerts():
         yield from _selectors(rule["alert"], rule["expr"])
+    for rule in records():
+        yield from _selectors(rule["record"], rule["expr"])
     for panel in panels():
         for target in panel.get("targets", []):
             expression = target["expr"]

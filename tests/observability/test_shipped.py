@@ -8,9 +8,11 @@ from pathlib import Path
 import promql_parser
 import pytest
 
-from .shipped import CHECKOUT, DASHBOARD, alert_tests, alerts, documented, panels, selectors
+from .shipped import CHECKOUT, DASHBOARD, alert_tests, alerts, documented, panels, records, selectors
 
 ALERTS = {rule["alert"]: rule for rule in alerts()}
+PAGES = "https://github.com/mirror-on-miss/mirror-on-miss/blob/main/"
+"""Where the pages are for somebody who is called at night."""
 
 
 @pytest.mark.parametrize("alert", ALERTS)
@@ -20,9 +22,32 @@ def test_an_alert_can_be_read_and_leads_to_its_page(alert: str) -> None:
     assert re.fullmatch(r"MirrorOnMiss[A-Z]\w+", alert)
     assert rule["labels"]["severity"] in ("critical", "warning")
     annotations = rule["annotations"]
-    assert set(annotations) == {"summary", "description", "runbook"}
-    page, _, anchor = annotations["runbook"].partition("#")
+    assert set(annotations) == {"summary", "description", "runbook_url"}
+    assert annotations["runbook_url"].startswith(PAGES)
+    page, _, anchor = annotations["runbook_url"].removeprefix(PAGES).partition("#")
     assert anchor in anchors(CHECKOUT / page)
+
+
+@pytest.mark.parametrize("record", records(), ids=lambda rule: rule["record"])
+def test_a_record_can_be_read_and_is_shown_and_explained_and_tested(record: dict[str, str]) -> None:
+    assert promql_parser.parse(record["expr"])
+    assert re.fullmatch(r"mirror_on_miss:\w+:\w+", record["record"])
+    assert record["record"] in DASHBOARD.read_text()
+    assert f"`{record['record']}`" in (CHECKOUT / "docs" / "operations.md").read_text()
+    expressions = [test["expr"] for case in alert_tests() for test in case.get("promql_expr_test", [])]
+    assert [expression for expression in expressions if record["record"] in expression]
+
+
+def test_a_share_can_be_red() -> None:
+    shares = [
+        panel
+        for panel in panels()
+        if panel.get("fieldConfig", {}).get("defaults", {}).get("unit") == "percentunit"
+    ]
+    assert len(shares) >= 3
+    for panel in shares:
+        colours = {step["color"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]}
+        assert {"red", "green"} <= colours, panel["title"]
 
 
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "SECURITY.md", "docs/operations.md", "docs/security.md"])
@@ -49,7 +74,7 @@ def anchors(page: Path) -> list[str]:
 def test_each_alert_has_a_test_in_which_it_fires_and_one_in_which_it_does_not() -> None:
     fires, silent = set(), set()
     for case in alert_tests():
-        for expected in case["alert_rule_test"]:
+        for expected in case.get("alert_rule_test", []):
             (fires if expected["exp_alerts"] else silent).add(expected["alertname"])
     assert fires == set(ALERTS)
     assert silent == set(ALERTS)

@@ -227,7 +227,7 @@ fn the_timer_runs_for_the_next_deadline_and_not_without_one() {
     let put = expect_call(&mut envoy, "PUT signer /assets/1");
     envoy.respond(put, 503, &[], "");
     let back_off = envoy.tick_period().expect("the store is asked again");
-    assert!(back_off <= Duration::from_millis(100), "{back_off:?}");
+    assert!(back_off <= Duration::from_millis(200), "{back_off:?}");
     let put = expect_call(&mut envoy, "PUT signer /assets/1");
     envoy.respond(put, 200, &[], "");
     let get = expect_call(&mut envoy, "GET origin /2");
@@ -277,5 +277,17 @@ fn a_notification_that_comes_after_a_tick_did_its_work_changes_nothing() {
     envoy.respond(put, 200, &[], "");
     assert_eq!(result(client), is(302, "stored"));
     envoy.advance(LONG);
+    envoy.assert_idle();
+}
+
+#[test]
+fn an_answer_that_there_is_no_room_for_is_never_read() {
+    let mut envoy = envoy_with(json!({"limits": {"part_size": "5MiB", "memory": "8MiB"}}));
+    let client = missing(&mut envoy, "/1");
+    let get = expect_call(&mut envoy, "GET origin /1");
+    let length = (30 * MIB).to_string();
+    envoy.respond(get, 200, &[("content-length", length.as_str())], vec![1; 30 * MIB]);
+    assert_eq!(result(client), is(502, "too_large"));
+    assert!(envoy.longest_read() <= 8 * MIB, "{} bytes were copied from Envoy", envoy.longest_read());
     envoy.assert_idle();
 }

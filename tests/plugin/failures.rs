@@ -44,6 +44,7 @@ fn a_failure_at_any_step_ends_in_an_answer_and_in_a_fill_that_is_over() {
             assert_eq!(result(client), end, "step {step}");
             envoy.assert_idle();
 
+            envoy.advance(std::time::Duration::from_secs(1));
             let next = denied(&mut envoy);
             assert!(next.is_waiting(), "the next client begins a fill of its own");
             envoy.advance(LONG);
@@ -215,6 +216,7 @@ fn an_answer_without_a_usable_status_is_a_failure() {
         fails_each_time(&mut envoy, client, |envoy, get| envoy.respond_with(get, headers(), OBJECT));
         assert_eq!(result(client), is(502, "origin_unavailable"), "{status:?}");
 
+        envoy.advance(std::time::Duration::from_secs(1));
         let client = denied(&mut envoy);
         let head = next_call(&mut envoy);
         envoy.respond_with(head, headers(), "");

@@ -58,7 +58,8 @@ fn a_corrupt_object_is_neither_stored_nor_served() {
         assert_eq!(envoy.metric("mirror_on_miss_fills_total.outcome.corrupt"), 1);
         envoy.assert_idle();
 
-        // The failure is not remembered: the origin may have mended the object.
+        // The failure is forgotten soon: the origin may have mended the object.
+        envoy.advance(std::time::Duration::from_secs(1));
         let client = envoy.get(PATH);
         miss(client);
         let get = expect_call(&mut envoy, GET);

@@ -18,6 +18,7 @@ mod capacity;
 mod configuration;
 mod error_documents;
 mod failures;
+mod gallery;
 mod host;
 mod integrity;
 mod keys;
@@ -26,6 +27,8 @@ mod multipart;
 mod not_stored;
 mod observability;
 mod remembered_outcomes;
+#[path = "../gallery/rows.rs"]
+mod rows;
 mod rules;
 mod steps;
 mod waiting_clients;

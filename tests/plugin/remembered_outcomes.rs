@@ -59,10 +59,15 @@ fn a_clock_that_is_set_back_makes_no_outcome_last_longer() {
 
 #[test]
 fn what_is_not_to_be_remembered_is_not() {
-    let mut envoy = envoy_with(json!({"negative_ttl": "0s", "loop_window": "0s"}));
+    let mut envoy = envoy_with(json!({"failure_ttl": "0s", "negative_ttl": "0s", "loop_window": "0s"}));
     for _ in 0..2 {
         missing(&mut envoy);
         origin_has_none(&mut envoy);
+    }
+    for _ in 0..2 {
+        missing(&mut envoy);
+        let get = expect_call(&mut envoy, &format!("GET origin {PATH}"));
+        envoy.respond(get, 401, &[], "");
     }
     for _ in 0..2 {
         missing(&mut envoy);
@@ -73,12 +78,17 @@ fn what_is_not_to_be_remembered_is_not() {
 }
 
 #[test]
-fn a_failure_is_never_remembered() {
-    let mut envoy = envoy_with(json!({}));
+fn a_failure_is_remembered_for_its_time() {
+    let mut envoy = envoy_with(json!({"failure_ttl": "2s"}));
     for fail in [|envoy: &mut Envoy, call| envoy.refuse(call), |envoy: &mut Envoy, call| envoy.time_out(call)] {
         let client = missing(&mut envoy);
         fails_each_time(&mut envoy, client, fail);
-        assert!(answer(client).status() >= 500);
+        envoy.advance(Duration::from_millis(1_999));
+        let again = missing(&mut envoy);
+        assert_eq!(result(again), result(client));
+        assert!(answer(again).status() >= 500 && answer(again).header("retry-after").is_some());
+        assert!(envoy.try_next_call().is_none());
+        envoy.advance(Duration::from_millis(1));
     }
     assert!(missing(&mut envoy).is_waiting());
     envoy.advance(crate::steps::LONG);

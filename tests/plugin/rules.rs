@@ -96,10 +96,11 @@ fn what_is_only_observed_is_counted_and_passed_on() {
     for deny in [miss, denial] {
         let client = envoy.get(PATH);
         deny(client);
-        assert_eq!(answer(client).header("x-mirror-on-miss"), None);
+        assert_eq!(answer(client).header("x-mirror-on-miss"), Some("observed"));
     }
     assert!(envoy.try_next_call().is_none());
     assert_eq!(envoy.metric("mirror_on_miss_requests_total.outcome.observed"), 2);
+    assert_eq!(envoy.logs().iter().filter(|line| line.ends_with(&format!("observed key={PATH}"))).count(), 2);
     envoy.assert_idle();
 }
 

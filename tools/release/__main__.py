@@ -15,8 +15,8 @@ from pathlib import Path
 
 from stack.render import CHECKOUT
 
-from . import image, notes, sbom
-from .build import MODULE, Build, sha256
+from . import chart, command, image, notes, sbom
+from .build import MODULE, Build, committed, sha256
 from .failure import ReleaseError
 
 WORK = CHECKOUT / "target" / "release-check"
@@ -58,6 +58,9 @@ def _check(version: str | None) -> None:
         bills = [sbom.of(each) for each in (here, there)]
         if bills[0] != bills[1]:
             raise ReleaseError("the SBOMs of two clean builds differ")
+        packages = [chart.package(each.checkout, time=int(committed())) for each in (here, there)]
+        if packages[0] != packages[1]:
+            raise ReleaseError("the chart's packages of two checkouts differ")
 
     module = shutil.copy2(here.module, OUT / MODULE)
     checksums = OUT / f"{MODULE}.sha256"
@@ -65,9 +68,21 @@ def _check(version: str | None) -> None:
     subprocess.run(["sha256sum", "--check", "--quiet", checksums.name], cwd=OUT, check=True)
     _say(f"{checksums.name} verifies: {sha256(module)}")
 
+    for file in command.build(OUT, WORK):
+        command.check(file, version)
+        file.with_name(f"{file.name}.sha256").write_text(f"{sha256(file)}  {file.name}\n")
+        _say(f"{file.name} is static: {file.stat().st_size / 1e6:.1f} MB")
+
     (OUT / "mirror_on_miss.cdx.json").write_text(bills[0])
     named = sbom.check(bills[0], here)
     _say(f"the SBOM names every crate in the module: {', '.join(named)}")
+
+    name, package = packages[0]
+    files = chart.check(here.checkout, name, package)
+    (OUT / name).write_bytes(package)
+    digest = sha256(OUT / name)
+    (OUT / f"{name}.sha256").write_text(f"{digest}  {name}\n")
+    _say(f"the chart's package has {files} files, the same bytes from both checkouts: {digest}")
 
     digest = image.build(module, OUT / "image", tag=version or "unreleased", work=WORK)
     image.check(OUT / "image", module)

@@ -14,6 +14,7 @@ import yaml
 from stack.render import CHECKOUT
 
 from . import __main__ as release
+from . import chart
 
 WORKFLOWS = {path.name: path.read_text() for path in (CHECKOUT / ".github/workflows").glob("*.yml")}
 DEPENDABOT = yaml.safe_load((CHECKOUT / ".github/dependabot.yml").read_text())
@@ -97,6 +98,17 @@ def test_every_action_is_pinned_by_its_commit_and_says_its_version() -> None:
 def test_what_is_published_is_what_was_checked() -> None:
     (upload,) = (each for each in jobs("release.yml")["build"]["steps"] if "upload" in each.get("uses", ""))
     assert CHECKOUT / upload["with"]["path"] == release.OUT
+
+
+def test_the_chart_is_attested_pushed_and_released_as_the_module_is() -> None:
+    steps = jobs("release.yml")["publish"]["steps"]
+    (attested,) = (
+        each["with"]["subject-path"].split() for each in steps if "/attest@" in each.get("uses", "")
+    )
+    assert attested == ["mirror_on_miss.wasm", f"{chart.NAME}-*.tgz"]
+    scripts = [each.get("run", "") for each in steps]
+    assert any(f'helm push "{chart.NAME}-${{GITHUB_REF_NAME#v}}.tgz"' in script for script in scripts)
+    assert any(f"{chart.NAME}-*.tgz " in script for script in scripts if "gh release create" in script)
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS)

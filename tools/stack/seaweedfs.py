@@ -1,4 +1,4 @@
-"""SeaweedFS as the embedded S3 server: all ports its own, on loopback, its data gone when it stops."""
+"""SeaweedFS as the embedded S3 server: all ports its own, on loopback, its data kept on demand."""
 
 from __future__ import annotations
 
@@ -34,18 +34,25 @@ S3_XML = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
 
 class SeaweedFS(S3Store):
-    """An S3Store that starts on entry. Its own `get`, `put` and `list` see the bucket as its owner does."""
+    """An S3Store that starts on entry. Its own `get`, `put` and `list` see the bucket as its owner does.
 
-    def __init__(self, run_dir: Path, bucket: str = "mirror", region: str = "us-east-1") -> None:
+    With `keep` it begins with what an earlier one left in the directory of the run.
+    """
+
+    def __init__(
+        self, run_dir: Path, bucket: str = "mirror", region: str = "us-east-1", *, keep: bool = False
+    ) -> None:
         super().__init__("", region, bucket, reader=_random_credentials(), writer=_random_credentials())
-        self._owner = _random_credentials()
+        self.owner = _random_credentials()
+        self._keep = keep
         self._dir = run_dir / DIRECTORY
         self.child: Child
 
     def __enter__(self) -> SeaweedFS:
         for attempt in range(1, ATTEMPTS + 1):
-            shutil.rmtree(self._dir, ignore_errors=True)
-            (self._dir / "data").mkdir(parents=True)
+            if not self._keep:
+                shutil.rmtree(self._dir, ignore_errors=True)
+            (self._dir / "data").mkdir(parents=True, exist_ok=True)
             self.child = Child(
                 "SeaweedFS",
                 self._argv(),
@@ -76,22 +83,22 @@ class SeaweedFS(S3Store):
         remove_sockets(self._dir)
 
     def get(self, key: str) -> Answer:
-        return self.request("GET", key, self._owner)
+        return self.request("GET", key, self.owner)
 
     def put(self, key: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-        status, _, answer = self.request("PUT", key, self._owner, body=body, headers=headers)
+        status, _, answer = self.request("PUT", key, self.owner, body=body, headers=headers)
         if status != 200:
             raise StackError(f"PUT {key}: {status} {answer.decode(errors='replace')}")
 
     def delete(self, key: str) -> None:
-        self.request("DELETE", key, self._owner)
+        self.request("DELETE", key, self.owner)
 
     def list(self, prefix: str = "") -> list[str]:
         """Lists all keys that start with the prefix."""
         keys: list[str] = []
         query = {"list-type": "2", "prefix": prefix}
         while True:
-            _, _, body = self.request("GET", "", self._owner, query=query)
+            _, _, body = self.request("GET", "", self.owner, query=query)
             root = ElementTree.fromstring(body)
             keys += [node.text or "" for node in root.iterfind(f"{S3_XML}Contents/{S3_XML}Key")]
             token = root.findtext(f"{S3_XML}NextContinuationToken")
@@ -129,7 +136,7 @@ class SeaweedFS(S3Store):
         actions = {
             self.reader: [f"Read:{self.bucket}", f"List:{self.bucket}"],
             self.writer: [f"Read:{self.bucket}", f"Write:{self.bucket}"],
-            self._owner: ["Admin"],
+            self.owner: ["Admin"],
         }
         return [
             {
@@ -147,7 +154,9 @@ class SeaweedFS(S3Store):
         return False
 
     def _create_bucket(self) -> None:
-        status, _, body = self.request("PUT", "", self._owner)
+        if self._keep and self.request("HEAD", "", self.owner)[0] == 200:
+            return
+        status, _, body = self.request("PUT", "", self.owner)
         if status != 200:
             raise StackError(f"SeaweedFS does not create the bucket {self.bucket}: {status} {body.decode()}")
 

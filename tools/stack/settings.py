@@ -30,6 +30,8 @@ class Settings:
     """The fields of the plugin's configuration that CONFIG and EXPOSED change."""
     store: S3Store | None
     """None: the embedded SeaweedFS."""
+    data: Path | None
+    """The directory that keeps what the embedded SeaweedFS holds, and the logs. None: logs alone."""
 
     @property
     def exposes_path(self) -> bool:
@@ -59,6 +61,7 @@ def parse(environment: Mapping[str, str]) -> Settings:
         workers=reader.integer("WORKERS", 2, range(1, 65)),
         plugin=reader.plugin(),
         store=reader.store(bucket),
+        data=reader.data(),
     )
     reader.envoy_version()
     if reader.problems:
@@ -80,6 +83,12 @@ class _Reader:
         if url is None or "." in segments or ".." in segments:
             self._wrong("ORIGIN", value, "http://host[:port][/path] or https://host[:port][/path]")
         return value
+
+    def data(self) -> Path | None:
+        value = self._get("DATA")
+        if value and Path(value).exists() and not Path(value).is_dir():
+            self._wrong("DATA", value, "a directory, also one that is made then")
+        return Path(value).absolute() if value else None
 
     def bucket(self) -> str:
         value = self._get("BUCKET") or "mirror"

@@ -1,21 +1,34 @@
 //! The command line.
 
+use super::warm::Options;
 use lexopt::prelude::*;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 /// The task of the command.
 pub enum Command {
+    Check(Check),
+    Explain(Explain),
     /// Print this text.
     Print(&'static str),
-    /// Read a file.
-    Run(Arguments),
+    Warm(Options),
 }
 
-/// The arguments of a task.
-pub struct Arguments {
+/// The arguments of `check`.
+pub struct Check {
+    /// The files' names; `-` for the standard input. Never empty.
+    pub files: Vec<String>,
+    /// Missing variables of the environment count as given.
+    pub without_env: bool,
+    /// The names of the shipped files count as real ones.
+    pub with_examples: bool,
+}
+
+/// The arguments of `explain`.
+pub struct Explain {
     /// The file's name; `-` for the standard input.
     pub file: String,
-    /// The request to be explained. Without one the file is checked.
-    pub request: Option<Request>,
+    pub request: Request,
     /// Missing variables of the environment count as given.
     pub without_env: bool,
     /// The answer is JSON.
@@ -32,70 +45,105 @@ pub struct Request {
 }
 
 const HELP: &str = "\
-Checks a configuration of mirror-on-miss, and explains what happens to a request under it.
+Checks a configuration of mirror-on-miss, explains what happens to a request under it, and
+moves the objects that nobody asks for.
 
-usage: mirror-on-miss check [--without-env] FILE
+usage: mirror-on-miss check [--without-env] [--with-examples] FILE...
        mirror-on-miss explain [--without-env] [--json] FILE METHOD PATH
+       mirror-on-miss warm [OPTION...] URL [LIST]
 
 check     prints every problem, one per line, or `ok`
 explain   takes a request for an object that the bucket lacks, and prints the rule that
           decides, the requests to origins, the place in the store and the answer
+warm      asks the edge at URL for each key of LIST by HEAD, so that it fills the bucket
 
 FILE      the plugin's configuration in JSON, or a YAML or JSON file that contains it:
-          an Envoy configuration, a ConfigMap with one, Istio's WasmPlugin, Envoy Gateway's
-          EnvoyExtensionPolicy; - is stdin
+          an Envoy configuration, the objects of a cluster, a compose file, Istio's
+          WasmPlugin, Envoy Gateway's EnvoyExtensionPolicy; - is stdin. Where containers run
+          start.sh, what it makes is read
 PATH      path and query as the client sends them, or a whole URL
 
---without-env   does not report variables, {\"env\": \"NAME\"}, that nothing gives
---json          prints an object instead of text
+--without-env    does not report variables, {\"env\": \"NAME\"}, that nothing gives
+--with-examples  does not report example names, such as files.example.com and my-bucket
+--json           prints an object instead of text
 
 Variables, {\"env\": \"NAME\"}, come from the file where it has them, else from the environment.
 Secrets are never shown.
 Exit code: 0 if all is well, 1 if the configuration has problems, 2 if it cannot be read.
 
-  mirror-on-miss check envoy/configuration/edge.yaml
+  mirror-on-miss check --with-examples envoy/configuration/edge.yaml
   mirror-on-miss explain envoy/configuration/edge.yaml GET '/img/a%20b.jpg?v=2'
   mirror-on-miss explain --json plugin.json HEAD https://cdn.example.com/img/a.jpg
-  kubectl kustomize envoy/kubernetes/base | mirror-on-miss check --without-env -
+  kubectl kustomize envoy/kubernetes/base | mirror-on-miss check -
+
+URL       of the edge, over plain HTTP: run this beside it. In the transparent wiring with
+          the bucket, http://127.0.0.1:10000/my-bucket/
+LIST      keys, one a line, as `rclone lsf -R --files-only` prints them; or what
+          `aws s3 ls --recursive` prints; or a sitemap; or the file of failures of an earlier
+          run. Without LIST, or for -, stdin. A line that begins with / or http:// or https://
+          is a path, encoded as in a URL; any other is a key as it is
+
+--concurrency N  keys at once (16)
+--rate N         keys begun in a second, at most
+--failed FILE    what failed and why, one key a line (warm-failed.tsv)
+--state FILE     what is done, so that the same command goes on after Ctrl-C (warm-state.json)
+--patience S     seconds that one key may take, a large object for example (3600)
+
+A key is moved when the bucket has it: 200 without x-mirror-on-miss. Nothing is followed.
+Exit code: 0 if every key is moved, 1 if one failed, 2 if it cannot run, 130 after Ctrl-C.
+
+  rclone lsf -R --files-only old:site | mirror-on-miss warm --rate 50 http://127.0.0.1:10000/
 ";
 
 const VERSION: &str = concat!("mirror-on-miss ", env!("CARGO_PKG_VERSION"), "\n");
 
+const COMMANDS: &str = "expected check, explain or warm";
+
 /// Reads the command line. The error is a message for the user.
 pub fn read() -> Result<Command, String> {
     let mut parser = lexopt::Parser::from_env();
-    let (mut words, mut without_env, mut json) = (Vec::new(), false, false);
+    let command = match parser.next().map_err(wrong)? {
+        Some(Short('h') | Long("help")) => return Ok(Command::Print(HELP)),
+        Some(Short('V') | Long("version")) => return Ok(Command::Print(VERSION)),
+        Some(Value(word)) => word.string().map_err(wrong)?,
+        Some(other) => return Err(wrong(other.unexpected())),
+        None => return Err(wrong(format!("no command; {COMMANDS}"))),
+    };
+    match command.as_str() {
+        "check" | "explain" => file(&mut parser, &command),
+        "warm" => warm(&mut parser),
+        _ => Err(wrong(format!("no such command {command:?}; {COMMANDS}"))),
+    }
+}
+
+/// Reads the arguments of a command that reads a configuration.
+fn file(parser: &mut lexopt::Parser, command: &str) -> Result<Command, String> {
+    let is_check = command == "check";
+    let (mut words, mut without_env, mut with_examples, mut json) = (Vec::new(), false, false, false);
     while let Some(argument) = parser.next().map_err(wrong)? {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Print(HELP)),
-            Short('V') | Long("version") => return Ok(Command::Print(VERSION)),
-            Long("without-env") => without_env = true,
+            Long("json") if is_check => return Err(wrong("--json is an option of explain")),
             Long("json") => json = true,
+            Long("with-examples") if is_check => with_examples = true,
+            Long("without-env") => without_env = true,
             Value(word) => words.push(word.string().map_err(wrong)?),
             other => return Err(wrong(other.unexpected())),
         }
     }
+    if words.is_empty() {
+        return Err(wrong("no FILE"));
+    }
+    if is_check {
+        return Ok(Command::Check(Check { files: words, without_env, with_examples }));
+    }
     let mut words = words.into_iter();
-    let request = match words.next().as_deref() {
-        Some("check") if json => return Err(wrong("--json is an option of explain")),
-        Some("check") => None,
-        Some("explain") => Some(()),
-        Some(other) => return Err(wrong(format!("no such command {other:?}; expected check or explain"))),
-        None => return Err(wrong("no command; expected check or explain")),
-    };
-    let file = words.next().ok_or_else(|| wrong("no FILE"))?;
-    let request = match request {
-        Some(()) => {
-            let (Some(method), Some(path)) = (words.next(), words.next()) else {
-                return Err(wrong("explain needs METHOD and PATH"));
-            };
-            Some(request_of(method, path)?)
-        }
-        None => None,
+    let (Some(file), Some(method), Some(path)) = (words.next(), words.next(), words.next()) else {
+        return Err(wrong("explain needs METHOD and PATH"));
     };
     match words.next() {
         Some(word) => Err(wrong(format!("unexpected argument {word:?}"))),
-        None => Ok(Command::Run(Arguments { file, request, without_env, json })),
+        None => Ok(Command::Explain(Explain { file, request: request_of(method, path)?, without_env, json })),
     }
 }
 
@@ -107,6 +155,36 @@ fn request_of(method: String, path: String) -> Result<Request, String> {
     };
     let (authority, path) = rest.split_once('/').ok_or_else(|| wrong("a URL needs a path"))?;
     Ok(Request { method, path: format!("/{path}"), base: Some(format!("{scheme}{authority}")) })
+}
+
+fn warm(parser: &mut lexopt::Parser) -> Result<Command, String> {
+    let (mut words, mut options) = (Vec::new(), Options::default());
+    while let Some(argument) = parser.next().map_err(wrong)? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Command::Print(HELP)),
+            Long("concurrency") => options.concurrency = number("--concurrency", parser)?,
+            Long("failed") => options.failed = PathBuf::from(parser.value().map_err(wrong)?),
+            Long("patience") => {
+                options.patience = u64::try_from(number("--patience", parser)?.get()).unwrap_or(u64::MAX)
+            }
+            Long("rate") => options.rate = Some(number("--rate", parser)?),
+            Long("state") => options.state = PathBuf::from(parser.value().map_err(wrong)?),
+            Value(word) => words.push(word.string().map_err(wrong)?),
+            other => return Err(wrong(other.unexpected())),
+        }
+    }
+    let mut words = words.into_iter();
+    options.url = words.next().ok_or_else(|| wrong("no URL"))?;
+    options.list = words.next().unwrap_or("-".to_owned());
+    match words.next() {
+        Some(word) => Err(wrong(format!("unexpected argument {word:?}"))),
+        None => Ok(Command::Warm(options)),
+    }
+}
+
+fn number(option: &str, parser: &mut lexopt::Parser) -> Result<NonZeroUsize, String> {
+    let text = parser.value().map_err(wrong)?.string().map_err(wrong)?;
+    text.parse().map_err(|_| wrong(format!("{option} {text} is not allowed; allowed is a whole number above 0")))
 }
 
 fn wrong(what: impl std::fmt::Display) -> String {

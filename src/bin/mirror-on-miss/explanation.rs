@@ -1,7 +1,7 @@
 //! An explanation as text for people and as JSON for programs.
 
-use mirror_on_miss::config::rule::{On403, ResponseMode, TooLarge};
-use mirror_on_miss::config::{Config, Location};
+use mirror_on_miss::config::rule::{On403, Private, ResponseMode, TooLarge};
+use mirror_on_miss::config::{Config, Location, OtherRedirects, Rate, Redirects};
 use mirror_on_miss::explain::{Explanation, Fetch, Mirrored, Store, Why};
 use mirror_on_miss::object::key::{KeyError, NotPlain};
 use mirror_on_miss::request::target::{Target, TargetError};
@@ -86,10 +86,25 @@ impl Lines {
         if let Some(cache_control) = &fetch.cache_control {
             self.add("", format!("stored with cache-control {cache_control}"));
         }
-        if fetch.follow > 0 {
-            let hosts = fetch.hosts.iter().map(|(host, cluster)| format!("{host} (cluster {cluster})"));
+        if fetch.private == Private::Skip {
+            self.add("", "handed out and not stored if it says private or no-store");
+        }
+        let missing = fetch.missing.iter().map(|missing| match &missing.content_type {
+            Some(media_type) => format!("{} with {media_type}", missing.status),
+            None => missing.status.to_string(),
+        });
+        self.add("", format!("not there if it says {}", missing.collect::<Vec<_>>().join(", ")));
+        if let Some(Rate { requests, per }) = fetch.rate {
+            self.add("", format!("at most {requests} requests in {per:?}"));
+        }
+        let Redirects { follow, hosts, others } = &fetch.redirects;
+        if *follow > 0 {
+            let hosts = hosts.iter().map(|(host, cluster)| format!("{host} (cluster {cluster})"));
             let hosts: Vec<_> = std::iter::once("itself".to_owned()).chain(hosts).collect();
-            self.add("", format!("follows up to {} redirects, to {}", fetch.follow, hosts.join(", ")));
+            self.add("", format!("follows up to {follow} redirects, to {}", hosts.join(", ")));
+        }
+        if *others == OtherRedirects::Pass {
+            self.add("", "redirects of its own that are not followed go to the client, as paths of this host");
         }
     }
 }
@@ -152,7 +167,12 @@ pub fn json(explanation: &Explanation, config: &Config) -> Value {
 }
 
 fn fetch(fetch: &Fetch) -> Value {
-    let hosts = fetch.hosts.iter().map(|(host, cluster)| (host.clone(), Value::from(cluster.as_str())));
+    let Redirects { follow, hosts, others } = &fetch.redirects;
+    let hosts = hosts.iter().map(|(host, cluster)| (host.clone(), Value::from(cluster.as_str())));
+    let missing = fetch.missing.iter().map(|missing| match &missing.content_type {
+        Some(media_type) => json!({"status": missing.status, "content_type": media_type}),
+        None => json!(missing.status),
+    });
     json!({
         "rule": fetch.rule,
         "origin": fetch.origin,
@@ -163,8 +183,15 @@ fn fetch(fetch: &Fetch) -> Value {
         "request_headers": fetch.request_headers,
         "content_types": fetch.content_types,
         "cache_control": fetch.cache_control,
+        "private": if fetch.private == Private::Skip { "skip" } else { "store" },
         "timeout_ms": u64::try_from(fetch.timeout.as_millis()).ok(),
-        "redirects": {"follow": fetch.follow, "hosts": hosts.collect::<serde_json::Map<_, _>>()},
+        "rate": fetch.rate.map(|Rate { requests, per }| json!({"requests": requests, "seconds": per.as_secs()})),
+        "missing": missing.collect::<Vec<_>>(),
+        "redirects": {
+            "follow": follow,
+            "hosts": hosts.collect::<serde_json::Map<_, _>>(),
+            "others": if *others == OtherRedirects::Pass { "pass" } else { "refuse" },
+        },
     })
 }
 

@@ -35,7 +35,7 @@ const fn entry_of(path: &'static str, default: Default, text: &'static str) -> E
 }
 
 /// Every field but those of `origin`, in the order of the documentation.
-pub const ENTRIES: [Entry; 58] = [
+pub const ENTRIES: [Entry; 63] = [
     entry_of("$.bucket", Needed, "The bucket, as the signer reaches it."),
     entry_of("$.bucket.cluster", Needed, "Envoy's name of the signer's cluster."),
     entry_of("$.bucket.authority", Needed, "The store's `host[:port]`. The signer signs it."),
@@ -113,6 +113,19 @@ pub const ENTRIES: [Entry; 58] = [
          (`vm_config.environment_variables`).",
     ),
     entry_of(
+        "$.origins.NAME.missing",
+        Json("[404, 410]"),
+        "The answers that mean that the origin does not have the object, in the place of the default: statuses, or a status with \
+         the type of its document. S3 says 403 to those who may not list the bucket. A site that says 200 to everything is \
+         known by its `text/html`; 200 stands for 206, too. Such an answer is remembered for `negative_ttl`, and the next origin is asked.",
+    ),
+    entry_of(
+        "$.origins.NAME.rate",
+        Words("no bound"),
+        "The most requests to the origin, and to where it redirects, on average, of all workers of one Envoy. A second's requests \
+         may go out at once. The others wait, and new misses behind them: first in `limits.queue`, then they are 503 with `Retry-After`.",
+    ),
+    entry_of(
         "$.origins.NAME.redirects",
         Words("none is followed"),
         "The redirects of the origin that are followed: those to its own authority, and those to these hosts.",
@@ -123,6 +136,12 @@ pub const ENTRIES: [Entry; 58] = [
         "$.origins.NAME.redirects.hosts.NAME",
         Words("none"),
         "Envoy's name of the cluster that is asked for this host.",
+    ),
+    entry_of(
+        "$.origins.NAME.redirects.others",
+        Json(r#""pass""#),
+        "Redirects to another path of the origin's own that are not followed. `pass`: the client gets the redirect, to the same \
+         object on this host. So is one that only adds a slash, where `bucket.index` is set. `refuse`: 502, as for redirects to other hosts.",
     ),
     entry_of(
         "$.origins.NAME.pin",
@@ -163,8 +182,8 @@ pub const ENTRIES: [Entry; 58] = [
     entry_of(
         "$.rules[].origins",
         Words("the only one"),
-        "Names of origins, in order. The next one is asked when one says 404, fails (408, 425, 429, 5xx, reset, timeout), or \
-         gives an object that cannot be taken. After a 404 of all of them the next rule that fits the request is asked.",
+        "Names of origins, in order. The next one is asked when one does not have the object (`missing`), fails (408, 425, 429, 5xx, reset, timeout), or \
+         gives an object that cannot be taken. When none of them has it the next rule that fits the request is asked.",
     ),
     entry_of(
         "$.rules[].strip_prefix",
@@ -196,6 +215,12 @@ pub const ENTRIES: [Entry; 58] = [
         "$.rules[].cache_control",
         Words("the origin's"),
         "The stored object's `Cache-Control`. It also removes the origin's `Expires`.",
+    ),
+    entry_of(
+        "$.rules[].private",
+        Json(r#""store""#),
+        "An object whose origin says `Cache-Control: private` or `no-store`. `store`: it is stored like any other, with that \
+         header, because the bucket takes the origin's place. `skip`: it is handed out if it fits one part, and never stored.",
     ),
     entry_of(
         "$.rules[].guess_types",
@@ -231,7 +256,8 @@ pub const ENTRIES: [Entry; 58] = [
     entry_of(
         "$.rules[].observe",
         Json("false"),
-        "`true` counts misses as `observed`, fetches nothing, and leaves the bucket's answers as they are.",
+        "`true` counts misses as `observed`, names their keys in the log, fetches nothing, and leaves the bucket's answers as they are: \
+         for traffic that nobody sees, and to rehearse the switch-off of an origin.",
     ),
     entry_of(
         "$.location",
@@ -244,6 +270,12 @@ pub const ENTRIES: [Entry; 58] = [
         "$.wait",
         Json(r#""25s""#),
         "The longest time that a client waits for a fill. Keep it below Envoy's `stream_idle_timeout`.",
+    ),
+    entry_of(
+        "$.failure_ttl",
+        Json(r#""1s""#),
+        "The time for which all workers remember that an object could not be had from its origins, so that a client's quick retries \
+         do not ask them again.",
     ),
     entry_of("$.negative_ttl", Json(r#""10s""#), "The time for which all workers remember an origin's 404."),
     entry_of("$.loop_window", Json(r#""5s""#), "The time for which a key that was stored is not filled again."),

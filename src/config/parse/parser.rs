@@ -4,12 +4,12 @@ use super::addresses::{Authority, BaseUrl, LocationBase, PathPrefix, Segment};
 use super::environment::missing;
 use super::headers::{HeaderName, HeaderValue, ValueSource};
 use super::reader::{Fields, Kind, Problems};
-use super::values::{Boolean, Choice, Count, FieldValue, Size, Text, Time};
+use super::values::{Boolean, Choice, Count, FieldValue, Frequency, MediaRange, Size, Text, Time};
 use crate::config::model::{
-    Bucket, Config, DEFAULT_LOOP_WINDOW, DEFAULT_NEGATIVE_TTL, DEFAULT_TIMEOUT, DEFAULT_WAIT, Deleted, Exposed, GIB,
-    Keys, Limits, MAX_OBJECT_SIZE, MAX_PART_SIZE, MIN_PART_SIZE, Overwrite,
+    Bucket, Config, DEFAULT_FAILURE_TTL, DEFAULT_LOOP_WINDOW, DEFAULT_NEGATIVE_TTL, DEFAULT_TIMEOUT, DEFAULT_WAIT,
+    Deleted, Exposed, GIB, Keys, Limits, MAX_OBJECT_SIZE, MAX_PART_SIZE, MIN_PART_SIZE, Overwrite,
 };
-use crate::config::origin::{Origin, Pin, Redirects, USER_AGENT};
+use crate::config::origin::{Missing, Origin, OtherRedirects, Pin, Redirects, USER_AGENT};
 use crate::http::is_field_value;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -33,6 +33,7 @@ impl<'a> Parser<'a> {
             "wait",
             Time { min: Duration::from_millis(1), max: HOUR, allowed: "a duration from \"1ms\" to \"1h\"" },
         );
+        let failure_ttl = root.optional("failure_ttl", UP_TO_AN_HOUR).unwrap_or(DEFAULT_FAILURE_TTL);
         let negative_ttl = root.optional("negative_ttl", UP_TO_AN_HOUR).unwrap_or(DEFAULT_NEGATIVE_TTL);
         let loop_window = root.optional("loop_window", UP_TO_AN_HOUR).unwrap_or(DEFAULT_LOOP_WINDOW);
         let limits = match root.object("limits") {
@@ -45,6 +46,7 @@ impl<'a> Parser<'a> {
             rules,
             location,
             wait: wait.unwrap_or(DEFAULT_WAIT),
+            failure_ttl,
             negative_ttl,
             loop_window,
             limits,
@@ -124,7 +126,9 @@ impl<'a> Parser<'a> {
             },
         );
         let headers = fields.secret_object("headers").map(|fields| self.headers(fields)).unwrap_or_default();
-        let redirects = fields.object("redirects").map(|fields| self.redirects(fields));
+        let missing = fields.each("missing", MissingAnswer);
+        let rate = fields.optional("rate", Frequency);
+        let redirects = fields.object("redirects").map(|fields| self.redirects(fields)).unwrap_or_default();
         let pin = fields.optional("pin", PIN).unwrap_or_default();
         let http2 = fields.optional("http2", Boolean).unwrap_or_default();
         let user_agent = fields.optional("user_agent", FieldValue).unwrap_or_else(|| USER_AGENT.to_owned());
@@ -137,6 +141,8 @@ impl<'a> Parser<'a> {
             public_url,
             timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
             headers,
+            missing: if missing.is_empty() { NOT_FOUND.map(of_status).to_vec() } else { missing },
+            rate,
             redirects,
             pin,
             http2,
@@ -152,8 +158,9 @@ impl<'a> Parser<'a> {
             self.problems.read(&path, &value, &Text).map(|cluster| (host, cluster))
         };
         let hosts = hosts.into_iter().filter_map(cluster).collect();
+        let others = fields.optional("others", OTHER_REDIRECTS).unwrap_or_default();
         fields.finish();
-        Redirects { follow: follow.and_then(|n| u32::try_from(n).ok()).unwrap_or(MAX_REDIRECTS), hosts }
+        Redirects { follow: follow.and_then(|n| u32::try_from(n).ok()).unwrap_or(MAX_REDIRECTS), hosts, others }
     }
 
     fn headers(&self, fields: Fields<'a>) -> Vec<(String, String)> {
@@ -225,6 +232,11 @@ const EXPOSED: Choice<Exposed> = Choice {
     allowed: "\"root\" (clients write /KEY) or \"path\" (clients write /BUCKET/KEY)",
 };
 
+const OTHER_REDIRECTS: Choice<OtherRedirects> = Choice {
+    of: &[("pass", OtherRedirects::Pass), ("refuse", OtherRedirects::Refuse)],
+    allowed: "\"pass\" or \"refuse\"",
+};
+
 const PIN: Choice<Pin> = Choice {
     of: &[("strong", Pin::Strong), ("etag", Pin::Etag), ("last_modified", Pin::LastModified), ("length", Pin::Length)],
     allowed: "\"strong\", \"etag\", \"last_modified\" or \"length\"",
@@ -232,6 +244,48 @@ const PIN: Choice<Pin> = Choice {
 
 /// The most redirects that may be followed, and the default. Each one costs a waiting client another round trip.
 const MAX_REDIRECTS: u32 = 3;
+
+/// The statuses that mean that there is no object, unless the configuration says otherwise (RFC 9110, 15.5.5 and 15.5.11).
+const NOT_FOUND: [u16; 2] = [404, 410];
+
+/// The statuses that may mean so. Envoy says 503 and 504 itself where an origin does not answer.
+const MAY_BE_MISSING: std::ops::RangeInclusive<u16> = 300..=502;
+
+fn of_status(status: u16) -> Missing {
+    Missing { status, content_type: None }
+}
+
+/// A status, or a status with a media type.
+struct MissingAnswer;
+
+impl Kind for MissingAnswer {
+    type Read = Missing;
+
+    fn read(&self, value: &Value) -> Option<Missing> {
+        let status = |value: &Value| value.as_u64().and_then(|status| u16::try_from(status).ok());
+        let Some(fields) = value.as_object() else {
+            return status(value).filter(|status| MAY_BE_MISSING.contains(status)).map(of_status);
+        };
+        let content_type = Some(MediaRange.read(fields.get("content_type")?)?);
+        let status = fields.get("status").and_then(status)?;
+        let known = fields.len() == 2 && (status == 200 || MAY_BE_MISSING.contains(&status));
+        known.then_some(Missing { status, content_type })
+    }
+
+    fn allowed(&self) -> &str {
+        "a status from 300 to 502, or {\"status\": 200, \"content_type\": \"text/html\"} with 200 or such a status"
+    }
+
+    fn schema(&self) -> Value {
+        let (min, max) = (MAY_BE_MISSING.start(), MAY_BE_MISSING.end());
+        let status = json!({"type": "integer", "minimum": min, "maximum": max});
+        let properties = json!({"status": {"anyOf": [{"const": 200}, status]}, "content_type": MediaRange.schema()});
+        let required = ["status", "content_type"];
+        json!({"anyOf": [status, {
+            "type": "object", "properties": properties, "required": required, "additionalProperties": false,
+        }]})
+    }
+}
 
 /// Headers with which stores that do not know `If-None-Match` refuse to overwrite:
 /// <https://www.alibabacloud.com/help/en/oss/developer-reference/putobject>,

@@ -6,7 +6,7 @@ use super::parser::Parser;
 use super::reader::{Fields, Kind};
 use super::values::{Boolean, Choice, FieldValue, MediaRange, Text};
 use crate::config::origin::Origin;
-use crate::config::rule::{Mirror, On403, OnHead, ResponseMode, Rule, TooLarge};
+use crate::config::rule::{Mirror, On403, OnHead, Private, ResponseMode, Rule, TooLarge};
 use crate::http::Method;
 use serde_json::Value;
 use std::rc::Rc;
@@ -52,6 +52,7 @@ impl<'a> Parser<'a> {
             request_headers: fields.each("request_headers", RequestHeader),
             content_types: fields.each("content_types", MediaRange),
             cache_control: fields.optional("cache_control", FieldValue),
+            private: fields.optional("private", PRIVATE).unwrap_or_default(),
             guess_types: fields.optional("guess_types", Boolean).unwrap_or_default(),
             response: fields.optional("response", RESPONSE).unwrap_or_default(),
             on_403: fields.optional("on_403", ON_403).unwrap_or_default(),
@@ -135,6 +136,9 @@ const ON_HEAD: Choice<OnHead> = Choice {
     of: &[("fill", OnHead::Fill), ("origin", OnHead::Origin), ("off", OnHead::Off)],
     allowed: "\"fill\", \"origin\" (its headers, and nothing is stored) or \"off\"",
 };
+
+const PRIVATE: Choice<Private> =
+    Choice { of: &[("store", Private::Store), ("skip", Private::Skip)], allowed: "\"store\" or \"skip\"" };
 
 const TOO_LARGE: Choice<TooLarge> = Choice {
     of: &[("origin", TooLarge::Origin), ("error", TooLarge::Error)],

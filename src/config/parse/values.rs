@@ -1,6 +1,7 @@
 //! Kinds of values in a configuration: texts, choices, numbers, times and sizes.
 
 use super::reader::Kind;
+use crate::config::origin::Rate;
 use crate::http::{digits, is_field_value};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -135,6 +136,35 @@ impl Kind for Time {
 
     fn schema(&self) -> Value {
         json!({"type": "string", "pattern": "^[0-9]+(\\.[0-9]{1,3})?(ms|s|m|h)$"})
+    }
+}
+
+/// A number of requests in a time: `50/s`, `600/m`, `1000/h`; at most 1,000 a second.
+pub struct Frequency;
+
+impl Kind for Frequency {
+    type Read = Rate;
+
+    fn read(&self, value: &Value) -> Option<Rate> {
+        let (requests, unit) = value.as_str()?.split_once('/')?;
+        let seconds = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            _ => return None,
+        };
+        let requests = digits(requests).and_then(|requests| u32::try_from(requests).ok())?;
+        let most = 1000_u32.saturating_mul(seconds);
+        let per = Duration::from_secs(seconds.into());
+        (1..=most).contains(&requests).then_some(Rate { requests, per })
+    }
+
+    fn allowed(&self) -> &str {
+        "a number of requests in a second, a minute or an hour, as \"50/s\", \"600/m\" or \"1000/h\"; at most 1,000 a second"
+    }
+
+    fn schema(&self) -> Value {
+        json!({"type": "string", "pattern": "^[0-9]+/[smh]$"})
     }
 }
 

@@ -175,7 +175,7 @@ const TABLE: &[Row] = &[
         stored: &[
             ("content-type", "text/html"),
             ("content-encoding", "gzip, br"),
-            ("content-disposition", "inline"),
+            ("content-disposition", "attachment"),
             ("content-language", "de, en, mi"),
             ("cache-control", "max-age=60, no-transform, private=\"a\""),
             ("expires", "0"),

@@ -33,6 +33,8 @@ struct World {
     fill: Option<Fill>,
     pending: VecDeque<Action>,
     spare: u64,
+    /// The time since it began.
+    spent: Duration,
     warnings: Vec<Warning>,
     /// Bytes that were said to be stored.
     stored: u64,
@@ -51,15 +53,24 @@ impl World {
     }
 
     fn of(config: &Config, request: FillRequest) -> Self {
-        let fill = Fill::new(config, request, 7);
-        let mut world =
-            Self { fill: Some(fill), pending: VecDeque::new(), spare: SPARE, warnings: Vec::new(), stored: 0 };
+        Self::start(Fill::new(config, request, 7))
+    }
+
+    fn start(fill: Fill) -> Self {
+        let mut world = Self {
+            fill: Some(fill),
+            pending: VecDeque::new(),
+            spare: SPARE,
+            spent: Duration::ZERO,
+            warnings: Vec::new(),
+            stored: 0,
+        };
         world.input(Input::Start);
         world
     }
 
     fn input(&mut self, input: Input) {
-        let (fill, actions) = self.fill.take().unwrap().handle(input, self.spare);
+        let (fill, actions) = self.fill.take().unwrap().handle(input, self.spare, self.spent);
         self.fill = Some(fill);
         for action in actions {
             match action {
@@ -202,7 +213,7 @@ fn each_answer_of_the_only_origin_ends_in_its_own_outcome() {
         (404, &[][..], "", Outcome::NotFound),
         (410, &[], "", Outcome::NotFound),
         (401, &[], "", Outcome::OriginRefused { status: 401 }),
-        (302, &[("location", "/login")], "", Outcome::OriginRefused { status: 302 }),
+        (302, &[("location", "https://login.test/")], "", Outcome::OriginRefused { status: 302 }),
         (504, &[], "", Outcome::OriginTimeout),
     ] {
         let mut world = World::new(false);
@@ -280,6 +291,23 @@ fn a_503_that_stays_is_asked_for_once_without_a_range_and_then_is_the_origins_fa
             None => failing.fail(GET),
         }
         assert_eq!(failing.outcome(), Outcome::OriginUnavailable("5xx"), "{last:?}");
+    }
+}
+
+#[test]
+fn an_origin_is_asked_again_for_as_long_as_clients_wait_and_no_longer() {
+    for (spent, attempts) in [(0, 3), (24_600, 3), (24_601, 2), (24_800, 2), (24_801, 1), (60_000, 1)] {
+        let mut world = World::with_key("b", false);
+        world.spent = Duration::from_millis(spent);
+        for attempt in 1..=attempts {
+            world.answer("GET first /b", 429, &[], "");
+            if attempt < attempts {
+                world.wait();
+            }
+        }
+        world.answer("GET second /b", 206, HELLO, "hello");
+        world.answer("PUT signer /my-bucket/b", 200, &[], "");
+        assert_eq!(world.outcome(), Outcome::Stored, "{spent}");
     }
 }
 
@@ -401,30 +429,14 @@ fn an_object_that_nothing_joins_comes_in_one_answer_or_not_at_all() {
 }
 
 #[test]
-fn a_whole_object_waits_for_the_room_that_it_needs_and_holds_none_meanwhile() {
+fn a_whole_object_is_asked_for_with_the_room_that_it_needs() {
     let mut world = World::new(false);
-    let get = world.expect(GET);
-    let refused = Response { status: 403, headers: Headers::default(), body: Vec::new() };
     world.spare = 1;
-    world.input(Input::Response { call: get.id, response: refused });
-    assert_eq!(world.fill.as_ref().unwrap().memory(), 0);
-    world.wait();
-    world.spare = SPARE;
-    world.wait();
-    assert_eq!(world.fill.as_ref().unwrap().memory(), MAX_PART_SIZE);
-    world.answer(GET, 200, &[("content-length", "5")], "hello");
+    world.answer(GET, 403, &[], "");
+    assert_eq!(world.fill.as_ref().unwrap().memory(), MAX_PART_SIZE, "admission holds the call back");
+    assert!(!has_range(&world.answer(GET, 200, &[("content-length", "5")], "hello")));
     world.answer(PUT, 200, &[], "");
     assert_eq!(world.outcome(), Outcome::Stored);
-
-    let mut full = World::new(false);
-    let get = full.expect(GET);
-    full.spare = 1;
-    let refused = Response { status: 403, headers: Headers::default(), body: Vec::new() };
-    full.input(Input::Response { call: get.id, response: refused });
-    while matches!(full.pending.front(), Some(Action::Wait(_))) {
-        full.wait();
-    }
-    assert_eq!(full.outcome(), Outcome::Busy(Shortage::Memory));
 }
 
 #[test]

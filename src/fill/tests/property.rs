@@ -196,7 +196,7 @@ impl Scene {
                     }
                 }
             };
-            let (next, actions) = fill.handle(input, MOST);
+            let (next, actions) = fill.handle(input, MOST, Duration::ZERO);
             fill = next;
             for action in actions {
                 match action {

@@ -16,7 +16,11 @@ fn endpoint(path: &str, redirects: serde_json::Value) -> Endpoint {
 }
 
 fn redirected(endpoint: &Endpoint, status: u16, location: &str) -> Option<Endpoint> {
-    endpoint.redirected(status, &Headers::new(vec![("location".into(), location.into())]))
+    endpoint.redirected(status, &to(location))
+}
+
+fn to(location: &str) -> Headers {
+    Headers::new(vec![("location".into(), location.into())])
 }
 
 /// `CLUSTER AUTHORITY PATH`, and `!` if the origin's own headers go there.
@@ -134,4 +138,75 @@ fn what_a_client_carries_reaches_an_origin_only_as_far_as_its_rule_lists_it() {
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     assert_eq!(at(0).upstream.headers, [pair("x-static", "ours"), pair("accept-language", "accept-language's")]);
     assert_eq!(at(1).upstream.headers, [pair("x-static", "ours")]);
+}
+
+#[test]
+fn a_redirect_that_is_not_followed_is_passed_on_as_a_key_of_the_origin_and_never_as_a_host() {
+    let redirects = json!({"follow": 0, "hosts": {"cdn.test": "cdn"}});
+    let passed = |at: &Endpoint, status, location: &str| {
+        at.own_redirect(status, &to(location))
+            .map(|OwnRedirect { key, query }| (key, query.unwrap_or("none".to_owned())))
+    };
+    for (location, expected) in [
+        ("/v1/docs/", Some(("docs/", "none"))),
+        ("docs/?x=1&y", Some(("docs/", "x=1&y"))),
+        ("docs/?", Some(("docs/", ""))),
+        ("https://files.test/v1/docs/#part", Some(("docs/", "none"))),
+        ("/v1/a%20b%C3%A4", Some(("a b\u{e4}", "none"))),
+        ("/v1/%2F/evil.test", Some(("//evil.test", "none"))),
+        ("/v2/docs/", None),
+        ("/v1", None),
+        ("/v1/", None),
+        ("/v1/a%00", None),
+        ("/v1/..%2Fsecret", None),
+        ("/v1/%252e%252e/secret", None),
+        ("/v1/a%zz", None),
+        ("//other.test/v1/docs/", None),
+        ("https://cdn.test/v1/docs/", None),
+        ("https://files.test:8443/v1/docs/", None),
+        ("https://user@files.test/v1/docs/", None),
+        ("javascript:alert(1)", None),
+        ("", None),
+    ] {
+        let expected = expected.map(|(key, query)| (key.to_owned(), query.to_owned()));
+        assert_eq!(passed(&endpoint("docs", redirects.clone()), 301, location), expected, "{location}");
+    }
+    let refuses = json!({"follow": 0, "others": "refuse"});
+    assert_eq!(passed(&endpoint("docs", refuses), 301, "/v1/docs/"), None);
+    for status in [200, 300, 304, 404] {
+        assert_eq!(passed(&endpoint("docs", json!(null)), status, "/v1/docs/"), None, "{status}");
+    }
+    let at_cdn =
+        redirected(&endpoint("docs", json!({"hosts": {"cdn.test": "cdn"}})), 302, "https://cdn.test/v1/x").unwrap();
+    assert_eq!(passed(&at_cdn, 302, "/v1/docs/"), None, "a path of another host is none of ours");
+}
+
+#[test]
+fn what_means_that_there_is_no_object_is_a_setting_of_the_origin() {
+    let lacks = |missing: serde_json::Value, status, media_type: &str| {
+        let config = json!({
+            "bucket": {"cluster": "signer", "authority": "s3.test"},
+            "origin": {"cluster": "origin", "authority": "files.test", "missing": missing}});
+        let config = Config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
+        let mirror = config.rules[0].mirror.clone().unwrap();
+        let at = Endpoint::at(&mirror.origins[0], &mirror, "a", &Forwarded::default());
+        at.lacks(status, &Headers::new(vec![("content-type".into(), media_type.into())]))
+    };
+    let html = json!([404, {"status": 200, "content_type": "text/html"}]);
+    for (missing, status, media_type, expected) in [
+        (json!([404, 410]), 404, "text/html", true),
+        (json!([404, 410]), 403, "text/html", false),
+        (json!([403]), 403, "", true),
+        (json!([403]), 404, "", false),
+        (json!([302]), 302, "", true),
+        (html.clone(), 200, "Text/HTML; charset=utf-8", true),
+        (html.clone(), 206, "text/html", true),
+        (html.clone(), 200, "text/html, text/html", true),
+        (html.clone(), 200, "image/png", false),
+        (html.clone(), 200, "", false),
+        (html, 404, "image/png", true),
+        (json!([{"status": 404, "content_type": "text/*"}]), 404, "image/png", false),
+    ] {
+        assert_eq!(lacks(missing.clone(), status, media_type), expected, "{missing} {status} {media_type}");
+    }
 }

@@ -66,7 +66,8 @@ impl SharedHost for FakeSharedHost {
 }
 
 fn worker(me: u32, salt: u64) -> Leases {
-    let lifetimes = Lifetimes { missing: Duration::from_secs(10), stored: Duration::from_secs(5) };
+    let lifetimes =
+        Lifetimes { failed: Duration::from_secs(1), missing: Duration::from_secs(10), stored: Duration::from_secs(5) };
     Leases { me, salt, lifetimes }
 }
 
@@ -98,7 +99,7 @@ fn who_asked_before_the_object_was_stored_is_redirected_and_who_asked_after_is_i
     one.claim(&shared, key, 0);
     let before = shared.nanos();
     shared.pass(Duration::from_secs(1));
-    one.settle(&shared, key, &Outcome::Stored);
+    one.settle(&shared, key, &Outcome::Stored, Place::default());
     for worker in [&one, &two] {
         assert_eq!(worker.claim(&shared, key, before), Claim::Stored);
         assert_eq!(worker.claim(&shared, key, shared.nanos()), Claim::Stored, "in the same moment");
@@ -113,10 +114,38 @@ fn a_negative_answer_is_shared_and_forgotten_in_time() {
     let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 0));
     let key = hash(&one, "a");
     one.claim(&shared, key, 0);
-    one.settle(&shared, key, &Outcome::NotFound);
+    one.settle(&shared, key, &Outcome::NotFound, Place::default());
     assert_eq!(two.claim(&shared, key, 0), Claim::Missing);
     shared.pass(Duration::from_secs(10));
     assert_eq!(two.claim(&shared, key, 0), Claim::Lead);
+}
+
+#[test]
+fn a_failure_is_shared_with_its_place_and_forgotten_in_time() {
+    let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 0));
+    let (key, place) = (hash(&one, "a"), Place { mirror: 1, origin: 2 });
+    for outcome in [
+        Outcome::Corrupt("what it announced to another worker"),
+        Outcome::OriginBusy { seconds: 7 },
+        Outcome::OriginRefused { status: 403 },
+        Outcome::OriginTimeout,
+        Outcome::OriginUnavailable("told by another worker"),
+        Outcome::TooLarge,
+        Outcome::WrongType,
+    ] {
+        assert_eq!(one.claim(&shared, key, 0), Claim::Lead);
+        one.settle(&shared, key, &outcome, place);
+        for worker in [&one, &two] {
+            assert_eq!(worker.claim(&shared, key, 0), Claim::Failed(outcome.clone(), place));
+        }
+        shared.pass(Duration::from_secs(1));
+    }
+    assert_eq!(two.claim(&shared, key, 0), Claim::Lead);
+    one.settle(&shared, key, &Outcome::OriginTimeout, place);
+    assert_eq!(one.claim(&shared, key, 0), Claim::Follow { owner: 2, lasts: LEASE }, "another worker tries again");
+    two.settle(&shared, key, &Outcome::Stored, place);
+    one.settle(&shared, key, &Outcome::OriginTimeout, place);
+    assert_eq!(one.claim(&shared, key, 0), Claim::Stored, "and had more luck");
 }
 
 #[test]
@@ -134,7 +163,7 @@ fn an_empty_slot_is_taken_before_that_of_a_negative_answer() {
     let keys = sharing(&one, WAYS);
     for key in &keys[..2] {
         one.claim(&shared, *key, 0);
-        one.settle(&shared, *key, &Outcome::NotFound);
+        one.settle(&shared, *key, &Outcome::NotFound, Place::default());
     }
     for key in &keys[2..] {
         assert_eq!(one.claim(&shared, *key, 0), Claim::Lead);
@@ -156,7 +185,7 @@ fn any_other_end_frees_the_slot() {
     let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 0));
     let key = hash(&one, "a");
     one.claim(&shared, key, 0);
-    one.settle(&shared, key, &Outcome::OriginTimeout);
+    one.settle(&shared, key, &Outcome::BucketUnavailable, Place::default());
     assert_eq!(two.claim(&shared, key, 0), Claim::Lead);
     assert_eq!(one.claim(&shared, key, 0), Claim::Follow { owner: 2, lasts: LEASE });
 }
@@ -176,7 +205,7 @@ fn fills_of_keys_that_share_their_set_do_not_disturb_each_other() {
         assert_eq!(one.claim(&shared, *key, 0), Claim::Lead, "the last one without a lease");
     }
     one.renew(&shared, keys[4]);
-    one.settle(&shared, keys[4], &Outcome::Stored);
+    one.settle(&shared, keys[4], &Outcome::Stored, Place::default());
     for key in &keys[..4] {
         assert_eq!(two.claim(&shared, *key, 0), Claim::Follow { owner: 1, lasts: LEASE }, "the leases stand");
     }
@@ -189,7 +218,7 @@ fn a_fact_that_is_no_fill_makes_room_for_a_newer_one() {
     let keys = sharing(&one, 5);
     for key in &keys {
         assert_eq!(one.claim(&shared, *key, 0), Claim::Lead);
-        one.settle(&shared, *key, &Outcome::NotFound);
+        one.settle(&shared, *key, &Outcome::NotFound, Place::default());
     }
     assert_eq!(one.claim(&shared, keys[4], 0), Claim::Missing);
     let forgotten = keys.iter().filter(|key| one.claim(&shared, **key, 0) == Claim::Lead).count();
@@ -207,11 +236,11 @@ fn configurations_do_not_share_facts() {
 #[test]
 fn the_end_of_a_fill_is_told_though_others_of_its_set_were_faster() {
     let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 0));
-    for (outcome, claim) in [(Outcome::Stored, Claim::Stored), (Outcome::OriginTimeout, Claim::Lead)] {
+    for (outcome, claim) in [(Outcome::Stored, Claim::Stored), (Outcome::BucketUnavailable, Claim::Lead)] {
         let key = hash(&one, outcome.label());
         one.claim(&shared, key, 0);
         shared.lost_races.set(TRIES - 1);
-        one.settle(&shared, key, &outcome);
+        one.settle(&shared, key, &outcome, Place::default());
         assert_eq!(two.claim(&shared, key, 0), claim, "{outcome:?}");
     }
 }
@@ -224,7 +253,7 @@ fn without_a_table_or_after_lost_races_everybody_leads() {
     let none = FakeSharedHost::default();
     assert_eq!(one.claim(&none, hash(&one, "a"), 0), Claim::Lead);
     one.renew(&none, hash(&one, "a"));
-    one.settle(&none, hash(&one, "a"), &Outcome::Stored);
+    one.settle(&none, hash(&one, "a"), &Outcome::Stored, Place::default());
 }
 
 #[test]
@@ -243,12 +272,12 @@ fn a_slot_that_cannot_be_read_is_taken_for_an_empty_one() {
 #[test]
 fn no_fact_outlives_a_clock_that_is_set_back_by_an_hour() {
     const HOUR: Duration = Duration::from_secs(3600);
-    for outcome in [None, Some(Outcome::NotFound), Some(Outcome::Stored)] {
+    for outcome in [None, Some(Outcome::NotFound), Some(Outcome::OriginTimeout), Some(Outcome::Stored)] {
         let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 0));
         let key = hash(&one, "a");
         one.claim(&shared, key, 0);
         if let Some(outcome) = &outcome {
-            one.settle(&shared, key, outcome);
+            one.settle(&shared, key, outcome, Place::default());
         }
         shared.set_back(HOUR);
         assert_eq!(two.claim(&shared, key, shared.nanos()), Claim::Lead, "{outcome:?}");
@@ -263,7 +292,7 @@ fn a_clock_that_jumps_both_ways_makes_no_fact_last_longer_than_its_kind() {
     for seconds in 1..=15 {
         assert_eq!(one.claim(&shared, key, 0), Claim::Lead);
         shared.pass(Duration::from_secs(4));
-        one.settle(&shared, key, &Outcome::NotFound);
+        one.settle(&shared, key, &Outcome::NotFound, Place::default());
         shared.pass(Duration::from_secs(9));
         shared.set_back(Duration::from_secs(seconds));
         // 1 s was left before; the negative answer has 10 s at most.

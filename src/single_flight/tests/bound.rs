@@ -164,7 +164,7 @@ impl Seen {
                     }
                 }
                 Effect::Ended(ended) => assert_ne!(ended.outcome, "broken", "{ended:?}"),
-                Effect::Progress(_) | Effect::Release(..) | Effect::Warn { .. } => {}
+                Effect::Observed(_) | Effect::Progress(_) | Effect::Release(..) | Effect::Warn { .. } => {}
             }
         }
         let asked = |call: &Call| range(call).map(|(first, last)| last + 1 - first).unwrap_or_default();

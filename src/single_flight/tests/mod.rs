@@ -2,6 +2,7 @@
 
 mod bound;
 mod shares;
+mod turns;
 mod workers;
 
 use super::*;
@@ -91,10 +92,27 @@ impl World {
         self.join_fill(stream, fill_key(key), mirror, then);
     }
 
+    /// With a condition, or for a part: only the bucket can answer.
+    fn join_for_bucket(&mut self, stream: u32, key: &str) {
+        let mirror = self.mirror.clone();
+        let (fill_key, then) = (fill_key(key), Vec::new());
+        let request = FillRequest { fill_key, mirror, then, check: false, part: false, store: true };
+        let (asked, trace) = (self.shared.nanos(), Trace::default());
+        let join = Join { stream: StreamId(stream), asked, request: &request, trace: &trace, for_bucket: true };
+        let effects = self.flights.join(join, self.now, &*self.shared);
+        self.keep(effects);
+    }
+
     fn join_fill(&mut self, stream: u32, fill_key: Rc<FillKey>, mirror: Rc<Mirror>, then: Vec<Rc<Mirror>>) {
         let request = FillRequest { fill_key, mirror, then, check: false, part: false, store: true };
         let trace = Trace::default();
-        let want = Join { stream: StreamId(stream), asked: self.shared.nanos(), request: &request, trace: &trace };
+        let want = Join {
+            stream: StreamId(stream),
+            asked: self.shared.nanos(),
+            request: &request,
+            trace: &trace,
+            for_bucket: false,
+        };
         let effects = self.flights.join(want, self.now, &*self.shared);
         self.keep(effects);
     }
@@ -123,13 +141,15 @@ impl World {
 
     fn respond(&mut self, ticket: Ticket, status: u16, headers: &[(&str, &str)], body: Vec<u8>) {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+        let length = body.len() as u64;
+        let (body, unread) = if self.flights.may_read(&ticket, length) { (body, 0) } else { (Vec::new(), length) };
         let response = Response { status, headers: Headers::new(headers), body };
-        let effects = self.flights.finish_call(ticket, Some(response), self.now, &*self.shared);
+        let effects = self.flights.finish_call(ticket, Some(response), unread, self.now, &*self.shared);
         self.keep(effects);
     }
 
     fn fail(&mut self, ticket: Ticket) {
-        let effects = self.flights.finish_call(ticket, None, self.now, &*self.shared);
+        let effects = self.flights.finish_call(ticket, None, 0, self.now, &*self.shared);
         self.keep(effects);
     }
 
@@ -203,6 +223,9 @@ fn different_keys_fill_at_once_and_a_key_can_be_filled_again() {
     world.finish(a, 504);
     assert_eq!((world.ended(), world.answered()), (("origin_timeout", 1), (vec![1], "origin_timeout")));
     world.join(3, "a");
+    assert_eq!(world.answered(), (vec![3], "origin_timeout"), "the failure is remembered");
+    world.shared.pass(SECOND);
+    world.join(3, "a");
     let (a, _) = world.call();
     world.finish(a, 404);
     assert_eq!((world.ended(), world.answered()), (("not_found", 1), (vec![3], "not_found")));
@@ -250,11 +273,28 @@ fn a_failed_put_is_sent_again_when_its_time_has_come() {
     world.finish(put, 503);
     assert!(world.effects.is_empty());
     let waited = world.pass_to_deadline();
-    assert!((Duration::from_millis(50)..=Duration::from_millis(100)).contains(&waited), "{waited:?}");
+    assert!((Duration::from_millis(100)..=Duration::from_millis(200)).contains(&waited), "{waited:?}");
     let (put, request) = world.call();
     assert_eq!(request, "PUT /b/a");
     world.finish(put, 200);
     assert_eq!((world.ended(), world.answered()), (("stored", 1), (vec![1], "stored")));
+    world.assert_empty();
+}
+
+#[test]
+fn a_failing_origin_is_asked_again_within_the_time_that_clients_wait() {
+    let mut world = World::new(4, 4);
+    world.join(1, "a");
+    for _ in 0..2 {
+        while !matches!(world.effects.front(), Some(Effect::Call { .. })) {
+            world.tick();
+        }
+        let (get, _) = world.call();
+        world.now += 13 * SECOND;
+        world.finish(get, 429);
+    }
+    assert_eq!(world.ended(), ("origin_unavailable", 1), "26 of 25 seconds are over, so a third attempt is not made");
+    assert_eq!(world.answered(), (vec![1], "origin_unavailable"));
     world.assert_empty();
 }
 
@@ -417,6 +457,55 @@ fn who_comes_while_an_object_is_being_stored_is_served_too() {
 }
 
 #[test]
+fn a_stream_that_only_the_bucket_can_answer_waits_for_the_end_of_the_fill() {
+    let mut world = responding("serve", 1, 1);
+    world.join_for_bucket(1, "a");
+    world.join(2, "a");
+    world.join_for_bucket(3, "a");
+    let (get, _) = world.call();
+    world.finish(get, 200);
+    let (put, _) = world.call();
+    assert_eq!(world.answered(), (vec![2], "served"));
+    world.join_for_bucket(4, "a");
+    assert!(world.effects.is_empty(), "{:?}", world.effects);
+    assert_eq!(world.flights.waiters(), 3);
+    world.finish(put, 200);
+    assert_eq!(world.ended(), ("stored", 3));
+    assert_eq!(world.answered(), (vec![1, 3, 4], "stored"));
+    world.assert_empty();
+}
+
+#[test]
+fn a_stream_that_only_the_bucket_can_answer_is_not_sent_to_the_origin() {
+    let mut world = responding("origin", 1, 1);
+    world.join_for_bucket(1, "a");
+    let (get, _) = world.call();
+    world.join(2, "a");
+    assert_eq!(world.answered(), (vec![2], "origin"));
+    world.finish(get, 200);
+    let (put, _) = world.call();
+    world.finish(put, 200);
+    assert_eq!(world.ended(), ("stored", 1));
+    assert_eq!(world.answered(), (vec![1], "stored"));
+    world.assert_empty();
+}
+
+#[test]
+fn a_fill_goes_on_for_a_client_that_was_sent_to_the_origin_though_the_one_that_waited_has_left() {
+    let mut world = responding("origin", 1, 1);
+    world.join(1, "a");
+    assert_eq!(world.answered(), (vec![1], "origin"));
+    let (get, _) = world.call();
+    world.join_for_bucket(2, "b");
+    world.join(3, "b");
+    assert_eq!(world.answered(), (vec![3], "origin"));
+    assert!(!world.leave(2, "b"));
+    world.finish(get, 404);
+    assert_eq!(world.ended(), ("not_found", 0));
+    assert_eq!(world.call().1, "GET /b");
+}
+
+#[test]
 fn a_head_that_only_asks_the_origin_is_no_fill_of_its_key() {
     let mut world = responding("redirect", 2, 2);
     world.join(1, "a");
@@ -430,7 +519,8 @@ fn a_head_that_only_asks_the_origin_is_no_fill_of_its_key() {
         store: true,
     };
     let trace = Trace::default();
-    let want = Join { stream: StreamId(2), asked: world.shared.nanos(), request: &request, trace: &trace };
+    let want =
+        Join { stream: StreamId(2), asked: world.shared.nanos(), request: &request, trace: &trace, for_bucket: false };
     let effects = world.flights.join(want, world.now, &*world.shared);
     world.keep(effects);
     let (head, path) = world.call();

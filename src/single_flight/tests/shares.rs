@@ -368,6 +368,28 @@ fn an_object_that_comes_whole_without_room_for_it_is_fetched_again_when_there_is
 }
 
 #[test]
+fn a_fill_that_asks_for_everything_waits_in_the_queue_and_goes_on_as_soon_as_there_is_room() {
+    let mut world = rules(&[&["o"]], serde_json::json!({"memory": "64MiB"}));
+    for stream in 1..=10 {
+        world.join_rule(stream, &format!("0/{stream}"));
+    }
+    let mut calls = world.calls();
+    assert_eq!((calls.len(), world.held()), (10, 60 * MIB));
+    world.respond(calls.remove(0).0, 403, &[], Vec::new());
+    assert!(world.effects.is_empty(), "32 MiB are not free");
+    assert_eq!((world.held(), world.flights.running()), (54 * MIB, 9), "it holds nothing meanwhile");
+    assert!(world.flights.flights.values().all(|flight| flight.timer.is_none()), "and looks for nothing itself");
+    for (ticket, _) in calls.drain(..3) {
+        world.finish(ticket, 404);
+    }
+    assert_eq!((world.calls().len(), world.held()), (0, 36 * MIB));
+    world.finish(calls.remove(0).0, 404);
+    let [(_, call)] = &world.calls()[..] else { panic!("it goes on") };
+    assert_eq!((call.request.path.as_str(), world.held()), ("/0/1", 62 * MIB));
+    assert!(call.request.headers.iter().all(|(name, _)| *name != "range"));
+}
+
+#[test]
 fn an_object_that_is_larger_than_the_memory_is_too_large() {
     for (length, outcome) in [(40, "PUT"), (41, "too_large")] {
         let mut world = rules(&[&["o"]], serde_json::json!({}));

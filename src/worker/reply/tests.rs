@@ -49,7 +49,12 @@ fn object() -> Object {
 }
 
 fn ask(outcome: &Outcome, target: &Target, denial: Denial, mirror: &Mirror) -> Reply {
-    reply(outcome, ReplyContext { target, denial, body_kept: true, origin: 0 }, mirror, target.location(None))
+    reply(
+        outcome,
+        ReplyContext { target, denial, precondition: Precondition::None, request_id: "", body_kept: true, origin: 0 },
+        mirror,
+        target.location(None),
+    )
 }
 
 /// Shows status and headers without the outcome's, in readable form, and the body.
@@ -58,6 +63,68 @@ fn shown(reply: Reply) -> (u16, Vec<String>, Option<String>) {
     let headers = made.headers.iter().filter(|(name, _)| *name != OUTCOME_HEADER);
     let headers = headers.map(|(name, value)| format!("{name}: {value}")).collect();
     (made.status, headers, made.body.map(|body| String::from_utf8(body.to_vec()).unwrap()))
+}
+
+#[test]
+fn an_object_without_a_validator_is_given_only_where_no_condition_asks_for_one() {
+    let (get, mirror) = (target("GET", "/a"), mirror(true, TooLarge::Origin));
+    let head = Outcome::Head { metadata: object().metadata, length: Some(5) };
+    for (precondition, expected) in [
+        (Precondition::None, 200),
+        (Precondition::Unmodified, 200),
+        (Precondition::Match, 412),
+        (Precondition::NoneMatch, 304),
+    ] {
+        for outcome in [Outcome::Served(object()), not_stored(), head.clone()] {
+            let asked = ReplyContext {
+                target: &get,
+                denial: Denial::NotFound,
+                precondition,
+                request_id: "",
+                body_kept: true,
+                origin: 0,
+            };
+            let (status, headers, body) = shown(reply(&outcome, asked, &mirror, get.location(None)));
+            assert_eq!(status, expected, "{precondition:?} {outcome:?}");
+            let body = body.unwrap_or_default();
+            assert_eq!(status == 412, body.contains("<Code>PreconditionFailed</Code>"), "{body}");
+            assert!(status == 200 || headers.iter().any(|header| header == "cache-control: no-store"), "{headers:?}");
+        }
+        let asked = ReplyContext {
+            target: &get,
+            denial: Denial::NotFound,
+            precondition,
+            request_id: "",
+            body_kept: true,
+            origin: 0,
+        };
+        let (status, ..) = shown(reply(&Outcome::Stored, asked, &mirror, get.location(None)));
+        assert_eq!(status, 302, "the bucket judges what it has");
+    }
+}
+
+#[test]
+fn every_answer_of_ours_has_the_id_of_its_request_where_s3_has_it() {
+    let mirror = mirror(true, TooLarge::Error);
+    for method in ["GET", "HEAD"] {
+        let target = target(method, "/a");
+        for outcome in every_outcome() {
+            let asked = ReplyContext {
+                target: &target,
+                denial: Denial::Forbidden,
+                precondition: Precondition::None,
+                request_id: "0f9e6c1c",
+                body_kept: false,
+                origin: 0,
+            };
+            let Reply::Local(made) = reply(&outcome, asked, &mirror, target.location(None)) else {
+                panic!("{outcome:?}")
+            };
+            assert!(made.headers.contains(&("x-amz-request-id", "0f9e6c1c".to_owned())), "{outcome:?}");
+            let body = made.body.map(|body| String::from_utf8(body.to_vec()).unwrap()).unwrap_or_default();
+            assert_eq!(body.contains("<Error>"), body.contains("<RequestId>0f9e6c1c</RequestId>"), "{body}");
+        }
+    }
 }
 
 fn not_stored() -> Outcome {
@@ -77,9 +144,12 @@ fn every_outcome() -> Vec<Outcome> {
         Outcome::NotFound,
         not_stored(),
         Outcome::NotStored { object: None, status: 0 },
+        Outcome::OriginRedirect { status: 301, key: "b".into(), query: None },
         Outcome::OriginRefused { status: 403 },
         Outcome::OriginTimeout,
         Outcome::OriginUnavailable("x"),
+        Outcome::Private(Some(object())),
+        Outcome::Private(None),
         Outcome::Stored,
         Outcome::TooLarge,
     ]
@@ -93,6 +163,14 @@ fn stored_is_a_redirect_to_the_same_path_and_query_that_nobody_may_keep() {
     assert_eq!(status, 302);
     assert_eq!(headers, ["location: /a%20b%40?v=1", "cache-control: no-store", "content-length: 0"]);
     assert_eq!(body.as_deref(), Some(""));
+}
+
+#[test]
+fn a_redirect_of_the_origins_own_keeps_its_status_and_nobody_may_keep_it() {
+    let redirect = Outcome::OriginRedirect { status: 301, key: "b".into(), query: None };
+    let (status, headers, _) =
+        shown(ask(&redirect, &target("GET", "/b?v=1"), Denial::NotFound, &mirror(true, TooLarge::Origin)));
+    assert_eq!((status, &headers[..2]), (301, &["location: /b?v=1", "cache-control: no-store"].map(str::to_owned)[..]));
 }
 
 #[test]
@@ -122,6 +200,7 @@ fn failures_of_the_origin_say_whether_to_come_back() {
     let (target, mirror) = (target("GET", "/a"), mirror(false, TooLarge::Origin));
     for (outcome, status, code, retry) in [
         (Outcome::OriginRefused { status: 401 }, 502, "OriginRefused", false),
+        (Outcome::Private(None), 502, "OriginPrivate", false),
         (Outcome::OriginUnavailable("x"), 502, "OriginUnavailable", true),
         (Outcome::OriginTimeout, 504, "OriginTimeout", true),
         (Outcome::Corrupt("content-md5"), 502, "OriginCorrupt", true),
@@ -148,6 +227,7 @@ fn a_part_is_answered_by_the_bucket_or_not_at_all() {
         (Outcome::Head { metadata: object().metadata, length: Some(9) }, 503, "filling"),
         (Outcome::Filling, 503, "filling"),
         (not_stored(), 502, "not_stored"),
+        (Outcome::Private(Some(object())), 502, "private"),
         (Outcome::TooLarge, 502, "too_large"),
     ] {
         let Reply::Local(made) = ask(&outcome, &target, Denial::NotFound, &mirror) else { panic!("{outcome:?}") };
@@ -167,6 +247,7 @@ fn a_public_url_takes_what_cannot_be_served_from_the_bucket() {
         (Outcome::Filling, TooLarge::Origin, 302),
         (Outcome::Filling, TooLarge::Error, 302),
         (Outcome::NotStored { object: None, status: 503 }, TooLarge::Error, 302),
+        (Outcome::Private(None), TooLarge::Error, 302),
     ] {
         let (got, headers, _) = shown(ask(&outcome, &target, Denial::NotFound, &mirror(true, too_large)));
         assert_eq!(got, status, "{outcome:?} {too_large:?}");
@@ -209,7 +290,14 @@ fn an_answer_whose_body_is_lost_is_never_passed_on_without_it() {
     let (target, mirror) = (target("GET", "/a"), mirror(false, TooLarge::Origin));
     for outcome in every_outcome() {
         for (denial, status) in [(Denial::Forbidden, 403), (Denial::NotFound, 404)] {
-            let asked = ReplyContext { target: &target, denial, body_kept: false, origin: 0 };
+            let asked = ReplyContext {
+                target: &target,
+                denial,
+                precondition: Precondition::None,
+                request_id: "",
+                body_kept: false,
+                origin: 0,
+            };
             let kept = ask(&outcome, &target, denial, &mirror);
             let (got, _, body) = shown(reply(&outcome, asked, &mirror, target.location(None)));
             if kept == Reply::Untouched {
@@ -223,7 +311,14 @@ fn an_answer_whose_body_is_lost_is_never_passed_on_without_it() {
 #[test]
 fn a_location_base_is_the_recipes_service_endpoint() {
     let target = target("GET", "/a?v=1");
-    let asked = ReplyContext { target: &target, denial: Denial::NotFound, body_kept: true, origin: 0 };
+    let asked = ReplyContext {
+        target: &target,
+        denial: Denial::NotFound,
+        precondition: Precondition::None,
+        request_id: "",
+        body_kept: true,
+        origin: 0,
+    };
     let location = target.location(Some("https://cdn.example.com"));
     let reply = reply(&Outcome::Stored, asked, &mirror(false, TooLarge::Origin), location);
     assert_eq!(shown(reply).1[0], "location: https://cdn.example.com/a?v=1");

@@ -85,6 +85,8 @@ pub struct Calls {
     outstanding: BTreeMap<u32, Outstanding>,
     /// The response being delivered, which `HttpCallResponseHeaders` and `HttpCallResponseBody` show.
     pub delivering: Option<(Headers, Vec<u8>)>,
+    /// Bytes of the longest body that was read.
+    pub longest_read: Cell<usize>,
 }
 
 struct Outstanding {

@@ -169,6 +169,11 @@ impl Envoy {
         host(|host| host.metrics.value(name))
     }
 
+    /// Returns the length of the longest body of an answer to a call that the plugin has read.
+    pub fn longest_read(&self) -> usize {
+        host(|host| host.calls.longest_read.get())
+    }
+
     /// Returns the values that a histogram was given.
     pub fn samples(&self, name: &str) -> Vec<u64> {
         host(|host| host.metrics.samples(name).to_vec())

@@ -60,6 +60,9 @@ impl Host {
             _ => return Err(Status::NotFound),
         };
         let end = start.saturating_add(max_size).min(bytes.len());
+        if buffer == BufferType::HttpCallResponseBody {
+            self.calls.longest_read.set(self.calls.longest_read.get().max(end.saturating_sub(start)));
+        }
         Ok(bytes.get(start..end).unwrap_or_default().to_vec())
     }
 

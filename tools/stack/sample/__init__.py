@@ -14,14 +14,30 @@ from urllib.parse import quote
 
 SITE = Path(__file__).parent / "site"
 
+LARGE = "/large.bin"
+"""An object of several parts, which is no file of the site."""
+
+LARGE_BODY = bytes(range(256)) * (20 * 1024 * 4)
+"""20 MiB."""
+
 
 class SampleOrigin:
-    """Serves `site/` between entry and exit, and tells `log` of each request."""
+    """Serves `site/` between entry and exit, and tells `log` of each request. While it is `down` it
+    closes each connection without an answer.
+    """
 
     def __init__(self, log: Callable[[str], None], address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self._server = _Server(address, _Handler)
         self._server.log = log
         self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    @property
+    def down(self) -> bool:
+        return self._server.down
+
+    @down.setter
+    def down(self, down: bool) -> None:
+        self._server.down = down
 
     def __enter__(self) -> SampleOrigin:
         Thread(target=self._server.serve_forever, daemon=True).start()
@@ -35,6 +51,7 @@ class SampleOrigin:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     log: Callable[[str], None]
+    down = False
     # By request path as a browser writes it, so that no path can lead out of the site.
     files = {f"/{quote(str(file.relative_to(SITE)))}": file for file in SITE.rglob("*") if file.is_file()}
 
@@ -44,14 +61,21 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
+        if self.server.down:
+            self.close_connection = True
+            return
         self.server.log(f"origin: {self.command} {self.path}")
-        file = self.server.files.get(self.path.partition("?")[0])
-        if file is None:
+        path = self.path.partition("?")[0]
+        file = self.server.files.get(path)
+        if path == LARGE:
+            body, file = LARGE_BODY, Path(__file__)
+        elif file is not None:
+            body = file.read_bytes()
+        else:
             self._answer(404, b"no such page\n", {"Content-Type": "text/plain"})
             return
-        body = file.read_bytes()
         headers = {
-            "Content-Type": content_type(file),
+            "Content-Type": "application/octet-stream" if path == LARGE else content_type(file),
             # It is stored with the object: browsers then ask again at each click, and the terminal shows each
             # answer's source.
             "Cache-Control": "no-cache",

@@ -1,0 +1,1 @@
+"""A picture of the shipped dashboard, without Grafana."""
