@@ -239,7 +239,7 @@ $(CLIENTS)/.installed: tests/clients/requirements.txt tests/clients/package-lock
 
 $(CLIENTS)/.java: tests/clients/programs/java/pom.xml tests/clients/programs/java/src/main/java/Reads.java
 	@mkdir -p $(CLIENTS)/java
-	@if command -v mvn javac >/dev/null; then \
+	@if command -v mvn >/dev/null && command -v javac >/dev/null; then \
 	  echo "installing clients of Java into $(CLIENTS)..."; \
 	  mvn -q -B -f $< dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(abspath $(CLIENTS))/java/lib && \
 	  javac -cp '$(CLIENTS)/java/lib/*' -d $(CLIENTS)/java $(word 2,$^) && touch $@; \
