@@ -446,6 +446,25 @@ mod tests {
         assert_eq!((target.path_of_bucket().as_str(), target.key.as_str()), ("/my-bucket/index.html", "index.html"));
     }
 
+    #[test]
+    fn a_page_stands_behind_the_path_of_an_object_alone() {
+        let index = Bucket { index: Some("index.html".into()), ..bucket(Exposed::Root) };
+        for (path, page) in [
+            ("/dir?v=1", Some(("dir/index.html", "/dir/?v=1"))),
+            ("/a%2Fb", Some(("a/b/index.html", "/a/b/"))),
+            ("/dir/", None),
+            ("/a//b", None),
+            ("/dir?partNumber=1", None),
+        ] {
+            let page_of = |bucket| Target::parse(b"HEAD", path.as_bytes(), bucket).unwrap().page(bucket);
+            let found = page_of(&index);
+            let shown = found.as_ref().map(|found| (found.key.as_str(), found.location(None)));
+            assert_eq!(shown, page.map(|(key, location)| (key, location.to_owned())), "{path}");
+            assert_eq!(found.map(|found| found.method), page.map(|_| Method::Head));
+            assert_eq!(page_of(&bucket(Exposed::Root)), None, "{path}");
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_plain_is_canonical(path in "/[a-zA-Z0-9/._~%+ -]{0,12}([?#][ -~]{0,8})?") {

@@ -80,7 +80,7 @@ impl Held {
         let found = match outcome {
             Outcome::Exists | Outcome::Filling | Outcome::Forbidden | Outcome::Head { .. } | Outcome::Loop => true,
             Outcome::NotStored { .. } | Outcome::Origin | Outcome::Served(_) | Outcome::Stored => true,
-            Outcome::TooLarge => true,
+            Outcome::Private(_) | Outcome::TooLarge => true,
             _ => false,
         };
         self.page.as_ref().filter(|_| found)
