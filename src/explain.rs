@@ -149,6 +149,7 @@ fn mirrored(config: &Config, target: Target, rule: usize, mirror: &Rc<Mirror>, o
     let stored_at = match &config.location {
         Some(Location::Absolute) => target.location_at_store(&format!("{scheme}://{}", config.bucket.authority)),
         Some(Location::Base(base)) => target.location(Some(base)),
+        Some(Location::Distinct) => target.distinct_location(),
         None => target.location(None),
     };
     let location = match mirror.response {

@@ -325,6 +325,14 @@ fn an_absolute_location_is_that_of_the_store_by_the_scheme_of_the_request() {
 }
 
 #[test]
+fn a_distinct_location_is_explained() {
+    let mut config = long_form();
+    config["location"] = json!("distinct");
+    let (_, explained, _) = run(&["explain", "-", "GET", "/img/a.jpg"], &config.to_string());
+    assert!(explained.contains("302 to /img/a.jpg?mirror-on-miss, once it is stored"), "{explained}");
+}
+
+#[test]
 fn a_wrong_call_is_explained_and_help_has_examples() {
     for (arguments, what) in [
         (&[][..], "expected check, explain or warm"),

@@ -227,6 +227,7 @@ fn what_forbids_to_overwrite_is_a_condition_a_header_or_nothing() {
 fn a_location_is_a_path_unless_it_is_absolute_or_has_a_base() {
     assert_eq!(parse(&smallest()).unwrap().location, None);
     assert_eq!(parse(&with(&["location"], json!("absolute"))).unwrap().location, Some(Location::Absolute));
+    assert_eq!(parse(&with(&["location"], json!("distinct"))).unwrap().location, Some(Location::Distinct));
     let problems = parse(&with(&["location"], json!("relative"))).unwrap_err();
     assert!(
         problems[0].starts_with("$.location: \"relative\" is not allowed; expected \"absolute\", or "),

@@ -78,7 +78,8 @@ pub const ENTRIES: [Entry; 75] = [
         "$.bucket.index",
         Words("none"),
         "The key that a path with a slash at the end stands for: with `index.html` the bucket is asked for `KEY/index.html`, \
-         and an origin for `KEY/`. Without it such a path is not mirrored.",
+         and an origin for `KEY/`. A path that lacks its slash is redirected to the page, where there is \
+         no object of its name. Without it a path with a slash is not mirrored.",
     ),
     entry_of(
         "$.bucket.deleted",
@@ -307,8 +308,9 @@ pub const ENTRIES: [Entry; 75] = [
     entry_of(
         "$.location",
         Words("a path"),
-        "What `Location` begins with: a URL, or `absolute` where the edge follows it itself, which Envoy does only to a whole URL: \
-         that of the store, and only for a request that already names the store as its host.",
+        "The form of `Location`. A URL is what it begins with. `distinct` is the path with the query `mirror-on-miss`, where the request \
+         has no query: for clients that take a redirect to the same URL as a loop. `absolute` is for an edge that follows it itself, \
+         which Envoy does only to a whole URL: that of the store, and only for a request that already names the store as its host.",
     ),
     entry_of(
         "$.wait",

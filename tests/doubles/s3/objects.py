@@ -121,7 +121,7 @@ def _is_stored(name: str) -> bool:
 
 def _not_modified(stored: StoredObject, request: Request) -> bool:
     if_match, if_none_match = request.header("if-match"), request.header("if-none-match")
-    if if_match is not None and if_match not in ("*", stored.etag):
+    if if_match is not None and if_match != "*" and _unquoted(if_match) != _unquoted(stored.etag):
         raise precondition_failed("If-Match")
     unmodified_since = request.header("if-unmodified-since")
     if (
@@ -131,9 +131,18 @@ def _not_modified(stored: StoredObject, request: Request) -> bool:
     ):
         raise precondition_failed("If-Unmodified-Since")
     if if_none_match is not None:
-        return if_none_match == "*" or stored.etag in re.split(r"\s*,\s*", if_none_match)
+        listed = map(_unquoted, re.split(r"\s*,\s*", if_none_match))
+        return if_none_match == "*" or _unquoted(stored.etag) in listed
     modified_since = _date(request.header("if-modified-since") or "")
     return modified_since is not None and stored.modified <= modified_since
+
+
+def _unquoted(etag: str) -> str:
+    """Returns an ETag as the AWS SDK for Java v1 sends it in a condition; stores take that, too.
+
+    MinIO: `canonicalizeETag` in cmd/object-handlers-common.go.
+    """
+    return etag.strip('"')
 
 
 def _date(value: str) -> datetime | None:

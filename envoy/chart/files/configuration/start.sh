@@ -151,7 +151,7 @@ listen() {
   values="$values${newline}s/@LISTEN@/$listen/g"
 }
 
-# How the origin is asked. In each of these the cluster is the one of that name, to its last line.
+# How the origin is asked, by fills and by clients that are passed to it. The options of both clusters stand in the first.
 origin() {
   case "${ORIGIN_AUTH-}" in
     '') ;;
@@ -184,7 +184,9 @@ origin() {
 }
 
 in_origin() {
-  examples="$examples$newline/^  - name: origin\$/,/^  - name: /{$newline$1$newline}"
+  for cluster in origin origin-streams; do
+    examples="$examples$newline/^  - name: $cluster\$/,/^  - name: /{$newline$1$newline}"
+  done
 }
 
 # A file without its comments, as text of sed's `i` and `a`: each line but the last ends in a backslash.
