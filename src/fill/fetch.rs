@@ -246,7 +246,7 @@ impl FirstFetch {
         let unranged = unranged.then(|| Action::Unranged(source.cluster.clone()));
         let (version, announced) = (first.version.clone(), std::mem::take(&mut first.announced));
         let passed = if came < total { pass(job, source, &first.object.metadata, &version) } else { None };
-        let (state, actions) = match plan(first, &job.limits) {
+        let (state, mut actions) = match plan(first, &job.limits) {
             // Parts can only be put together in a bucket.
             Plan::Multipart(..) if skipped => done(Outcome::Private(None)),
             Plan::Multipart(..) if !job.request.store => done(Outcome::TooLarge),
@@ -266,8 +266,11 @@ impl FirstFetch {
             },
             Plan::TooLarge => done(Outcome::TooLarge),
         };
-        let first = passed.into_iter();
-        (state, first.chain(actions).chain(unranged).collect())
+        actions.extend(unranged);
+        match passed {
+            Some(passed) => with(passed, (state, actions)),
+            None => (state, actions),
+        }
     }
 
     /// Asks for the whole object in one answer, because nothing proves that later parts are of the same version.
