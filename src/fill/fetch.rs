@@ -247,7 +247,7 @@ impl FirstFetch {
         let unranged = unranged.then(|| Action::Unranged(source.cluster.clone()));
         let (version, announced) = (first.version.clone(), std::mem::take(&mut first.announced));
         let passed = if came < total { pass(job, source, &first.object.metadata, &version) } else { None };
-        let (state, actions) = match plan(first, &job.limits) {
+        let (state, mut actions) = match plan(first, &job.limits) {
             // Parts can only be put together in a bucket.
             Plan::Multipart(..) if skipped => done(Outcome::Private(None)),
             Plan::Multipart(..) if !job.request.store => done(Outcome::TooLarge),
@@ -267,9 +267,14 @@ impl FirstFetch {
             },
             Plan::TooLarge => done(Outcome::TooLarge),
         };
-        let left_out = left_out.then_some(Action::Warn(Warning::MetadataLeftOut));
-        let first = passed.into_iter().chain(left_out);
-        (state, first.chain(actions).chain(unranged).collect())
+        actions.extend(unranged);
+        if left_out {
+            actions.insert(0, Action::Warn(Warning::MetadataLeftOut));
+        }
+        match passed {
+            Some(passed) => with(passed, (state, actions)),
+            None => (state, actions),
+        }
     }
 
     /// Asks for the whole object in one answer, because nothing proves that later parts are of the same version.

@@ -33,7 +33,10 @@ impl Flights {
 
     /// Takes the end of a stream.
     pub fn close_stream(&mut self, stream: StreamId) {
-        self.open_streams.0.retain(|(open, _)| *open != stream);
+        let OpenStreams(open) = &mut self.open_streams;
+        if let Some(at) = open.iter().position(|(open, _)| *open == stream) {
+            open.swap_remove(at);
+        }
     }
 
     /// Takes the failure of a stream: the origin does not have the object that was permitted. The next client asks it anew.

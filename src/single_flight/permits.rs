@@ -50,8 +50,8 @@ impl Leases {
     /// Writes the permit of a key. `false` if there is no room.
     pub fn grant(&self, shared: &dyn SharedHost, hash: KeyHash, permit: &Permit) -> bool {
         let Some(text) = write(permit) else { return false };
-        change(shared, hash, |others, until| {
-            others.retain(|entry| entry.hash != hash);
+        change(shared, hash, &|others, until| {
+            remove(others, hash);
             others.push(Entry { hash, until, text: text.clone().into_bytes() });
             others.len() <= WAYS
         })
@@ -59,7 +59,7 @@ impl Leases {
 
     /// Renews the permit of a key, if there is one.
     pub fn renew_permit(&self, shared: &dyn SharedHost, hash: KeyHash) {
-        change(shared, hash, |entries, until| match entries.iter_mut().find(|entry| entry.hash == hash) {
+        change(shared, hash, &|entries, until| match entries.iter_mut().find(|entry| entry.hash == hash) {
             Some(entry) => {
                 entry.until = until;
                 true
@@ -70,16 +70,18 @@ impl Leases {
 
     /// Ends the permit of a key, if there is one.
     pub fn revoke(&self, shared: &dyn SharedHost, hash: KeyHash) {
-        change(shared, hash, |entries, _| {
-            let before = entries.len();
-            entries.retain(|entry| entry.hash != hash);
-            entries.len() < before
-        });
+        change(shared, hash, &|entries, _| remove(entries, hash));
     }
 }
 
+/// Removes the entry of a key. Tells if there was one.
+fn remove(entries: &mut Vec<Entry>, hash: KeyHash) -> bool {
+    let at = entries.iter().position(|entry| entry.hash == hash);
+    at.map(|at| entries.swap_remove(at)).is_some()
+}
+
 /// Changes the set of a key, if the change says so. It gets the time until which a permit holds from now on.
-fn change(shared: &dyn SharedHost, hash: KeyHash, to: impl Fn(&mut Vec<Entry>, u64) -> bool) -> bool {
+fn change(shared: &dyn SharedHost, hash: KeyHash, to: &dyn Fn(&mut Vec<Entry>, u64) -> bool) -> bool {
     for _ in 0..TRIES {
         let now = shared.nanos();
         let Some((content, version)) = shared.read(set(hash)) else { return false };

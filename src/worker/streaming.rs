@@ -9,7 +9,7 @@ use crate::object::key::Key;
 use crate::origin::endpoint::Endpoint;
 use crate::origin::{self, Span};
 use crate::request::denial::Denial;
-use crate::request::passing::{Wanted, wanted};
+use crate::request::passing::{Wanted, text, wanted};
 use crate::request::target::Target;
 use crate::single_flight::effect::StreamId;
 use crate::single_flight::leases::SharedHost;
@@ -71,7 +71,7 @@ impl Worker {
         let mirror = [&fill.mirror].into_iter().chain(&fill.then).nth(permit.place.mirror.into());
         let endpoint = mirror.and_then(|mirror| endpoint(mirror, &fill, permit.place.origin.into(), &permit.object));
         let total = permit.object.version.total;
-        let request_id = header("x-request-id").and_then(|id| String::from_utf8(id).ok()).unwrap_or_default();
+        let request_id = text(header, "x-request-id");
         let range = match (wanted(header, &permit.object.tag(), total), endpoint) {
             (Wanted::All, Some(endpoint)) => Ok((None, endpoint)),
             (Wanted::Range(first, last), Some(endpoint)) => Ok((Some((first, last)), endpoint)),
@@ -124,17 +124,33 @@ fn headers(
     header: &dyn Fn(&str) -> Option<Vec<u8>>,
 ) -> Vec<(String, String)> {
     let request = origin::get(&endpoint, Span::Whole);
-    let kept = |name: &'static str| Some((name, String::from_utf8(header(name)?).ok()?));
-    let range = range.map(|(first, last)| ("range", format!("bytes={first}-{last}")));
     let own = [
         (":method", request.method.as_str().to_owned()),
         (":path", request.path),
         (":authority", endpoint.upstream.authority),
         (CLUSTER_HEADER, cluster),
+        ("range", range.map(|(first, last)| format!("bytes={first}-{last}")).unwrap_or_default()),
     ];
-    let kept = KEPT.into_iter().filter_map(kept);
-    let own = own.into_iter().chain(kept).chain(request.headers).chain(range);
-    own.map(|(name, value)| (name.to_owned(), value)).chain(endpoint.upstream.headers).collect()
+    let mut all = Vec::new();
+    for (name, value) in own {
+        add(&mut all, name, value);
+    }
+    for name in KEPT {
+        add(&mut all, name, text(header, name));
+    }
+    for (name, value) in request.headers {
+        add(&mut all, name, value);
+    }
+    all.extend(endpoint.upstream.headers);
+    all
+}
+
+/// Adds a header that has a value.
+#[inline(never)]
+fn add(headers: &mut Vec<(String, String)>, name: &str, value: String) {
+    if !value.is_empty() {
+        headers.push((name.to_owned(), value));
+    }
 }
 
 /// Answers a request that goes nowhere. `None` if it is for the bucket.
