@@ -183,8 +183,11 @@ origin() {
   esac
 }
 
+# In the cluster of the origin, and in the one for streams from there, which shares most of it.
 in_origin() {
-  examples="$examples$newline/^  - name: origin\$/,/^  - name: /{$newline$1$newline}"
+  for cluster in origin origin-streams; do
+    examples="$examples$newline/^  - name: $cluster\$/,/^  - name: /{$newline$1$newline}"
+  done
 }
 
 # A file without its comments, as text of sed's `i` and `a`: each line but the last ends in a backslash.

@@ -39,6 +39,9 @@ FILES: Mapping[Wiring, str] = {"redirect": "edge.yaml", "transparent": "transpar
 SIGNED = ("bucket", "bucket-then-miss")
 """Clusters whose requests are signed with the reader's credential."""
 
+ORIGINS = ("origin", "origin-streams")
+"""Clusters of the origin."""
+
 CA_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 """Debian and its kin, Red Hat and its kin, Alpine; for a Python that was built to look elsewhere."""
 
@@ -112,7 +115,9 @@ def edge(
         if cluster["name"] in SIGNED:
             _sign(cluster, place.store.reader, place.run_dir / "reader.credentials")
     connect(named(clusters, "origin"), from_url)
-    access.adapt(named(clusters, "origin"), snippet)
+    for cluster in clusters:
+        if cluster["name"] in ORIGINS:
+            access.adapt(cluster, snippet)
     _address(named(clusters, "signer"))["port_value"] = signer_port
 
     heap = named(document["overload_manager"]["resource_monitors"], "envoy.resource_monitors.fixed_heap")
