@@ -45,6 +45,9 @@ OBJECTS_AGAIN = (*(name.replace("object", "object-again") for name in OBJECTS), 
 SIGNED = ("bucket", "bucket-then-miss")
 """Clusters whose requests are signed with the reader's credential."""
 
+ORIGINS = ("origin", "origin-streams")
+"""Clusters of the origin."""
+
 CA_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 """Debian and its kin, Red Hat and its kin, Alpine; for a Python that was built to look elsewhere."""
 
@@ -117,9 +120,10 @@ def edge(
     for cluster in clusters:
         if cluster["name"] in SIGNED:
             _sign(cluster, place.store.reader, place.run_dir / "reader.credentials")
-    for name in ("origin", "origin-streams"):
-        connect(named(clusters, name), from_url)
-        access.adapt(named(clusters, name), snippet)
+    for cluster in clusters:
+        if cluster["name"] in ORIGINS:
+            connect(cluster, from_url)
+            access.adapt(cluster, snippet)
     _address(named(clusters, "signer"))["port_value"] = signer_port
 
     heap = named(document["overload_manager"]["resource_monitors"], "envoy.resource_monitors.fixed_heap")

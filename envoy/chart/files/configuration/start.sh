@@ -183,6 +183,7 @@ origin() {
   esac
 }
 
+# In the cluster of the origin, and in the one for streams from there, which shares most of it.
 in_origin() {
   for cluster in origin origin-streams; do
     examples="$examples$newline/^  - name: $cluster\$/,/^  - name: /{$newline$1$newline}"
