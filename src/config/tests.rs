@@ -156,7 +156,7 @@ fn a_location_is_a_path_unless_it_is_absolute_or_has_a_base() {
     assert_eq!(parse(&with(&["location"], json!("distinct"))).unwrap().location, Some(Location::Distinct));
     let problems = parse(&with(&["location"], json!("relative"))).unwrap_err();
     assert!(
-        problems[0].starts_with("$.location: \"relative\" is not allowed; expected \"absolute\", or "),
+        problems[0].starts_with("$.location: \"relative\" is not allowed; expected \"absolute\", \"distinct\", or "),
         "{problems:?}"
     );
 }
