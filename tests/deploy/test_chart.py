@@ -534,14 +534,15 @@ def notes(values: dict[str, Any], directory: Path) -> str:
     return done.stdout.partition("NOTES:")[2]
 
 
-def test_the_notes_say_what_to_do_and_what_is_missing(tmp_path: Path) -> None:
+def test_the_notes_say_what_to_do_and_what_must_be_there(tmp_path: Path) -> None:
     text = notes({}, tmp_path)
     assert "kubectl -n site rollout status deployment/photos-mirror-on-miss\n" in text
-    assert "Secrets, which were not seen: reader-credentials, writer-credentials" in text
+    assert "get secret reader-credentials    its key reader.credentials is" in text
+    assert "get secret writer-credentials    its key writer.credentials is" in text
     assert "READ THE BUCKET" not in text
     assert "front tier" not in text
-    assert "Secrets" not in notes(IRSA, tmp_path)
-    assert "not seen: reader-credentials\n" in notes({"credentials": {"type": "podIdentity"}}, tmp_path)
+    assert "secret" not in notes(IRSA, tmp_path)
+    assert "writer" not in notes({"credentials": {"type": "podIdentity"}}, tmp_path)
     assert "EVERYBODY WHO REACHES IT CAN READ" in notes({"wiring": "transparent"}, tmp_path)
     assert "maglev.route=true" in notes({"maglev": {"enabled": True, "route": False}}, tmp_path)
 
