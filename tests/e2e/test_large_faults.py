@@ -28,8 +28,10 @@ FOR_GOOD = 1_000_000
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """An origin that may be silent for a second only, so that a test notices it soon."""
-    plugin = {"origin": {"timeout": "1s"}, "limits": {"part_size": "5MiB"}}
+    """An origin that may be silent for a second only, so that a test notices it soon. It is asked again at
+    once.
+    """
+    plugin = {"origin": {"timeout": "1s"}, "limits": {"part_size": "5MiB"}, "failure_ttl": "0s"}
     run_dir = tmp_path_factory.mktemp("faults")
     with (
         LargeOrigin() as origin,
