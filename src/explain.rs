@@ -1,7 +1,7 @@
 //! The explanation of a request: the rule that serves it, the requests that it leads to, and the client's answer.
 //! Nothing of it is done.
 
-use crate::config::rule::{Mirror, OnHead, ResponseMode, Rule, chain};
+use crate::config::rule::{Mirror, OnHead, Private, ResponseMode, Rule, chain};
 use crate::config::{Config, Location, Missing, Origin, Rate, Redirects};
 use crate::http::Method;
 use crate::object::key::Key;
@@ -83,6 +83,8 @@ pub struct Fetch {
     pub content_types: Vec<String>,
     /// The value that is stored in place of the origin's `Cache-Control`.
     pub cache_control: Option<String>,
+    /// The fate of an object that its origin lets no cache store.
+    pub private: Private,
     pub timeout: Duration,
     /// The answers that mean that it does not have the object.
     pub missing: Vec<Missing>,
@@ -183,6 +185,7 @@ fn fetch(rule: usize, mirror: &Mirror, origin: &Origin, key: &str, forwarded: &F
         request_headers: mirror.request_headers.clone(),
         content_types: mirror.content_types.clone(),
         cache_control: mirror.cache_control.clone(),
+        private: mirror.private,
         timeout,
         missing: origin.missing.clone(),
         rate: origin.rate,

@@ -47,7 +47,7 @@ fn long_form() -> Value {
         "rules": [
             {"prefix": "/img/", "suffixes": [".jpg"], "strip_prefix": "/img", "add_prefix": "/static",
              "origins": ["legacy", "backup"], "query": ["v"], "request_headers": ["accept-language"],
-             "content_types": ["image/*"], "cache_control": "no-cache", "on_403": "miss"},
+             "content_types": ["image/*"], "cache_control": "no-cache", "private": "skip", "on_403": "miss"},
             {"prefix": "/private/", "mirror": false},
             {"prefix": "/seen/", "origins": ["backup"], "observe": true},
             {"prefix": "/img/", "origins": ["backup"], "on_head": "off", "too_large": "error"},
@@ -142,8 +142,10 @@ fn the_shipped_configuration_is_ok() {
     for file in [
         "configuration/edge.yaml",
         "configuration/transparent.yaml",
+        "kubernetes/overlays/envoy-gateway/module-file/patches.yaml",
         "kubernetes/overlays/envoy-gateway/plugin.yaml",
         "kubernetes/overlays/istio/filter.yaml",
+        "kubernetes/overlays/istio-sidecar/filter.yaml",
     ] {
         let ended = run(&["check", "--without-env", "--with-examples", &format!("envoy/{file}")], "");
         assert_eq!(ended, (0, "ok\n".to_owned(), String::new()), "{file}");
@@ -187,6 +189,8 @@ fn a_request_is_explained_from_its_rule_to_its_answer() {
     assert_eq!(first["headers"], json!(["authorization", "x-token"]));
     assert_eq!(first["request_headers"], json!(["accept-language"]));
     assert_eq!(first["redirects"], json!({"follow": 2, "hosts": {"cdn.test": "cdn"}, "others": "pass"}));
+    assert_eq!(first["rate"], json!({"requests": 600, "seconds": 60}));
+    assert_eq!((&first["private"], &explained["fetch"][2]["private"]), (&json!("skip"), &json!("store")));
     assert_eq!(first["missing"], json!([403, {"status": 200, "content_type": "text/html"}]));
     assert_eq!((&first["content_types"], &first["cache_control"]), (&json!(["image/*"]), &json!("no-cache")));
     assert_eq!((&first["timeout_ms"], &explained["fetch"][1]["timeout_ms"]), (&json!(20_000), &json!(5_000)));
@@ -206,6 +210,7 @@ fn the_same_is_said_in_words() {
         "             with the client's accept-language",
         "             accepts only image/*",
         "             stored with cache-control no-cache",
+        "             handed out and not stored if it says private or no-store",
         "             not there if it says 403, 200 with text/html",
         "             at most 600 requests in 60s",
         "             follows up to 2 redirects, to itself, cdn.test (cluster cdn)",

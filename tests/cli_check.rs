@@ -95,6 +95,19 @@ fn a_wait_that_envoy_cuts_short_is_a_problem() {
 }
 
 #[test]
+fn a_route_for_streams_without_a_marker_in_the_plugin_is_a_problem() {
+    let route = "              - name: stream\n                match: {prefix: /}\n                route: {cluster_header: x-cluster}\n\n              - name: object\n";
+    let edge = own_edge();
+    let edge =
+        if edge.contains("cluster_header") { edge } else { edge.replacen("              - name: object\n", route, 1) };
+    let without = edge
+        .replace("\"stream\": {", "\"wait\": \"25s\", \"limits\": {")
+        .replace("\"marker\": \"mirror-on-miss=stream\"", "");
+    let (code, output, _) = check(&without);
+    assert!(code == 1 && output.contains("$.stream: is not set, and the file has a route for it"), "{output}");
+}
+
+#[test]
 fn several_files_are_checked_and_one_without_the_plugin_may_be_among_them() {
     let files = ["check", "--with-examples", "envoy/configuration/edge.yaml", "envoy/configuration/signer.yaml"];
     assert_eq!(run(&files, "", &[]).1, "ok\n");

@@ -70,6 +70,12 @@ class Release:
     def upgrade(self, values: dict[str, Any]) -> str:
         return self.told("upgrade", self.name, CHART, *WAIT, values=values)
 
+    def scaled(self) -> None:
+        """Waits for the autoscaler, which asks for a second pod."""
+        ready = "--for=jsonpath={.status.readyReplicas}=2"
+        options = ["wait", "deployment", self.name, ready, "--timeout", "2m"]
+        self._server.told("-n", self.namespace, *options)
+
     def generation(self) -> int:
         """Returns how often the pods' template was changed, and the number of pods."""
         return self._server.objects("-n", self.namespace, "deployment", self.name)[0]["metadata"][
@@ -143,6 +149,7 @@ def a_life_with_helm(server: Server, work: Path) -> None:
     server.told("-n", release.namespace, "create", "secret", "generic", "other", "--from-literal=key=secret")
     before = set(release.objects())
     assert "not seen" not in release.install({}, *WAIT)
+    release.scaled()
     first = release.state()
     assert f"deployment/{RELEASE}" in first
     generation = release.generation()
@@ -167,6 +174,7 @@ def a_life_with_helm(server: Server, work: Path) -> None:
 def a_release_whose_pods_never_run_is_rolled_back(server: Server, work: Path) -> None:
     release = Release(server, work, server.namespace("broken"))
     release.install({}, *WAIT)
+    release.scaled()
     first = release.state()
     wrong = merged({"credentials": {"writer": {"existingSecret": "no-such-secret"}}})
     options = ["--rollback-on-failure", "--timeout", "15s"]
@@ -199,9 +207,7 @@ def objects_of_kustomize_are_adopted(server: Server, work: Path) -> None:
     """As docs/deploy-helm.md does it: the Deployment stays the same object."""
     release = Release(server, work, server.namespace("adopted"))
     server.told("-n", release.namespace, "apply", "-k", KUBERNETES / "base")
-    server.told(
-        "-n", release.namespace, "wait", "deployment", RELEASE, "--for=jsonpath={.status.readyReplicas}=2"
-    )
+    release.scaled()
     secrets = {name for name in release.objects() if name.startswith("secret/")}
     before = release.objects()
     refused = release.helm("install", RELEASE, CHART, values={})

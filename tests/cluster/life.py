@@ -14,7 +14,7 @@ from deploy.kustomize import KUBERNETES
 
 from .nodes import Object
 from .server import TENANT, Server
-from .sites import EVERYTHING, INSTANCE, accepted, site
+from .sites import EVERYTHING, INSTANCE, accepted, sidecar_site, site
 
 PATIENCE = 90.0
 """The seconds in which a controller has done its part, on a busy machine."""
@@ -179,7 +179,7 @@ def two_sites_in_one_namespace(server: Server, work: Path) -> None:
 
 def drained(server: Server, *names: str) -> None:
     """Drains nodes at once, as the docs say it, and gives them back."""
-    arguments = ["--ignore-daemonsets", "--delete-emptydir-data", "--force", f"--timeout={PATIENCE:g}s"]
+    arguments = ["--ignore-daemonsets", "--delete-emptydir-data", f"--timeout={PATIENCE:g}s"]
     with ThreadPoolExecutor(len(names)) as pool:
         for done in pool.map(lambda name: server.kubectl("drain", name, *arguments), names):
             assert done.returncode == 0, done.stderr
@@ -308,6 +308,8 @@ def replicas_are_as_many_as_are_said(server: Server, work: Path) -> None:
     server.told("-n", namespace, "apply", "-k", directory)
     rolled_out(server, namespace)
     running(server, namespace, 3)
+    server.told("-n", namespace, "scale", "deployment/mirror-on-miss", "--replicas=4")
+    running(server, namespace, 4)
 
 
 DELETE = json.dumps(
@@ -342,20 +344,6 @@ def sidecars_run(server: Server, work: Path) -> None:
             assert mounts["shop"][0].startswith("kube-api-access-")
             assert mounts[signer["name"]] == mounts[edge["name"]] == ["mirror-on-miss-no-token"]
         server.told("-n", namespace, "delete", "-k", directory)
-
-
-def sidecar_site(directory: Path, components: list[str]) -> Path:
-    """A user's own kustomization with the application of the example."""
-    directory = site(directory, "base", [])
-    kustomization = json.loads((directory / "kustomization.yaml").read_text())
-    ours = kustomization["resources"][0].removesuffix("/base")
-    application = (KUBERNETES / "sidecar" / "example" / "application.yaml").read_text()
-    (directory / "application.yaml").write_text(application)
-    kustomization["resources"] = ["application.yaml"]
-    kustomization["components"] = [f"{ours}/sidecar/{each}" for each in components]
-    kustomization["configMapGenerator"] = [{"name": "mirror-on-miss-settings", "literals": ["BUCKET=files"]}]
-    (directory / "kustomization.yaml").write_text(json.dumps(kustomization))
-    return directory
 
 
 def a_removal_leaves_nothing(server: Server, work: Path) -> None:
@@ -400,7 +388,7 @@ LIFE: dict[str, Callable[[Server, Path], None]] = {
     "a registry that is down, or refuses": a_registry_that_is_down_stops_a_rollout_and_no_replica,
     "installing as admin of the namespace alone": an_admin_of_the_namespace_installs_it,
     "a quota on limits.cpu": a_quota_on_cpu_wants_the_patch_of_the_docs,
-    "three replicas without the HPA": replicas_are_as_many_as_are_said,
+    "three replicas without the HPA, scaled to four": replicas_are_as_many_as_are_said,
     "sidecar/redirect, sidecar/transparent, sidecar/custom-image": sidecars_run,
     "removing base, maglev, prometheus-operator": a_removal_leaves_nothing,
 }

@@ -79,6 +79,8 @@ def conditions(status: object) -> list[Json]:
 def envoy_gateway_s_translator(server: Server, work: Path) -> None:
     for overlay in ("envoy-gateway", "envoy-gateway-transparent"):
         translated(directory(work, "translated", overlay), overlay, [f"{overlay}/names"])
+    signed = ["envoy-gateway/names", "envoy-gateway/signed-reads"]
+    translated(directory(work, "translated-signed"), "envoy-gateway", signed)
 
 
 def envoy_gateway_redirects(server: Server, work: Path) -> None:
@@ -144,6 +146,8 @@ SIGNER: Manifest = {
 }
 """In the place of the Service: pilot's controller for Services wants an API server."""
 
+OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
 OWNERS = {"istio": "istio-ingress", "istio-transparent": "istio-ingress", "istio-sidecar": "shop"}
 
 
@@ -154,6 +158,12 @@ def sent(work: Path, overlay: str, components: list[str], more: list[Manifest]) 
     if overlay == "istio-sidecar":
         proxy = ["sidecar", "shop", "app.kubernetes.io/name=shop"]
     (resources,) = envoys.istio(manifests, "envoy", *proxy)
+    encrypted = [each for each in resources["clusters"] if "UpstreamTlsContext" in json.dumps(each)]
+    assert {each["name"].partition("||")[2] for each in encrypted} == {envoys.STORE, "files.example.com"}
+    for each in encrypted:
+        # The certificate must be valid for the host that is asked.
+        options = each["typed_extension_protocol_options"][OPTIONS]["upstream_http_protocol_options"]
+        assert options["auto_sni"] and options["auto_san_validation"], each["name"]
     return resources
 
 

@@ -32,6 +32,20 @@ def site(directory: Path, resource: str, components: list[str], **more: object) 
     return directory
 
 
+def sidecar_site(directory: Path, components: list[str]) -> Path:
+    """A user's own kustomization with the application of the example."""
+    directory = site(directory, "base", [])
+    kustomization = json.loads((directory / "kustomization.yaml").read_text())
+    ours = kustomization["resources"][0].removesuffix("/base")
+    application = (KUBERNETES / "sidecar" / "example" / "application.yaml").read_text()
+    (directory / "application.yaml").write_text(application)
+    kustomization["resources"] = ["application.yaml"]
+    kustomization["components"] = [f"{ours}/sidecar/{each}" for each in components]
+    kustomization["configMapGenerator"] = [{"name": "mirror-on-miss-settings", "literals": ["BUCKET=files"]}]
+    (directory / "kustomization.yaml").write_text(json.dumps(kustomization))
+    return directory
+
+
 def accepted(server: Server, directory: Path, *options: str) -> None:
     """Applies a site in both ways, twice, without an error, a change or a conflict."""
     for way in ([], ["--server-side"]):

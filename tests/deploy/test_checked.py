@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 
+import pytest
+
+from cluster import go
 from cluster.__main__ import GROUPS
 from cluster.page import HEADINGS, PAGE, blocks, commands
+from stack.children import StackError
 
 
 def test_the_table_names_every_check() -> None:
@@ -26,3 +31,9 @@ def test_a_command_ends_with_its_text_or_its_last_line() -> None:
         ("b \\\n    c", ["printed"]),
         ("d", []),
     ]
+
+
+def test_without_go_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    with pytest.raises(StackError, match="no go: install Go"):
+        go.definitions()

@@ -10,10 +10,9 @@ import pytest
 from stack.render import CHECKOUT
 
 from .kustomize import Manifest, build, of_kind, only
+from .platforms import ENVOY_GATEWAYS, ISTIOS
 
-ENVOY_GATEWAYS = ["overlays/envoy-gateway", "overlays/envoy-gateway-transparent"]
 GATEWAYS_OF_ISTIO = ["overlays/istio", "overlays/istio-transparent"]
-ISTIOS = [*GATEWAYS_OF_ISTIO, "overlays/istio-sidecar"]
 CLIENTS = 65536
 """More than wait for one missing object at once."""
 
@@ -80,11 +79,23 @@ def envoy_filter(overlay: str) -> list[dict[str, Any]]:
     return only(build(overlay), "EnvoyFilter", "mirror-on-miss")["spec"]["configPatches"]
 
 
+def inserted_filters(overlay: str) -> list[dict[str, Any]]:
+    """The module's, and the one that keeps what the module knows of a request beside its path."""
+    return [each["patch"]["value"] for each in envoy_filter(overlay) if each["applyTo"] == "HTTP_FILTER"]
+
+
+@pytest.mark.parametrize("overlay", ISTIOS)
+def test_the_module_knows_a_request_s_id_and_condition(overlay: str) -> None:
+    _, metadata = inserted_filters(overlay)
+    rules = metadata["typed_config"]["request_rules"]
+    assert {rule["on_header_present"]["key"] for rule in rules} == {"x-request-id", "precondition"}
+
+
 @pytest.mark.parametrize("overlay", ISTIOS)
 def test_what_denies_in_the_module_s_place_is_let_in(overlay: str) -> None:
     """The agent puts it there when the image cannot be fetched; else the whole listener is refused."""
-    (inserted,) = [each for each in envoy_filter(overlay) if each["applyTo"] == "HTTP_FILTER"]
-    types = inserted["patch"]["value"]["config_discovery"]["type_urls"]
+    inserted, _ = inserted_filters(overlay)
+    types = inserted["config_discovery"]["type_urls"]
     assert {each.rpartition(".")[2] for each in types} == {"Wasm", "RBAC"}
 
 
@@ -138,3 +149,122 @@ def test_clients_are_told_nothing_of_envoy(overlay: str) -> None:
         for route in each["spec"]["http"]:
             assert route["headers"]["response"] == {"remove": ["x-envoy-upstream-service-time"]}
             assert {"authorization", "cookie"} <= set(route["headers"]["request"]["remove"])
+
+
+# Rules of the platforms that no definition in npm has: the API server evaluates them in CEL.
+
+
+@pytest.mark.parametrize("overlay", ISTIOS)
+def test_istio_takes_no_timeout_of_zero(overlay: str) -> None:
+    """`duration must be greater than 1ms`: x-kubernetes-validations of HTTPRoute.timeout, Istio 1.29."""
+    for service in of_kind(build(overlay), "VirtualService"):
+        for route in service["spec"]["http"]:
+            assert "timeout" not in route
+
+
+@pytest.mark.parametrize("overlay", ISTIOS)
+def test_istio_checks_the_names_of_certificates(overlay: str) -> None:
+    """With an explicit `sni` pilot sends neither auto_sni nor auto_san_validation."""
+    rules = of_kind(build(overlay), "DestinationRule")
+    for rule in rules:
+        assert set(rule["spec"]["trafficPolicy"]["tls"]) == {"mode"}
+    assert [rule["spec"]["trafficPolicy"]["tls"]["mode"] for rule in rules].count("SIMPLE") == 2
+
+
+def test_other_hosts_of_an_istio_gateway_never_meet_the_filter() -> None:
+    """A WasmPlugin is for all of them: 404s of other applications went to the origin."""
+    assert of_kind(build("overlays/istio"), "WasmPlugin") == []
+    inserted, metadata = inserted_filters("overlays/istio")
+    assert inserted["disabled"] is True
+    # It changes nothing of a request, and nothing of another host reads what it keeps.
+    assert set(metadata["typed_config"]) == {"@type", "request_rules"}
+    (envoy_filter,) = of_kind(build("overlays/istio"), "EnvoyFilter")
+    (turned_on,) = [each for each in envoy_filter["spec"]["configPatches"] if each["applyTo"] == "HTTP_ROUTE"]
+    (service,) = of_kind(build("overlays/istio"), "VirtualService")
+    (route,) = service["spec"]["http"]
+    assert turned_on["match"]["routeConfiguration"]["vhost"]["route"]["name"] == route["name"]
+    assert set(turned_on["patch"]["value"]["typed_per_filter_config"]) == {inserted["name"]}
+
+
+def test_the_inner_listener_of_istio_is_reached_by_nobody_else() -> None:
+    """It has the module on every route, and so it is on loopback, and the filter in it alone."""
+    (inner,) = [
+        gateway["spec"]["servers"][0]
+        for gateway in of_kind(build("overlays/istio-transparent"), "Gateway")
+        if gateway["metadata"]["name"] == "mirror-on-miss-inner"
+    ]
+    assert inner["bind"] == "127.0.0.1"
+    (envoy_filter,) = of_kind(build("overlays/istio-transparent"), "EnvoyFilter")
+    patches = envoy_filter["spec"]["configPatches"]
+    narrowed = [each for each in patches if each["applyTo"] in ("HTTP_FILTER", "NETWORK_FILTER")]
+    assert len(narrowed) == 3
+    for patch in narrowed:
+        assert patch["match"]["listener"]["portNumber"] == inner["port"]["number"]
+
+
+def test_a_sidecar_changes_nothing_for_others() -> None:
+    """A host of a VirtualService or a ServiceEntry is otherwise one for every sidecar of the mesh. A filter
+    by the port alone would be in a captured listener, too.
+    """
+    manifests = build("overlays/istio-sidecar")
+    for kind in ("DestinationRule", "ServiceEntry", "VirtualService"):
+        assert all(each["spec"]["exportTo"] == ["."] for each in of_kind(manifests, kind))
+    (sidecar,) = of_kind(manifests, "Sidecar")
+    (envoy_filter,) = of_kind(manifests, "EnvoyFilter")
+    application = sidecar["spec"]["workloadSelector"]["labels"]
+    assert envoy_filter["spec"]["workloadSelector"]["labels"] == application
+    (service,) = of_kind(manifests, "VirtualService")
+    route, rest = service["spec"]["http"]
+    assert all(each["sourceLabels"] == application for each in route["match"])
+    assert "match" not in rest
+    inner, others = sidecar["spec"]["egress"]
+    assert (inner["bind"], inner["captureMode"], others) == ("127.0.0.1", "NONE", {"hosts": ["*/*"]})
+    listeners = {
+        patch["match"]["listener"]["name"]
+        for patch in envoy_filter["spec"]["configPatches"]
+        if patch["applyTo"] in ("HTTP_FILTER", "NETWORK_FILTER")
+    }
+    assert listeners == {f"{inner['bind']}_{inner['port']['number']}"}
+
+
+@pytest.mark.parametrize("overlay", ISTIOS)
+def test_istio_s_analyzer_finds_a_priority(overlay: str) -> None:
+    """IST0151: an EnvoyFilter with a place before another filter and no priority may not be applied."""
+    (envoy_filter,) = of_kind(build(overlay), "EnvoyFilter")
+    assert envoy_filter["spec"]["priority"] > 0
+
+
+def test_a_route_of_istio_turns_the_filter_on_in_envoy_1_40() -> None:
+    """It refuses a route's configuration of a filter that has none for routes, unless it is optional."""
+    (envoy_filter,) = of_kind(build("overlays/istio"), "EnvoyFilter")
+    (patch,) = [each for each in envoy_filter["spec"]["configPatches"] if each["applyTo"] == "HTTP_ROUTE"]
+    (turned_on,) = patch["patch"]["value"]["typed_per_filter_config"].values()
+    assert turned_on["is_optional"] is True
+
+
+def test_a_replaced_prefix_of_gateway_api_has_one_match() -> None:
+    """`exactly one PathPrefix match must be specified`: x-kubernetes-validations of HTTPRoute. Envoy Gateway
+    also drops the slash at its end, so that the bucket's name and the key become one.
+    """
+    for route in of_kind(build("overlays/envoy-gateway"), "HTTPRoute"):
+        for rule in route["spec"]["rules"]:
+            rewrites = [each["urlRewrite"] for each in rule["filters"] if each["type"] == "URLRewrite"]
+            assert all("path" not in rewrite for rewrite in rewrites)
+    (path,) = [
+        each["spec"]["urlRewrite"]["path"]
+        for each in of_kind(build("overlays/envoy-gateway"), "HTTPRouteFilter")
+    ]
+    rewrite = path["replaceRegexMatch"]
+    assert (rewrite["pattern"], rewrite["substitution"]) == ("^/", "/my-bucket/")
+
+
+@pytest.mark.parametrize("overlay", ENVOY_GATEWAYS)
+def test_gateway_api_s_defaults_within_lists_are_spelled_out(overlay: str) -> None:
+    """Otherwise a second apply is no `unchanged`, and server-side apply a conflict."""
+    for route in of_kind(build(overlay), "HTTPRoute"):
+        assert all({"group", "kind"} <= set(parent) for parent in route["spec"]["parentRefs"])
+        references = [reference for rule in route["spec"]["rules"] for reference in rule["backendRefs"]]
+        assert all("weight" in reference for reference in references)
+    for gateway in of_kind(build(overlay), "Gateway"):
+        for listener in gateway["spec"]["listeners"]:
+            assert listener["allowedRoutes"] == {"namespaces": {"from": "Same"}}

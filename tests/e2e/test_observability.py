@@ -51,6 +51,7 @@ def eventful_plugin(origin: ScriptedOrigin) -> dict[str, Any]:
         {"prefix": "/head.", "origins": ["working"], "on_head": "origin"},
         {"prefix": "/observed.", "origins": ["working"], "observe": True},
         {"prefix": "/origin.", "origins": ["public"], "response": "origin"},
+        {"prefix": "/private.", "origins": ["working"], "private": "skip"},
         {"prefix": "/served.", "origins": ["working"], "response": "serve"},
         {"prefix": "/wrong_type.", "origins": ["working"], "content_types": ["image/*"]},
     ]
@@ -102,6 +103,10 @@ def let_everything_happen(site: Site) -> set[str]:
     happens("not_found")
     origin.script("/origin_refused.bin", replies.status(401))
     happens("origin_refused")
+    origin.script("/origin_redirect.bin", replies.status(301, {"Location": "/other.bin"}))
+    happens("origin_redirect")
+    origin.put("/private.bin", BODY, {"Cache-Control": "private"})
+    happens("private")
     happens("origin_unavailable", "/dead/a.bin")
     stalled = origin.hold("/impatient/a.bin")
     happens("origin_timeout", "/impatient/a.bin")

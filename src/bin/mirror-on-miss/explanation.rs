@@ -1,6 +1,6 @@
 //! An explanation as text for people and as JSON for programs.
 
-use mirror_on_miss::config::rule::{On403, ResponseMode, TooLarge};
+use mirror_on_miss::config::rule::{On403, Private, ResponseMode, TooLarge};
 use mirror_on_miss::config::{Config, Location, OtherRedirects, Rate, Redirects};
 use mirror_on_miss::explain::{Explanation, Fetch, Mirrored, Store, Why};
 use mirror_on_miss::object::key::{KeyError, NotPlain};
@@ -85,6 +85,9 @@ impl Lines {
         }
         if let Some(cache_control) = &fetch.cache_control {
             self.add("", format!("stored with cache-control {cache_control}"));
+        }
+        if fetch.private == Private::Skip {
+            self.add("", "handed out and not stored if it says private or no-store");
         }
         let missing = fetch.missing.iter().map(|missing| match &missing.content_type {
             Some(media_type) => format!("{} with {media_type}", missing.status),
@@ -180,6 +183,7 @@ fn fetch(fetch: &Fetch) -> Value {
         "request_headers": fetch.request_headers,
         "content_types": fetch.content_types,
         "cache_control": fetch.cache_control,
+        "private": if fetch.private == Private::Skip { "skip" } else { "store" },
         "timeout_ms": u64::try_from(fetch.timeout.as_millis()).ok(),
         "rate": fetch.rate.map(|Rate { requests, per }| json!({"requests": requests, "seconds": per.as_secs()})),
         "missing": missing.collect::<Vec<_>>(),

@@ -52,6 +52,17 @@ pub struct Around {
     pub clusters: Option<Vec<String>>,
     /// The times after which Envoy gives a silent request up, each with the setting's place.
     pub idle: Vec<(String, Duration)>,
+    /// The routes for streams; `None` where the file has no routes.
+    pub streams: Option<StreamRoutes>,
+}
+
+/// Envoy's half of streaming.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamRoutes {
+    /// The ends of paths by which routes know a request.
+    pub markers: Vec<String>,
+    /// A route takes its cluster from a header, as only that to an origin does.
+    pub to_origin: bool,
 }
 
 /// The names of this plugin in the shipped files.
@@ -210,6 +221,9 @@ impl Around {
             let names = resources["clusters"].as_vec().into_iter().flatten().filter_map(|it| it["name"].as_str());
             let discovered = field(fields, "dynamic_resources").is_some();
             around.clusters = (!discovered).then(|| names.map(str::to_owned).collect());
+            let mut streams = StreamRoutes::default();
+            streams.collect(resources);
+            around.streams = (!discovered).then_some(streams);
         }
         if field(fields, "http_filters").is_some() && field(fields, "stat_prefix").is_some() {
             let set = field(fields, "stream_idle_timeout").and_then(yaml::duration);
@@ -219,6 +233,22 @@ impl Around {
             }
         }
         around
+    }
+}
+
+impl StreamRoutes {
+    fn collect(&mut self, yaml: &Yaml) {
+        match yaml {
+            Yaml::Array(elements) => elements.iter().for_each(|element| self.collect(element)),
+            Yaml::Hash(fields) => {
+                self.to_origin |= field(fields, "cluster_header").is_some();
+                let is_path = field(fields, "name").and_then(Yaml::as_str) == Some(":path");
+                let suffix = field(fields, "string_match").and_then(|matched| matched["suffix"].as_str());
+                self.markers.extend(suffix.filter(|_| is_path).map(str::to_owned));
+                fields.values().for_each(|value| self.collect(value));
+            }
+            _ => {}
+        }
     }
 }
 

@@ -255,7 +255,8 @@ pub const ENTRIES: [Entry; 63] = [
     entry_of(
         "$.rules[].observe",
         Json("false"),
-        "`true` counts misses as `observed`, fetches nothing, and leaves the bucket's answers as they are.",
+        "`true` counts misses as `observed`, names their keys in the log, fetches nothing, and leaves the bucket's answers as they are: \
+         for traffic that nobody sees, and to rehearse the switch-off of an origin.",
     ),
     entry_of(
         "$.location",

@@ -1,0 +1,183 @@
+"""What Istio's and Envoy Gateway's overlays have in common with the shipped edge."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stack.render import named, plugin_of
+
+from .kustomize import build, of_kind
+from .platforms import (
+    CONFIGURATION,
+    EDGE,
+    ENVOY_GATEWAYS,
+    ISTIOS,
+    MORE,
+    NAMES,
+    OPTIONS,
+    PLATFORMS,
+    istio_s_plugin,
+    named_site,
+    patch_of,
+)
+
+
+@pytest.mark.parametrize("overlay", ISTIOS)
+def test_the_filter_of_istio_is_the_edge_s(overlay: str) -> None:
+    edge = plugin_of(EDGE)
+    for name in ("name", "root_id", "failure_policy", "allow_on_headers_stop_iteration"):
+        assert istio_s_plugin(overlay)[name] == edge[name]
+    for name in ("vm_id", "runtime"):
+        assert istio_s_plugin(overlay)["vm_config"][name] == edge["vm_config"][name]
+
+
+@pytest.mark.parametrize(("overlay", "name"), list(zip(ENVOY_GATEWAYS, ["http", "miss"], strict=True)))
+def test_the_filter_of_envoy_gateway_is_the_edge_s(overlay: str, name: str) -> None:
+    """By patches of the listener that has the module, where the EnvoyExtensionPolicy has no field."""
+    (policy,) = of_kind(build(overlay), "EnvoyPatchPolicy")
+    listeners = [
+        patch for patch in policy["spec"]["jsonPatches"] if patch["type"].endswith(".listener.v3.Listener")
+    ]
+    (gateway,) = of_kind(build(overlay), "Gateway")
+    meta, listener = gateway["metadata"], named(gateway["spec"]["listeners"], name)
+    edge = plugin_of(EDGE)
+    for patch in listeners:
+        assert patch["name"] == f"{meta['namespace']}/{meta['name']}/{listener['name']}"
+        field = patch["operation"]["path"].rpartition("/")[2]
+        assert patch["operation"]["value"] == edge[field]
+    assert len(listeners) == 2
+
+
+def test_an_origin_is_called_as_the_edge_does() -> None:
+    edge = named(EDGE["static_resources"]["clusters"], "origin")
+    expected = {"typed_extension_protocol_options": edge["typed_extension_protocol_options"]}
+    for overlay, context in (("istio", "GATEWAY"), ("istio-sidecar", "SIDECAR_OUTBOUND")):
+        service = {"service": "files.example.com", "portNumber": 443}
+        match = {"applyTo": "CLUSTER", "match": {"context": context, "cluster": service}}
+        assert patch_of(f"overlays/{overlay}", "EnvoyFilter", match) == expected
+    gateway = patch_of("overlays/envoy-gateway", "EnvoyPatchPolicy", {"name": "origin"})
+    assert gateway == edge
+
+
+@pytest.mark.parametrize("overlay", ["overlays/istio", "overlays/envoy-gateway"])
+def test_the_bucket_is_told_what_the_edge_tells_it(overlay: str) -> None:
+    """And clients get no word of where an object comes from."""
+    clusters = EDGE["static_resources"]["clusters"]
+    edge = deepcopy(named(clusters, "bucket")["typed_extension_protocol_options"])
+    filters = edge[OPTIONS]["http_filters"]
+    filters.remove(named(filters, "envoy.filters.http.aws_request_signing"))
+    if overlay == "overlays/istio":
+        service = {"service": "s3.eu-west-1.amazonaws.com", "portNumber": 443}
+        match = {"applyTo": "CLUSTER", "match": {"context": "GATEWAY", "cluster": service}}
+        found = patch_of(overlay, "EnvoyFilter", match)["typed_extension_protocol_options"]
+    else:
+        name = "httproute/mirror-on-miss/mirror-on-miss/rule/0"
+        found = patch_of(overlay, "EnvoyPatchPolicy", {"name": name})
+    assert found == edge
+
+
+def test_signed_reads_of_envoy_gateway_are_the_edge_s(tmp_path: Path) -> None:
+    overlay = "overlays/envoy-gateway"
+    manifests = named_site(tmp_path, overlay, MORE[overlay])
+    (policy,) = of_kind(manifests, "EnvoyPatchPolicy")
+    patches = [each["operation"] for each in policy["spec"]["jsonPatches"]]
+    options, signing = patches[2:4]
+    names = [each["name"] for each in options["value"][OPTIONS]["http_filters"]]
+    edge = named(EDGE["static_resources"]["clusters"], "bucket")["typed_extension_protocol_options"]
+    # Where the patch puts it.
+    names.insert(int(signing["path"].rpartition("/")[2]), signing["value"]["name"])
+    assert names == [each["name"] for each in edge[OPTIONS]["http_filters"]]
+    assert signing["value"]["typed_config"]["region"] == NAMES["AWS_REGION"]
+    routes = [each["value"]["name"] for each in patches if each["path"] == "routes/0"]
+    shipped = EDGE["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    order = [each["name"] for each in shipped["route_config"]["virtual_hosts"][0]["routes"]]
+    # The last one is the first route.
+    assert routes[::-1] == [name for name in order if name in routes]
+    assert set(order) - set(routes) == {"preflight", "no-content", "current-directory", "object"}
+    (proxy,) = of_kind(manifests, "EnvoyProxy")
+    deployment = proxy["spec"]["provider"]["kubernetes"]["envoyDeployment"]
+    mounted = {each["name"]: each["mountPath"] for each in deployment["container"]["volumeMounts"]}
+    assert mounted == {"module": "/opt/module", "reader": "/etc/mirror-on-miss"}
+    assert {each["name"] for each in deployment["pod"]["volumes"]} == set(mounted)
+
+
+@pytest.mark.parametrize("overlay", PLATFORMS)
+def test_a_module_from_a_file_is_the_edge_s_filter(tmp_path: Path, overlay: str) -> None:
+    """With its matcher, so that hits pass no WebAssembly, and with nothing that a registry is asked for."""
+    manifests = named_site(tmp_path, overlay, MORE[overlay][:1])
+    assert of_kind(manifests, "EnvoyExtensionPolicy") == []
+    (policy,) = [each for each in manifests if each["kind"] in ("EnvoyFilter", "EnvoyPatchPolicy")]
+    assert "EXTENSION_CONFIG" not in json.dumps(policy)
+    assert "oci://" not in json.dumps(policy)
+    manager = EDGE["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    edge = named(manager["http_filters"], "mirror_on_miss")["typed_config"]
+    found = with_matcher(policy)
+    assert found["xds_matcher"] == edge["xds_matcher"]
+    wasm = found["extension_config"]["typed_config"]["config"]
+    assert wasm["vm_config"]["code"] == {"local": {"filename": "/opt/module/plugin.wasm"}}
+    for name in ("name", "root_id", "failure_policy", "allow_on_headers_stop_iteration"):
+        assert wasm[name] == plugin_of(EDGE)[name]
+    configuration = json.loads(wasm["configuration"]["value"])
+    variables = wasm["vm_config"]["environment_variables"]["key_values"]
+    assert {each["env"] for each in values(configuration) if "env" in each} == set(variables)
+
+
+def with_matcher(node: Any) -> Any:
+    """Returns the one filter that has a matcher around it."""
+    found = [each for each in values(node) if "xds_matcher" in each]
+    assert len(found) == 1
+    return found[0]
+
+
+def values(node: Any) -> Iterator[dict[str, Any]]:
+    """Returns every object of a document."""
+    if isinstance(node, dict):
+        yield node
+    for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from values(inner)
+
+
+def test_the_edge_s_second_attempt_is_envoy_gateway_s() -> None:
+    edge = yaml.safe_load((CONFIGURATION / "transparent.yaml").read_text())
+    manager = edge["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    route = named(manager["route_config"]["virtual_hosts"][0]["routes"], "object")["route"]
+    policies = of_kind(build("overlays/envoy-gateway-transparent"), "BackendTrafficPolicy")
+    retry = next(each for each in policies if each["metadata"]["name"] == "mirror-on-miss")["spec"]["retry"]
+    assert retry["numRetries"] == route["retry_policy"]["num_retries"]
+    assert retry["retryOn"]["httpStatusCodes"] == route["retry_policy"]["retriable_status_codes"]
+
+
+def test_metrics_have_the_edge_s_labels() -> None:
+    (bootstrap,) = [
+        each
+        for each in of_kind(build("overlays/istio"), "ConfigMap")
+        if each["metadata"]["name"] == "mirror-on-miss-bootstrap"
+    ]
+    assert json.loads(bootstrap["data"]["custom_bootstrap.json"]) == {"stats_config": EDGE["stats_config"]}
+    (proxy,) = of_kind(build("overlays/envoy-gateway"), "EnvoyProxy")
+    patches = proxy["spec"]["bootstrap"]["jsonPatches"]
+    assert [patch["value"] for patch in patches] == EDGE["stats_config"]["stats_tags"]
+
+
+def test_an_access_log_has_the_edge_s_fields() -> None:
+    """No query and no header of a client, which may be secrets; Envoy Gateway's own has them."""
+    manager = EDGE["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    (log,) = manager["access_log"]
+    (proxy,) = of_kind(build("overlays/envoy-gateway"), "EnvoyProxy")
+    (settings,) = proxy["spec"]["telemetry"]["accessLog"]["settings"]
+    assert settings["format"]["json"] == log["typed_config"]["log_format"]["json_format"]
+
+
+def test_clients_of_a_dead_vm_are_answered_when_the_edge_would() -> None:
+    manager = EDGE["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    route = patch_of("overlays/istio", "EnvoyFilter", {"applyTo": "HTTP_ROUTE"})["route"]
+    assert route == {"idle_timeout": manager["stream_idle_timeout"]}
+    (policy,) = of_kind(build("overlays/envoy-gateway"), "BackendTrafficPolicy")
+    assert policy["spec"]["timeout"]["http"]["streamIdleTimeout"] == manager["stream_idle_timeout"]
