@@ -207,4 +207,6 @@ fn what_a_service_of_the_compose_file_runs_is_explained_by_the_variables_that_ar
         "{output}"
     );
     assert_eq!(run(&["check", file], "", &[]).1, "ok\n");
+    let (code, output, errors) = run(&["explain", file, "GET", "/a.jpg"], "", &[("ORIGIN_AUTH", "s3")]);
+    assert!(code == 0 && output.contains("GET /a.jpg at origin:8080"), "{output}{errors}");
 }
