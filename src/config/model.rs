@@ -10,7 +10,7 @@ pub struct Config {
     pub bucket: Bucket,
     /// Rules in order; the first one that matches a request serves it. Never empty.
     pub rules: Vec<Rule>,
-    /// The start of `Location`. Without it `Location` is a path.
+    /// The form of `Location`. Without it `Location` is the path and query of the request.
     pub location: Option<Location>,
     /// The longest time that a client waits for a fill.
     pub wait: Duration,
@@ -22,6 +22,8 @@ pub struct Config {
     pub loop_window: Duration,
     /// Bounds on what one worker holds.
     pub limits: Limits,
+    /// The marker of requests that may be passed to an origin. Without it no request is: the edge has no route for them.
+    pub marker: Option<String>,
 }
 
 /// The bucket, as the signer reaches it.
@@ -37,6 +39,8 @@ pub struct Bucket {
     pub exposed: Exposed,
     /// The storage class of objects; without it, the bucket's own default.
     pub storage_class: Option<String>,
+    /// More headers of each request that makes an object: PutObject and CreateMultipartUpload.
+    pub put_headers: Vec<(&'static str, String)>,
     pub overwrite: Overwrite,
     /// The keys that it keeps apart.
     pub keys: Keys,
@@ -98,14 +102,17 @@ pub enum Exposed {
     Root,
 }
 
-/// The start of `Location` that makes it a URL.
+/// The form of `Location` other than the path and query of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// The request's own scheme and the store's authority, where the request names that, too. Envoy follows internal redirects
     /// only to these.
     Absolute,
-    /// This URL: the recipe's `service_endpoint`.
+    /// A URL that begins with this one: the recipe's `service_endpoint`.
     Base(String),
+    /// The path of the request with a query, where the request has none. Some clients take a redirect to the URL that they
+    /// asked for as an endless one.
+    Distinct,
 }
 
 /// Bounds on what one worker holds.
@@ -125,6 +132,10 @@ pub struct Limits {
     pub parts_in_flight: usize,
     /// Bytes of the largest object that is mirrored.
     pub max_object_size: u64,
+    /// Clients that are passed to origins at once.
+    pub streams: usize,
+    /// Those of them that read the same object.
+    pub streams_per_key: usize,
 }
 
 pub const MIB: u64 = 1024 * 1024;
@@ -147,6 +158,12 @@ const DEFAULT_FILLS: usize = 64;
 const DEFAULT_QUEUE: usize = 256;
 /// About 1 kB each, in the module.
 const DEFAULT_WAITERS: usize = 10_000;
+
+/// Each one is a read of an origin, and may be a slow one.
+const DEFAULT_STREAMS: usize = 64;
+
+/// Above the 10 connections with which S3 SDKs and the 16 with which aria2c read one object.
+const DEFAULT_STREAMS_PER_KEY: usize = 16;
 /// Below the patience of browsers and of S3 SDKs (60 s), above the time that a part takes at 4 Mbit/s.
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(25);
 /// Below [`DEFAULT_WAIT`], so that a silent origin is a 504 and not a fill that goes on.
@@ -170,6 +187,8 @@ impl Default for Limits {
             memory: DEFAULT_MEMORY,
             parts_in_flight: DEFAULT_PARTS_IN_FLIGHT,
             max_object_size: MAX_OBJECT_SIZE,
+            streams: DEFAULT_STREAMS,
+            streams_per_key: DEFAULT_STREAMS_PER_KEY,
         }
     }
 }

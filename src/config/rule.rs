@@ -4,6 +4,7 @@ use super::origin::Origin;
 use crate::http::Method;
 use crate::object::content_type;
 use crate::object::key::Spellings;
+use crate::object::metadata::KeptMetadata;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use std::fmt::Write;
 use std::rc::Rc;
@@ -75,6 +76,8 @@ pub struct Mirror {
     pub content_types: Vec<String>,
     /// The value that is stored in place of the origin's `Cache-Control`.
     pub cache_control: Option<String>,
+    /// The user metadata of the origins that is stored.
+    pub metadata: Vec<KeptMetadata>,
     /// The fate of an object that its origin lets no cache store.
     pub private: Private,
     /// An origin's `application/octet-stream` is replaced by what the key's extension says.
@@ -87,8 +90,12 @@ pub struct Mirror {
     pub on_head: OnHead,
     /// The answer to a client when the object cannot be stored.
     pub too_large: TooLarge,
+    /// The answer to a client whose time is over.
+    pub on_wait: OnWait,
     /// A miss is only counted; nothing is fetched.
     pub observe: bool,
+    /// The object is handed out, and never stored.
+    pub unstored: bool,
 }
 
 impl Mirror {
@@ -182,8 +189,8 @@ pub enum ResponseMode {
     /// A 302 to the same URL, when the object is stored.
     #[default]
     Redirect,
-    /// The object itself as soon as it is at hand. It is stored meanwhile. Objects of several parts are answered as
-    /// with [`Redirect`](Self::Redirect).
+    /// The object itself as soon as it is at hand. It is stored meanwhile. For an object of several parts the client is
+    /// passed to the origin. Where no client may be, it is answered as with [`Redirect`](Self::Redirect).
     Serve,
 }
 
@@ -228,6 +235,16 @@ pub enum TooLarge {
     /// A 502.
     Error,
     /// A 302 to `public_url` if there is one, else a 502.
+    #[default]
+    Origin,
+}
+
+/// The answer to a client whose time is over, while the fill goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnWait {
+    /// A 503.
+    Busy,
+    /// A 302 to `public_url` if there is one. Else the client is passed to the origin, if that may be.
     #[default]
     Origin,
 }

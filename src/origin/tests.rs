@@ -8,11 +8,13 @@ fn endpoint(key: &Key) -> Endpoint {
     let origin = Origin {
         name: "origin".into(),
         cluster: "origin".into(),
+        stream_cluster: None,
         authority: "files.example.com".into(),
         path_prefix: "/v1".into(),
         public_url: None,
         timeout: Duration::from_secs(20),
         headers: Vec::new(),
+        parameters: Vec::new(),
         missing: [404, 410].map(|status| Missing { status, content_type: None }).to_vec(),
         rate: None,
         redirects: Redirects::default(),

@@ -4,13 +4,16 @@
 //! document to the end, then judges the denial. A miss joins its fill; every other stream is let go. A held stream
 //! always has a deadline, first that of the reading, then that of the waiting.
 
+mod page;
 pub mod reply;
+pub mod streaming;
 
 use crate::config::rule::{Mirror, mirror_for};
 use crate::config::{Config, Deleted, Location};
 use crate::fill::{FillKey, FillRequest, Outcome};
 use crate::http::{Body, Method, Response, is_field_value};
 use crate::request::denial::{Denial, Verdict, judge, outlasts_its_request};
+use crate::request::passing::{with_marker, without_marker};
 use crate::request::precondition::Precondition;
 use crate::request::target::{Target, is_plain, own_base, readable, without_query};
 use crate::request::trace::Trace;
@@ -20,6 +23,7 @@ use crate::single_flight::leases::{Leases, SharedHost};
 use crate::single_flight::messages::Message;
 use crate::single_flight::{Flights, Join};
 use crate::sorted_map::SortedMap;
+use page::PageLookup;
 use reply::{LocalReply, Reply, ReplyContext, reply};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -42,11 +46,21 @@ pub const MAX_BUFFERED: usize = 16 * 1024;
 #[derive(Clone, Debug)]
 pub struct ClientRequest {
     method: Method,
+    /// Without the marker.
     path_and_query: Vec<u8>,
+    /// It had the marker.
+    is_marked: bool,
     /// The client's headers that some rule lists.
     headers: Vec<(String, String)>,
     /// The scheme and authority of the store, if the request names the store: then the edge follows `Location`.
     store_base: Option<String>,
+}
+
+impl ClientRequest {
+    /// Tells if it had the marker.
+    pub fn is_marked(&self) -> bool {
+        self.is_marked
+    }
 }
 
 /// A request for an object that is mirrored.
@@ -56,6 +70,8 @@ pub struct MirroredRequest {
     /// The client's headers that some rule lists.
     headers: Vec<(String, String)>,
     mirror: Rc<Mirror>,
+    /// [`ClientRequest::is_marked`].
+    is_marked: bool,
     /// [`ClientRequest::store_base`].
     store_base: Option<String>,
 }
@@ -131,6 +147,10 @@ struct Held {
     dropped: bool,
     /// The key of the fill that it waits for, once that is known.
     fill_key: Option<Rc<FillKey>>,
+    /// It may look for a page yet.
+    lookup: Option<PageLookup>,
+    /// The page that it waits for instead of its object.
+    page: Option<Target>,
     /// Likewise.
     precondition: Precondition,
     /// Likewise.
@@ -183,24 +203,32 @@ impl Worker {
     /// `header` looks up a header of the request.
     pub fn capture(&self, header: &dyn Fn(&str) -> Option<Vec<u8>>) -> Option<ClientRequest> {
         let method = readable(&header(":method")?)?;
-        let path_and_query = header(":path")?;
+        let mut path_and_query = header(":path")?;
+        let rest = self.config.marker.as_ref().and_then(|marker| without_marker(&path_and_query, marker));
+        let is_marked = rest.is_some();
+        path_and_query.truncate(rest.map(<[u8]>::len).unwrap_or(usize::MAX));
         // An edge that follows redirects has replaced the client's authority by the store's. No other one is believed.
         let store = self.config.bucket.authority.as_bytes();
         let store_base = match self.config.location {
             Some(Location::Absolute) if header(":authority")?.eq_ignore_ascii_case(store) => {
                 header(":scheme").and_then(|scheme| own_base(&scheme, store))
             }
-            Some(Location::Absolute | Location::Base(_)) | None => None,
+            Some(Location::Absolute | Location::Base(_) | Location::Distinct) | None => None,
         };
         let listed = self.listed.iter().filter_map(|name| {
             let value = String::from_utf8(header(name)?).ok()?;
             is_field_value(&value).then(|| (name.clone(), value))
         });
-        Some(ClientRequest { method, path_and_query, headers: listed.collect(), store_base })
+        Some(ClientRequest { method, path_and_query, is_marked, headers: listed.collect(), store_base })
     }
 
     /// Returns the path and query for the bucket, if they differ from those that came. Rules do not matter here.
     pub fn path_of_bucket(&self, captured: &ClientRequest) -> Option<Vec<u8>> {
+        if captured.is_marked {
+            // The way of an ordinary request begins with its path, without the marker, as it came.
+            let target = self.target(captured).map(|target| target.path_of_bucket().into_bytes());
+            return Some(target.unwrap_or_else(|| captured.path_and_query.clone()));
+        }
         if is_plain(&captured.path_and_query) {
             return None;
         }
@@ -214,8 +242,8 @@ impl Worker {
     /// Finds the object of a request, if it is mirrored.
     pub fn mirrored_request(&self, captured: ClientRequest) -> Option<MirroredRequest> {
         let (target, mirror) = self.target_and_mirror(&captured)?;
-        let ClientRequest { headers, store_base, .. } = captured;
-        Some(MirroredRequest { target, headers, mirror: mirror.clone(), store_base })
+        let ClientRequest { headers, is_marked, store_base, .. } = captured;
+        Some(MirroredRequest { target, headers, mirror: mirror.clone(), is_marked, store_base })
     }
 
     /// Holds a stream whose object was denied. `end` says that the response has no body.
@@ -226,7 +254,18 @@ impl Worker {
             (denial, _) => denial,
         };
         let (precondition, trace) = (Precondition::default(), Trace::default());
-        let held = Held { wanted, denial, content, reading: true, dropped: false, fill_key: None, precondition, trace };
+        let held = Held {
+            wanted,
+            denial,
+            content,
+            reading: true,
+            dropped: false,
+            fill_key: None,
+            lookup: None,
+            page: None,
+            precondition,
+            trace,
+        };
         self.streams.insert(stream, held);
         self.reading.push_back((now.checked_add(READ_TIMEOUT).unwrap_or(now), stream));
         self.complete.extend(end.then_some(stream));
@@ -318,9 +357,17 @@ impl Worker {
         }
         let request = FillRequest::new(&self.config.rules, mirror, target, headers, held.denial, check);
         held.fill_key = Some(request.fill_key.clone());
+        held.lookup = Some(PageLookup::new(denied.asked, now));
         let for_bucket = target.is_part() || denied.precondition.is_for_bucket();
-        let join = Join { stream, asked: denied.asked, request: &request, trace: &denied.trace, for_bucket };
-        self.flights.join(join, now, shared)
+        // A marked request has no permit. With another marker it could go round for ever.
+        let may_pass = self.config.marker.is_some()
+            && !held.wanted.is_marked
+            && !target.is_part()
+            && denied.precondition.may_pass();
+        let (asked, trace) = (denied.asked, &denied.trace);
+        let join = Join { stream, asked, request: &request, trace, may_pass, for_bucket };
+        let effects = self.flights.join(join, now, shared);
+        self.with_pages(effects, now, shared)
     }
 
     /// Tells if a body of so many bytes may be read, which came as the answer to a call.
@@ -343,21 +390,24 @@ impl Worker {
         if let Some(denial @ Denial::NotFound) = code.and_then(outlasts_its_request) {
             self.remember_bucket_error(denial, shared);
         }
-        self.flights.finish_call(ticket, response, unread, now, shared)
+        let effects = self.flights.finish_call(ticket, response, unread, now, shared);
+        self.with_pages(effects, now, shared)
     }
 
     /// Takes a message from the worker's queue. It is another worker's, or an empty one that only wakes this worker
     /// up.
     pub fn receive(&mut self, message: &[u8], now: Instant, shared: &dyn SharedHost) -> Vec<Effect> {
-        let message = Message::decode(message);
-        message.map(|message| self.flights.receive(message, now, shared)).unwrap_or_default()
+        let Some(message) = Message::decode(message) else { return Vec::new() };
+        let effects = self.flights.receive(message, now, shared);
+        self.with_pages(effects, now, shared)
     }
 
     /// Does everything that is due at `now`. The caller reads the [`readable`](Self::readable) streams.
     pub fn tick(&mut self, now: Instant, shared: &dyn SharedHost) -> Vec<Effect> {
         let over = self.reading.iter().take_while(|(_, stream)| !self.is_read(*stream)).count();
         self.reading.drain(..over);
-        self.flights.tick(now, shared)
+        let effects = self.flights.tick(now, shared);
+        self.with_pages(effects, now, shared)
     }
 
     /// Returns the time of the next tick that is needed if nothing happens before.
@@ -394,7 +444,15 @@ impl Worker {
         // A body that has not come to its end may never do so, and its client would wait for that.
         let stalled = matches!(held.content, Content::Pending | Content::Started);
         let body_kept = !held.dropped && !stalled;
-        let target = &held.wanted.target;
+        let page = held.found_page(outcome);
+        let target = page.unwrap_or(&held.wanted.target);
+        // The client is to follow the redirect to a page itself, because references of the page are relative to that.
+        let store_base = held.wanted.store_base.as_ref().filter(|_| page.is_none());
+        let outcome = match page {
+            Some(_) => &Outcome::Exists,
+            None if held.found_no_page(outcome) => &Outcome::NotFound,
+            None => outcome,
+        };
         let asked = ReplyContext {
             target,
             origin: source.origin,
@@ -405,13 +463,18 @@ impl Worker {
         };
         let base = match &self.config.location {
             Some(Location::Base(base)) => Some(base.as_str()),
-            Some(Location::Absolute) | None => None,
+            Some(Location::Absolute | Location::Distinct) | None => None,
         };
-        let location = match (&self.config.location, &held.wanted.store_base, outcome) {
+        let location = match (&self.config.location, store_base, outcome) {
             // An edge that follows redirects to the store leaves this one to the client, which resolves references against it.
             (_, _, Outcome::OriginRedirect { key, query, .. }) => target.location_of(key, query.as_deref(), base),
             (Some(Location::Absolute), Some(store), _) => target.location_at_store(store),
+            (Some(Location::Distinct), ..) if page.is_none() => target.distinct_location(),
             _ => target.location(base),
+        };
+        let location = match (outcome, &self.config.marker) {
+            (Outcome::Passed(_), Some(marker)) => with_marker(&location, marker),
+            _ => location,
         };
         let made = match reply(outcome, asked, &source.mirror, location) {
             Reply::Local(made) => made,

@@ -196,7 +196,12 @@ def test_the_inner_listener_of_istio_is_reached_by_nobody_else() -> None:
     assert inner["bind"] == "127.0.0.1"
     (envoy_filter,) = of_kind(build("overlays/istio-transparent"), "EnvoyFilter")
     patches = envoy_filter["spec"]["configPatches"]
-    narrowed = [each for each in patches if each["applyTo"] in ("HTTP_FILTER", "NETWORK_FILTER")]
+    narrowed = [
+        each
+        for each in patches
+        if each["applyTo"] == "HTTP_FILTER"
+        or (each["applyTo"] == "NETWORK_FILTER" and "stream_idle_timeout" in json.dumps(each))
+    ]
     assert len(narrowed) == 3
     for patch in narrowed:
         assert patch["match"]["listener"]["portNumber"] == inner["port"]["number"]

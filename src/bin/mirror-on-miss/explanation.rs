@@ -4,6 +4,7 @@ use mirror_on_miss::config::rule::{On403, Private, ResponseMode, TooLarge};
 use mirror_on_miss::config::{Config, Location, OtherRedirects, Rate, Redirects};
 use mirror_on_miss::explain::{Explanation, Fetch, Mirrored, Store, Why};
 use mirror_on_miss::object::key::{KeyError, NotPlain};
+use mirror_on_miss::object::metadata::KeptMetadata;
 use mirror_on_miss::request::target::{Target, TargetError};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -57,10 +58,13 @@ impl Lines {
             self.fetch(number, fetch, !mirrored.only_headers);
         }
         match &mirrored.store {
-            Some(Store { cluster, authority, path }) => {
+            Some(Store { cluster, authority, path, headers }) => {
                 self.add("store", format!("PUT {path} at {authority}, cluster {cluster}"));
+                if !headers.is_empty() {
+                    self.add("", format!("with {}", headers.join(", ")));
+                }
             }
-            None => self.add("store", unstored(&mirrored.target)),
+            None => self.add("store", unstored(mirrored)),
         }
         for line in answers(mirrored, config) {
             self.add("answer", line);
@@ -77,6 +81,9 @@ impl Lines {
         if !fetch.headers.is_empty() {
             self.add("", format!("with {}", fetch.headers.join(", ")));
         }
+        if !fetch.parameters.is_empty() {
+            self.add("", format!("with the parameters {}", fetch.parameters.join(", ")));
+        }
         if !fetch.request_headers.is_empty() {
             self.add("", format!("with the client's {}", fetch.request_headers.join(", ")));
         }
@@ -85,6 +92,9 @@ impl Lines {
         }
         if let Some(cache_control) = &fetch.cache_control {
             self.add("", format!("stored with cache-control {cache_control}"));
+        }
+        if !fetch.metadata.is_empty() {
+            self.add("", format!("stored with its {}", kept(&fetch.metadata).collect::<Vec<_>>().join(", ")));
         }
         if fetch.private == Private::Skip {
             self.add("", "handed out and not stored if it says private or no-store");
@@ -115,10 +125,15 @@ fn answers(mirrored: &Mirrored, config: &Config) -> Vec<String> {
         return vec!["200 with the origin's headers".to_owned()];
     }
     let followed = if config.location == Some(Location::Absolute) { "; the edge follows it itself" } else { "" };
+    let passes = config.marker.is_some();
     let found = match (mirrored.mirror.response, &mirrored.location) {
+        (_, None) if passes => "200 with the object; passed to the origin if it has several parts".to_owned(),
         (_, None) => "200 with the object, if it fits one part".to_owned(),
         (ResponseMode::Origin, Some(location)) => format!("302 to {location} at once"),
         (ResponseMode::Redirect, Some(location)) => format!("302 to {location}, once it is stored{followed}"),
+        (ResponseMode::Serve, Some(_)) if passes => {
+            format!("200 with the object; passed to the origin, while it is stored, if it has several parts{followed}")
+        }
         (ResponseMode::Serve, Some(location)) => {
             format!("200 with the object, or 302 to {location} if it has several parts{followed}")
         }
@@ -150,8 +165,8 @@ pub fn json(explanation: &Explanation, config: &Config) -> Value {
             "rule": {"index": mirrored.rule, "prefix": prefix(mirrored.rule)},
             "on_403": on_403(mirrored.mirror.on_403).0,
             "fetch": mirrored.fetches.iter().map(fetch).collect::<Vec<_>>(),
-            "store": mirrored.store.as_ref().map(|Store { cluster, authority, path }| {
-                json!({"cluster": cluster, "authority": authority, "path": path})
+            "store": mirrored.store.as_ref().map(|Store { cluster, authority, path, headers }| {
+                json!({"cluster": cluster, "authority": authority, "path": path, "headers": headers})
             }),
             "response": match mirrored.mirror.response {
                 _ if mirrored.only_headers => "head",
@@ -179,10 +194,12 @@ fn fetch(fetch: &Fetch) -> Value {
         "cluster": fetch.cluster,
         "authority": fetch.authority,
         "path": fetch.path,
+        "parameters": fetch.parameters,
         "headers": fetch.headers,
         "request_headers": fetch.request_headers,
         "content_types": fetch.content_types,
         "cache_control": fetch.cache_control,
+        "metadata": kept(&fetch.metadata).collect::<Vec<_>>(),
         "private": if fetch.private == Private::Skip { "skip" } else { "store" },
         "timeout_ms": u64::try_from(fetch.timeout.as_millis()).ok(),
         "rate": fetch.rate.map(|Rate { requests, per }| json!({"requests": requests, "seconds": per.as_secs()})),
@@ -192,6 +209,14 @@ fn fetch(fetch: &Fetch) -> Value {
             "hosts": hosts.collect::<serde_json::Map<_, _>>(),
             "others": if *others == OtherRedirects::Pass { "pass" } else { "refuse" },
         },
+    })
+}
+
+/// Names the headers of an origin that are stored as user metadata, with the names that they get.
+fn kept(metadata: &[KeptMetadata]) -> impl Iterator<Item = String> {
+    metadata.iter().map(|KeptMetadata { header, name }| match name {
+        Some(name) => format!("{header} as x-amz-meta-{name}"),
+        None => format!("{header}* as x-amz-meta-*"),
     })
 }
 
@@ -229,9 +254,14 @@ fn because(why: Why) -> &'static str {
 }
 
 /// Says why nothing is stored.
-fn unstored(target: &Target) -> String {
-    let why = target.reading.not_plain().map(because_not_plain);
-    why.map(|why| format!("nothing: {why}")).unwrap_or("nothing".to_owned())
+fn unstored(mirrored: &Mirrored) -> String {
+    match mirrored.target.reading.not_plain() {
+        Some(why) => format!("nothing: {}", because_not_plain(why)),
+        None if mirrored.mirror.unstored => {
+            "nothing: the rule says store: false; what the bucket has already is served until it is deleted".to_owned()
+        }
+        None => "nothing".to_owned(),
+    }
 }
 
 fn because_not_plain(not_plain: NotPlain) -> &'static str {

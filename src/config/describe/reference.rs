@@ -35,7 +35,7 @@ const fn entry_of(path: &'static str, default: Default, text: &'static str) -> E
 }
 
 /// Every field but those of `origin`, in the order of the documentation.
-pub const ENTRIES: [Entry; 63] = [
+pub const ENTRIES: [Entry; 75] = [
     entry_of("$.bucket", Needed, "The bucket, as the signer reaches it."),
     entry_of("$.bucket.cluster", Needed, "Envoy's name of the signer's cluster."),
     entry_of("$.bucket.authority", Needed, "The store's `host[:port]`. The signer signs it."),
@@ -55,6 +55,13 @@ pub const ENTRIES: [Entry; 63] = [
         "The storage class of new objects (`x-amz-storage-class`).",
     ),
     entry_of(
+        "$.bucket.put_headers",
+        Json("{}"),
+        "Headers that the bucket demands of whoever makes an object: on PutObject and CreateMultipartUpload. The signer has to \
+         allow the same values.",
+    ),
+    entry_of("$.bucket.put_headers.NAME", Words("none"), "The header's value."),
+    entry_of(
         "$.bucket.if_none_match",
         Json("true"),
         "What keeps a fill from overwriting an object. `true` is `If-None-Match: *`. A name is the header that a \
@@ -71,7 +78,8 @@ pub const ENTRIES: [Entry; 63] = [
         "$.bucket.index",
         Words("none"),
         "The key that a path with a slash at the end stands for: with `index.html` the bucket is asked for `KEY/index.html`, \
-         and an origin for `KEY/`. Without it such a path is not mirrored.",
+         and an origin for `KEY/`. A path that lacks its slash is redirected to the page, where there is \
+         no object of its name. Without it a path with a slash is not mirrored.",
     ),
     entry_of(
         "$.bucket.deleted",
@@ -91,6 +99,12 @@ pub const ENTRIES: [Entry; 63] = [
     ),
     entry_of("$.origins.NAME", Words("none"), "A place that objects come from."),
     entry_of("$.origins.NAME.cluster", Needed, "Envoy's name of the origin's cluster."),
+    entry_of(
+        "$.origins.NAME.stream_cluster",
+        Words("`cluster`"),
+        "Envoy's name of the cluster that clients are passed through, see `stream`. With one of its own, slow clients take no \
+         connection from fills.",
+    ),
     entry_of("$.origins.NAME.authority", Needed, "The `host[:port]` that requests to it name."),
     entry_of("$.origins.NAME.path_prefix", Json(r#""/""#), "The path before each key at the origin."),
     entry_of(
@@ -110,6 +124,18 @@ pub const ENTRIES: [Entry; 63] = [
         Words("none"),
         "The header's value. `{\"env\": \"NAME\"}` takes a secret from the environment of the VM \
          (`vm_config.environment_variables`).",
+    ),
+    entry_of(
+        "$.origins.NAME.parameters",
+        Json("{}"),
+        "Query parameters of each request to it. No other host gets them, and no log, answer or stored object has them. \
+         `{\"env\": \"NAME\"}` takes them all from one variable, as `name=value&name=value`, encoded: a shared access signature of \
+         Azure.",
+    ),
+    entry_of(
+        "$.origins.NAME.parameters.NAME",
+        Words("none"),
+        "The parameter's value, not encoded. `{\"env\": \"NAME\"}` takes a secret, as in `headers`.",
     ),
     entry_of(
         "$.origins.NAME.missing",
@@ -216,6 +242,13 @@ pub const ENTRIES: [Entry; 63] = [
         "The stored object's `Cache-Control`. It also removes the origin's `Expires`.",
     ),
     entry_of(
+        "$.rules[].metadata",
+        Words("none is kept"),
+        "The user metadata of the origins that is stored. Names are those of `x-amz-meta-NAME`, `x-goog-meta-NAME` and \
+         `x-ms-meta-NAME`, and `*` is all of these. An object maps any header of an origin to a name: \
+         `{\"x-ms-meta-owned_by\": \"owner\"}`.",
+    ),
+    entry_of(
         "$.rules[].private",
         Json(r#""store""#),
         "An object whose origin says `Cache-Control: private` or `no-store`. `store`: it is stored like any other, with that \
@@ -231,7 +264,7 @@ pub const ENTRIES: [Entry; 63] = [
         "$.rules[].response",
         Json(r#""redirect""#),
         "`redirect`: a 302 to the same URL once the object is stored. `serve`: a 200 with the object as soon as \
-         it has come, while it is being stored, if it fits one part. `origin`: a 302 to `public_url` at once, \
+         it has come, while it is being stored; with `stream` also if it has several parts. `origin`: a 302 to `public_url` at once, \
          while the bucket is filled.",
     ),
     entry_of(
@@ -250,7 +283,21 @@ pub const ENTRIES: [Entry; 63] = [
     entry_of(
         "$.rules[].too_large",
         Json(r#""origin""#),
-        "The answer for an object that is too large to be stored. `origin` is a 302 to `public_url`, or a 502 if there is none. `error` is always a 502.",
+        "The answer for an object that is too large to be stored. `origin` is a 302 to `public_url`. Without one the client \
+         is passed to the origin, or gets a 502. `error` is always a 502.",
+    ),
+    entry_of(
+        "$.rules[].on_wait",
+        Json(r#""origin""#),
+        "The answer when `wait` is over. `origin` is a 302 to `public_url`; without one the client of an object of several parts is \
+         passed to the origin where `stream` allows it, else it gets a 503. `busy` is always a 503.",
+    ),
+    entry_of(
+        "$.rules[].store",
+        Json("true"),
+        "`false`: what the bucket lacks is handed out, or passed from the origin, at each request, and never stored. For files that \
+         change under one name, such as the indexes of package repositories. An object that the bucket has already is served until it \
+         is deleted there.",
     ),
     entry_of(
         "$.rules[].observe",
@@ -261,8 +308,9 @@ pub const ENTRIES: [Entry; 63] = [
     entry_of(
         "$.location",
         Words("a path"),
-        "What `Location` begins with: a URL, or `absolute` where the edge follows it itself, which Envoy does only to a whole URL: \
-         that of the store, and only for a request that already names the store as its host.",
+        "The form of `Location`. A URL is what it begins with. `distinct` is the path with the query `mirror-on-miss`, where the request \
+         has no query: for clients that take a redirect to the same URL as a loop. `absolute` is for an edge that follows it itself, \
+         which Envoy does only to a whole URL: that of the store, and only for a request that already names the store as its host.",
     ),
     entry_of(
         "$.wait",
@@ -303,4 +351,21 @@ pub const ENTRIES: [Entry; 63] = [
     ),
     entry_of("$.limits.waiters", Json("10000"), "The most clients that wait for fills."),
     entry_of("$.limits.max_object_size", Json(r#""50000GiB""#), "Larger objects are not mirrored."),
+    entry_of(
+        "$.limits.streams",
+        Json("64"),
+        "The most clients that are passed to origins at once, see `stream`. The others wait for the object to be stored.",
+    ),
+    entry_of("$.limits.streams_per_key", Json("16"), "Those of them that read the same object."),
+    entry_of(
+        "$.stream",
+        Words("none"),
+        "Passes clients of large objects to the origin through this Envoy, while the object is stored. Only for an edge with the \
+         routes that the shipped ones have.",
+    ),
+    entry_of(
+        "$.stream.marker",
+        Needed,
+        "The parameter of the query by which these routes know such a request. It reaches neither the bucket nor an origin.",
+    ),
 ];

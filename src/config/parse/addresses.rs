@@ -26,6 +26,26 @@ impl Kind for Authority {
     }
 }
 
+/// The marker of a request that may be passed to an origin: one parameter of a query.
+pub struct Marker;
+
+impl Kind for Marker {
+    type Read = String;
+
+    fn read(&self, value: &Value) -> Option<String> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~=".contains(&byte);
+        value.as_str().filter(|text| !text.is_empty() && text.bytes().all(is_plain)).map(str::to_owned)
+    }
+
+    fn allowed(&self) -> &str {
+        "a parameter of a query: letters, digits, \"-\", \".\", \"_\", \"~\" and \"=\""
+    }
+
+    fn schema(&self) -> Value {
+        json!({"type": "string", "pattern": "^[A-Za-z0-9._~=-]+$"})
+    }
+}
+
 /// A pattern for paths with a `.` or `..` segment.
 const DOT_SEGMENT: &str = "(^|[/\\\\])\\.\\.?([/\\\\]|$)";
 
@@ -145,25 +165,26 @@ impl Kind for BaseUrl {
     }
 }
 
-/// `absolute`, or a base URL.
+/// `absolute`, `distinct`, or a base URL.
 pub struct LocationBase;
 
 impl Kind for LocationBase {
     type Read = Location;
 
     fn read(&self, value: &Value) -> Option<Location> {
-        if value.as_str() == Some("absolute") {
-            return Some(Location::Absolute);
+        match value.as_str() {
+            Some("absolute") => Some(Location::Absolute),
+            Some("distinct") => Some(Location::Distinct),
+            _ => BaseUrl.read(value).map(Location::Base),
         }
-        BaseUrl.read(value).map(Location::Base)
     }
 
     fn allowed(&self) -> &str {
-        "\"absolute\", or an absolute http:// or https:// URL without query and fragment"
+        "\"absolute\", \"distinct\", or an absolute http:// or https:// URL without query and fragment"
     }
 
     fn schema(&self) -> Value {
-        json!({"anyOf": [{"const": "absolute"}, BaseUrl.schema()]})
+        json!({"anyOf": [{"enum": ["absolute", "distinct"]}, BaseUrl.schema()]})
     }
 }
 
