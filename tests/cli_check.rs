@@ -92,6 +92,8 @@ fn a_cluster_that_does_not_exist_is_a_problem_unless_clusters_come_by_discovery(
     assert_eq!(check(&format!("{edge}\ndynamic_resources: {{}}\n")).0, 0);
     let edge = own_edge().replace("\"cluster\": \"origin\"", "\"cluster\": \"nobody\"");
     assert!(check(&edge).1.contains("the cluster of origin \"origin\": there is no cluster \"nobody\""));
+    let edge = own_edge().replace("\"stream_cluster\": \"origin-streams\"", "\"stream_cluster\": \"nobody\"");
+    assert!(check(&edge).1.contains("the stream_cluster of origin \"origin\": there is no cluster \"nobody\""));
 }
 
 #[test]
