@@ -40,6 +40,7 @@ run: $(STACK) $(ENVOY) wasm ## build and start everything: Envoy, signer, S3 ser
 ## ORIGIN=https://host[:port][/path]  fill the bucket from there instead of from the sample origin
 ## PORT=10000  WORKERS=2  BUCKET=mirror
 ## WIRING=redirect|transparent  clients follow a 302, or Envoy does it for them, as most S3 SDKs need
+## ORIGIN_DNS=strict  each address of its name is a host of its own   ORIGIN_HTTP=2  it speaks HTTP/2 alone
 ## EXPOSED=root|path  clients write /KEY or /BUCKET/KEY; path is the default of the transparent wiring
 ## DATA=directory  keeps what the bucket of its own S3 server holds, and the logs, for the next run
 ## CONFIG=file.json  merged over the plugin's configuration (RFC 7396: null removes)
@@ -110,7 +111,9 @@ chaos: $(TOOLS) $(ENVOY) wasm ## thousands of requests while origin and bucket f
 	@exec $(VENV)/bin/python -m chaos
 
 .PHONY: clients
-clients: $(TOOLS) $(ENVOY) $(CLIENTS)/.installed wasm ## ten S3 clients, each with cold keys, through both wirings
+clients: $(TOOLS) $(ENVOY) $(CLIENTS)/.installed $(CLIENTS)/.java $(CLIENTS)/.go wasm ## fifty clients, each with cold keys, through both wirings; writes docs/clients.md
+## ONLY="Java|wget"  a regular expression, for these alone
+## those of Java and Go need mvn and java, and go; curl, wget2, nginx ... are Debian's packages; what is not installed is named
 	@exec $(VENV)/bin/python -m clients
 
 .PHONY: browser
@@ -234,6 +237,21 @@ $(CLIENTS)/.installed: tests/clients/requirements.txt tests/clients/package-lock
 	@cp tests/clients/package.json tests/clients/package-lock.json $(CLIENTS)/
 	@cd $(CLIENTS) && PATH="$(abspath $(CLIENTS))/bin:$$PATH" npm ci --silent --ignore-scripts --no-audit --no-fund
 	@touch $@
+
+$(CLIENTS)/.java: tests/clients/programs/java/pom.xml tests/clients/programs/java/src/main/java/Reads.java
+	@mkdir -p $(CLIENTS)/java
+	@if command -v mvn >/dev/null && command -v javac >/dev/null; then \
+	  echo "installing clients of Java into $(CLIENTS)..."; \
+	  mvn -q -B -f $< dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(abspath $(CLIENTS))/java/lib && \
+	  javac -cp '$(CLIENTS)/java/lib/*' -d $(CLIENTS)/java $(word 2,$^) && touch $@; \
+	else echo "make: no mvn and javac, so no clients of Java"; fi
+
+$(CLIENTS)/.go: $(addprefix tests/clients/programs/go/,go.mod go.sum main.go)
+	@mkdir -p $(CLIENTS)/bin
+	@if command -v go >/dev/null; then \
+	  echo "building clients of Go into $(CLIENTS)..."; \
+	  cd $(<D) && go build -o $(abspath $(CLIENTS))/bin/with_go . && touch $(abspath $@); \
+	else echo "make: no go, so no clients of Go"; fi
 
 $(KUBECTL): tests/kubectl.txt $(STACK)
 	@echo "installing kubectl and helm..."

@@ -2,9 +2,10 @@
 //! Nothing of it is done.
 
 use crate::config::rule::{Mirror, OnHead, Private, ResponseMode, Rule, chain};
-use crate::config::{Config, Location, Missing, Origin, Rate, Redirects};
+use crate::config::{Bucket, Config, Location, Missing, Origin, Rate, Redirects};
 use crate::http::Method;
 use crate::object::key::Key;
+use crate::object::metadata::KeptMetadata;
 use crate::origin::endpoint::Endpoint;
 use crate::request::forwarded::Forwarded;
 use crate::request::target::{Target, TargetError};
@@ -73,8 +74,10 @@ pub struct Fetch {
     /// Envoy's name of the cluster.
     pub cluster: String,
     pub authority: String,
-    /// Path and query.
+    /// Path and query, but for the origin's own parameters.
     pub path: String,
+    /// Names of the parameters that the configuration adds. Their values may be secrets.
+    pub parameters: Vec<String>,
     /// Names of the headers that the configuration adds. Their values may be secrets.
     pub headers: Vec<String>,
     /// Names of the client's headers that it carries.
@@ -83,6 +86,8 @@ pub struct Fetch {
     pub content_types: Vec<String>,
     /// The value that is stored in place of the origin's `Cache-Control`.
     pub cache_control: Option<String>,
+    /// The user metadata that is stored.
+    pub metadata: Vec<KeptMetadata>,
     /// The fate of an object that its origin lets no cache store.
     pub private: Private,
     pub timeout: Duration,
@@ -103,6 +108,8 @@ pub struct Store {
     pub authority: String,
     /// The object's path there.
     pub path: String,
+    /// Names of the headers that the configuration adds.
+    pub headers: Vec<&'static str>,
 }
 
 /// Explains a request. `own_base` is its own scheme and authority, if these are known; only the scheme counts.
@@ -142,6 +149,7 @@ fn mirrored(config: &Config, target: Target, rule: usize, mirror: &Rc<Mirror>, o
     let stored_at = match &config.location {
         Some(Location::Absolute) => target.location_at_store(&format!("{scheme}://{}", config.bucket.authority)),
         Some(Location::Base(base)) => target.location(Some(base)),
+        Some(Location::Distinct) => target.distinct_location(),
         None => target.location(None),
     };
     let location = match mirror.response {
@@ -174,17 +182,22 @@ fn fetches(rules: &[Rule], target: &Target) -> Vec<Fetch> {
 }
 
 fn fetch(rule: usize, mirror: &Mirror, origin: &Origin, key: &str, forwarded: &Forwarded) -> Fetch {
-    let Endpoint { upstream, path, timeout, .. } = Endpoint::at(origin, mirror, key, forwarded);
+    let endpoint = Endpoint::at(origin, mirror, key, forwarded);
+    let names = origin.parameters.iter().map(|parameter| parameter.split('=').next().unwrap_or_default().to_owned());
+    let (parameters, path) = (names.collect(), endpoint.path().to_owned());
+    let Endpoint { upstream, timeout, .. } = endpoint;
     Fetch {
         rule,
         origin: origin.name.clone(),
         cluster: upstream.cluster,
         authority: upstream.authority,
         path,
+        parameters,
         headers: upstream.headers.into_iter().map(|(name, _)| name).collect(),
         request_headers: mirror.request_headers.clone(),
         content_types: mirror.content_types.clone(),
         cache_control: mirror.cache_control.clone(),
+        metadata: mirror.metadata.clone(),
         private: mirror.private,
         timeout,
         missing: origin.missing.clone(),
@@ -195,5 +208,6 @@ fn fetch(rule: usize, mirror: &Mirror, origin: &Origin, key: &str, forwarded: &F
 
 fn store(config: &Config, key: &Key) -> Store {
     let path = s3::head_object(&config.bucket, key).path;
-    Store { cluster: config.bucket.cluster.clone(), authority: config.bucket.authority.clone(), path }
+    let Bucket { cluster, authority, put_headers, .. } = config.bucket.clone();
+    Store { cluster, authority, path, headers: put_headers.into_iter().map(|(name, _)| name).collect() }
 }

@@ -54,6 +54,8 @@ pub struct Request {
     pub path: String,
     /// Lower-case names; values are visible ASCII.
     pub headers: Vec<(&'static str, String)>,
+    /// Headers with names that are not known beforehand, of the same form.
+    pub metadata: Vec<(String, String)>,
     /// Empty for every method but PUT and POST.
     pub body: Body,
 }
@@ -97,6 +99,11 @@ impl Headers {
     /// Iterates over the headers whose values are visible ASCII, in their order.
     pub fn readable(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().filter_map(|(name, value)| Some((name.as_str(), readable(value)?)))
+    }
+
+    /// Iterates over the names, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
     }
 
     /// Returns the values of `name` as the bytes that came, without the whitespace around them.

@@ -33,11 +33,13 @@ fn run(arguments: &[&str], input: &str) -> Ended {
 
 fn long_form() -> Value {
     json!({
-        "bucket": {"cluster": "signer", "authority": "s3.test", "path_prefix": "/assets"},
+        "bucket": {"cluster": "signer", "authority": "s3.test", "path_prefix": "/assets",
+                   "put_headers": {"x-amz-acl": "bucket-owner-full-control"}},
         "origins": {
             "legacy": {
                 "cluster": "legacy", "authority": "files.test", "path_prefix": "/v1", "public_url": "https://files.test/v1",
                 "headers": {"authorization": {"env": "GIVEN"}, "x-token": SECRET},
+                "parameters": {"sig": SECRET, "sv": "1"},
                 "redirects": {"follow": 2, "hosts": {"cdn.test": "cdn"}},
                 "rate": "600/m",
                 "missing": [403, {"status": 200, "content_type": "text/html"}],
@@ -47,7 +49,8 @@ fn long_form() -> Value {
         "rules": [
             {"prefix": "/img/", "suffixes": [".jpg"], "strip_prefix": "/img", "add_prefix": "/static",
              "origins": ["legacy", "backup"], "query": ["v"], "request_headers": ["accept-language"],
-             "content_types": ["image/*"], "cache_control": "no-cache", "private": "skip", "on_403": "miss"},
+             "content_types": ["image/*"], "cache_control": "no-cache", "private": "skip", "on_403": "miss",
+             "metadata": {"x-ms-meta-owned_by": "owner"}},
             {"prefix": "/private/", "mirror": false},
             {"prefix": "/seen/", "origins": ["backup"], "observe": true},
             {"prefix": "/img/", "origins": ["backup"], "on_head": "off", "too_large": "error"},
@@ -164,7 +167,7 @@ fn a_request_is_explained_from_its_rule_to_its_answer() {
     assert_eq!(explained["on_403"], "miss");
     assert_eq!(
         explained["store"],
-        json!({"cluster": "signer", "authority": "s3.test", "path": "/assets/img/a%20b.jpg"})
+        json!({"cluster": "signer", "authority": "s3.test", "path": "/assets/img/a%20b.jpg", "headers": ["x-amz-acl"]})
     );
     assert_eq!(
         (&explained["response"], &explained["location"]),
@@ -188,6 +191,8 @@ fn a_request_is_explained_from_its_rule_to_its_answer() {
     let first = &explained["fetch"][0];
     assert_eq!(first["headers"], json!(["authorization", "x-token"]));
     assert_eq!(first["request_headers"], json!(["accept-language"]));
+    assert_eq!(first["parameters"], json!(["sig", "sv"]));
+    assert_eq!(first["metadata"], json!(["x-ms-meta-owned_by as x-amz-meta-owner"]));
     assert_eq!(first["redirects"], json!({"follow": 2, "hosts": {"cdn.test": "cdn"}, "others": "pass"}));
     assert_eq!(first["rate"], json!({"requests": 600, "seconds": 60}));
     assert_eq!((&first["private"], &explained["fetch"][2]["private"]), (&json!("skip"), &json!("store")));
@@ -207,7 +212,9 @@ fn the_same_is_said_in_words() {
         "on 403       miss: the same as a 404",
         "fetch 1      GET /v1/static/a.jpg?v=1 at files.test, origin legacy, cluster legacy, $.rules[0], within 20s",
         "             with authorization, x-token",
+        "             with the parameters sig, sv",
         "             with the client's accept-language",
+        "             stored with its x-ms-meta-owned_by as x-amz-meta-owner",
         "             accepts only image/*",
         "             stored with cache-control no-cache",
         "             handed out and not stored if it says private or no-store",
@@ -217,6 +224,7 @@ fn the_same_is_said_in_words() {
         "             redirects of its own that are not followed go to the client, as paths of this host",
         "fetch 3      GET /img/a.jpg at backup.test, origin backup, cluster backup, $.rules[3], within 5s",
         "store        PUT /assets/img/a.jpg at s3.test, cluster signer",
+        "             with x-amz-acl",
         "answer       302 to /img/a.jpg?v=1, once it is stored",
         "answer       302 to https://files.test/v1/static/a.jpg?v=1 if it cannot be stored",
     ] {
@@ -314,6 +322,14 @@ fn an_absolute_location_is_that_of_the_store_by_the_scheme_of_the_request() {
         location("https://cdn.test/img/a.jpg?v").contains(&format!("302 to https://s3.test/img/a.jpg?v, {followed}"))
     );
     assert!(location("/img/a.jpg").contains(&format!("302 to http://s3.test/img/a.jpg, {followed}")));
+}
+
+#[test]
+fn a_distinct_location_is_explained() {
+    let mut config = long_form();
+    config["location"] = json!("distinct");
+    let (_, explained, _) = run(&["explain", "-", "GET", "/img/a.jpg"], &config.to_string());
+    assert!(explained.contains("302 to /img/a.jpg?mirror-on-miss, once it is stored"), "{explained}");
 }
 
 #[test]

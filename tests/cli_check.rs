@@ -68,10 +68,17 @@ fn names_that_only_a_template_has_are_reported() {
 }
 
 #[test]
-fn streams_without_their_route_are_a_problem() {
+fn streams_without_their_route_are_a_problem_and_the_route_without_streams_too() {
     let without_route = own_edge().replace("cluster_header: x-mirror-on-miss-cluster", "cluster: bucket");
     let (code, output, _) = check(&without_route);
-    assert!(code == 1 && output.contains("$.stream.marker: the file lacks the routes"), "{output}");
+    assert!(code == 1 && output.contains("$.stream.marker: the file lacks the routes for"), "{output}");
+    let without_streams = own_edge().replace("\"marker\": \"mirror-on-miss=stream\"", "");
+    assert_ne!(without_streams, own_edge());
+    assert!(check(&without_streams).1.contains("$.stream.marker: is missing"));
+    let start = own_edge().find(",\n                          \"stream\": {").unwrap();
+    let end = start + own_edge()[start..].find('}').unwrap() + 1;
+    let (code, output, _) = check(&format!("{}{}", &own_edge()[..start], &own_edge()[end..]));
+    assert!(code == 1 && output.contains("$.stream: is not set, and the file has a route for it"), "{output}");
 }
 
 #[test]
@@ -99,19 +106,6 @@ fn a_wait_that_envoy_cuts_short_is_a_problem() {
     );
     let (code, output, _) = check(&route);
     assert!(code == 1 && output.contains("Envoy's idle_timeout of the route object, 5s"), "{output}");
-}
-
-#[test]
-fn a_route_for_streams_without_a_marker_in_the_plugin_is_a_problem() {
-    let route = "              - name: stream\n                match: {prefix: /}\n                route: {cluster_header: x-cluster}\n\n              - name: object\n";
-    let edge = own_edge();
-    let edge =
-        if edge.contains("cluster_header") { edge } else { edge.replacen("              - name: object\n", route, 1) };
-    let without = edge
-        .replace("\"stream\": {", "\"wait\": \"25s\", \"limits\": {")
-        .replace("\"marker\": \"mirror-on-miss=stream\"", "");
-    let (code, output, _) = check(&without);
-    assert!(code == 1 && output.contains("$.stream: is not set, and the file has a route for it"), "{output}");
 }
 
 #[test]
@@ -196,6 +190,8 @@ fn what_a_container_of_a_cluster_runs_is_what_is_checked_and_explained() {
         code == 1 && output.contains("container edge: start.sh: ORIGIN=ftp://old.shop.test is not allowed"),
         "{output}"
     );
+    let script = own.replace("start.sh, edge]", "start.sh, edge, '${TMPDIR}', '@HERE@']");
+    assert_eq!(check(&script).1, "ok\n", "a script has variables of its own");
     let (code, _, errors) = check(&own.replace("set -eu", "set -e"));
     assert!(code == 0 && errors.contains("has another start.sh"), "{errors}");
 }
@@ -211,4 +207,6 @@ fn what_a_service_of_the_compose_file_runs_is_explained_by_the_variables_that_ar
         "{output}"
     );
     assert_eq!(run(&["check", file], "", &[]).1, "ok\n");
+    let (code, output, errors) = run(&["explain", file, "GET", "/a.jpg"], "", &[("ORIGIN_AUTH", "s3")]);
+    assert!(code == 0 && output.contains("GET /a.jpg at origin:8080"), "{output}{errors}");
 }

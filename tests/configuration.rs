@@ -44,6 +44,12 @@ fn alone() -> Vec<(&'static str, Value, Seen, &'static str)> {
         ("$.bucket.path_prefix", json!("/b/"), |c| shown(&c.bucket.path_prefix), r#""/b""#),
         ("$.bucket.exposed", json!("path"), |c| shown(c.bucket.exposed), "Path"),
         ("$.bucket.storage_class", json!("GLACIER_IR"), |c| shown(&c.bucket.storage_class), r#"Some("GLACIER_IR")"#),
+        (
+            "$.bucket.put_headers.NAME",
+            json!("private"),
+            |c| shown(&c.bucket.put_headers),
+            r#"[("x-amz-acl", "private")]"#,
+        ),
         ("$.bucket.if_none_match", json!(false), |c| shown(c.bucket.overwrite), "HeadFirst"),
         ("$.bucket.keys", json!("exact"), |c| shown(c.bucket.keys), "Exact"),
         ("$.bucket.index", json!("index.html"), |c| shown(&c.bucket.index), r#"Some("index.html")"#),
@@ -64,6 +70,12 @@ fn alone() -> Vec<(&'static str, Value, Seen, &'static str)> {
             json!({"env": "TOKEN"}),
             |c| shown(&mirror(c).origins[0].headers),
             r#"[("name", "the secret TOKEN")]"#,
+        ),
+        (
+            "$.origins.NAME.parameters.NAME",
+            json!({"env": "TOKEN"}),
+            |c| shown(&mirror(c).origins[0].parameters),
+            r#"["name=the%20secret%20TOKEN"]"#,
         ),
         (
             "$.origins.NAME.rate",
@@ -104,6 +116,12 @@ fn alone() -> Vec<(&'static str, Value, Seen, &'static str)> {
         ("$.rules[].request_headers[]", json!("accept"), |c| shown(&mirror(c).request_headers), r#"["accept"]"#),
         ("$.rules[].content_types[]", json!("Image/*"), |c| shown(&mirror(c).content_types), r#"["image/*"]"#),
         ("$.rules[].cache_control", json!("no-cache"), |c| shown(&mirror(c).cache_control), r#"Some("no-cache")"#),
+        (
+            "$.rules[].metadata",
+            json!({"x-a": "a"}),
+            |c| shown(mirror(c).metadata.iter().map(|kept| (&kept.header, &kept.name)).collect::<Vec<_>>()),
+            r#"[("x-a", Some("a"))]"#,
+        ),
         ("$.rules[].private", json!("skip"), |c| shown(mirror(c).private), "Skip"),
         ("$.rules[].guess_types", json!(true), |c| shown(mirror(c).guess_types), "true"),
         ("$.rules[].response", json!("serve"), |c| shown(mirror(c).response), "Serve"),
@@ -156,8 +174,9 @@ fn no_field_is_forgotten() {
     }
 }
 
-/// Puts a value at a path; a name that the user chooses is `name`.
+/// Puts a value at a path; a name that the user chooses is `name`, or one of those that may be chosen.
 fn put(config: &mut Value, path: &str, value: Value) {
+    let path = path.replace("put_headers.NAME", "put_headers.x-amz-acl");
     let names = path.strip_prefix("$.").unwrap().replace("[]", ".[]").replace("NAME", "name");
     let mut place = config;
     for name in names.split('.') {

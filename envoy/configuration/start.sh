@@ -8,7 +8,7 @@
 #   BUCKET       for my-bucket
 #   AWS_REGION   for eu-west-1
 #   STORE        for https://s3.eu-west-1.amazonaws.com; by default S3 itself, in AWS_REGION
-#   ORIGIN       for https://files.example.com; may have a path
+#   ORIGIN       for https://files.example.com; may have a path. Its host may be an address of IPv6: http://[fd00::1]:8080
 #   MODULE       for target/mirror_on_miss.wasm
 #   REPLICAS     for mirror-on-miss-replicas
 #   CREDENTIALS  `aws`: not from the file but as AWS does it (web identity, Pod Identity, instance profile)
@@ -20,6 +20,11 @@
 #   IF_NONE_MATCH  `false` for a store without conditional writes, or the header that it has in their place:
 #                x-oss-forbid-overwrite, x-cos-forbid-overwrite, x-tos-forbid-overwrite. Edge and signer need the same
 #   ADDRESSING_STYLE  `virtual` for a store that has the bucket in the host (BUCKET.HOST) and not in the path; both need it
+#   PUT_HEADERS  `name=value`, separated by spaces: what the bucket demands of a write (`bucket.put_headers`); both need it
+#   ORIGIN_AUTH  what the origin demands of its readers: `s3`, `gcs`, `sas` or `authorization`. origin-*.yaml say more
+#   ORIGIN_REGION  for the eu-central-1 of an origin of S3
+#   ORIGIN_DNS   `strict`: each address of the origin's name is a host of its own, which is left alone while it fails
+#   ORIGIN_HTTP  `2`: the origin speaks HTTP/2 and nothing else
 #   TLS_CERTIFICATE, TLS_KEY  files in PEM: the edge takes TLS as well, at TLS_PORT (10443) of all addresses. With
 #                LISTEN=127.0.0.1 clients have no other way in
 #
@@ -94,6 +99,8 @@ render() {
     host 's3\.eu-west-1\.amazonaws\.com' STORE
     [ "$scheme" = https ] || { without_tls bucket && without_tls store; }
   fi
+  if [ -n "${PUT_HEADERS-}" ]; then put_headers; fi
+  case "$1" in edge | transparent) origin "$1" ;; esac
   if [ -n "${ORIGIN-}" ]; then
     url ORIGIN "$ORIGIN"
     [ -z "$path" ] || examples="$examples$newline"'s|"authority": "files\.example\.com"|&, "path_prefix": "@ORIGIN_PATH@"|'
@@ -142,6 +149,70 @@ listen() {
     *) listen="\"$listen\"" ;;
   esac
   values="$values${newline}s/@LISTEN@/$listen/g"
+}
+
+# How the origin is asked, by fills and by clients that are passed to it. The options of both clusters stand in the first.
+origin() {
+  case "${ORIGIN_AUTH-}" in
+    '') ;;
+    authorization | gcs | s3) in_origin "/^        - name: envoy\.filters\.http\.upstream_codec\$/i\\$newline$(snippet "origin-$ORIGIN_AUTH" '        ')" ;;
+    sas)
+      # Where vm_config stands, another one in each edge.
+      indent=$(sed -n 's/^\( *\)vm_id: mirror_on_miss$/\1/p' "$here/$1.yaml")
+      examples="$examples$newline/^ *vm_id: mirror_on_miss\$/a\\$newline$(snippet origin-sas "$indent")"
+      examples="$examples$newline"'s|"authority": "files\.example\.com"|&, "parameters": {"env": "ORIGIN_SAS"}|'
+      ;;
+    *) fail "ORIGIN_AUTH=$ORIGIN_AUTH is not allowed: authorization, gcs, s3 or sas" ;;
+  esac
+  case "${ORIGIN_DNS-}" in
+    '' | logical) ;;
+    strict)
+      in_origin 's/^    type: LOGICAL_DNS$/    type: STRICT_DNS/'
+      # The second attempt goes to another address.
+      others='{name: envoy.retry_host_predicates.previous_hosts, typed_config: {"@type": type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate}}'
+      in_origin "s|, num_retries: 1}|, num_retries: 1, host_selection_retry_max_attempts: 3, retry_host_predicate: [$others]}|"
+      ;;
+    *) fail "ORIGIN_DNS=$ORIGIN_DNS is not allowed: logical or strict" ;;
+  esac
+  case "${ORIGIN_HTTP-}" in
+    '' | 1) ;;
+    2)
+      in_origin 's/explicit_http_config: {http_protocol_options: {}}/explicit_http_config: {http2_protocol_options: {}}/'
+      examples="$examples$newline"'s|"authority": "files\.example\.com"|&, "http2": true|' ;;
+    *) fail "ORIGIN_HTTP=$ORIGIN_HTTP is not allowed: 1 or 2" ;;
+  esac
+}
+
+# In the cluster of the origin, and in the one for streams from there, which shares most of it.
+in_origin() {
+  for cluster in origin origin-streams; do
+    examples="$examples$newline/^  - name: $cluster\$/,/^  - name: /{$newline$1$newline}"
+  done
+}
+
+# A file without its comments, as text of sed's `i` and `a`: each line but the last ends in a backslash.
+snippet() {
+  plain ORIGIN_REGION "${ORIGIN_REGION-}"
+  sed -e '/^ *#/d' -e '/^$/d' -e "s/eu-central-1/${ORIGIN_REGION:-eu-central-1}/" -e 's/\\/&&/g' -e "s/^/$2/" -e '$!s/$/\\/' "$here/$1.yaml"
+}
+
+# What the module sends with a write, and what the signer lets it send: these values, and no others.
+put_headers() {
+  json=
+  for header in $PUT_HEADERS; do
+    name=${header%%=*}
+    value=${header#*=}
+    case "$name" in
+      x-amz-acl | x-amz-expected-bucket-owner | x-amz-server-side-encryption | x-amz-tagging) ;;
+      x-amz-server-side-encryption-aws-kms-key-id | x-amz-server-side-encryption-bucket-key-enabled | x-amz-server-side-encryption-context) ;;
+      *) fail "PUT_HEADERS=$PUT_HEADERS is not allowed: $name is no header for it" ;;
+    esac
+    case "$value" in '' | *[!A-Za-z0-9._~%:/=\&+-]*) fail "PUT_HEADERS=$PUT_HEADERS is not allowed: the value of $name" ;; esac
+    value=$(printf %s "$value" | sed 's/&/\\&/g')
+    json="$json${json:+, }\"$name\": \"$value\""
+    examples="$examples${newline}s|{name: $name, present_match: true}|{name: $name, string_match: {exact: \"$value\"}, invert_match: true}|"
+  done
+  examples="$examples$newline"'s|"path_prefix": "/my-bucket"|&, "put_headers": {'"$json}|"
 }
 
 # A second listener, with the filters of the first.
@@ -194,7 +265,9 @@ bucket_in_host() {
 
 # Where Envoy connects to, and everywhere else the name as clients write it.
 host() {
-  examples="$examples${newline}s|address: $1, port_value: 443|address: @$2_HOST@, port_value: @$2_PORT@|"
+  quote=
+  case "$hostname" in *:*) quote=\" ;; esac
+  examples="$examples${newline}s|address: $1, port_value: 443|address: $quote@$2_HOST@$quote, port_value: @$2_PORT@|"
   value "$2_HOST" "$hostname"
   value "$2_PORT" "$port"
   example "$1" "$2" "$authority"
@@ -229,13 +302,20 @@ url() {
   path=${path%/}
   hostname=${authority%:*}
   port=${authority##*:}
-  [ "$hostname" != "$authority" ] || port=$default
+  case "$authority" in
+    \[*\]) hostname=$authority port=$default ;;
+    *:*) ;;
+    *) port=$default ;;
+  esac
+  hostname=${hostname#[}
+  hostname=${hostname%]}
   case "$port" in '' | *[!0-9]*) fail "$1=$2 is not allowed: its port is no number" ;; esac
-  [ "$port" != "$default" ] || authority=$hostname
+  [ "$port" != "$default" ] || authority=${authority%":$port"}
 }
 
-# Nothing that means something to sed or YAML.
+# Nothing that means something to sed or YAML. The brackets of an address stand in quotes where an origin has them.
 plain() {
+  case "$1 $2" in "ORIGIN "*\[*) set -- "$1" "$(printf %s "$2" | sed 's/\[\([0-9A-Fa-f:.]*\)\]/\1/')" ;; esac
   case "$2" in *[!A-Za-z0-9._~%:/-]*) fail "$1=$2 is not allowed: only letters, digits and . _ ~ % : / -" ;; esac
 }
 

@@ -10,7 +10,7 @@ pub struct Config {
     pub bucket: Bucket,
     /// Rules in order; the first one that matches a request serves it. Never empty.
     pub rules: Vec<Rule>,
-    /// The start of `Location`. Without it `Location` is a path.
+    /// The form of `Location`. Without it `Location` is the path and query of the request.
     pub location: Option<Location>,
     /// The longest time that a client waits for a fill.
     pub wait: Duration,
@@ -39,6 +39,8 @@ pub struct Bucket {
     pub exposed: Exposed,
     /// The storage class of objects; without it, the bucket's own default.
     pub storage_class: Option<String>,
+    /// More headers of each request that makes an object: PutObject and CreateMultipartUpload.
+    pub put_headers: Vec<(&'static str, String)>,
     pub overwrite: Overwrite,
     /// The keys that it keeps apart.
     pub keys: Keys,
@@ -100,14 +102,17 @@ pub enum Exposed {
     Root,
 }
 
-/// The start of `Location` that makes it a URL.
+/// The form of `Location` other than the path and query of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// The request's own scheme and the store's authority, where the request names that, too. Envoy follows internal redirects
     /// only to these.
     Absolute,
-    /// This URL: the recipe's `service_endpoint`.
+    /// A URL that begins with this one: the recipe's `service_endpoint`.
     Base(String),
+    /// The path of the request with a query, where the request has none. Some clients take a redirect to the URL that they
+    /// asked for as an endless one.
+    Distinct,
 }
 
 /// Bounds on what one worker holds.

@@ -23,6 +23,8 @@ pub struct Origin {
     pub timeout: Duration,
     /// Headers of each request to it; lower-case names.
     pub headers: Vec<(String, String)>,
+    /// Query parameters of each request to it, encoded: `name=value`. They may be credentials.
+    pub parameters: Vec<String>,
     /// The answers that mean that it does not have the object.
     pub missing: Vec<Missing>,
     /// The most requests to it, of all workers; `None` for any number.

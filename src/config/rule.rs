@@ -4,6 +4,7 @@ use super::origin::Origin;
 use crate::http::Method;
 use crate::object::content_type;
 use crate::object::key::Spellings;
+use crate::object::metadata::KeptMetadata;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use std::fmt::Write;
 use std::rc::Rc;
@@ -75,6 +76,8 @@ pub struct Mirror {
     pub content_types: Vec<String>,
     /// The value that is stored in place of the origin's `Cache-Control`.
     pub cache_control: Option<String>,
+    /// The user metadata of the origins that is stored.
+    pub metadata: Vec<KeptMetadata>,
     /// The fate of an object that its origin lets no cache store.
     pub private: Private,
     /// An origin's `application/octet-stream` is replaced by what the key's extension says.

@@ -98,7 +98,8 @@ fn the_long_form_is_read_field_by_field() {
 #[test]
 fn every_field_of_a_rule_a_bucket_and_an_origin_is_read() {
     let config = parse(&json!({
-        "bucket": {"cluster": "signer", "authority": "s3.test", "storage_class": "STANDARD_IA", "if_none_match": false},
+        "bucket": {"cluster": "signer", "authority": "s3.test", "storage_class": "STANDARD_IA", "if_none_match": false,
+                   "put_headers": {"x-amz-acl": "bucket-owner-full-control"}},
         "origin": {"cluster": "origin", "authority": "files.test", "public_url": "https://files.test",
                    "missing": [403, {"status": 200, "content_type": "Text/*"}],
                    "redirects": {"follow": 1, "hosts": {"cdn.test": "cdn"}, "others": "refuse"}},
@@ -111,6 +112,7 @@ fn every_field_of_a_rule_a_bucket_and_an_origin_is_read() {
     .unwrap();
     assert_eq!(config.bucket.storage_class.as_deref(), Some("STANDARD_IA"));
     assert_eq!(config.bucket.overwrite, Overwrite::HeadFirst);
+    assert_eq!(config.bucket.put_headers, [("x-amz-acl", "bucket-owner-full-control".to_owned())]);
     let [images, rest] = config.rules.as_slice() else { panic!("two rules") };
     assert_eq!(
         (images.suffixes.as_slice(), images.methods.as_slice()),
@@ -130,6 +132,7 @@ fn every_field_of_a_rule_a_bucket_and_an_origin_is_read() {
         request_headers: vec!["accept-language".to_owned()],
         content_types: vec!["image/*".to_owned(), "text/css".to_owned()],
         cache_control: Some("no-cache".to_owned()),
+        metadata: Vec::new(),
         private: Private::Skip,
         guess_types: false,
         response: ResponseMode::Origin,
@@ -142,6 +145,71 @@ fn every_field_of_a_rule_a_bucket_and_an_origin_is_read() {
     };
     assert_eq!(**images.mirror.as_ref().unwrap(), mirror);
     assert_eq!(**rest.mirror.as_ref().unwrap(), Mirror { origins, ..Mirror::default() });
+}
+
+#[test]
+fn parameters_are_encoded_one_by_one_or_taken_as_a_whole_from_one_variable() {
+    let env = |name: &str| match name {
+        "SAS" => Some("?sv=2024-11-04&sr=c&sig=a%2Bb%3D".to_owned()),
+        "SIGNATURE" => Some("a+b=".to_owned()),
+        "BROKEN" => Some("sig=s3cr3t of mine".to_owned()),
+        _ => None,
+    };
+    let parameters = |parameters: serde_json::Value| {
+        let config = json!({"bucket": {"cluster": "signer", "authority": "s3.test"},
+                            "origin": {"cluster": "origin", "authority": "a.test", "parameters": parameters}});
+        let config = Config::parse(config.to_string().as_bytes(), &env).map_err(|problems| problems[0].to_string())?;
+        Ok::<_, String>(config.rules[0].mirror.as_ref().unwrap().origins[0].parameters.clone())
+    };
+    assert_eq!(parameters(json!({"env": "SAS"})).unwrap(), ["sv=2024-11-04", "sr=c", "sig=a%2Bb%3D"]);
+    let one_by_one = json!({"sig": {"env": "SIGNATURE"}, "sv": "2024-11-04", "a b": "ü".escape_unicode().to_string()});
+    assert_eq!(parameters(one_by_one).unwrap(), ["a%20b=%5Cu%7Bfc%7D", "sig=a%2Bb%3D", "sv=2024-11-04"]);
+    // Beside another one, `env` is a name like any other.
+    assert_eq!(parameters(json!({"env": "SAS", "v": "1"})).unwrap(), ["env=SAS", "v=1"]);
+    for (wrong, place) in [
+        (json!({"env": "NONE"}), "$.origin.parameters.env: the VM has no"),
+        (json!({"env": "BROKEN"}), "$.origin.parameters.env: the environment variable BROKEN is no encoded query"),
+        (json!({"sig": {"env": "NONE"}}), "$.origin.parameters.sig: the VM has no"),
+        (json!({"sig": 1}), "$.origin.parameters.sig: expected"),
+        (json!("s3cr3t"), "$.origin.parameters: is not allowed; expected a JSON object"),
+    ] {
+        let problem = parameters(wrong).unwrap_err();
+        assert!(problem.starts_with(place) && !problem.contains("s3cr3t"), "{problem}");
+    }
+}
+
+#[test]
+fn user_metadata_is_kept_by_a_list_or_a_mapping() {
+    let kept = |metadata: serde_json::Value| {
+        let config = json!({"bucket": {"cluster": "signer", "authority": "s3.test"},
+                            "origin": {"cluster": "origin", "authority": "a.test"}, "rules": [{"metadata": metadata}]});
+        let config = Config::parse(config.to_string().as_bytes(), &|_| None).ok()?;
+        let kept = config.rules[0].mirror.as_ref().unwrap().metadata.clone();
+        Some(kept.into_iter().map(|kept| (kept.header, kept.name)).collect::<Vec<_>>())
+    };
+    let named = |header: &str| (header.to_owned(), Some("owner".to_owned()));
+    let owner = ["x-amz-meta-owner", "x-goog-meta-owner", "x-ms-meta-owner"].map(named);
+    assert_eq!(kept(json!(["owner"])).unwrap(), owner);
+    let all = ["x-amz-meta-", "x-goog-meta-", "x-ms-meta-"].map(|prefix| (prefix.to_owned(), None));
+    assert_eq!(kept(json!(["*"])).unwrap(), all);
+    assert_eq!(kept(json!({"x-ms-meta-owned_by": "owner"})).unwrap(), [named("x-ms-meta-owned_by")]);
+    for wrong in [
+        json!([]),
+        json!({}),
+        json!("*"),
+        json!(["Owner"]),
+        json!(["owned_by"]),
+        json!(["mirror-url"]),
+        json!([""]),
+        json!(["snowball-auto-extract"]),
+        json!({"X-A": "a"}),
+        json!({"x-a": "*"}),
+        json!({"x-a": "mirror-etag"}),
+        json!({"range": "range"}),
+        json!([1]),
+    ] {
+        assert_eq!(kept(wrong.clone()), None, "{wrong}");
+    }
 }
 
 #[test]
@@ -159,9 +227,10 @@ fn what_forbids_to_overwrite_is_a_condition_a_header_or_nothing() {
 fn a_location_is_a_path_unless_it_is_absolute_or_has_a_base() {
     assert_eq!(parse(&smallest()).unwrap().location, None);
     assert_eq!(parse(&with(&["location"], json!("absolute"))).unwrap().location, Some(Location::Absolute));
+    assert_eq!(parse(&with(&["location"], json!("distinct"))).unwrap().location, Some(Location::Distinct));
     let problems = parse(&with(&["location"], json!("relative"))).unwrap_err();
     assert!(
-        problems[0].starts_with("$.location: \"relative\" is not allowed; expected \"absolute\", or "),
+        problems[0].starts_with("$.location: \"relative\" is not allowed; expected \"absolute\", \"distinct\", or "),
         "{problems:?}"
     );
 }
@@ -182,7 +251,7 @@ fn every_problem_is_reported_at_once_with_its_path_the_value_and_what_is_allowed
             "$.bucket.cluster: \"\" is not allowed; expected a non-empty string",
             "$.bucket.authority: \"http://minio:9000/\" is not allowed; expected \"host\" or \"host:port\", without a scheme or path",
             "$.bucket.exposed: \"both\" is not allowed; expected \"root\" (clients write /KEY) or \"path\" (clients write /BUCKET/KEY)",
-            "$.bucket.versioning: is not a field; allowed here: authority, cluster, deleted, exposed, if_none_match, index, keys, path_prefix, storage_class",
+            "$.bucket.versioning: is not a field; allowed here: authority, cluster, deleted, exposed, if_none_match, index, keys, path_prefix, put_headers, storage_class",
             "$.origin.cluster: is missing",
             "$.origin.timeout: 10 is not allowed; expected a duration from \"1ms\" to \"10m\"",
             "$.origin.headers.Range: is not allowed; expected a lower-case header name that a fill does not set itself",

@@ -236,6 +236,7 @@ impl FirstFetch {
         if let Some(cache_control) = &job.mirror.cache_control {
             first.object.metadata.set_cache_control(cache_control);
         }
+        let left_out = first.object.metadata.left_out;
         let skipped = first.private && job.mirror.private == Private::Skip;
         let (came, total) = (first.object.length(), first.version.total);
         let asked = if let Span::First { length } = self.span { length } else { job.limits.part_size };
@@ -267,6 +268,9 @@ impl FirstFetch {
             Plan::TooLarge => done(Outcome::TooLarge),
         };
         actions.extend(unranged);
+        if left_out {
+            actions.insert(0, Action::Warn(Warning::MetadataLeftOut));
+        }
         match passed {
             Some(passed) => with(passed, (state, actions)),
             None => (state, actions),

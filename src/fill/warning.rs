@@ -14,6 +14,8 @@ pub enum Warning {
     CannotList,
     /// Nothing proves the end of an origin's answer.
     EndNotProven,
+    /// User metadata of an origin is more than a bucket takes.
+    MetadataLeftOut,
     /// Nothing that an origin sends joins the parts of an object.
     NothingJoins,
 }
@@ -29,6 +31,10 @@ impl Warning {
                  forbidden one"
             }
             Self::EndNotProven => "nothing proves the end of the origin's answer: see origins.NAME.http2",
+            Self::MetadataLeftOut => {
+                "user metadata of the origin is left out: a value over 256 bytes or not in visible ASCII, a name that no \
+                 signer takes, over 64 of them or over 2 KB in all"
+            }
             Self::NothingJoins => "nothing that the origin sends joins the parts of the object: see origins.NAME.pin",
         }
     }

@@ -9,8 +9,47 @@ use crate::http::Headers;
 pub struct Metadata {
     /// Headers of the representation, which every reader gets.
     representation: Vec<(&'static str, String)>,
+    /// User metadata of the origin, by its names at the bucket, without the prefix.
+    user: Vec<(String, String)>,
+    /// Some of that user metadata does not fit, and is left out.
+    pub left_out: bool,
     /// Where the object comes from, as S3 user metadata.
     provenance: Vec<(&'static str, String)>,
+}
+
+/// A header of an origin that is stored as user metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptMetadata {
+    /// The header's name, in lower case.
+    pub header: String,
+    /// The name of the metadata. Without it, `header` is the start of names, and the rest of each is that of its metadata.
+    pub name: Option<String>,
+}
+
+impl KeptMetadata {
+    /// Returns the name that a header gets as metadata. `None` if it is another header.
+    fn name_for(&self, header: &str) -> Option<String> {
+        match &self.name {
+            Some(name) => (self.header == header).then(|| name.clone()),
+            // The signer refuses names with a `_`, because some stores read it as `-`. Azure's names have no `-`.
+            None => header.strip_prefix(&self.header).map(|rest| rest.replace('_', "-")),
+        }
+    }
+}
+
+/// What the names of user metadata begin with at S3, Google Cloud Storage and Azure.
+pub const ORIGINS_PREFIXES: [&str; 3] = [PREFIX, "x-goog-meta-", "x-ms-meta-"];
+
+const PREFIX: &str = "x-amz-meta-";
+
+/// The start of the names by which this filter says where an object comes from.
+const OWN: &str = "mirror-";
+
+/// Tells if user metadata of this name may be stored. With `snowball-auto-extract` MinIO unpacks an archive over objects that
+/// are there; the signer refuses it.
+pub fn is_user_name(name: &str) -> bool {
+    let usual = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
+    !name.is_empty() && name.bytes().all(usual) && !name.starts_with(OWN) && name != "snowball-auto-extract"
 }
 
 /// Taken over from the origin.
@@ -26,14 +65,16 @@ const NO_CODINGS: [&str; 2] = ["aws-chunked", "identity"];
 const MAX_METADATA: usize = 2048;
 
 /// OpenStack Swift refuses an object with a longer value of user metadata
-/// (<https://docs.openstack.org/swift/latest/api/object_api_v1_overview.html>). Where an object comes from is never worth
-/// the object.
-const MAX_PROVENANCE: usize = 256;
+/// (<https://docs.openstack.org/swift/latest/api/object_api_v1_overview.html>). Metadata is never worth the object.
+const MAX_VALUE: usize = 256;
+
+/// Envoy refuses a request of more than 100 headers (`max_headers_count`). The others take fewer than 36.
+const MAX_USER: usize = 64;
 
 impl Metadata {
     /// The headers of an origin's answer that are kept. `url` is the origin's own of the object. `guess_types` allows to
-    /// replace a type that says nothing by what the key's extension says.
-    pub fn new(headers: &Headers, url: &str, key: &Key, guess_types: bool) -> Self {
+    /// replace a type that says nothing by what the key's extension says. `kept` lists the user metadata.
+    pub fn new(headers: &Headers, url: &str, key: &Key, guess_types: bool, kept: &[KeptMetadata]) -> Self {
         let content_type = ("content-type", Some(content_type::read(headers, key, guess_types)));
         let representation = REPRESENTATION.map(|name| (name, represented(headers, name)));
         let provenance = [
@@ -41,9 +82,16 @@ impl Metadata {
             ("x-amz-meta-mirror-etag", headers.only("etag").filter(|etag| !etag.contains("\",")).map(str::to_owned)),
             ("x-amz-meta-mirror-url", Some(url.to_owned())),
         ];
-        let provenance = provenance.map(|(name, value)| (name, value.filter(|value| value.len() <= MAX_PROVENANCE)));
+        let provenance = provenance.map(|(name, value)| (name, value.filter(|value| value.len() <= MAX_VALUE)));
         let representation = [content_type].into_iter().chain(representation);
-        Self { representation: fitting(representation.collect()), provenance: fitting(provenance.to_vec()) }
+        let mut left = MAX_METADATA;
+        let (user, left_out) = user_metadata(headers, kept, &mut left);
+        Self {
+            representation: fitting(representation.collect(), MAX_METADATA),
+            user,
+            left_out,
+            provenance: fitting(provenance.to_vec(), left),
+        }
     }
 
     /// Makes the metadata with which an object is served of what [`served`](Self::served) gave.
@@ -53,7 +101,7 @@ impl Metadata {
             let known = REPRESENTATION.iter().chain(&["content-type"]).find(|known| **known == name);
             representation.extend(known.map(|known| (*known, value.to_owned())));
         }
-        Self { representation, provenance: Vec::new() }
+        Self { representation, ..Self::default() }
     }
 
     /// The media type.
@@ -67,9 +115,14 @@ impl Metadata {
         self.representation.push(("cache-control", value.to_owned()));
     }
 
-    /// All headers that a PUT carries.
+    /// The headers that a PUT carries, beside those [of the user](Self::of_user).
     pub fn stored(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.representation.iter().chain(&self.provenance).map(|(name, value)| (*name, value.as_str()))
+    }
+
+    /// The headers of the origin's user metadata, which a PUT carries, too.
+    pub fn of_user(&self) -> Vec<(String, String)> {
+        self.user.iter().map(|(name, value)| (format!("{PREFIX}{name}"), value.clone())).collect()
     }
 
     /// The headers with which the object itself is served.
@@ -94,10 +147,34 @@ fn represented(headers: &Headers, name: &str) -> Option<String> {
     (!list.is_empty()).then(|| list.join(", "))
 }
 
-/// Keeps the headers that are there and that S3 takes. A name or a parameter that is too long costs itself, and never the type, or that
+/// Lists the user metadata that is kept, by its names at the bucket, and takes its bytes from those that are left. Tells if some
+/// is left out. Of two that get one name, the first counts.
+fn user_metadata(headers: &Headers, kept: &[KeptMetadata], left: &mut usize) -> (Vec<(String, String)>, bool) {
+    let (mut user, mut left_out) = (Vec::<(String, String)>::new(), false);
+    for header in headers.names() {
+        for kept in kept {
+            let Some(name) = kept.name_for(header) else { continue };
+            // What an origin of this kind says of where it has an object is another object's.
+            if name.starts_with(OWN) || user.iter().any(|(known, _)| *known == name) {
+                continue;
+            }
+            let value = headers.text(header).filter(|value| value.len() <= MAX_VALUE && is_user_name(&name));
+            let rest = value.and_then(|value| left.checked_sub(name.len().saturating_add(value.len())));
+            match (value, rest) {
+                (Some(value), Some(rest)) if user.len() < MAX_USER => {
+                    *left = rest;
+                    user.push((name, value.to_owned()));
+                }
+                _ => left_out = true,
+            }
+        }
+    }
+    (user, left_out)
+}
+
+/// Keeps the headers that are there and that S3 takes, within the bytes that are left. A name or a parameter that is too long costs itself, and never the type, or that
 /// the object is to be downloaded.
-fn fitting(headers: Vec<(&'static str, Option<String>)>) -> Vec<(&'static str, String)> {
-    let mut left = MAX_METADATA;
+fn fitting(headers: Vec<(&'static str, Option<String>)>, mut left: usize) -> Vec<(&'static str, String)> {
     let mut kept = Vec::new();
     for (name, value) in headers {
         let Some(value) = value else { continue };
@@ -127,10 +204,86 @@ mod tests {
             ("cache-control".into(), b"max-age=60".to_vec()),
             ("expires".into(), b"Sun, 22 Nov 2026 10:00:00 GMT".to_vec()),
         ]);
-        let mut metadata = Metadata::new(&headers, "//a/b", &Key::from_path(b"b").unwrap(), false);
+        let mut metadata = Metadata::new(&headers, "//a/b", &Key::from_path(b"b").unwrap(), false, &[]);
         metadata.set_cache_control("no-cache");
         let caching: Vec<_> =
             metadata.stored().filter(|(name, _)| ["cache-control", "expires"].contains(name)).collect();
         assert_eq!(caching, [("cache-control", "no-cache")]);
+    }
+
+    fn kept(pairs: &[(&str, Option<&str>)]) -> Vec<KeptMetadata> {
+        let kept = |(header, name): &(&str, Option<&str>)| KeptMetadata {
+            header: (*header).to_owned(),
+            name: name.map(str::to_owned),
+        };
+        pairs.iter().map(kept).collect()
+    }
+
+    fn read(headers: &[(String, Vec<u8>)], kept: &[KeptMetadata]) -> Metadata {
+        Metadata::new(&Headers::new(headers.to_vec()), "//a/b", &Key::from_path(b"b").unwrap(), false, kept)
+    }
+
+    fn header(name: &str, value: &[u8]) -> (String, Vec<u8>) {
+        (name.to_owned(), value.to_vec())
+    }
+
+    fn user(metadata: &Metadata) -> Vec<String> {
+        metadata.of_user().into_iter().map(|(name, value)| format!("{name}: {value}")).collect()
+    }
+
+    #[test]
+    fn user_metadata_is_kept_as_it_is_listed_and_nothing_else_is() {
+        let sent = [
+            header("x-amz-meta-owner", b"a"),
+            header("x-ms-meta-owned_by", b"b"),
+            header("x-goog-meta-colour", b"c"),
+            header("x-amz-meta-mirror-url", b"//elsewhere"),
+            header("x-legacy-id", b"7"),
+            header("x-amz-meta-owner", b"second"),
+        ];
+        assert_eq!(user(&read(&sent, &[])), [""; 0]);
+        let listed = kept(&[("x-amz-meta-owner", Some("owner")), ("x-ms-meta-owner", Some("owner"))]);
+        assert_eq!(user(&read(&sent, &listed)), ["x-amz-meta-owner: a"]);
+        let mapped = kept(&[("x-legacy-id", Some("id")), ("x-ms-meta-owned_by", Some("owner"))]);
+        assert_eq!(user(&read(&sent, &mapped)), ["x-amz-meta-owner: b", "x-amz-meta-id: 7"]);
+        let all = kept(&[("x-amz-meta-", None), ("x-goog-meta-", None), ("x-ms-meta-", None)]);
+        let metadata = read(&sent, &all);
+        assert_eq!(user(&metadata), ["x-amz-meta-owner: a", "x-amz-meta-owned-by: b", "x-amz-meta-colour: c"]);
+        assert!(!metadata.left_out, "what another mirror said of its own origin is no loss");
+    }
+
+    #[test]
+    fn user_metadata_that_a_bucket_would_refuse_is_left_out_and_seen() {
+        let all = kept(&[("x-amz-meta-", None)]);
+        let long = "v".repeat(256);
+        for (name, value) in [
+            ("x-amz-meta-long", [long.as_bytes(), b"v"].concat()),
+            ("x-amz-meta-raw", "ü".as_bytes().to_vec()),
+            ("x-amz-meta-", b"v".to_vec()),
+            ("x-amz-meta-a~b", b"v".to_vec()),
+            ("x-amz-meta-snowball-auto-extract", b"true".to_vec()),
+        ] {
+            let metadata = read(&[header(name, &value), header("x-amz-meta-a", b"b")], &all);
+            assert_eq!((user(&metadata), metadata.left_out), (vec!["x-amz-meta-a: b".to_owned()], true), "{name}");
+        }
+        let fits = read(&[header("x-amz-meta-fits", long.as_bytes())], &all);
+        assert_eq!((fits.of_user().len(), fits.left_out), (1, false));
+
+        let many: Vec<_> = (0..100).map(|n| header(&format!("x-amz-meta-{n}"), b"v")).collect();
+        let metadata = read(&many, &all);
+        assert_eq!((metadata.of_user().len(), metadata.left_out), (MAX_USER, true));
+
+        let much: Vec<_> = (0..9).map(|n| header(&format!("x-amz-meta-{n}"), long.as_bytes())).collect();
+        let metadata = read(&much, &all);
+        assert_eq!((metadata.of_user().len(), metadata.left_out), (7, true));
+        let bytes = |(name, value): (&str, &str)| match name.strip_prefix(PREFIX) {
+            Some(name) => name.len() + value.len(),
+            None => 0,
+        };
+        let of_user: usize = metadata.of_user().iter().map(|(name, value)| bytes((name, value))).sum();
+        assert!(
+            of_user + metadata.stored().map(bytes).sum::<usize>() <= MAX_METADATA,
+            "with what says where it is from"
+        );
     }
 }

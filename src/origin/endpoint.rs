@@ -4,6 +4,7 @@ use crate::config::rule::Mirror;
 use crate::config::{Missing, Origin, OtherRedirects, Pin, Redirects};
 use crate::http::{Headers, Upstream};
 use crate::object::key::{Key, is_dot_segment};
+use crate::object::metadata::KeptMetadata;
 use crate::request::forwarded::Forwarded;
 use percent_encoding::percent_decode_str;
 use std::time::Duration;
@@ -14,8 +15,10 @@ use url::Url;
 pub struct Endpoint {
     /// The server that is asked.
     pub upstream: Upstream,
-    /// The path, with the query if there is one.
-    pub path: String,
+    /// The path, with the query if there is one, but for `parameters`.
+    path: String,
+    /// Parameters of the origin's own, encoded. They may be credentials, so only [`target`](Self::target) has them.
+    parameters: Vec<String>,
     /// Bound on one request.
     pub timeout: Duration,
     /// The origin's URL of the object without scheme and query, whatever it redirects to.
@@ -28,6 +31,8 @@ pub struct Endpoint {
     pub user_agent: String,
     /// A stated type that says nothing is replaced by what the key's extension says.
     pub guess_types: bool,
+    /// The user metadata that is stored.
+    pub metadata: Vec<KeptMetadata>,
     /// The start of the paths that the origin's own headers are for.
     path_prefix: String,
     /// The answers that mean that there is no such object.
@@ -88,22 +93,45 @@ impl Endpoint {
                 headers.push((name.clone(), value.clone()));
             }
         }
+        let own = |parameter: &&String| !origin.parameters.iter().any(|own| name_of(own) == name_of(parameter));
+        let query: Vec<_> = forwarded.query.iter().filter(own).cloned().collect();
         let (cluster, authority) = (origin.cluster.clone(), origin.authority.clone());
         let url = format!("//{authority}{}", mirror.path(origin, key, &[]));
         Self {
             upstream: Upstream { cluster, authority, headers },
-            path: mirror.path(origin, key, &forwarded.query),
+            path: mirror.path(origin, key, &query),
+            parameters: origin.parameters.clone(),
             timeout: origin.timeout,
             url,
             pin: origin.pin,
             http2: origin.http2,
             user_agent: origin.user_agent.clone(),
             guess_types: mirror.guess_types,
+            metadata: mirror.metadata.clone(),
             path_prefix: origin.path_prefix.clone(),
             missing: origin.missing.clone(),
             redirects: origin.redirects.clone(),
             own: true,
         }
+    }
+
+    /// Returns the path without the origin's own parameters, which may be credentials.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Returns the path and the whole query, for a request. Nothing else may have it.
+    pub fn target(&self) -> String {
+        let mut target = self.path.clone();
+        let (_, query) = self.path.split_once('?').unwrap_or_default();
+        for parameter in &self.parameters {
+            // An origin that redirects to itself may have written it into `Location`.
+            if !query.split('&').any(|there| name_of(there) == name_of(parameter)) {
+                target.push(if target.contains('?') { '&' } else { '?' });
+                target.push_str(parameter);
+            }
+        }
+        target
     }
 
     /// Tells if an answer means that there is no such object.
@@ -112,15 +140,20 @@ impl Endpoint {
     }
 
     /// Follows a redirect of this endpoint, if that is allowed: to the endpoint itself, or to a listed host.
-    /// Another host gets none of the origin's headers, which may be credentials. Nor does a path outside of the origin's
+    /// Another host gets none of the origin's headers and parameters, which may be credentials. Nor does a path outside of the origin's
     /// `path_prefix`, which may be somebody else's.
     pub fn redirected(&self, status: u16, headers: &Headers) -> Option<Self> {
         let follow = self.redirects.follow.checked_sub(1)?;
         let to = self.target_of(status, headers)?;
         let mut own = self.own;
+        let mut parameters = Vec::new();
         let (upstream, http2) = if self.is_at(&to) {
             let mut upstream = self.upstream.clone();
-            upstream.headers.retain(|_| self.owns(to.path()));
+            if self.owns(to.path()) {
+                parameters.clone_from(&self.parameters);
+            } else {
+                upstream.headers.clear();
+            }
             (upstream, self.http2)
         } else {
             own = false;
@@ -134,7 +167,7 @@ impl Endpoint {
             None => to.path().to_owned(),
         };
         let redirects = Redirects { follow, ..self.redirects.clone() };
-        Some(Self { upstream, path, http2, redirects, own, ..self.clone() })
+        Some(Self { upstream, path, parameters, http2, redirects, own, ..self.clone() })
     }
 
     /// Reads a redirect that is not followed, if clients may get it: one to a path of the origin's own.
@@ -144,7 +177,15 @@ impl Endpoint {
             self.redirects.others == OtherRedirects::Pass && self.own && self.is_at(&to) && self.owns(to.path());
         let path = to.path().strip_prefix(self.path_prefix.as_str())?.strip_prefix('/').filter(|_| passes)?;
         let key = Key::from_path(path.as_bytes()).ok()?;
-        Some(OwnRedirect { key: key.as_str().to_owned(), query: to.query().map(str::to_owned) })
+        Some(OwnRedirect { key: key.as_str().to_owned(), query: to.query().and_then(|query| self.public(query)) })
+    }
+
+    /// Takes the origin's own parameters, which it may have written into `Location`, off a query.
+    fn public(&self, query: &str) -> Option<String> {
+        let names = |own: &String, there: &str| name_of(own) == name_of(there);
+        let rest = query.split('&').filter(|there| !self.parameters.iter().any(|own| names(own, there)));
+        let rest: Vec<_> = rest.collect();
+        (!rest.is_empty()).then(|| rest.join("&"))
     }
 
     /// Resolves the `Location` of a redirect. `None` for another answer, and for a URL that no client may follow blindly.
@@ -185,6 +226,11 @@ impl Endpoint {
         let leaves = decoded.split(['/', '\\']).any(is_dot_segment);
         !leaves && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
+}
+
+/// Returns the name of a parameter `name=value`, as it is written.
+fn name_of(parameter: &str) -> &str {
+    parameter.split('=').next().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ pub fn get(endpoint: &Endpoint, span: Span) -> Request {
         headers.push(("range", format!("bytes=0-{}", length.saturating_sub(1))));
     }
     let method = if span == Span::Headers { Method::Head } else { Method::Get };
-    Request { method, path: endpoint.path.clone(), headers, body: Rc::default() }
+    Request { method, path: endpoint.target(), headers, metadata: Vec::new(), body: Rc::default() }
 }
 
 /// Asks the origin for later bytes of the version whose beginning it gave.
@@ -110,7 +110,7 @@ pub fn get_part(endpoint: &Endpoint, version: &Version, range: ContentRange, con
     let mut headers = headers(endpoint);
     headers.push(("range", format!("bytes={}-{}", range.first, range.last)));
     headers.extend(version.precondition().filter(|_| conditional));
-    Request { method: Method::Get, path: endpoint.path.clone(), headers, body: Rc::default() }
+    Request { method: Method::Get, path: endpoint.target(), headers, metadata: Vec::new(), body: Rc::default() }
 }
 
 /// Makes the headers of each request. A `User-Agent` of the configuration's `headers`, or of the client, goes before ours.
@@ -169,7 +169,7 @@ pub fn read(response: Response, endpoint: &Endpoint, key: &Key, span: Span) -> F
     }
     if span == Span::Headers && response.status == 200 {
         let length = response.headers.text("content-length").and_then(digits);
-        let metadata = Metadata::new(&response.headers, &endpoint.url, key, endpoint.guess_types);
+        let metadata = metadata(&response, endpoint, key);
         return FetchResult::Headers(metadata, length);
     }
     let ends = endpoint.http2 || !ExpectedDigests::read(&response, reading::length(&response)).is_empty();
@@ -186,6 +186,10 @@ pub fn read(response: Response, endpoint: &Endpoint, key: &Key, span: Span) -> F
         Reading::Unframed => FetchResult::Unframed,
         Reading::Unusable => FetchResult::Unusable { total: unsatisfied(&response) },
     }
+}
+
+fn metadata(response: &Response, endpoint: &Endpoint, key: &Key) -> Metadata {
+    Metadata::new(&response.headers, &endpoint.url, key, endpoint.guess_types, &endpoint.metadata)
 }
 
 /// Reads the length of the object that a 416 tells: `Content-Range: bytes */0` (RFC 9110, 14.4).
@@ -211,7 +215,7 @@ impl Failure {
 impl FirstRange {
     fn new(response: Response, endpoint: &Endpoint, key: &Key, total: u64) -> Self {
         let version = Version::of(&response.headers, total, endpoint.pin);
-        let metadata = Metadata::new(&response.headers, &endpoint.url, key, endpoint.guess_types);
+        let metadata = metadata(&response, endpoint, key);
         let announced = ExpectedDigests::read(&response, total);
         let private = is_private(&response.headers);
         Self { announced, object: Object { metadata, body: Rc::new(response.body) }, private, version }

@@ -14,6 +14,7 @@ fn endpoint(key: &Key) -> Endpoint {
         public_url: None,
         timeout: Duration::from_secs(20),
         headers: Vec::new(),
+        parameters: Vec::new(),
         missing: [404, 410].map(|status| Missing { status, content_type: None }).to_vec(),
         rate: None,
         redirects: Redirects::default(),

@@ -26,6 +26,7 @@ pub fn send(call: &Call) -> Option<u32> {
         (":authority", call.to.authority.as_str()),
     ];
     headers.extend(request.headers.iter().map(|(name, value)| (*name, value.as_str())));
+    headers.extend(request.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     headers.extend(call.to.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let body = (!request.body.is_empty()).then_some(request.body.as_slice());
     hostcalls::dispatch_http_call(&call.to.cluster, headers, body, Vec::new(), call.timeout).ok()

@@ -19,6 +19,8 @@ pub struct Target {
     path: String,
     /// The query as the client sent it, without `?`; visible ASCII.
     query: Option<String>,
+    /// The query is [`REDIRECTED`], which counts as none.
+    redirected: bool,
 }
 
 /// Why a request is for no object.
@@ -44,6 +46,9 @@ pub const SUB_RESOURCES: [&str; 2] = ["uploadId", "versionId"];
 /// The one parameter that the bucket is asked with: a part of an object that was stored in parts. Others may stand beside it:
 /// SDKs that are made of AWS's Smithy model add `x-id=GetObject`, and a presigned URL has its signature.
 const PART_NUMBER: &[u8] = b"partNumber=";
+
+/// The query of a [`Target::distinct_location`]. It is the filter's own, so rules and origins never hear of it.
+const REDIRECTED: &[u8] = b"mirror-on-miss";
 
 /// Digits of the largest part number, 10,000.
 const MAX_PART_DIGITS: usize = 5;
@@ -72,7 +77,9 @@ impl Target {
         let path = path.strip_prefix(root.as_bytes()).and_then(|path| path.strip_prefix(b"/"));
         let (key, reading) = Reading::of(path.ok_or(TargetError::Outside)?, bucket).map_err(TargetError::Key)?;
         let path = format!("{root}/{}", Encoded::of(reading.asked(&key)));
-        Ok(Self { method, key, reading, path, query: query.map(visible) })
+        let redirected = query == Some(REDIRECTED);
+        let query = query.filter(|_| !redirected).map(visible);
+        Ok(Self { method, key, reading, path, query, redirected })
     }
 
     /// Returns the spellings that rules are matched against.
@@ -111,6 +118,15 @@ impl Target {
         }
     }
 
+    /// Returns the target of the same path with a slash at its end, if that is a page with a key of its own.
+    pub fn page(&self, bucket: &Bucket) -> Option<Self> {
+        let path = self.with_query(&format!("{}/", self.path));
+        let of_object = self.reading.index().is_none() && self.reading.not_plain().is_none() && !self.is_part();
+        let page = Self::read(b"GET", path.as_bytes(), bucket).ok().filter(|_| of_object)?;
+        page.reading.index()?;
+        page.reading.not_plain().is_none().then_some(Self { method: self.method, ..page })
+    }
+
     /// Says if the request is for a part of an object that was stored in parts.
     pub fn is_part(&self) -> bool {
         self.part().is_some()
@@ -137,6 +153,18 @@ impl Target {
     /// removes (5.2.4), it is a path again.
     pub fn location(&self, base: Option<&str>) -> String {
         self.with_query(&on_base(base, &self.path))
+    }
+
+    /// Returns the same path with a query that the request does not have. A request with a query keeps it: git refuses a
+    /// redirect of `info/refs?service=git-upload-pack` that ends in anything else. What was redirected once gets no other
+    /// query, so at the second redirect a client sees a loop.
+    pub fn distinct_location(&self) -> String {
+        let mut location = self.location(None);
+        if self.query.is_none() && !self.redirected {
+            location.push('?');
+            location.push_str(str::from_utf8(REDIRECTED).unwrap_or_default());
+        }
+        location
     }
 
     /// Returns the same for another key, decoded, with its query. Without one the client's own stays.
@@ -347,6 +375,22 @@ mod tests {
     }
 
     #[test]
+    fn a_distinct_location_differs_from_what_was_asked_once() {
+        for (path, location) in [
+            ("/a", "/a?mirror-on-miss"),
+            ("//a", "/.//a?mirror-on-miss"),
+            ("/a?mirror-on-miss", "/a"),
+            ("/a?", "/a?"),
+            ("/a?v=1", "/a?v=1"),
+            ("/a?mirror-on-miss=1", "/a?mirror-on-miss=1"),
+        ] {
+            assert_eq!(root(path).unwrap().distinct_location(), location);
+        }
+        let redirected = root("/a?mirror-on-miss").unwrap();
+        assert_eq!((redirected.query(), redirected.path_of_bucket().as_str()), (None, "/a"));
+    }
+
+    #[test]
     fn a_query_cannot_break_out_of_a_header() {
         let target = Target::parse(b"GET", b"/a?x=\r\nset-cookie:\xe4 b", &bucket(Exposed::Root)).unwrap();
         assert_eq!(target.location(None), "/a?x=%0D%0Aset-cookie:%E4%20b");
@@ -400,6 +444,25 @@ mod tests {
         let exposed = Bucket { exposed: Exposed::Path, ..index };
         let target = Target::parse(b"GET", b"/my-bucket/", &exposed).unwrap();
         assert_eq!((target.path_of_bucket().as_str(), target.key.as_str()), ("/my-bucket/index.html", "index.html"));
+    }
+
+    #[test]
+    fn a_page_stands_behind_the_path_of_an_object_alone() {
+        let index = Bucket { index: Some("index.html".into()), ..bucket(Exposed::Root) };
+        for (path, page) in [
+            ("/dir?v=1", Some(("dir/index.html", "/dir/?v=1"))),
+            ("/a%2Fb", Some(("a/b/index.html", "/a/b/"))),
+            ("/dir/", None),
+            ("/a//b", None),
+            ("/dir?partNumber=1", None),
+        ] {
+            let page_of = |bucket| Target::parse(b"HEAD", path.as_bytes(), bucket).unwrap().page(bucket);
+            let found = page_of(&index);
+            let shown = found.as_ref().map(|found| (found.key.as_str(), found.location(None)));
+            assert_eq!(shown, page.map(|(key, location)| (key, location.to_owned())), "{path}");
+            assert_eq!(found.map(|found| found.method), page.map(|_| Method::Head));
+            assert_eq!(page_of(&bucket(Exposed::Root)), None, "{path}");
+        }
     }
 
     proptest! {

@@ -46,7 +46,13 @@ pub enum WriteResult {
 
 /// Makes the request that finds out if the object is there.
 pub fn head_object(bucket: &Bucket, key: &Key) -> Request {
-    Request { method: Method::Head, path: path(bucket, key), headers: Vec::new(), body: Rc::default() }
+    Request {
+        method: Method::Head,
+        path: path(bucket, key),
+        headers: Vec::new(),
+        metadata: Vec::new(),
+        body: Rc::default(),
+    }
 }
 
 /// Reads the answer to [`head_object`].
@@ -80,7 +86,7 @@ pub fn put_object(bucket: &Bucket, key: &Key, metadata: &Metadata, body: Body) -
     let mut headers: Vec<_> = condition(bucket).into_iter().collect();
     headers.push(("content-length", body.len().to_string()));
     headers.extend(described(bucket, metadata));
-    Request { method: Method::Put, path: path(bucket, key), headers, body }
+    Request { method: Method::Put, path: path(bucket, key), headers, metadata: metadata.of_user(), body }
 }
 
 /// Reads the answer to [`put_object`].
@@ -99,7 +105,7 @@ pub fn create_multipart_upload(bucket: &Bucket, key: &Key, metadata: &Metadata) 
     let mut headers = vec![("content-length", "0".to_owned())];
     headers.extend(described(bucket, metadata));
     let path = format!("{}?uploads=", path(bucket, key));
-    Request { method: Method::Post, path, headers, body: Rc::default() }
+    Request { method: Method::Post, path, headers, metadata: metadata.of_user(), body: Rc::default() }
 }
 
 /// Reads the id of the upload that was begun. The error is an answer without one.
@@ -116,7 +122,8 @@ pub fn read_create_multipart_upload(response: &Response) -> Result<UploadId, Ref
 /// Makes the request that stores one part. The same part again replaces it.
 pub fn upload_part(bucket: &Bucket, key: &Key, upload: &UploadId, number: u64, body: Body) -> Request {
     let path = format!("{}?partNumber={number}&{}", path(bucket, key), upload.query());
-    Request { method: Method::Put, path, headers: vec![("content-length", body.len().to_string())], body }
+    let headers = vec![("content-length", body.len().to_string())];
+    Request { method: Method::Put, path, headers, metadata: Vec::new(), body }
 }
 
 /// Reads the stored part's entity tag, by which the upload is completed.
@@ -147,7 +154,7 @@ pub fn complete_multipart_upload(
         ("x-amz-mp-object-size", total.to_string()),
     ]);
     let path = format!("{}?{}", path(bucket, key), upload.query());
-    Request { method: Method::Post, path, headers, body: Rc::new(document.into_bytes()) }
+    Request { method: Method::Post, path, headers, metadata: Vec::new(), body: Rc::new(document.into_bytes()) }
 }
 
 /// Reads the answer to [`complete_multipart_upload`]. A 200 alone proves nothing, because AWS sends its status before
@@ -171,7 +178,7 @@ pub fn read_complete_multipart_upload(response: &Response) -> WriteResult {
 /// Makes the request that aborts an upload and drops its parts.
 pub fn abort_multipart_upload(bucket: &Bucket, key: &Key, upload: &UploadId) -> Request {
     let path = format!("{}?{}", path(bucket, key), upload.query());
-    Request { method: Method::Delete, path, headers: Vec::new(), body: Rc::default() }
+    Request { method: Method::Delete, path, headers: Vec::new(), metadata: Vec::new(), body: Rc::default() }
 }
 
 /// Reads the answer to [`abort_multipart_upload`]. `Ok` means that the upload is gone.
@@ -245,7 +252,8 @@ fn is_forbidden_overwrite(response: &Response) -> bool {
 /// Lists the headers that describe an object to its store.
 fn described(bucket: &Bucket, metadata: &Metadata) -> Vec<(&'static str, String)> {
     let class = bucket.storage_class.as_ref().map(|class| ("x-amz-storage-class", class.clone()));
-    metadata.stored().map(|(name, value)| (name, value.to_owned())).chain(class).collect()
+    let stored = metadata.stored().map(|(name, value)| (name, value.to_owned()));
+    stored.chain(class).chain(bucket.put_headers.iter().cloned()).collect()
 }
 
 fn path(bucket: &Bucket, key: &Key) -> String {

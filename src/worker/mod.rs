@@ -4,6 +4,7 @@
 //! document to the end, then judges the denial. A miss joins its fill; every other stream is let go. A held stream
 //! always has a deadline, first that of the reading, then that of the waiting.
 
+mod page;
 pub mod reply;
 pub mod streaming;
 
@@ -22,6 +23,7 @@ use crate::single_flight::leases::{Leases, SharedHost};
 use crate::single_flight::messages::Message;
 use crate::single_flight::{Flights, Join};
 use crate::sorted_map::SortedMap;
+use page::PageLookup;
 use reply::{LocalReply, Reply, ReplyContext, reply};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -145,6 +147,10 @@ struct Held {
     dropped: bool,
     /// The key of the fill that it waits for, once that is known.
     fill_key: Option<Rc<FillKey>>,
+    /// It may look for a page yet.
+    lookup: Option<PageLookup>,
+    /// The page that it waits for instead of its object.
+    page: Option<Target>,
     /// Likewise.
     precondition: Precondition,
     /// Likewise.
@@ -207,7 +213,7 @@ impl Worker {
             Some(Location::Absolute) if header(":authority")?.eq_ignore_ascii_case(store) => {
                 header(":scheme").and_then(|scheme| own_base(&scheme, store))
             }
-            Some(Location::Absolute | Location::Base(_)) | None => None,
+            Some(Location::Absolute | Location::Base(_) | Location::Distinct) | None => None,
         };
         let listed = self.listed.iter().filter_map(|name| {
             let value = String::from_utf8(header(name)?).ok()?;
@@ -248,7 +254,18 @@ impl Worker {
             (denial, _) => denial,
         };
         let (precondition, trace) = (Precondition::default(), Trace::default());
-        let held = Held { wanted, denial, content, reading: true, dropped: false, fill_key: None, precondition, trace };
+        let held = Held {
+            wanted,
+            denial,
+            content,
+            reading: true,
+            dropped: false,
+            fill_key: None,
+            lookup: None,
+            page: None,
+            precondition,
+            trace,
+        };
         self.streams.insert(stream, held);
         self.reading.push_back((now.checked_add(READ_TIMEOUT).unwrap_or(now), stream));
         self.complete.extend(end.then_some(stream));
@@ -340,6 +357,7 @@ impl Worker {
         }
         let request = FillRequest::new(&self.config.rules, mirror, target, headers, held.denial, check);
         held.fill_key = Some(request.fill_key.clone());
+        held.lookup = Some(PageLookup::new(denied.asked, now));
         let for_bucket = target.is_part() || denied.precondition.is_for_bucket();
         // A marked request has no permit. With another marker it could go round for ever.
         let may_pass = self.config.marker.is_some()
@@ -348,7 +366,8 @@ impl Worker {
             && denied.precondition.may_pass();
         let (asked, trace) = (denied.asked, &denied.trace);
         let join = Join { stream, asked, request: &request, trace, may_pass, for_bucket };
-        self.flights.join(join, now, shared)
+        let effects = self.flights.join(join, now, shared);
+        self.with_pages(effects, now, shared)
     }
 
     /// Tells if a body of so many bytes may be read, which came as the answer to a call.
@@ -371,21 +390,24 @@ impl Worker {
         if let Some(denial @ Denial::NotFound) = code.and_then(outlasts_its_request) {
             self.remember_bucket_error(denial, shared);
         }
-        self.flights.finish_call(ticket, response, unread, now, shared)
+        let effects = self.flights.finish_call(ticket, response, unread, now, shared);
+        self.with_pages(effects, now, shared)
     }
 
     /// Takes a message from the worker's queue. It is another worker's, or an empty one that only wakes this worker
     /// up.
     pub fn receive(&mut self, message: &[u8], now: Instant, shared: &dyn SharedHost) -> Vec<Effect> {
-        let message = Message::decode(message);
-        message.map(|message| self.flights.receive(message, now, shared)).unwrap_or_default()
+        let Some(message) = Message::decode(message) else { return Vec::new() };
+        let effects = self.flights.receive(message, now, shared);
+        self.with_pages(effects, now, shared)
     }
 
     /// Does everything that is due at `now`. The caller reads the [`readable`](Self::readable) streams.
     pub fn tick(&mut self, now: Instant, shared: &dyn SharedHost) -> Vec<Effect> {
         let over = self.reading.iter().take_while(|(_, stream)| !self.is_read(*stream)).count();
         self.reading.drain(..over);
-        self.flights.tick(now, shared)
+        let effects = self.flights.tick(now, shared);
+        self.with_pages(effects, now, shared)
     }
 
     /// Returns the time of the next tick that is needed if nothing happens before.
@@ -422,7 +444,15 @@ impl Worker {
         // A body that has not come to its end may never do so, and its client would wait for that.
         let stalled = matches!(held.content, Content::Pending | Content::Started);
         let body_kept = !held.dropped && !stalled;
-        let target = &held.wanted.target;
+        let page = held.found_page(outcome);
+        let target = page.unwrap_or(&held.wanted.target);
+        // The client is to follow the redirect to a page itself, because references of the page are relative to that.
+        let store_base = held.wanted.store_base.as_ref().filter(|_| page.is_none());
+        let outcome = match page {
+            Some(_) => &Outcome::Exists,
+            None if held.found_no_page(outcome) => &Outcome::NotFound,
+            None => outcome,
+        };
         let asked = ReplyContext {
             target,
             origin: source.origin,
@@ -433,12 +463,13 @@ impl Worker {
         };
         let base = match &self.config.location {
             Some(Location::Base(base)) => Some(base.as_str()),
-            Some(Location::Absolute) | None => None,
+            Some(Location::Absolute | Location::Distinct) | None => None,
         };
-        let location = match (&self.config.location, &held.wanted.store_base, outcome) {
+        let location = match (&self.config.location, store_base, outcome) {
             // An edge that follows redirects to the store leaves this one to the client, which resolves references against it.
             (_, _, Outcome::OriginRedirect { key, query, .. }) => target.location_of(key, query.as_deref(), base),
             (Some(Location::Absolute), Some(store), _) => target.location_at_store(store),
+            (Some(Location::Distinct), ..) if page.is_none() => target.distinct_location(),
             _ => target.location(base),
         };
         let location = match (outcome, &self.config.marker) {

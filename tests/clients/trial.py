@@ -14,7 +14,7 @@ from typing import Any
 
 from doubles import ScriptedOrigin, StrictBucket
 from e2e.site import Site
-from stack import Stack, StackError
+from stack import Stack
 from stack.render import Wiring
 
 from .catalogue import ACCESS_KEY, INSTALLED, RANGE, SECRET_KEY, Ask, Client, Operation
@@ -22,6 +22,24 @@ from .catalogue import ACCESS_KEY, INSTALLED, RANGE, SECRET_KEY, Ask, Client, Op
 SIZES: Mapping[Operation, int] = {"get": 65_537, "range": 65_537, "head": 65_537, "download": 20 << 20}
 PATIENCE = 120
 """The seconds for one call. The slowest client needs five, most of them to start."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One way to run the edge."""
+
+    name: str
+    wiring: Wiring
+    plugin: Mapping[str, Any]
+
+
+PATH_STYLE = {"bucket": {"exposed": "path", "index": "index.html"}}
+
+SETUPS: Sequence[Setup] = (
+    Setup("transparent", "transparent", PATH_STYLE),
+    Setup("redirect", "redirect", PATH_STYLE),
+    Setup("distinct", "redirect", {**PATH_STYLE, "location": "distinct"}),
+)
 
 
 @dataclass(frozen=True)
@@ -38,25 +56,33 @@ class Result:
 class Endpoint:
     """A stack on an empty strict bucket, with an origin that has every object."""
 
-    def __init__(self, wiring: Wiring, directory: Path) -> None:
-        self._wiring: Wiring = wiring
+    def __init__(self, setup: Setup, directory: Path) -> None:
+        self._setup = setup
         self._directory = directory
         self._running = ExitStack()
 
     def __enter__(self) -> Endpoint:
         origin = self._running.enter_context(ScriptedOrigin())
         store = self._running.enter_context(StrictBucket())
-        plugin: dict[str, Any] = {"bucket": {"exposed": "path"}}
         stack = Stack(
-            self._directory / self._wiring,
-            wiring=self._wiring,
+            self._directory / self._setup.name,
+            wiring=self._setup.wiring,
             origin=origin.url,
             store=store,
             workers=1,
-            plugin=plugin,
+            plugin=self._setup.plugin,
         )
         self.site = Site(self._running.enter_context(stack), store, origin)
         return self
+
+    @property
+    def setup(self) -> str:
+        return self._setup.name
+
+    @property
+    def base(self) -> str:
+        """The URL of the bucket."""
+        return f"{self.site.stack.url}/{self.site.store.bucket}"
 
     def __exit__(self, *_: object) -> None:
         self._running.close()
@@ -85,7 +111,7 @@ class Endpoint:
         return True, ""
 
     def _output(self, name: str) -> Path:
-        directory = self._directory / f"{self._wiring}-{name}"
+        directory = self._directory / f"{self._setup.name}-{name}"
         directory.mkdir()
         return directory / "output"
 
@@ -100,25 +126,37 @@ def is_right(operation: Operation, got: bytes, body: bytes) -> bool:
     return got == (body[RANGE.start : RANGE.stop] if operation == "range" else body)
 
 
-def version(client: Client, home: Path) -> str:
-    done = run(client.version, home)
-    found = re.search(r"\d+\.\d+(\.\d+)*", done.stdout)
-    if not found:
-        raise StackError(f"{client.name} does not tell its version: {done.stderr}")
-    return found[0]
+def version(command: Sequence[str | Path], home: Path) -> str | None:
+    """Returns the version of a program; None if it is not installed."""
+    try:
+        done = run(command, home)
+    except OSError:
+        return None
+    found = re.search(r"\d+\.\d+(\.\d+)*", done.stdout + done.stderr if done.returncode == 0 else "")
+    return found[0] if found else None
 
 
-def run(argv: Sequence[str | Path], home: Path) -> subprocess.CompletedProcess[str]:
+def run(argv: Sequence[str | Path], home: Path, **more: str) -> subprocess.CompletedProcess[str]:
     """Runs a command with nothing of the user's own: no profile, no proxy, no credential."""
-    environment = {
+    return subprocess.run(
+        argv,
+        cwd=home,
+        env={**environment(home), **more},
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=PATIENCE,
+    )
+
+
+def environment(home: Path) -> dict[str, str]:
+    return {
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
         "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
         "HOME": str(home),
         "NODE_MODULES": str(INSTALLED / "node_modules"),
         "PATH": os.environ["PATH"],
     }
-    return subprocess.run(
-        argv, cwd=home, env=environment, capture_output=True, text=True, errors="replace", timeout=PATIENCE
-    )

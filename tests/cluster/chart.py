@@ -20,7 +20,8 @@ from deploy.kustomize import KUBERNETES
 from deploy.test_chart import EVERYTHING, SITES
 from stack.render import CHECKOUT
 
-from .server import Server
+from .life import always_served, endpoints, eventually
+from .server import TENANT, Server
 
 Check = Callable[[Server, Path], None]
 
@@ -139,6 +140,8 @@ def renders(name: str, values: dict[str, Any]) -> Check:
                 if line.endswith(" configured") and "poddisruptionbudget" not in line
             ]
             assert not changed, changed
+        # Its test is a pod of its own, for which `kubectl drain` would want --force.
+        server.told("delete", "namespace", namespace, "--wait=false")
 
     return check
 
@@ -148,7 +151,7 @@ def a_life_with_helm(server: Server, work: Path) -> None:
     release = Release(server, work, server.namespace("life"))
     server.told("-n", release.namespace, "create", "secret", "generic", "other", "--from-literal=key=secret")
     before = set(release.objects())
-    assert "not seen" not in release.install({}, *WAIT)
+    release.install({}, *WAIT)
     release.scaled()
     first = release.state()
     assert f"deployment/{RELEASE}" in first
@@ -188,6 +191,32 @@ def a_release_whose_pods_never_run_is_rolled_back(server: Server, work: Path) ->
     assert told == "2"
 
 
+def the_front_tier_comes_and_goes(server: Server, work: Path) -> None:
+    """The Service never turns to a front tier that is not there."""
+    release = Release(server, work, server.namespace("chart-front"))
+
+    def at(front: bool) -> bool:
+        return all(("-front-" in name) == front for name in endpoints(server, release.namespace))
+
+    release.install({}, *WAIT)
+    with always_served(server, release.namespace):
+        release.upgrade({"maglev": {"enabled": True, "route": False}})
+        assert at(front=False)
+        release.upgrade({"maglev": {"enabled": True}})
+        eventually(lambda: at(front=True), "clients at the front")
+        release.upgrade({})
+        eventually(lambda: at(front=False), "clients at replicas")
+    assert not [name for name in release.objects() if "front" in name or "replicas" in name]
+
+
+def an_admin_of_the_namespace_installs_it(server: Server, work: Path) -> None:
+    release = Release(server, work, server.namespace("chart-tenant"))
+    user = ["rolebinding", "tenant", "--clusterrole=admin", f"--user={TENANT}"]
+    server.told("-n", release.namespace, "create", *user)
+    release.install({"maglev": {"enabled": True}}, "--kube-token", TENANT, *WAIT)
+    release.told("uninstall", RELEASE, "--kube-token", TENANT, *WAIT)
+
+
 def two_releases_in_one_namespace(server: Server, work: Path) -> None:
     namespace = server.namespace("releases")
     releases = [Release(server, work, namespace, name) for name in ("photos", "films")]
@@ -213,7 +242,8 @@ def objects_of_kustomize_are_adopted(server: Server, work: Path) -> None:
     refused = release.helm("install", RELEASE, CHART, values={})
     assert refused.returncode != 0
     assert "cannot be imported" in refused.stderr, refused.stderr
-    release.install({}, "--take-ownership", "--server-side=false", *WAIT)
+    with always_served(server, release.namespace):
+        release.install({}, "--take-ownership", "--server-side=false", *WAIT)
     after = release.objects()
     kept = {name for name in before if not name.startswith("configmap/")}
     assert kept <= set(after)
@@ -290,6 +320,8 @@ CHECKS: dict[str, Check] = {
     "the chart with everything": renders("everything", EVERYTHING),
     "helm install, upgrade, rollback, uninstall": a_life_with_helm,
     "helm upgrade to pods that never run": a_release_whose_pods_never_run_is_rolled_back,
+    "helm upgrade to the front tier and back, served all the time": the_front_tier_comes_and_goes,
+    "helm install as admin of the namespace alone": an_admin_of_the_namespace_installs_it,
     "two releases in one namespace": two_releases_in_one_namespace,
     "helm install over base, whose objects it adopts": objects_of_kustomize_are_adopted,
 }

@@ -180,10 +180,12 @@ def two_sites_in_one_namespace(server: Server, work: Path) -> None:
 def drained(server: Server, *names: str) -> None:
     """Drains nodes at once, as the docs say it, and gives them back."""
     arguments = ["--ignore-daemonsets", "--delete-emptydir-data", f"--timeout={PATIENCE:g}s"]
-    with ThreadPoolExecutor(len(names)) as pool:
-        for done in pool.map(lambda name: server.kubectl("drain", name, *arguments), names):
-            assert done.returncode == 0, done.stderr
-    server.told("uncordon", *names)
+    try:
+        with ThreadPoolExecutor(len(names)) as pool:
+            for done in pool.map(lambda name: server.kubectl("drain", name, *arguments), names):
+                assert done.returncode == 0, done.stderr
+    finally:
+        server.told("uncordon", *names)
 
 
 def a_drain_leaves_one_replica(server: Server, work: Path) -> None:

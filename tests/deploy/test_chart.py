@@ -239,7 +239,7 @@ def test_memory_follows_from_workers_and_the_module(
 def test_ports_of_the_store_and_the_origin_are_reached() -> None:
     values = {
         "bucket": {"endpoint": "http://minio.minio:9000"},
-        "origin": {"url": "http://old.example.com/files"},
+        "origin": {"url": "http://[fd00::1]:8080/files"},
         "networkPolicy": {"egressPorts": [8443]},
     }
     policy = only(template(values), "NetworkPolicy", "mirror-on-miss")
@@ -248,7 +248,7 @@ def test_ports_of_the_store_and_the_origin_are_reached() -> None:
         for rule in policy["spec"]["egress"]
         if {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.169.254/32"]}} in rule["to"]
     ]
-    assert ports == [443, 9000, 80, 8443]
+    assert ports == [443, 9000, 8080, 8443]
     assert settings(template(values))["STORE"] == "http://minio.minio:9000"
 
 
@@ -380,15 +380,15 @@ def test_a_route_lets_a_request_wait() -> None:
     assert route["spec"]["rules"][0]["timeouts"] == {"request": "90s"}
 
 
-def test_the_alerts_and_the_dashboard_are_the_shipped_ones() -> None:
+def test_the_rules_and_the_dashboard_are_the_shipped_ones() -> None:
     manifests = template(EVERYTHING)
     observability = CHECKOUT / "envoy" / "observability"
     (rule,) = of_kind(manifests, "PrometheusRule")
-    assert rule["spec"] == yaml.safe_load((observability / "prometheus" / "alerts.yml").read_text())
+    assert rule["spec"] == only(build("base+prometheus-operator"), "PrometheusRule", "mirror-on-miss")["spec"]
     dashboard = only(manifests, "ConfigMap", "mirror-on-miss-dashboard")
     assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
-    shipped = observability / "grafana" / "dashboards" / "mirror-on-miss.json"
-    assert dashboard["data"]["mirror-on-miss.json"] == shipped.read_text()
+    drawn = observability / "grafana" / "dashboards" / "mirror-on-miss.json"
+    assert dashboard["data"]["mirror-on-miss.json"] == drawn.read_text()
 
 
 def test_more_objects_are_templates() -> None:
@@ -518,8 +518,8 @@ def test_the_values_of_the_docs_are_taken(tmp_path: Path, number: int) -> None:
 
 def test_a_file_of_ones_own_takes_the_place_of_the_shipped_one() -> None:
     own = "static_resources:\n  # mine\n  listeners: []\n\n"
-    found = files(template({"configurationFiles": {"edge.yaml": own}}))
-    assert found["edge.yaml"] == own
+    found = files(template({"configurationFiles": {"edge.yaml": own, "mine.yaml": "a: 1"}}))
+    assert (found["edge.yaml"], found["mine.yaml"]) == (own, "a: 1")
     assert found["signer.yaml"] == (CHECKOUT / "envoy" / "configuration" / "signer.yaml").read_text()
 
 
@@ -534,14 +534,15 @@ def notes(values: dict[str, Any], directory: Path) -> str:
     return done.stdout.partition("NOTES:")[2]
 
 
-def test_the_notes_say_what_to_do_and_what_is_missing(tmp_path: Path) -> None:
+def test_the_notes_say_what_to_do_and_what_must_be_there(tmp_path: Path) -> None:
     text = notes({}, tmp_path)
     assert "kubectl -n site rollout status deployment/photos-mirror-on-miss\n" in text
-    assert "Secrets, which were not seen: reader-credentials, writer-credentials" in text
+    assert "get secret reader-credentials    its key reader.credentials is" in text
+    assert "get secret writer-credentials    its key writer.credentials is" in text
     assert "READ THE BUCKET" not in text
     assert "front tier" not in text
-    assert "Secrets" not in notes(IRSA, tmp_path)
-    assert "not seen: reader-credentials\n" in notes({"credentials": {"type": "podIdentity"}}, tmp_path)
+    assert "secret" not in notes(IRSA, tmp_path)
+    assert "writer" not in notes({"credentials": {"type": "podIdentity"}}, tmp_path)
     assert "EVERYBODY WHO REACHES IT CAN READ" in notes({"wiring": "transparent"}, tmp_path)
     assert "maglev.route=true" in notes({"maglev": {"enabled": True, "route": False}}, tmp_path)
 

@@ -56,9 +56,11 @@ def test_the_writer_s_credential_goes_to_the_signer_alone() -> None:
         credential: {
             service for service, parts in services().items() if f"{credential}:" in str(parts.get("volumes"))
         }
-        for credential in ("reader", "writer")
+        for credential in ("reader", "writer", "origin")
     }
-    assert holders == {"reader": {"edge"} | ENDS, "writer": {"signer"} | ENDS}
+    assert holders == {"reader": {"edge"} | ENDS, "writer": {"signer"} | ENDS, "origin": {"edge"}}
+    told = {service for service, parts in services().items() if "ORIGIN_SAS" in str(parts.get("environment"))}
+    assert told == {"edge"}
 
 
 def test_ports_are_for_this_machine_alone_unless_the_edges_is_bound_elsewhere() -> None:

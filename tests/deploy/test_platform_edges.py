@@ -42,8 +42,9 @@ def test_the_filter_of_istio_is_the_edge_s(overlay: str) -> None:
 def test_the_filter_of_envoy_gateway_is_the_edge_s(overlay: str, name: str) -> None:
     """By patches of the listener that has the module, where the EnvoyExtensionPolicy has no field."""
     (policy,) = of_kind(build(overlay), "EnvoyPatchPolicy")
+    module = "..http_filters[?@.typed_config.config.root_id=='mirror_on_miss']"
     listeners = [
-        patch for patch in policy["spec"]["jsonPatches"] if patch["type"].endswith(".listener.v3.Listener")
+        patch for patch in policy["spec"]["jsonPatches"] if patch["operation"].get("jsonPath") == module
     ]
     (gateway,) = of_kind(build(overlay), "Gateway")
     meta, listener = gateway["metadata"], named(gateway["spec"]["listeners"], name)
@@ -173,6 +174,30 @@ def test_an_access_log_has_the_edge_s_fields() -> None:
     (proxy,) = of_kind(build("overlays/envoy-gateway"), "EnvoyProxy")
     (settings,) = proxy["spec"]["telemetry"]["accessLog"]["settings"]
     assert settings["format"]["json"] == log["typed_config"]["log_format"]["json_format"]
+
+
+@pytest.mark.parametrize("overlay", ["overlays/istio", "overlays/istio-transparent"])
+def test_old_clients_of_istio_are_served(overlay: str) -> None:
+    """They speak HTTP/1.0, or offer TLS. Other hosts of the gateway keep their WebSockets."""
+    (policy,) = of_kind(build(overlay), "EnvoyFilter")
+    managers = [each for each in policy["spec"]["configPatches"] if each["applyTo"] == "NETWORK_FILTER"]
+    of_clients = [each for each in managers if each["match"]["listener"]["portNumber"] == 80]
+    (options,) = (each["patch"]["value"]["typed_config"]["http_protocol_options"] for each in of_clients)
+    assert options == {"accept_http_10": True, "ignore_http_11_upgrade": OFFERS_OF_TLS}
+
+
+@pytest.mark.parametrize("overlay", ENVOY_GATEWAYS)
+def test_old_clients_of_envoy_gateway_are_served(overlay: str) -> None:
+    (policy,) = of_kind(build(overlay), "ClientTrafficPolicy")
+    assert policy["spec"]["http1"] == {"http10": {}}
+    (patches,) = of_kind(build(overlay), "EnvoyPatchPolicy")
+    path = "typed_config/http_protocol_options/ignore_http_11_upgrade"
+    by_path = {each["operation"].get("path"): each for each in patches["spec"]["jsonPatches"]}
+    assert by_path[path]["name"].endswith("/http")
+    assert by_path[path]["operation"]["value"] == OFFERS_OF_TLS
+
+
+OFFERS_OF_TLS = [{"safe_regex": {"regex": "(?i)tls/.*"}}]
 
 
 def test_clients_of_a_dead_vm_are_answered_when_the_edge_would() -> None:

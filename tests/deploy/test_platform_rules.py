@@ -10,7 +10,7 @@ import pytest
 from stack.render import CHECKOUT
 
 from .kustomize import Manifest, build, of_kind, only
-from .platforms import ENVOY_GATEWAYS, ISTIOS, patch_of
+from .platforms import ENVOY_GATEWAYS, ISTIOS
 
 GATEWAYS_OF_ISTIO = ["overlays/istio", "overlays/istio-transparent"]
 CLIENTS = 65536
@@ -79,11 +79,23 @@ def envoy_filter(overlay: str) -> list[dict[str, Any]]:
     return only(build(overlay), "EnvoyFilter", "mirror-on-miss")["spec"]["configPatches"]
 
 
+def inserted_filters(overlay: str) -> list[dict[str, Any]]:
+    """The module's, and the one that keeps what the module knows of a request beside its path."""
+    return [each["patch"]["value"] for each in envoy_filter(overlay) if each["applyTo"] == "HTTP_FILTER"]
+
+
+@pytest.mark.parametrize("overlay", ISTIOS)
+def test_the_module_knows_a_request_s_id_and_condition(overlay: str) -> None:
+    _, metadata = inserted_filters(overlay)
+    rules = metadata["typed_config"]["request_rules"]
+    assert {rule["on_header_present"]["key"] for rule in rules} == {"x-request-id", "precondition"}
+
+
 @pytest.mark.parametrize("overlay", ISTIOS)
 def test_what_denies_in_the_module_s_place_is_let_in(overlay: str) -> None:
     """The agent puts it there when the image cannot be fetched; else the whole listener is refused."""
-    (inserted,) = [each for each in envoy_filter(overlay) if each["applyTo"] == "HTTP_FILTER"]
-    types = inserted["patch"]["value"]["config_discovery"]["type_urls"]
+    inserted, _ = inserted_filters(overlay)
+    types = inserted["config_discovery"]["type_urls"]
     assert {each.rpartition(".")[2] for each in types} == {"Wasm", "RBAC"}
 
 
@@ -162,8 +174,10 @@ def test_istio_checks_the_names_of_certificates(overlay: str) -> None:
 def test_other_hosts_of_an_istio_gateway_never_meet_the_filter() -> None:
     """A WasmPlugin is for all of them: 404s of other applications went to the origin."""
     assert of_kind(build("overlays/istio"), "WasmPlugin") == []
-    inserted = patch_of("overlays/istio", "EnvoyFilter", {"applyTo": "HTTP_FILTER"})
+    inserted, metadata = inserted_filters("overlays/istio")
     assert inserted["disabled"] is True
+    # It changes nothing of a request, and nothing of another host reads what it keeps.
+    assert set(metadata["typed_config"]) == {"@type", "request_rules"}
     (envoy_filter,) = of_kind(build("overlays/istio"), "EnvoyFilter")
     (turned_on,) = [each for each in envoy_filter["spec"]["configPatches"] if each["applyTo"] == "HTTP_ROUTE"]
     (service,) = of_kind(build("overlays/istio"), "VirtualService")
@@ -182,8 +196,13 @@ def test_the_inner_listener_of_istio_is_reached_by_nobody_else() -> None:
     assert inner["bind"] == "127.0.0.1"
     (envoy_filter,) = of_kind(build("overlays/istio-transparent"), "EnvoyFilter")
     patches = envoy_filter["spec"]["configPatches"]
-    narrowed = [each for each in patches if each["applyTo"] in ("HTTP_FILTER", "NETWORK_FILTER")]
-    assert len(narrowed) == 2
+    narrowed = [
+        each
+        for each in patches
+        if each["applyTo"] == "HTTP_FILTER"
+        or (each["applyTo"] == "NETWORK_FILTER" and "stream_idle_timeout" in json.dumps(each))
+    ]
+    assert len(narrowed) == 3
     for patch in narrowed:
         assert patch["match"]["listener"]["portNumber"] == inner["port"]["number"]
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from stack import Credentials, S3Store, envoy, render
+from stack import Credentials, OriginAccess, S3Store, envoy, render
+from stack.origins import authorization
 from stack.render import CHECKOUT, ca_file, named
 from stack.stack import WASM
 
@@ -245,6 +246,64 @@ def managers(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [listener["filter_chains"][0]["filters"][0]["typed_config"] for listener in listeners]
 
 
+@pytest.mark.parametrize("name", ["edge", "transparent"])
+@pytest.mark.parametrize(
+    ("variables", "access"),
+    [
+        ({"ORIGIN_AUTH": "s3", "ORIGIN_REGION": "us-west-1"}, OriginAccess("s3", region="us-west-1")),
+        ({"ORIGIN_AUTH": "gcs"}, OriginAccess("gcs")),
+        ({"ORIGIN_AUTH": "authorization"}, OriginAccess("authorization")),
+        ({"ORIGIN_AUTH": "sas"}, OriginAccess("sas")),
+        ({"ORIGIN_DNS": "strict", "ORIGIN_HTTP": "2"}, OriginAccess(strict_dns=True, http2=True)),
+        ({"ORIGIN_AUTH": "sas", "ORIGIN_HTTP": "2"}, OriginAccess("sas", http2=True)),
+    ],
+    ids=str,
+)
+def test_an_origin_is_asked_as_the_renderer_has_it(
+    tmp_path: Path, name: str, variables: dict[str, str], access: OriginAccess
+) -> None:
+    """The two ways to adapt a file agree; the renderer's is tested on origins."""
+    nobody = Credentials("nobody", "secret")
+    place = render.Place(S3Store(LOCAL["STORE"], "us-east-2", "files", nobody, nobody), "files", tmp_path)
+    options = {"port": 1, "origin": LOCAL["ORIGIN"], "signer_port": 2, "wasm": WASM, "plugin": {}}
+    wiring = "redirect" if name == "edge" else "transparent"
+    expected = render.edge(place, wiring=wiring, access=access, **options)
+    text = yaml.safe_load(rendered(name, **LOCAL, **variables))
+    found, wanted = (
+        named(document["static_resources"]["clusters"], "origin") for document in (text, expected)
+    )
+    assert found == wanted
+    ours, theirs = (render.plugin_of(document) for document in (text, expected))
+    assert (
+        json.loads(ours["configuration"]["value"])["origin"]
+        == json.loads(theirs["configuration"]["value"])["origin"]
+    )
+    variable = ours["vm_config"].get("environment_variables")
+    assert variable == theirs["vm_config"].get("environment_variables")
+
+
+def test_an_origin_may_have_an_address_of_ipv6() -> None:
+    for url, address, port, authority in (
+        ("http://[fd00::1]:8080/v1", "fd00::1", 8080, "[fd00::1]:8080"),
+        ("https://[fd00::1]", "fd00::1", 443, "[fd00::1]"),
+    ):
+        text = rendered("edge", ORIGIN=url)
+        assert endpoint(text, "origin") == {"address": address, "port_value": port}
+        assert module(text)["origin"]["authority"] == authority
+
+
+@pytest.mark.parametrize("name", ["edge", "transparent"])
+def test_edge_and_signer_agree_on_what_the_bucket_demands(tmp_path: Path, name: str) -> None:
+    demands = {"x-amz-acl": "bucket-owner-full-control", "x-amz-tagging": "a=b&c=d/e"}
+    variable = " ".join(f"{header}={value}" for header, value in demands.items())
+    assert module(rendered(name, PUT_HEADERS=variable))["bucket"]["put_headers"] == demands
+    nobody = Credentials("nobody", "secret")
+    place = render.Place(S3Store(LOCAL["STORE"], "us-east-2", "files", nobody, nobody), "files", tmp_path)
+    expected = render.signer(place, {"bucket": {"put_headers": demands}})
+    found = managers(yaml.safe_load(rendered("signer", **LOCAL, PUT_HEADERS=variable)))
+    assert found[0]["http_filters"] == managers(expected)[0]["http_filters"]
+
+
 @pytest.mark.parametrize(
     "variables",
     [
@@ -260,6 +319,12 @@ def managers(document: dict[str, Any]) -> list[dict[str, Any]]:
         {"LISTEN_PORT": "080"},
         {"ORIGIN": "files.example.net"},
         {"ORIGIN": "ftp://files.example.net"},
+        {"ORIGIN": "http://[a: b]"},
+        {"ORIGIN_AUTH": "azure"},
+        {"ORIGIN_DNS": "static"},
+        {"ORIGIN_HTTP": "3"},
+        {"PUT_HEADERS": "x-amz-copy-source=/a/b"},
+        {"PUT_HEADERS": 'x-amz-acl="a'},
         {"ORIGIN": "https://files.example.net:port"},
         {"ORIGIN": "https://files.example.net/\n- evil"},
         {"STORE": "https://store/bucket"},
@@ -289,6 +354,10 @@ def test_a_value_that_is_not_allowed_is_named(variables: dict[str, str]) -> None
         {**LOCAL, "LISTEN": "0.0.0.0"},
         {**AWS, "ADDRESSING_STYLE": "virtual", "IF_NONE_MATCH": "x-oss-forbid-overwrite"},
         {**LOCAL, "IF_NONE_MATCH": "false"},
+        {**AWS, "ORIGIN_AUTH": "s3", "ORIGIN_DNS": "strict", "PUT_HEADERS": "x-amz-acl=private"},
+        {**AWS, "ORIGIN_AUTH": "gcs", "CREDENTIALS": "aws"},
+        {**AWS, "ORIGIN_AUTH": "sas", "ORIGIN_HTTP": "2", "ORIGIN_SAS": "sv=1&sig=a%2Bb"},
+        {**LOCAL, "ORIGIN_AUTH": "authorization", "ORIGIN": "http://[fd00::1]:8080"},
     ],
 )
 @pytest.mark.parametrize("name", NAMES)
@@ -300,8 +369,12 @@ def test_envoy_takes_what_it_is_started_on(tmp_path: Path, name: str, variables:
     shim = tmp_path / "envoy"
     shim.write_text(f'#!/bin/sh\nexec {envoy.binary()} --mode validate "$@"\n')
     shim.chmod(0o755)
-    for file in ("start.sh", "status.yaml"):
-        (tmp_path / file).write_text((ENVOY / file).read_text())
+    for file in ("start.sh", "status.yaml", *(path.name for path in ENVOY.glob("origin-*.yaml"))):
+        copied = (ENVOY / file).read_text().replace("/etc/mirror-on-miss-origin", f"{tmp_path}/origin")
+        (tmp_path / file).write_text(copied)
+    (tmp_path / "origin").mkdir()
+    # Envoy does not start without it; credentials it can wait for.
+    (tmp_path / "origin" / "authorization.yaml").write_text(authorization("Bearer a"))
     text = (ENVOY / f"{name}.yaml").read_text()
     (tmp_path / f"{name}.yaml").write_text(text.replace("/etc/ssl/certs/ca-certificates.crt", ca_file()))
     (tmp_path / "tmp").mkdir()

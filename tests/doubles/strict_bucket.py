@@ -32,7 +32,7 @@ from .s3.errors import (
     precondition_failed,
 )
 from .s3.multipart import Uploads
-from .s3.objects import StoredObject, check_put_headers, new_object, read_object
+from .s3.objects import StoredObject, check_part_headers, check_put_headers, new_object, read_object
 from .s3.operations import MULTIPART_OPERATIONS, operation_of, query_of
 from .wire import Journal, Request, Server, reset
 
@@ -90,6 +90,8 @@ class StrictBucket(Server):
         self.requests: Journal[Call] = Journal()
         self.uploads = Uploads(keeps_parts)
         self._keeps_parts = keeps_parts
+        self.demands: dict[str, str] = {}
+        """Headers without which the bucket's policy denies PutObject and CreateMultipartUpload."""
         self._faults = Faults()
         self._forbidden: set[tuple[str, str]] = set()
         self._being_written: set[str] = set()
@@ -296,7 +298,7 @@ class StrictBucket(Server):
         return read_object(stored, call.request, query_of(call.request).get("partNumber"))
 
     def _put_object(self, call: Call) -> Answer:
-        check_put_headers(call.request, self.dialect)
+        check_put_headers(call.request, self.dialect, self.demands)
         self.dialect.check_name(call.name)
         _require_length(call.request)
         self._check_condition(call)
@@ -305,12 +307,13 @@ class StrictBucket(Server):
         return Answer(HTTPStatus.OK, [("etag", stored.etag)])
 
     def _create_upload(self, call: Call) -> Answer:
-        check_put_headers(call.request, self.dialect)
+        check_put_headers(call.request, self.dialect, self.demands)
         self.dialect.check_name(call.name)
         upload_id = self.uploads.create(call.key, call.request.headers)
         return document("InitiateMultipartUploadResult", Bucket=self.bucket, Key=call.key, UploadId=upload_id)
 
     def _upload_part(self, call: Call) -> Answer:
+        check_part_headers(call.request)
         _require_length(call.request)
         query = query_of(call.request)
         etag = self.uploads.put_part(query["uploadId"], call.key, query["partNumber"], call.request.body)

@@ -353,6 +353,15 @@ def test_a_range_or_a_date_that_is_none_is_ignored(bucket: StrictBucket) -> None
     assert s3.get("a", if_modified_since="yesterday", if_unmodified_since="tomorrow").status == 200
 
 
+@pytest.mark.parametrize("quote", ['"', ""])
+def test_an_etag_counts_without_its_quotes_too(bucket: StrictBucket, quote: str) -> None:
+    """The AWS SDK for Java v1 sends it so."""
+    s3 = asked(bucket)
+    etag = quote + s3.put("a", b"hello").headers["etag"].strip('"') + quote
+    assert (s3.get("a", if_match=etag).status, s3.get("a", if_none_match=etag).status) == (200, 304)
+    assert s3.get("a", if_match=f"{quote}other{quote}").status == 412
+
+
 # Other servers.
 
 

@@ -249,6 +249,21 @@ def test_a_conditional_put_never_overwrites(bucket: StrictBucket) -> None:
     assert put(bucket, "a", b"x", {"if-none-match": '"etag"'}).code == "NotImplemented"
 
 
+def test_what_a_policy_demands_is_demanded_of_an_object_and_of_an_upload_and_refused_on_a_part(
+    bucket: StrictBucket,
+) -> None:
+    bucket.demands["x-amz-server-side-encryption"] = "aws:kms"
+    demanded = {"x_amz_server_side_encryption": "aws:kms"}
+    for method, target in (("PUT", "/mirror/a"), ("POST", "/mirror/a?uploads=")):
+        assert write(bucket, method, target).code == "AccessDenied"
+        assert write(bucket, method, target, x_amz_server_side_encryption="AES256").code == "AccessDenied"
+        assert write(bucket, method, target, **demanded).status == 200
+    upload = bucket.uploads.open()[0][1]
+    part = f"/mirror/a?partNumber=1&uploadId={upload}"
+    assert write(bucket, "PUT", part, **demanded).code == "InvalidArgument"
+    assert write(bucket, "PUT", part).status == 200
+
+
 def test_limits_of_s3(bucket: StrictBucket) -> None:
     assert put(bucket, "k" * 1024).status == 200
     assert put(bucket, "k" * 1025).code == "KeyTooLongError"

@@ -41,7 +41,7 @@ OF_A_FILL = OF_A_FILL_NAMES.split()
 
 NEVER_SIGNED_NAMES = """
 accept content-md5 cookie user-agent x-amz-checksum-crc32 x-amz-meta x-amz-metadata-directive
-x-amz-security-tokens x-amz-server-side-encryption x-amz-server-side-encryption-customer-key
+x-amz-security-tokens x-amz-server-side-encryption-customer-key
 x-cos-copy-source x-envoy-original-path x-forwarded-for x-forwarded-host x-goog-copy-source
 x-http-method-override x-obs-copy-source x-oss-copy-source x-tos-copy-source
 """
@@ -118,6 +118,28 @@ def test_the_signer_signs_and_sends_what_the_table_lists(strict: Site, unique: U
     exact = {name for name in listed if not name.endswith("*")}
     prefixes = tuple(name.removesuffix("*") for name in listed if name.endswith("*"))
     assert {name for name in set(arrived) - SIGNED if not name.startswith(prefixes)} == exact
+
+
+def test_the_signer_takes_of_what_a_bucket_demands_the_configured_values_alone(
+    start: Start, unique: Unique
+) -> None:
+    demanded = headers.listed(headers.DEMANDED)
+    values = {name: f"of-{name}" for name in demanded}
+    site = start(plugin={"bucket": {"put_headers": values}})
+    site.store.demands.update(values)
+    path = unique()
+
+    def put(sent: dict[str, str], target: str) -> int:
+        conditional = [("if-none-match", "*"), *sent.items()]
+        return ask(site.stack.signer.url, f"/mirror{target}", "PUT", conditional, BODY).status
+
+    assert len(demanded) == 7
+    for name in demanded:
+        assert put({**values, name: "another"}, unique(name)) == 403
+    assert {call.operation for call in site.store.requests} == set()
+    assert put(values, path) == 200
+    (arrived,) = got(site, path, "PutObject")
+    assert {name: arrived[name] for name in demanded} == values
 
 
 @pytest.mark.parametrize("name", ["x_amz_copy_source", "x-amz_copy-source", "if_none_match", "x_amz_meta_a"])

@@ -80,6 +80,13 @@ REFUSED = {
         "/mirror/KEY",
         [*IF_ABSENT, ("x-amz-meta-snowball-auto-extract", "true")],
     ),
+    "an encryption": ("PUT", "/mirror/KEY", [*IF_ABSENT, ("x-amz-server-side-encryption", "aws:kms")]),
+    "an encryption with a key": (
+        "POST",
+        "/mirror/KEY?uploads=",
+        [("x-amz-server-side-encryption-aws-kms-key-id", "mine")],
+    ),
+    "an owner": ("PUT", "/mirror/KEY", [*IF_ABSENT, ("x-amz-expected-bucket-owner", "111122223333")]),
     "another bucket": ("PUT", "/other/KEY", IF_ABSENT),
     "another bucket of a longer name": ("PUT", "/mirror2/KEY", IF_ABSENT),
     "options": ("OPTIONS", "/mirror/KEY", []),

@@ -127,6 +127,12 @@ pub fn message(input: &[u8]) -> u64 {
 pub fn origin_answer(input: &[u8]) -> u64 {
     let key = Key::from_path(b"a.jpg").unwrap();
     let endpoint = endpoint(&key);
+    let Response { status, headers, .. } = response(input);
+    if let Some(own) = endpoint.own_redirect(status, &headers) {
+        let asked = Target::parse(b"GET", b"/b/a.jpg?x=1", &Bucket { exposed: Exposed::Path, ..bucket() }).unwrap();
+        let location = asked.location_of(&own.key, own.query.as_deref(), None);
+        assert!(location.starts_with("/b/") && is_field_value(&location), "{location}");
+    }
     [Span::First { length: ASKED }, Span::Whole].into_iter().fold(0, |all, span| {
         let answer = origin::read(response(input), &endpoint, &key, span);
         if let FetchResult::First(first) = &answer {

@@ -486,6 +486,9 @@ fn location_is_on_the_configured_host_and_never_on_another() {
         (Value::Null, "/\\evil.example", "/%5Cevil.example"),
         ("https://cdn.example.com".into(), "//evil.example/x", "https://cdn.example.com//evil.example/x"),
         ("https://cdn.example.com".into(), "/a%62?c=%64", "https://cdn.example.com/ab?c=%64"),
+        ("distinct".into(), "/a%62", "/ab?mirror-on-miss"),
+        ("distinct".into(), "//evil.example/x", "/.//evil.example/x?mirror-on-miss"),
+        ("distinct".into(), "/a%62?mirror-on-miss", "/ab"),
         ("absolute".into(), "/a%62?c=%64", "/ab?c=%64"),
         ("absolute".into(), "//evil.example/x", "/.//evil.example/x"),
     ] {

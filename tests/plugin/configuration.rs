@@ -58,21 +58,27 @@ fn secrets_are_sent_to_the_origin_they_are_for_and_to_nobody_else() {
     let secret = format!("Bearer {SECRET}");
     let path = std::env::var("PATH").unwrap();
     let mut envoy = envoy_with(json!({
-        "origin": {"headers": {"authorization": &secret, "x-of-the-environment": {"env": "PATH"}}},
+        "origin": {"headers": {"authorization": &secret, "x-of-the-environment": {"env": "PATH"}},
+                   "parameters": {"sig": SECRET, "sv": "1"}},
+        "rules": [{"metadata": ["*"]}],
     }));
     let client = envoy.get(PATH);
     denial(client);
     let head = expect_call(&mut envoy, "HEAD signer /assets/img/a.jpg");
     assert_eq!(head.headers.len(), 3, "{:?}", head.headers);
     envoy.respond(head, 404, &[], "");
-    let get = expect_call(&mut envoy, "GET origin /img/a.jpg");
+    let get = expect_call(&mut envoy, &format!("GET origin /img/a.jpg?sig={SECRET}&sv=1"));
     assert_eq!(get.header("authorization"), Some(secret.as_str()));
     assert_eq!(get.header("x-of-the-environment"), Some(path.as_str()));
-    envoy.respond(get, 200, &[("content-length", "0")], "");
+    envoy.respond(get, 200, &[("content-length", "0"), ("x-ms-meta-owned_by", "a")], "");
     let put = expect_call(&mut envoy, "PUT signer /assets/img/a.jpg");
     assert_eq!((put.header("authorization"), put.header("x-of-the-environment")), (None, None));
+    assert_eq!(put.header("x-amz-meta-mirror-url"), Some("//files.test/img/a.jpg"));
+    assert_eq!(put.header("x-amz-meta-owned-by"), Some("a"));
     envoy.respond(put, 403, &[], "");
-    assert_eq!(answer(client).header("authorization"), None);
+    let answer = answer(client);
+    assert_eq!(answer.header("authorization"), None);
+    assert!(!format!("{answer:?}").contains(SECRET));
 }
 
 #[test]

@@ -144,10 +144,66 @@ fn an_index_that_the_origin_does_not_have_is_another_object_than_the_page() {
     let index = missing(&mut envoy, "/dir/index.html");
     let get = expect_call(&mut envoy, "GET origin /dir/index.html");
     envoy.respond(get, 404, &[], "");
+    let page = expect_call(&mut envoy, "HEAD signer /assets/dir/index.html/index.html");
+    envoy.respond(page, 404, &[], "");
+    let page = expect_call(&mut envoy, "GET origin /dir/index.html/");
+    envoy.respond(page, 404, &[], "");
     assert_eq!(result(index), is(404, "not_found"));
     missing(&mut envoy, "/dir/");
     expect_call(&mut envoy, "GET origin /dir/");
     envoy.advance(crate::steps::LONG);
+}
+
+#[test]
+fn a_path_that_lacks_its_slash_leads_to_its_page() {
+    for (head, origin, location) in [
+        (200, None, Some("/dir/?v=1")),
+        (404, Some(200), Some("/dir/?v=1")),
+        (404, Some(404), None),
+        (404, Some(403), None),
+    ] {
+        let mut envoy = envoy_with(json!({"bucket": {"index": "index.html"}}));
+        let client = missing(&mut envoy, "/dir?v=1");
+        let get = expect_call(&mut envoy, "GET origin /dir");
+        envoy.respond(get, 404, &[], "");
+        let looked = expect_call(&mut envoy, "HEAD signer /assets/dir/index.html");
+        envoy.respond(looked, head, &[], "");
+        if let Some(status) = origin {
+            let get = expect_call(&mut envoy, "GET origin /dir/");
+            match status {
+                200 => {
+                    origin_gives_bytes(&mut envoy, get, OBJECT);
+                    let put = expect_call(&mut envoy, "PUT signer /assets/dir/index.html");
+                    envoy.respond(put, 200, &[], "");
+                }
+                status => envoy.respond(get, status, &[], ""),
+            }
+            if status == 403 {
+                // Some servers refuse ranges so.
+                let whole = expect_call(&mut envoy, "GET origin /dir/");
+                envoy.respond(whole, 403, &[], "");
+            }
+        }
+        let outcome = if location.is_some() { is(302, "exists") } else { is(404, "not_found") };
+        assert_eq!((result(client), answer(client).header("location")), (outcome, location), "{head} {origin:?}");
+        envoy.assert_idle();
+    }
+}
+
+#[test]
+fn a_page_is_looked_for_only_where_there_may_be_one() {
+    for (config, path) in [
+        (json!({}), "/dir"),
+        (json!({"bucket": {"index": "index.html"}}), "/dir/"),
+        (json!({"bucket": {"index": "index.html"}, "rules": [{"prefix": "/dir/", "mirror": false}, {}]}), "/dir"),
+    ] {
+        let mut envoy = envoy_with(config);
+        let client = missing(&mut envoy, path);
+        let get = expect_call(&mut envoy, &format!("GET origin {path}"));
+        envoy.respond(get, 404, &[], "");
+        assert_eq!(result(client).0, 404, "{path}");
+        envoy.assert_idle();
+    }
 }
 
 #[test]

@@ -58,10 +58,10 @@ def chart() -> dict[Path, str]:
     alone.
     """
     observability = ENVOY / "observability"
-    sources = {
-        "alerts.yml": observability / "prometheus" / "alerts.yml",
-        "dashboard.json": observability / "grafana" / "dashboards" / "mirror-on-miss.json",
-    }
+    sources = {"dashboard.json": observability / "grafana" / "dashboards" / "mirror-on-miss.json"}
+    for path in sorted((observability / "prometheus").glob("*.yml")):
+        if "groups" in yaml.safe_load(path.read_text()):
+            sources[f"rules/{path.name}"] = path
     component = yaml.safe_load((CONFIGURATION / "kustomization.yaml").read_text())
     for name in component["configMapGenerator"][0]["files"]:
         sources[f"configuration/{name}"] = CONFIGURATION / name

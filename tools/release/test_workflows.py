@@ -105,7 +105,7 @@ def test_the_chart_is_attested_pushed_and_released_as_the_module_is() -> None:
     (attested,) = (
         each["with"]["subject-path"].split() for each in steps if "/attest@" in each.get("uses", "")
     )
-    assert attested == ["mirror_on_miss.wasm", f"{chart.NAME}-*.tgz"]
+    assert attested == ["mirror_on_miss.wasm", "mirror-on-miss-linux-*", f"{chart.NAME}-*.tgz"]
     scripts = [each.get("run", "") for each in steps]
     assert any(f'helm push "{chart.NAME}-${{GITHUB_REF_NAME#v}}.tgz"' in script for script in scripts)
     assert any(f"{chart.NAME}-*.tgz " in script for script in scripts if "gh release create" in script)

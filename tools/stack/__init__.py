@@ -8,9 +8,10 @@ Children die with the thread that started them (see `children`). Start a stack f
 
 from .children import Child, StackError
 from .envoy import Envoy
+from .origins import OriginAccess
 from .seaweedfs import SeaweedFS
 from .sigv4 import Credentials
 from .stack import Stack
 from .store import S3Store
 
-__all__ = ["Child", "Credentials", "Envoy", "S3Store", "SeaweedFS", "Stack", "StackError"]
+__all__ = ["Child", "Credentials", "Envoy", "OriginAccess", "S3Store", "SeaweedFS", "Stack", "StackError"]

@@ -83,6 +83,7 @@ def _run(wanted: Settings) -> NoReturn:
                     port=wanted.port,
                     workers=wanted.workers,
                     plugin=wanted.plugin,
+                    access=wanted.access,
                 )
             )
             children += [stack.signer.child, stack.edge.child]

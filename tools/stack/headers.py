@@ -19,9 +19,12 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 TABLE = CHECKOUT / "docs" / "security.md"
 
+DEMANDED = "fill, store where `put_headers` has it"
+"""The rows of headers that the signer takes with one value alone."""
+
 PASSES: Mapping[str, tuple[str, ...]] = {
     "edge.yaml": ("client, bucket", "edge, bucket"),
-    "signer.yaml": ("fill, store",),
+    "signer.yaml": ("fill, store", DEMANDED),
     "transparent.yaml": ("client, bucket", "edge, bucket", "transparent edge, bucket"),
 }
 """The table's rows for each configuration, by their first column."""
@@ -39,7 +42,7 @@ WIDTH = 96
 
 def listed(*directions: str) -> list[str]:
     """The header names of the table's rows of these directions."""
-    rows = re.findall(r"^\| ([^|`]+) \| `([^`]+)` \|", TABLE.read_text(encoding="utf-8"), re.MULTILINE)
+    rows = re.findall(r"^\| ([^|]+) \| `([^`]+)` \|", TABLE.read_text(encoding="utf-8"), re.MULTILINE)
     return [name for direction, name in rows if direction in directions]
 
 

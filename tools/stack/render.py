@@ -19,6 +19,7 @@ import yaml
 
 from . import envoy, headers
 from .children import StackError
+from .origins import OriginAccess
 from .sigv4 import Credentials
 from .store import S3Store
 
@@ -43,6 +44,9 @@ OBJECTS_AGAIN = (*(name.replace("object", "object-again") for name in OBJECTS), 
 
 SIGNED = ("bucket", "bucket-then-miss")
 """Clusters whose requests are signed with the reader's credential."""
+
+ORIGINS = ("origin", "origin-streams")
+"""Clusters of the origin."""
 
 CA_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 """Debian and its kin, Red Hat and its kin, Alpine; for a Python that was built to look elsewhere."""
@@ -84,10 +88,11 @@ def signer(place: Place, plugin: Mapping[str, Any] | None = None) -> dict[str, A
     document = _load("signer.yaml", place.replacements())
     manager = _listen(document, 0)
     _demand(manager["route_config"]["virtual_hosts"][0]["routes"], plugin or {})
+    _allow_put_headers(manager, plugin or {})
     if place.virtual_hosted:
         _allow_keys_of_the_host(manager, place.bucket)
     store = named(document["static_resources"]["clusters"], "store")
-    _connect(store, urlsplit(place.store.url))
+    connect(store, urlsplit(place.store.url))
     _sign(store, place.store.writer, place.run_dir / "writer.credentials")
     return document
 
@@ -102,18 +107,23 @@ def edge(
     wasm: Path,
     plugin: Mapping[str, Any],
     workers: int = 2,
+    access: OriginAccess | None = None,
 ) -> dict[str, Any]:
+    access = access or OriginAccess()
+    snippet = shipped(f"origin-{access.auth}.yaml") if access.auth else ""
     from_url = urlsplit(origin)
     document = _load(FILES[wiring], {**place.replacements(), EXAMPLE_ORIGIN: authority(from_url)})
     manager = _listen(document, port)
     clusters = document["static_resources"]["clusters"]
 
-    _connect(named(clusters, "bucket"), urlsplit(place.store.url))
+    connect(named(clusters, "bucket"), urlsplit(place.store.url))
     for cluster in clusters:
         if cluster["name"] in SIGNED:
             _sign(cluster, place.store.reader, place.run_dir / "reader.credentials")
-    for name in ("origin", "origin-streams"):
-        _connect(named(clusters, name), from_url)
+    for cluster in clusters:
+        if cluster["name"] in ORIGINS:
+            connect(cluster, from_url)
+            access.adapt(cluster, snippet)
     _address(named(clusters, "signer"))["port_value"] = signer_port
 
     heap = named(document["overload_manager"]["resource_monitors"], "envoy.resource_monitors.fixed_heap")
@@ -123,9 +133,11 @@ def edge(
     if not wasm.exists():
         raise StackError(f"no {wasm}: `make wasm` builds it")
     module["vm_config"]["code"]["local"]["filename"] = str(wasm.resolve())
+    module["vm_config"].update(access.vm(snippet))
     configuration = json.loads(module["configuration"]["value"])
     if from_url.path.rstrip("/"):
         configuration["origin"]["path_prefix"] = from_url.path.rstrip("/")
+    configuration["origin"].update(access.settings())
     exposed = _exposed(configuration)
     configuration = merge(configuration, plugin)
     routes = manager["route_config"]["virtual_hosts"][0]["routes"]
@@ -140,7 +152,7 @@ def edge(
         _ask_without_bucket(routes, wiring, f"/{place.bucket}/")
         if wiring == "transparent":
             configuration["bucket"]["exposed"] = "root"
-            miss = _manager(named(document["static_resources"]["listeners"], "miss"))
+            miss = manager_of(named(document["static_resources"]["listeners"], "miss"))
             inner = miss["route_config"]["virtual_hosts"][0]["routes"]
             for name in OBJECTS:
                 named(inner, name)["match"]["prefix"] = "/"
@@ -164,7 +176,7 @@ def shipped(name: str) -> str:
 
 def plugin_of(document: dict[str, Any]) -> dict[str, Any]:
     """Returns the part of an edge that is the module's."""
-    managers = (_manager(listener) for listener in document["static_resources"]["listeners"])
+    managers = (manager_of(listener) for listener in document["static_resources"]["listeners"])
     filters = [each for manager in managers for each in manager["http_filters"]]
     module = named(filters, "mirror_on_miss")
     # In edge.yaml a matcher is around it.
@@ -226,25 +238,25 @@ def _listen(document: dict[str, Any], port: int) -> dict[str, Any]:
     """Moves the listener to a port of loopback (0: any free one). Returns its HTTP connection manager."""
     (listener,) = (each for each in document["static_resources"]["listeners"] if "address" in each)
     listener["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": port}
-    return _manager(listener)
+    return manager_of(listener)
 
 
-def _manager(listener: dict[str, Any]) -> dict[str, Any]:
+def manager_of(listener: dict[str, Any]) -> dict[str, Any]:
     return listener["filter_chains"][0]["filters"][0]["typed_config"]
 
 
-def _connect(cluster: dict[str, Any], url: SplitResult) -> None:
+def connect(cluster: dict[str, Any], url: SplitResult) -> None:
     port = url.port or {"http": 80, "https": 443}[url.scheme]
     _address(cluster).update(address=url.hostname, port_value=port)
     if url.scheme == "https":
         tls = cluster["transport_socket"]["typed_config"]["common_tls_context"]
         tls["validation_context"]["trusted_ca"]["filename"] = ca_file()
     else:
-        del cluster["transport_socket"]
+        cluster.pop("transport_socket", None)
 
 
-def _sign(cluster: dict[str, Any], credentials: Credentials, path: Path) -> None:
-    """Writes the credentials where Envoy reads them, as an AWS credentials file for its owner only."""
+def write_credentials(path: Path, credentials: Credentials) -> None:
+    """Writes an AWS credentials file for its owner only, in the place of one that is there."""
     lines = [
         "[default]",
         f"aws_access_key_id={credentials.access_key}",
@@ -252,8 +264,15 @@ def _sign(cluster: dict[str, Any], credentials: Credentials, path: Path) -> None
     ]
     if credentials.session_token:
         lines.append(f"aws_session_token={credentials.session_token}")
-    path.touch(mode=0o600)
-    path.write_text("\n".join([*lines, ""]))
+    new = path.with_suffix(".new")
+    new.touch(mode=0o600)
+    new.write_text("\n".join([*lines, ""]))
+    new.rename(path)
+
+
+def _sign(cluster: dict[str, Any], credentials: Credentials, path: Path) -> None:
+    """Has Envoy read the credentials from a file."""
+    write_credentials(path, credentials)
     signing = named(_http_options(cluster)["http_filters"], "envoy.filters.http.aws_request_signing")
     provider = signing["typed_config"]["credential_provider"]["credentials_file_provider"]
     source = {"filename": str(path.resolve()), "watched_directory": {"path": str(path.resolve().parent)}}
@@ -273,6 +292,18 @@ def _demand(routes: list[dict[str, Any]], plugin: Mapping[str, Any]) -> None:
                 matches.remove(match)
             else:
                 match.update(name=condition, string_match={"exact": "true"})
+
+
+def _allow_put_headers(manager: dict[str, Any], plugin: Mapping[str, Any]) -> None:
+    """Has the signer take what the plugin's `put_headers` has a write carry: these values alone."""
+    bucket = plugin.get("bucket")
+    allowed = bucket.get("put_headers") if isinstance(bucket, Mapping) else None
+    rbac = named(manager["http_filters"], "envoy.filters.http.rbac")["typed_config"]["rules"]["policies"]
+    for permission in rbac["headers-no-bucket-demands"]["permissions"]:
+        header = permission["header"]
+        if isinstance(allowed, Mapping) and header["name"] in allowed:
+            del header["present_match"]
+            header.update(string_match={"exact": allowed[header["name"]]}, invert_match=True)
 
 
 def _allow_keys_of_the_host(manager: dict[str, Any], bucket: str) -> None:

@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from xml.etree import ElementTree
@@ -40,10 +40,18 @@ class SeaweedFS(S3Store):
     """
 
     def __init__(
-        self, run_dir: Path, bucket: str = "mirror", region: str = "us-east-1", *, keep: bool = False
+        self,
+        run_dir: Path,
+        bucket: str = "mirror",
+        region: str = "us-east-1",
+        *,
+        also: Sequence[str] = (),
+        keep: bool = False,
     ) -> None:
+        """`also` names more buckets, with the same reader and writer."""
         super().__init__("", region, bucket, reader=_random_credentials(), writer=_random_credentials())
         self.owner = _random_credentials()
+        self._buckets = [bucket, *also]
         self._keep = keep
         self._dir = run_dir / DIRECTORY
         self.child: Child
@@ -62,7 +70,8 @@ class SeaweedFS(S3Store):
             )
             try:
                 self.child.wait_until(self._healthy, START_TIMEOUT)
-                self._create_bucket()
+                for bucket in self._buckets:
+                    self._create_bucket(bucket)
                 self._warm_up()
                 return self
             except StackError:
@@ -81,6 +90,10 @@ class SeaweedFS(S3Store):
         # There is nothing to save, and its own shutdown takes 25 seconds.
         self.child.stop(grace=0)
         remove_sockets(self._dir)
+
+    def of(self, bucket: str) -> S3Store:
+        """Returns one of the buckets, as its owner sees it."""
+        return S3Store(self.url, self.region, bucket, self.owner, self.owner)
 
     def get(self, key: str) -> Answer:
         return self.request("GET", key, self.owner)
@@ -134,8 +147,8 @@ class SeaweedFS(S3Store):
 
     def _identities(self) -> list[dict[str, object]]:
         actions = {
-            self.reader: [f"Read:{self.bucket}", f"List:{self.bucket}"],
-            self.writer: [f"Read:{self.bucket}", f"Write:{self.bucket}"],
+            self.reader: [f"{what}:{bucket}" for bucket in self._buckets for what in ("Read", "List")],
+            self.writer: [f"{what}:{bucket}" for bucket in self._buckets for what in ("Read", "Write")],
             self.owner: ["Admin"],
         }
         return [
@@ -153,12 +166,12 @@ class SeaweedFS(S3Store):
             return status == 200
         return False
 
-    def _create_bucket(self) -> None:
-        if self._keep and self.request("HEAD", "", self.owner)[0] == 200:
+    def _create_bucket(self, bucket: str) -> None:
+        if self._keep and self.of(bucket).request("HEAD", "", self.owner)[0] == 200:
             return
-        status, _, body = self.request("PUT", "", self.owner)
+        status, _, body = self.of(bucket).request("PUT", "", self.owner)
         if status != 200:
-            raise StackError(f"SeaweedFS does not create the bucket {self.bucket}: {status} {body.decode()}")
+            raise StackError(f"SeaweedFS does not create the bucket {bucket}: {status} {body.decode()}")
 
     def _warm_up(self) -> None:
         """Makes the first write, which lays out the volumes and takes up to 3 seconds: better now than in a

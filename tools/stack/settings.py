@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import SplitResult, urlsplit
 
+from .origins import OriginAccess
 from .render import Wiring
 from .sigv4 import Credentials
 from .store import S3Store
@@ -32,6 +33,7 @@ class Settings:
     """None: the embedded SeaweedFS."""
     data: Path | None
     """The directory that keeps what the embedded SeaweedFS holds, and the logs. None: logs alone."""
+    access: OriginAccess = OriginAccess()
 
     @property
     def exposes_path(self) -> bool:
@@ -61,6 +63,10 @@ def parse(environment: Mapping[str, str]) -> Settings:
         workers=reader.integer("WORKERS", 2, range(1, 65)),
         plugin=reader.plugin(),
         store=reader.store(bucket),
+        access=OriginAccess(
+            strict_dns=reader.choice("ORIGIN_DNS", ("logical", "strict")) == "strict",
+            http2=reader.choice("ORIGIN_HTTP", ("1", "2")) == "2",
+        ),
         data=reader.data(),
     )
     reader.envoy_version()

@@ -10,6 +10,7 @@ from typing import Any
 from . import render
 from .children import require_free
 from .envoy import Envoy
+from .origins import OriginAccess
 from .render import CHECKOUT
 from .store import S3Store
 
@@ -38,6 +39,7 @@ class Stack:
         port: int = 0,
         workers: int = 2,
         plugin: Mapping[str, Any] | None = None,
+        access: OriginAccess | None = None,
         edit_edge: Edit | None = None,
         edit_signer: Edit | None = None,
         wasm: Path = WASM,
@@ -47,10 +49,11 @@ class Stack:
         self._place = render.Place(
             store, bucket or store.bucket, run_dir, render.virtual_hosted(plugin or {})
         )
-        self._wiring = wiring
+        self.wiring = wiring
         self._port = port
         self._workers = workers
         self._plugin = plugin or {}
+        self._access = access
         self._edit_edge = edit_edge
         self._edit_signer = edit_signer
         self._wasm = wasm
@@ -84,13 +87,14 @@ class Stack:
     def _start_edge(self) -> Envoy:
         config = render.edge(
             self._place,
-            wiring=self._wiring,
+            wiring=self.wiring,
             port=self._port,
             origin=self._origin,
             signer_port=self.signer.port,
             wasm=self._wasm,
             plugin=self._plugin,
             workers=self._workers,
+            access=self._access,
         )
         if self._edit_edge:
             self._edit_edge(config)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from .origins import OriginAccess
 from .settings import SettingsError, parse
 from .sigv4 import Credentials
 
@@ -26,6 +27,13 @@ def test_an_empty_variable_is_not_set() -> None:
 )
 def test_an_origin(origin: str) -> None:
     assert parse({"ORIGIN": origin}).origin == origin
+
+
+def test_other_kinds_of_origins() -> None:
+    assert parse({"ORIGIN_DNS": "strict", "ORIGIN_HTTP": "2"}).access == OriginAccess(
+        strict_dns=True, http2=True
+    )
+    assert parse({"ORIGIN_DNS": "logical", "ORIGIN_HTTP": "1"}).access == OriginAccess()
 
 
 def test_exposed_is_merged_into_config(tmp_path: Path) -> None:
@@ -58,6 +66,8 @@ def test_an_existing_store() -> None:
         ("ENVOY_VERSION", "1.35.9", "1.36.2 or later"),
         ("ENVOY_VERSION", "latest", "1.36.2 or later"),
         ("EXPOSED", "both", "root or path"),
+        ("ORIGIN_DNS", "static", "logical or strict"),
+        ("ORIGIN_HTTP", "3", "1 or 2"),
         ("ORIGIN", "files.example.com", "https://host"),
         ("ORIGIN", "ftp://files.example.com", "https://host"),
         ("ORIGIN", "http://", "https://host"),

@@ -3,16 +3,16 @@ The files of Envoy, by their names. The module's configuration is JSON within an
 merged over it, and the text around it stays as it is, because start.sh puts the names of the site into it.
 */}}
 {{- define "mirror-on-miss.configuration" -}}
-{{- $files := dict }}
+{{- $files := deepCopy .Values.configurationFiles }}
 {{- range $path, $bytes := .Files.Glob "files/configuration/*" }}
 {{- $name := base $path }}
+{{- if not (hasKey $files $name) }}
 {{- $text := toString $bytes }}
-{{- if hasKey $.Values.configurationFiles $name }}
-{{- $text = get $.Values.configurationFiles $name }}
-{{- else if has $name (list "edge.yaml" "transparent.yaml") }}
+{{- if has $name (list "edge.yaml" "transparent.yaml") }}
 {{- $text = include "mirror-on-miss.edge" (dict "root" $ "text" $text) }}
 {{- end }}
 {{- $_ := set $files $name $text }}
+{{- end }}
 {{- end }}
 {{- toYaml $files }}
 {{- end }}

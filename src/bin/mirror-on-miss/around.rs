@@ -3,7 +3,6 @@
 use super::file::{Document, Found, StreamRoutes};
 use super::yaml;
 use mirror_on_miss::config::Config;
-use serde_json::Value;
 use std::collections::BTreeMap;
 use yaml_rust2::Yaml;
 
@@ -11,7 +10,7 @@ use yaml_rust2::Yaml;
 pub fn problems(found: &Found, config: &Config) -> Vec<String> {
     let mut problems = Vec::new();
     if let Some(known) = &found.around.clusters {
-        for (place, cluster) in clusters(config).into_iter().chain(stream_clusters(&found.json)) {
+        for (place, cluster) in clusters(config).into_iter() {
             if !known.contains(&cluster) {
                 let known = known.join(", ");
                 problems.push(format!("{place}: there is no cluster {cluster:?}; allowed is one of {known}"));
@@ -26,14 +25,12 @@ pub fn problems(found: &Found, config: &Config) -> Vec<String> {
             ));
         }
     }
-    problems.extend(found.around.streams.as_ref().and_then(|routes| stream(&found.json, routes)));
+    problems.extend(found.around.streams.as_ref().and_then(|routes| stream(config.marker.as_deref(), routes)));
     problems.into_iter().map(|problem| format!("{}: {problem}\n", found.at)).collect()
 }
 
 /// Tells if one half of streaming is there without the other: the plugin's marker, and the routes for it.
-fn stream(json: &str, routes: &StreamRoutes) -> Option<String> {
-    let config: Value = serde_json::from_str(json).unwrap_or_default();
-    let marker = config.pointer("/stream/marker").and_then(Value::as_str);
+fn stream(marker: Option<&str>, routes: &StreamRoutes) -> Option<String> {
     let is_routed = |marker: &str| routes.to_origin && routes.markers.iter().any(|known| known == marker);
     match marker {
         Some(marker) if !is_routed(marker) => Some(format!(
@@ -57,18 +54,6 @@ fn clusters(config: &Config) -> BTreeMap<String, String> {
         }
     }
     named
-}
-
-/// Lists the clusters of streams, which the file names as they are.
-fn stream_clusters(json: &str) -> Vec<(String, String)> {
-    let config: Value = serde_json::from_str(json).unwrap_or_default();
-    let one = config.get("origin").map(|origin| ("$.origin".to_owned(), origin));
-    let several = config.get("origins").and_then(Value::as_object).into_iter().flatten();
-    let several = several.map(|(name, origin)| (format!("$.origins.{name}"), origin));
-    let cluster = |(place, origin): (String, &Value)| {
-        Some((format!("{place}.stream_cluster"), origin.get("stream_cluster")?.as_str()?.to_owned()))
-    };
-    one.into_iter().chain(several).filter_map(cluster).collect()
 }
 
 /// The name of the bucket in the shipped files.
@@ -115,6 +100,8 @@ fn walk(yaml: &Yaml, place: String, seen: &mut Seen) {
                             walk(value, format!("data.{}", yaml::scalar(name).unwrap_or_default()), seen);
                         }
                     }
+                    // Scripts, which have variables of their own.
+                    _ if matches!(name.as_str(), "args" | "command") => {}
                     _ if place.is_empty() => walk(value, name, seen),
                     _ => walk(value, format!("{place}.{name}"), seen),
                 }

@@ -36,6 +36,14 @@ const SHIPPED: [(&str, &str); 4] = [
     ("transparent", include_str!("../../../envoy/configuration/transparent.yaml")),
 ];
 
+/// The parts of an edge that `start.sh` puts in for an origin with credentials.
+const PARTS: [(&str, &str); 4] = [
+    ("origin-authorization", include_str!("../../../envoy/configuration/origin-authorization.yaml")),
+    ("origin-gcs", include_str!("../../../envoy/configuration/origin-gcs.yaml")),
+    ("origin-s3", include_str!("../../../envoy/configuration/origin-s3.yaml")),
+    ("origin-sas", include_str!("../../../envoy/configuration/origin-sas.yaml")),
+];
+
 /// Replaces the shipped configurations of a file by what its containers make of them.
 pub fn run(file: &str, beside: &Path, documents: Vec<Yaml>) -> Run {
     let mut run = Run { documents: Vec::new(), hints: Vec::new(), problems: Vec::new() };
@@ -138,18 +146,20 @@ fn in_compose(file: &Yaml) -> Vec<Container> {
         };
         let name = substituted(own("command").as_vec()?.first()?.as_str()?);
         shipped(&name)?;
-        let variables = own("environment").as_hash().into_iter().flatten();
+        let environment = own("environment");
+        let shared = environment["<<"].as_hash().into_iter().flatten();
+        let variables = shared.chain(environment.as_hash().into_iter().flatten());
         let pair = |(name, value): (&Yaml, &Yaml)| Some((yaml::scalar(name)?, substituted(&yaml::scalar(value)?)));
         Some(Container { at: format!("service {service}"), name, variables: variables.filter_map(pair).collect() })
     };
     services.filter_map(container).collect()
 }
 
-/// Replaces `${NAME:-default}` and `${NAME}` by the variables of this process.
+/// Replaces `${NAME:-default}`, `${NAME-}` and `${NAME}` by the variables of this process.
 fn substituted(text: &str) -> String {
     let Some((before, rest)) = text.split_once("${") else { return text.to_owned() };
     let Some((inner, after)) = rest.split_once('}') else { return text.to_owned() };
-    let (name, default) = inner.split_once(":-").unwrap_or((inner, ""));
+    let (name, default) = inner.split_once(":-").unwrap_or((inner.trim_end_matches('-'), ""));
     let value = std::env::var(name).ok().filter(|value| !value.is_empty()).unwrap_or(default.to_owned());
     format!("{before}{value}{}", substituted(after))
 }
@@ -158,8 +168,10 @@ fn substituted(text: &str) -> String {
 fn made(container: &Container, template: &str) -> Result<String, String> {
     let directory = Directory::new().map_err(|error| format!("cannot write to the temporary directory: {error}"))?;
     let script = directory.0.join("start.sh");
+    let write = |name: &str, text: &str| std::fs::write(directory.0.join(format!("{name}.yaml")), text);
     let written = std::fs::write(&script, SCRIPT)
-        .and_then(|()| std::fs::write(directory.0.join(format!("{}.yaml", container.name)), template));
+        .and_then(|()| PARTS.iter().try_for_each(|(name, text)| write(name, text)))
+        .and_then(|()| write(&container.name, template));
     written.map_err(|error| format!("cannot write to the temporary directory: {error}"))?;
     let mut command = Command::new("sh");
     command.arg(&script).args(["print", &container.name]).env_clear().envs(&container.variables);

@@ -4,6 +4,7 @@ use mirror_on_miss::config::rule::{On403, Private, ResponseMode, TooLarge};
 use mirror_on_miss::config::{Config, Location, OtherRedirects, Rate, Redirects};
 use mirror_on_miss::explain::{Explanation, Fetch, Mirrored, Store, Why};
 use mirror_on_miss::object::key::{KeyError, NotPlain};
+use mirror_on_miss::object::metadata::KeptMetadata;
 use mirror_on_miss::request::target::{Target, TargetError};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -57,8 +58,11 @@ impl Lines {
             self.fetch(number, fetch, !mirrored.only_headers);
         }
         match &mirrored.store {
-            Some(Store { cluster, authority, path }) => {
+            Some(Store { cluster, authority, path, headers }) => {
                 self.add("store", format!("PUT {path} at {authority}, cluster {cluster}"));
+                if !headers.is_empty() {
+                    self.add("", format!("with {}", headers.join(", ")));
+                }
             }
             None => self.add("store", unstored(mirrored)),
         }
@@ -77,6 +81,9 @@ impl Lines {
         if !fetch.headers.is_empty() {
             self.add("", format!("with {}", fetch.headers.join(", ")));
         }
+        if !fetch.parameters.is_empty() {
+            self.add("", format!("with the parameters {}", fetch.parameters.join(", ")));
+        }
         if !fetch.request_headers.is_empty() {
             self.add("", format!("with the client's {}", fetch.request_headers.join(", ")));
         }
@@ -85,6 +92,9 @@ impl Lines {
         }
         if let Some(cache_control) = &fetch.cache_control {
             self.add("", format!("stored with cache-control {cache_control}"));
+        }
+        if !fetch.metadata.is_empty() {
+            self.add("", format!("stored with its {}", kept(&fetch.metadata).collect::<Vec<_>>().join(", ")));
         }
         if fetch.private == Private::Skip {
             self.add("", "handed out and not stored if it says private or no-store");
@@ -155,8 +165,8 @@ pub fn json(explanation: &Explanation, config: &Config) -> Value {
             "rule": {"index": mirrored.rule, "prefix": prefix(mirrored.rule)},
             "on_403": on_403(mirrored.mirror.on_403).0,
             "fetch": mirrored.fetches.iter().map(fetch).collect::<Vec<_>>(),
-            "store": mirrored.store.as_ref().map(|Store { cluster, authority, path }| {
-                json!({"cluster": cluster, "authority": authority, "path": path})
+            "store": mirrored.store.as_ref().map(|Store { cluster, authority, path, headers }| {
+                json!({"cluster": cluster, "authority": authority, "path": path, "headers": headers})
             }),
             "response": match mirrored.mirror.response {
                 _ if mirrored.only_headers => "head",
@@ -184,10 +194,12 @@ fn fetch(fetch: &Fetch) -> Value {
         "cluster": fetch.cluster,
         "authority": fetch.authority,
         "path": fetch.path,
+        "parameters": fetch.parameters,
         "headers": fetch.headers,
         "request_headers": fetch.request_headers,
         "content_types": fetch.content_types,
         "cache_control": fetch.cache_control,
+        "metadata": kept(&fetch.metadata).collect::<Vec<_>>(),
         "private": if fetch.private == Private::Skip { "skip" } else { "store" },
         "timeout_ms": u64::try_from(fetch.timeout.as_millis()).ok(),
         "rate": fetch.rate.map(|Rate { requests, per }| json!({"requests": requests, "seconds": per.as_secs()})),
@@ -197,6 +209,14 @@ fn fetch(fetch: &Fetch) -> Value {
             "hosts": hosts.collect::<serde_json::Map<_, _>>(),
             "others": if *others == OtherRedirects::Pass { "pass" } else { "refuse" },
         },
+    })
+}
+
+/// Names the headers of an origin that are stored as user metadata, with the names that they get.
+fn kept(metadata: &[KeptMetadata]) -> impl Iterator<Item = String> {
+    metadata.iter().map(|KeptMetadata { header, name }| match name {
+        Some(name) => format!("{header} as x-amz-meta-{name}"),
+        None => format!("{header}* as x-amz-meta-*"),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use super::container;
 use super::yaml::{self, field, json};
+use mirror_on_miss::worker::streaming::CLUSTER_HEADER;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -241,7 +242,7 @@ impl StreamRoutes {
         match yaml {
             Yaml::Array(elements) => elements.iter().for_each(|element| self.collect(element)),
             Yaml::Hash(fields) => {
-                self.to_origin |= field(fields, "cluster_header").is_some();
+                self.to_origin |= field(fields, "cluster_header").and_then(Yaml::as_str) == Some(CLUSTER_HEADER);
                 let is_path = field(fields, "name").and_then(Yaml::as_str) == Some(":path");
                 let suffix = field(fields, "string_match").and_then(|matched| matched["suffix"].as_str());
                 self.markers.extend(suffix.filter(|_| is_path).map(str::to_owned));

@@ -35,7 +35,7 @@ const fn entry_of(path: &'static str, default: Default, text: &'static str) -> E
 }
 
 /// Every field but those of `origin`, in the order of the documentation.
-pub const ENTRIES: [Entry; 70] = [
+pub const ENTRIES: [Entry; 75] = [
     entry_of("$.bucket", Needed, "The bucket, as the signer reaches it."),
     entry_of("$.bucket.cluster", Needed, "Envoy's name of the signer's cluster."),
     entry_of("$.bucket.authority", Needed, "The store's `host[:port]`. The signer signs it."),
@@ -55,6 +55,13 @@ pub const ENTRIES: [Entry; 70] = [
         "The storage class of new objects (`x-amz-storage-class`).",
     ),
     entry_of(
+        "$.bucket.put_headers",
+        Json("{}"),
+        "Headers that the bucket demands of whoever makes an object: on PutObject and CreateMultipartUpload. The signer has to \
+         allow the same values.",
+    ),
+    entry_of("$.bucket.put_headers.NAME", Words("none"), "The header's value."),
+    entry_of(
         "$.bucket.if_none_match",
         Json("true"),
         "What keeps a fill from overwriting an object. `true` is `If-None-Match: *`. A name is the header that a \
@@ -71,7 +78,8 @@ pub const ENTRIES: [Entry; 70] = [
         "$.bucket.index",
         Words("none"),
         "The key that a path with a slash at the end stands for: with `index.html` the bucket is asked for `KEY/index.html`, \
-         and an origin for `KEY/`. Without it such a path is not mirrored.",
+         and an origin for `KEY/`. A path that lacks its slash is redirected to the page, where there is \
+         no object of its name. Without it a path with a slash is not mirrored.",
     ),
     entry_of(
         "$.bucket.deleted",
@@ -116,6 +124,18 @@ pub const ENTRIES: [Entry; 70] = [
         Words("none"),
         "The header's value. `{\"env\": \"NAME\"}` takes a secret from the environment of the VM \
          (`vm_config.environment_variables`).",
+    ),
+    entry_of(
+        "$.origins.NAME.parameters",
+        Json("{}"),
+        "Query parameters of each request to it. No other host gets them, and no log, answer or stored object has them. \
+         `{\"env\": \"NAME\"}` takes them all from one variable, as `name=value&name=value`, encoded: a shared access signature of \
+         Azure.",
+    ),
+    entry_of(
+        "$.origins.NAME.parameters.NAME",
+        Words("none"),
+        "The parameter's value, not encoded. `{\"env\": \"NAME\"}` takes a secret, as in `headers`.",
     ),
     entry_of(
         "$.origins.NAME.missing",
@@ -222,6 +242,13 @@ pub const ENTRIES: [Entry; 70] = [
         "The stored object's `Cache-Control`. It also removes the origin's `Expires`.",
     ),
     entry_of(
+        "$.rules[].metadata",
+        Words("none is kept"),
+        "The user metadata of the origins that is stored. Names are those of `x-amz-meta-NAME`, `x-goog-meta-NAME` and \
+         `x-ms-meta-NAME`, and `*` is all of these. An object maps any header of an origin to a name: \
+         `{\"x-ms-meta-owned_by\": \"owner\"}`.",
+    ),
+    entry_of(
         "$.rules[].private",
         Json(r#""store""#),
         "An object whose origin says `Cache-Control: private` or `no-store`. `store`: it is stored like any other, with that \
@@ -281,8 +308,9 @@ pub const ENTRIES: [Entry; 70] = [
     entry_of(
         "$.location",
         Words("a path"),
-        "What `Location` begins with: a URL, or `absolute` where the edge follows it itself, which Envoy does only to a whole URL: \
-         that of the store, and only for a request that already names the store as its host.",
+        "The form of `Location`. A URL is what it begins with. `distinct` is the path with the query `mirror-on-miss`, where the request \
+         has no query: for clients that take a redirect to the same URL as a loop. `absolute` is for an edge that follows it itself, \
+         which Envoy does only to a whole URL: that of the store, and only for a request that already names the store as its host.",
     ),
     entry_of(
         "$.wait",

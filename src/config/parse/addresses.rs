@@ -165,25 +165,26 @@ impl Kind for BaseUrl {
     }
 }
 
-/// `absolute`, or a base URL.
+/// `absolute`, `distinct`, or a base URL.
 pub struct LocationBase;
 
 impl Kind for LocationBase {
     type Read = Location;
 
     fn read(&self, value: &Value) -> Option<Location> {
-        if value.as_str() == Some("absolute") {
-            return Some(Location::Absolute);
+        match value.as_str() {
+            Some("absolute") => Some(Location::Absolute),
+            Some("distinct") => Some(Location::Distinct),
+            _ => BaseUrl.read(value).map(Location::Base),
         }
-        BaseUrl.read(value).map(Location::Base)
     }
 
     fn allowed(&self) -> &str {
-        "\"absolute\", or an absolute http:// or https:// URL without query and fragment"
+        "\"absolute\", \"distinct\", or an absolute http:// or https:// URL without query and fragment"
     }
 
     fn schema(&self) -> Value {
-        json!({"anyOf": [{"const": "absolute"}, BaseUrl.schema()]})
+        json!({"anyOf": [{"enum": ["absolute", "distinct"]}, BaseUrl.schema()]})
     }
 }
 

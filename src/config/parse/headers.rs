@@ -3,6 +3,7 @@
 use super::environment;
 use super::reader::Kind;
 use super::values::FieldValue;
+use crate::object::metadata::{KeptMetadata, ORIGINS_PREFIXES, is_user_name};
 use serde_json::{Value, json};
 
 /// The name of a header that a configuration may set on requests to an origin.
@@ -14,6 +15,9 @@ pub struct RequestHeader;
 
 /// A header's value. It may be a secret, so no problem repeats it.
 pub struct HeaderValue;
+
+/// The user metadata of origins that is stored: a list of names, or a mapping from headers to names.
+pub struct UserMetadata;
 
 /// The source of a header's value.
 pub enum ValueSource {
@@ -84,6 +88,48 @@ impl Kind for HeaderValue {
     }
 }
 
+impl Kind for UserMetadata {
+    type Read = Vec<KeptMetadata>;
+
+    fn read(&self, value: &Value) -> Option<Vec<KeptMetadata>> {
+        let mut kept = Vec::new();
+        match value {
+            Value::Array(names) => {
+                for name in names {
+                    let name = name.as_str()?;
+                    for prefix in ORIGINS_PREFIXES {
+                        match name {
+                            "*" => kept.push(KeptMetadata { header: prefix.to_owned(), name: None }),
+                            name => kept.push(named([prefix, name].concat(), name)?),
+                        }
+                    }
+                }
+            }
+            Value::Object(mapping) => {
+                for (header, name) in mapping {
+                    kept.push(named(header.clone(), name.as_str()?)?);
+                }
+            }
+            _ => {}
+        }
+        (!kept.is_empty()).then_some(kept)
+    }
+
+    fn allowed(&self) -> &str {
+        "a list of names (\"*\" for all), or an object with headers of the origin and their names as metadata; names of a-z, \
+         0-9, \".\" and \"-\", not mirror-*"
+    }
+
+    fn schema(&self) -> Value {
+        let reserved = json!({"pattern": "^(mirror-.*|snowball-auto-extract)$"});
+        let name = json!({"type": "string", "pattern": "^[a-z0-9.-]+$", "not": reserved});
+        json!({"anyOf": [
+            {"type": "array", "items": {"anyOf": [{"const": "*"}, name]}, "minItems": 1},
+            {"type": "object", "propertyNames": HeaderName.schema(), "additionalProperties": name, "minProperties": 1},
+        ]})
+    }
+}
+
 /// An RFC 9110 token in lower case.
 const TOKEN: &str = "^[a-z0-9!#$%&'*+.^_`|~-]+$";
 
@@ -104,6 +150,11 @@ const RESERVED: [&str; 14] = [
     "transfer-encoding",
     "upgrade",
 ];
+
+/// `None` if there can be no such header, or no such metadata.
+fn named(header: String, name: &str) -> Option<KeptMetadata> {
+    (is_sendable(&header) && is_user_name(name)).then(|| KeptMetadata { header, name: Some(name.to_owned()) })
+}
 
 const CREDENTIALS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 

@@ -11,6 +11,8 @@ use crate::config::model::{
 };
 use crate::config::origin::{Missing, Origin, OtherRedirects, Pin, Redirects, USER_AGENT};
 use crate::http::is_field_value;
+use crate::object::key::RESERVED;
+use percent_encoding::utf8_percent_encode;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -65,6 +67,7 @@ impl<'a> Parser<'a> {
         let path_prefix = fields.optional("path_prefix", PathPrefix).unwrap_or_default();
         let exposed = fields.optional("exposed", EXPOSED).unwrap_or_default();
         let storage_class = fields.optional("storage_class", FieldValue);
+        let put_headers = fields.object("put_headers").map(|fields| self.put_headers(fields)).unwrap_or_default();
         let overwrite = fields.optional("if_none_match", NoOverwrite).unwrap_or_default();
         let keys = fields.optional("keys", KEYS).unwrap_or_default();
         let index = fields.optional("index", Segment);
@@ -79,6 +82,7 @@ impl<'a> Parser<'a> {
             path_prefix,
             exposed,
             storage_class,
+            put_headers,
             overwrite,
             keys,
             index,
@@ -133,6 +137,7 @@ impl<'a> Parser<'a> {
             },
         );
         let headers = fields.secret_object("headers").map(|fields| self.headers(fields)).unwrap_or_default();
+        let parameters = fields.secret_object("parameters").map(|fields| self.parameters(fields)).unwrap_or_default();
         let missing = fields.each("missing", MissingAnswer);
         let rate = fields.optional("rate", Frequency);
         let redirects = fields.object("redirects").map(|fields| self.redirects(fields)).unwrap_or_default();
@@ -149,6 +154,7 @@ impl<'a> Parser<'a> {
             public_url,
             timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
             headers,
+            parameters,
             missing: if missing.is_empty() { NOT_FOUND.map(of_status).to_vec() } else { missing },
             rate,
             redirects,
@@ -172,16 +178,48 @@ impl<'a> Parser<'a> {
     }
 
     fn headers(&self, fields: Fields<'a>) -> Vec<(String, String)> {
-        let mut headers = Vec::new();
-        for (name, path, value) in fields.entries(&HeaderName) {
+        self.secrets(fields.entries(&HeaderName))
+    }
+
+    /// Reads values that may be secrets.
+    fn secrets(&self, entries: Vec<(String, String, Value)>) -> Vec<(String, String)> {
+        let mut secrets = Vec::new();
+        for (name, path, value) in entries {
             let value = match self.problems.read(&path, &value, &HeaderValue) {
                 Some(ValueSource::Env(variable)) => self.secret(&path, &variable),
                 Some(ValueSource::Text(text)) => Some(text),
                 None => None,
             };
-            headers.extend(value.map(|value| (name, value)));
+            secrets.extend(value.map(|value| (name, value)));
         }
-        headers
+        secrets
+    }
+
+    /// Reads the parameters, by their names, or all of them from one variable, in which they are encoded already.
+    fn parameters(&self, fields: Fields<'a>) -> Vec<String> {
+        let entries = fields.entries(&Text);
+        if let [(name, path, Value::String(variable))] = entries.as_slice()
+            && name == "env"
+        {
+            let query = self.secret(path, variable).unwrap_or_default();
+            // As the portal of a cloud shows a signature.
+            let query = query.trim_start_matches('?');
+            if query.contains([' ', '\t', '#']) {
+                self.problems.add(path, format!("the environment variable {variable} is no encoded query"));
+            }
+            return query.split('&').filter(|parameter| !parameter.is_empty()).map(str::to_owned).collect();
+        }
+        let encoded = |text: String| utf8_percent_encode(&text, RESERVED).to_string();
+        let parameter = |(name, value)| format!("{}={}", encoded(name), encoded(value));
+        self.secrets(entries).into_iter().map(parameter).collect()
+    }
+
+    fn put_headers(&self, fields: Fields<'a>) -> Vec<(&'static str, String)> {
+        let header = |(name, path, value): (String, String, Value)| {
+            let value = self.problems.read(&path, &value, &FieldValue)?;
+            PUT_HEADERS.into_iter().find(|known| *known == name).map(|name| (name, value))
+        };
+        fields.entries(&PutHeader).into_iter().filter_map(header).collect()
     }
 
     fn secret(&self, path: &str, variable: &str) -> Option<String> {
@@ -305,6 +343,39 @@ impl Kind for MissingAnswer {
 /// <https://www.alibabacloud.com/help/en/oss/developer-reference/putobject>,
 /// <https://www.tencentcloud.com/document/product/436/7749>, <https://docs.byteplus.com/en/docs/tos/docs-putobject>.
 const FORBID_OVERWRITE: [&str; 3] = ["x-cos-forbid-overwrite", "x-oss-forbid-overwrite", "x-tos-forbid-overwrite"];
+
+/// Headers with which an object is made as its bucket demands it. S3 takes each of them for PutObject
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html>) and for CreateMultipartUpload
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html>). A part has what its upload has.
+const PUT_HEADERS: [&str; 7] = [
+    "x-amz-acl",
+    "x-amz-expected-bucket-owner",
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-server-side-encryption-bucket-key-enabled",
+    "x-amz-server-side-encryption-context",
+    "x-amz-tagging",
+];
+
+/// The name of one of these headers.
+struct PutHeader;
+
+impl Kind for PutHeader {
+    type Read = ();
+
+    fn read(&self, value: &Value) -> Option<()> {
+        value.as_str().filter(|name| PUT_HEADERS.contains(name)).map(|_| ())
+    }
+
+    fn allowed(&self) -> &str {
+        "x-amz-acl, x-amz-expected-bucket-owner, x-amz-tagging, x-amz-server-side-encryption, or that with -aws-kms-key-id, \
+         -bucket-key-enabled or -context"
+    }
+
+    fn schema(&self) -> Value {
+        json!({"enum": PUT_HEADERS})
+    }
+}
 
 /// The means that keeps a fill from overwriting an object.
 struct NoOverwrite;

@@ -1,7 +1,7 @@
 //! The parser of the rules.
 
 use super::addresses::{KeyPrefix, Segments};
-use super::headers::RequestHeader;
+use super::headers::{RequestHeader, UserMetadata};
 use super::parser::Parser;
 use super::reader::{Fields, Kind};
 use super::values::{Boolean, Choice, FieldValue, MediaRange, Text};
@@ -52,6 +52,7 @@ impl<'a> Parser<'a> {
             request_headers: fields.each("request_headers", RequestHeader),
             content_types: fields.each("content_types", MediaRange),
             cache_control: fields.optional("cache_control", FieldValue),
+            metadata: fields.optional("metadata", UserMetadata).unwrap_or_default(),
             private: fields.optional("private", PRIVATE).unwrap_or_default(),
             guess_types: fields.optional("guess_types", Boolean).unwrap_or_default(),
             response: fields.optional("response", RESPONSE).unwrap_or_default(),

@@ -334,7 +334,7 @@ impl Scene {
     }
 
     fn store(&mut self, call: &Call) -> Response {
-        let Request { method, path, body, headers } = &call.request;
+        let Request { method, path, body, headers, .. } = &call.request;
         let coding = headers.iter().find(|(name, _)| *name == "content-encoding").map(|(_, value)| value.clone());
         let query = path.split_once('?').map(|(_, query)| query).unwrap_or_default();
         let upload = query.split_once("uploadId=").map(|(_, id)| id.to_owned()).unwrap_or_default();

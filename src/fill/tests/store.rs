@@ -532,3 +532,39 @@ fn only_an_upload_counts_as_a_large_object() {
     let complete = uploaded(json!({}));
     assert!(complete.fill.as_ref().unwrap().is_multipart());
 }
+
+#[test]
+fn user_metadata_and_what_the_bucket_demands_go_with_the_put_or_with_the_upload_and_not_with_its_parts() {
+    let bucket = json!({"put_headers": {"x-amz-server-side-encryption": "aws:kms", "x-amz-tagging": "a=b"}});
+    let mut config = config(bucket, json!({"metadata": ["owner"]}));
+    let demanded = [("x-amz-server-side-encryption", "aws:kms".to_owned()), ("x-amz-tagging", "a=b".to_owned())];
+    let carried = |call: &Call| {
+        let all = demanded.iter().all(|header| call.request.headers.contains(header));
+        let none = demanded.iter().all(|(name, _)| !call.request.headers.iter().any(|(known, _)| known == name));
+        assert!(all || none);
+        (all, call.request.metadata.clone())
+    };
+    let owner = vec![("x-amz-meta-owner".to_owned(), "a".to_owned())];
+    let sent = [("x-amz-meta-owner", "a"), ("etag", "\"e\""), ("content-range", "bytes 0-4/5")];
+
+    let mut small = denied(&config, "GET", Denial::NotFound, false);
+    small.answer(GET, 206, &sent, "hello");
+    let put = small.answer(PUT, 200, &[], "");
+    assert_eq!(carried(&put), (true, owner.clone()));
+    assert_eq!((small.outcome(), small.warnings.as_slice()), (Outcome::Stored, &[][..]));
+
+    let mut left_out = denied(&config, "GET", Denial::NotFound, false);
+    left_out.answer(GET, 206, &[("x-amz-meta-owner", &"v".repeat(257)), ("content-range", "bytes 0-4/5")], "hello");
+    assert_eq!(left_out.warnings, [Warning::MetadataLeftOut]);
+    assert_eq!(carried(&left_out.answer(PUT, 200, &[], "")), (true, Vec::new()));
+    assert_eq!(left_out.outcome(), Outcome::Stored);
+
+    (config.limits.part_size, config.limits.parts_in_flight) = (4, 1);
+    let mut large = denied(&config, "GET", Denial::NotFound, false);
+    let first = [sent[0], sent[1], ("content-range", "bytes 0-3/5")];
+    large.answer(GET, 206, &first, "hell");
+    let create = large.answer(CREATE, 200, &[], "<UploadId>u</UploadId>");
+    assert_eq!(carried(&create), (true, owner));
+    let part = large.expect(PART);
+    assert_eq!(carried(&part), (false, Vec::new()));
+}

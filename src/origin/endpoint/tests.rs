@@ -25,8 +25,9 @@ fn to(location: &str) -> Headers {
 
 /// `CLUSTER AUTHORITY PATH`, and `!` if the origin's own headers go there.
 fn shown(endpoint: Endpoint) -> String {
+    let target = endpoint.target();
     let Upstream { cluster, authority, headers } = endpoint.upstream;
-    format!("{cluster} {authority} {}{}", endpoint.path, if headers.is_empty() { "" } else { " !" })
+    format!("{cluster} {authority} {target}{}", if headers.is_empty() { "" } else { " !" })
 }
 
 #[test]
@@ -134,10 +135,73 @@ fn what_a_client_carries_reaches_an_origin_only_as_far_as_its_rule_lists_it() {
     assert_eq!(forwarded.headers.len(), 2, "{forwarded:?}");
 
     let at = |rule: usize| Endpoint::at(&mirrors[rule].origins[0], &mirrors[rule], "a", &forwarded);
-    assert_eq!((at(0).path.as_str(), at(1).path.as_str()), ("/a?v=1", "/a?w=2"));
+    assert_eq!((at(0).path(), at(1).path()), ("/a?v=1", "/a?w=2"));
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     assert_eq!(at(0).upstream.headers, [pair("x-static", "ours"), pair("accept-language", "accept-language's")]);
     assert_eq!(at(1).upstream.headers, [pair("x-static", "ours")]);
+}
+
+fn with_parameters(path: &str, client: &str) -> Endpoint {
+    let config = json!({
+        "bucket": {"cluster": "signer", "authority": "s3.test"},
+        "origin": {"cluster": "origin", "authority": "files.test", "path_prefix": "/v1", "parameters": {"sig": "s/", "sv": "1"},
+                   "redirects": {"hosts": {"cdn.test": "cdn"}}},
+        "rules": [{"query": ["sig", "v"]}]});
+    let config = Config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
+    let mirrors: Vec<_> = config.rules.iter().map(|rule| rule.mirror.clone().unwrap()).collect();
+    let forwarded = Forwarded::of(Some(client), &[], &mirrors);
+    Endpoint::at(&mirrors[0].origins[0], &mirrors[0], path, &forwarded)
+}
+
+#[test]
+fn parameters_of_the_origin_go_out_with_each_request_and_no_client_replaces_one() {
+    let plain = with_parameters("a", "");
+    assert_eq!(
+        (plain.target().as_str(), plain.path(), plain.url.as_str()),
+        ("/v1/a?sig=s%2F&sv=1", "/v1/a", "//files.test/v1/a")
+    );
+    assert_eq!(with_parameters("a", "v=2&sig=mine").target(), "/v1/a?v=2&sig=s%2F&sv=1");
+}
+
+#[test]
+fn a_redirect_takes_the_parameters_along_within_the_origin_alone() {
+    for (location, expected) in [
+        ("/v1/b", "/v1/b?sig=s%2F&sv=1"),
+        ("/v1/b?x=1", "/v1/b?x=1&sig=s%2F&sv=1"),
+        // What the origin wrote into it itself is not written twice.
+        ("/v1/b?sv=1&sig=s%2F", "/v1/b?sv=1&sig=s%2F"),
+        ("#", "/v1/a?sig=s%2F&sv=1"),
+        ("/v2/b", "/v2/b"),
+        ("/v1/..%2Fb", "/v1/..%2Fb"),
+        ("https://cdn.test/v1/b", "/v1/b"),
+        ("//cdn.test", "/"),
+    ] {
+        let followed = redirected(&with_parameters("a", ""), 302, location).unwrap();
+        assert_eq!(followed.target(), expected, "{location}");
+        // Whom a path of somebody else's sends back gets nothing any more.
+        let back = redirected(&followed, 302, "//files.test/v1/c").map(|back| back.target());
+        let expected = match followed.upstream.authority.as_str() {
+            "cdn.test" => None,
+            _ if followed.target().contains("sig=") => Some("/v1/c?sig=s%2F&sv=1"),
+            _ => Some("/v1/c"),
+        };
+        assert_eq!(back.as_deref(), expected, "{location}, and back");
+    }
+}
+
+#[test]
+fn no_client_is_passed_a_parameter_of_the_origin() {
+    let mut at = with_parameters("docs", "");
+    at.redirects.follow = 0;
+    for (location, query) in [
+        ("/v1/docs/?sig=s%2F&x=1&sv=1&y", Some("x=1&y")),
+        ("/v1/docs/?sv=1&sig=another", None),
+        ("/v1/docs/?x=1", Some("x=1")),
+        ("/v1/docs/", None),
+    ] {
+        let passed = at.own_redirect(302, &to(location)).unwrap();
+        assert_eq!((passed.key.as_str(), passed.query.as_deref()), ("docs/", query), "{location}");
+    }
 }
 
 #[test]

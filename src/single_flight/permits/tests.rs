@@ -21,7 +21,7 @@ fn hash(leases: &Leases, key: &str) -> KeyHash {
 fn permit(headers: &[(&str, &str)], pin: Pin) -> Permit {
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
     let headers = Headers::new(headers);
-    let all = Metadata::new(&headers, "//o/a", &Key::from_path(b"a").unwrap(), false);
+    let all = Metadata::new(&headers, "//o/a", &Key::from_path(b"a").unwrap(), false, &[]);
     let metadata = Metadata::of_served(all.served());
     let object = PassedObject { metadata, version: Version::of(&headers, 9, pin), moved: None };
     Permit { place: Place { mirror: 1, origin: 2 }, object }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import format_datetime, parsedate_to_datetime
@@ -37,6 +37,11 @@ METADATA_LIMIT = 2048
 NEEDS_MORE_RIGHTS = re.compile("x-amz-(acl|grant-.*|tagging|object-lock-.*)")
 """Headers of a PUT that need a right beyond s3:PutObject, which the writer does not have."""
 
+NOT_ON_A_PART = re.compile(
+    "x-amz-(acl|tagging|server-side-encryption(-(aws-kms-key-id|context|bucket-key-enabled))?)"
+)
+"""Headers of PutObject and CreateMultipartUpload that a part does not have."""
+
 
 @dataclass(frozen=True)
 class StoredObject:
@@ -61,17 +66,29 @@ def new_object(
     return StoredObject(body, kept, etag or digest, modified, parts)
 
 
-def check_put_headers(request: Request, dialect: Dialect) -> None:
-    """Checks the headers by the rules that PutObject and CreateMultipartUpload share."""
+def check_put_headers(request: Request, dialect: Dialect, demands: Mapping[str, str]) -> None:
+    """Checks the headers by the rules that PutObject and CreateMultipartUpload share. The writer has a right
+    to send what the bucket's policy demands.
+    """
     for name, _ in request.headers:
-        if NEEDS_MORE_RIGHTS.fullmatch(name.lower()):
+        if NEEDS_MORE_RIGHTS.fullmatch(name.lower()) and name.lower() not in demands:
             raise access_denied()
+    if any(request.header(name) != value for name, value in demands.items()):
+        raise access_denied()
     metadata = [(n.lower(), v) for n, v in request.headers if n.lower().startswith("x-amz-meta-")]
     size = sum(len(name) - len("x-amz-meta-") + len(value) for name, value in metadata)
     if size > METADATA_LIMIT:
         message = "Your metadata headers exceed the maximum allowed metadata size"
         raise S3Error(400, "MetadataTooLarge", message, Size=str(size), MaxSizeAllowed=str(METADATA_LIMIT))
     dialect.check_metadata([value for _, value in metadata])
+
+
+def check_part_headers(request: Request) -> None:
+    """Refuses what UploadPart does not take: a part has what its upload has (API_UploadPart)."""
+    for name, _ in request.headers:
+        if NOT_ON_A_PART.fullmatch(name.lower()):
+            message = f"{name.lower()} header is not supported for this operation."
+            raise S3Error(400, "InvalidArgument", message)
 
 
 def read_object(stored: StoredObject, request: Request, part: str | None = None) -> Answer:
@@ -104,7 +121,7 @@ def _is_stored(name: str) -> bool:
 
 def _not_modified(stored: StoredObject, request: Request) -> bool:
     if_match, if_none_match = request.header("if-match"), request.header("if-none-match")
-    if if_match is not None and if_match not in ("*", stored.etag):
+    if if_match is not None and if_match != "*" and _unquoted(if_match) != _unquoted(stored.etag):
         raise precondition_failed("If-Match")
     unmodified_since = request.header("if-unmodified-since")
     if (
@@ -114,9 +131,18 @@ def _not_modified(stored: StoredObject, request: Request) -> bool:
     ):
         raise precondition_failed("If-Unmodified-Since")
     if if_none_match is not None:
-        return if_none_match == "*" or stored.etag in re.split(r"\s*,\s*", if_none_match)
+        listed = map(_unquoted, re.split(r"\s*,\s*", if_none_match))
+        return if_none_match == "*" or _unquoted(stored.etag) in listed
     modified_since = _date(request.header("if-modified-since") or "")
     return modified_since is not None and stored.modified <= modified_since
+
+
+def _unquoted(etag: str) -> str:
+    """Returns an ETag as the AWS SDK for Java v1 sends it in a condition; stores take that, too.
+
+    MinIO: `canonicalizeETag` in cmd/object-handlers-common.go.
+    """
+    return etag.strip('"')
 
 
 def _date(value: str) -> datetime | None:

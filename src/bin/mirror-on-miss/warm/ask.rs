@@ -111,14 +111,17 @@ fn judge(status: u16, outcome: Option<&str>) -> Next {
     match (status, outcome) {
         (200, None) => Next::End(End::Moved),
         (302, Some("stored" | "exists")) => Next::Ask,
+        (_, Some("loop")) => Next::Retry(failure("it was stored, and the bucket does not have it")),
         (_, Some("busy" | "filling" | "origin" | "served" | "streamed")) => Next::Wait(failure("it is not stored yet")),
         (200, Some("head")) => failed("the rule says on_head: origin, so a HEAD stores nothing"),
         (_, Some("corrupt")) => failed("the origin's bytes contradict the checksum that came with them"),
         (_, Some("deleted")) => failed("the bucket says that it was deleted on purpose"),
         (_, Some("forbidden")) => failed("the bucket has it, and the edge's reader may not read it"),
         (_, Some("not_found")) => failed("the origin has no such object"),
-        (_, Some("not_stored")) => failed("the bucket does not take it"),
+        (_, Some("not_stored")) => failed("it is not stored: the bucket does not take it, or the rule says so"),
+        (_, Some("observed")) => failed("the rule says observe: true, so nothing is stored"),
         (_, Some("origin_refused")) => failed("the origin refuses to give it"),
+        (_, Some("private")) => failed("the origin calls it private, and the rule stores no such object"),
         (_, Some("too_large")) => failed("it is too large, or nothing proves its end or joins its parts"),
         (_, Some("wrong_type")) => failed("the rule stores no object of its type"),
         (302, None) => failed("the edge redirects this path elsewhere"),
@@ -159,6 +162,8 @@ mod tests {
             failed(404, Some("not_found")) && failed(404, None) && failed(502, Some("too_large")) && failed(403, None)
         );
         assert!(failed(302, None), "to another path");
+        assert!(failed(404, Some("observed")) && failed(200, Some("private")) && failed(404, Some("deleted")));
+        assert!(matches!(judge(404, Some("loop")), Next::Retry(_)));
     }
 
     #[test]
