@@ -142,7 +142,7 @@ fn deciding<'a>(rules: &'a [Rule], target: &Target) -> Result<(usize, &'a Rc<Mir
 }
 
 fn mirrored(config: &Config, target: Target, rule: usize, mirror: &Rc<Mirror>, own_base: Option<&str>) -> Mirrored {
-    let unstored = target.reading.not_plain().is_some();
+    let unstored = target.reading.not_plain().is_some() || mirror.unstored;
     let only_headers = target.method == Method::Head && (unstored || mirror.on_head == OnHead::Origin);
     let public_location = mirror.public_location(target.origin_key(), target.query());
     let scheme = own_base.and_then(|base| base.split(':').next()).unwrap_or("http");

@@ -68,11 +68,18 @@ fn names_that_only_a_template_has_are_reported() {
 }
 
 #[test]
+fn streams_without_their_route_are_a_problem() {
+    let without_route = own_edge().replace("cluster_header: x-mirror-on-miss-cluster", "cluster: bucket");
+    let (code, output, _) = check(&without_route);
+    assert!(code == 1 && output.contains("$.stream.marker: the file lacks the routes"), "{output}");
+}
+
+#[test]
 fn a_cluster_that_does_not_exist_is_a_problem_unless_clusters_come_by_discovery() {
     let edge = own_edge().replace("\"cluster\": \"signer\"", "\"cluster\": \"sinner\"");
     let (code, output, _) = check(&edge);
     let expected = "stdin: plugin mirror_on_miss: $.bucket.cluster: there is no cluster \"sinner\"; \
-                    allowed is one of bucket, signer, origin\n";
+                    allowed is one of bucket, signer, origin, origin-streams\n";
     assert_eq!((code, output.as_str()), (1, expected));
     assert_eq!(check(&format!("{edge}\ndynamic_resources: {{}}\n")).0, 0);
     let edge = own_edge().replace("\"cluster\": \"origin\"", "\"cluster\": \"nobody\"");

@@ -55,6 +55,7 @@ fn alone() -> Vec<(&'static str, Value, Seen, &'static str)> {
         ("$.bucket.index", json!("index.html"), |c| shown(&c.bucket.index), r#"Some("index.html")"#),
         ("$.bucket.deleted", json!("refill"), |c| shown(c.bucket.deleted), "Refill"),
         ("$.origins.NAME.cluster", json!("c"), |c| shown(&mirror(c).origins[0].cluster), r#""c""#),
+        ("$.origins.NAME.stream_cluster", json!("c"), |c| shown(&mirror(c).origins[0].stream_cluster), r#"Some("c")"#),
         ("$.origins.NAME.authority", json!("a:1"), |c| shown(&mirror(c).origins[0].authority), r#""a:1""#),
         ("$.origins.NAME.path_prefix", json!("/v1"), |c| shown(&mirror(c).origins[0].path_prefix), r#""/v1""#),
         (
@@ -127,6 +128,8 @@ fn alone() -> Vec<(&'static str, Value, Seen, &'static str)> {
         ("$.rules[].on_403", json!("ignore"), |c| shown(mirror(c).on_403), "Ignore"),
         ("$.rules[].on_head", json!("origin"), |c| shown(mirror(c).on_head), "Origin"),
         ("$.rules[].too_large", json!("error"), |c| shown(mirror(c).too_large), "Error"),
+        ("$.rules[].on_wait", json!("busy"), |c| shown(mirror(c).on_wait), "Busy"),
+        ("$.rules[].store", json!(false), |c| shown(mirror(c).unstored), "true"),
         ("$.rules[].observe", json!(true), |c| shown(mirror(c).observe), "true"),
         ("$.location", json!("absolute"), |c| shown(&c.location), "Some(Absolute)"),
         ("$.wait", json!("1m"), |c| shown(c.wait), "60s"),
@@ -140,6 +143,9 @@ fn alone() -> Vec<(&'static str, Value, Seen, &'static str)> {
         ("$.limits.queue", json!(5), |c| shown(c.limits.queue), "5"),
         ("$.limits.waiters", json!(5), |c| shown(c.limits.waiters), "5"),
         ("$.limits.max_object_size", json!("1.5KiB"), |c| shown(c.limits.max_object_size), "1536"),
+        ("$.limits.streams", json!(5), |c| shown(c.limits.streams), "5"),
+        ("$.limits.streams_per_key", json!(5), |c| shown(c.limits.streams_per_key), "5"),
+        ("$.stream.marker", json!("m=s"), |c| shown(&c.marker), r#"Some("m=s")"#),
     ]
 }
 

@@ -87,6 +87,8 @@ GOOD = [
     *rule("on_403", "check", "miss", "ignore"),
     *rule("on_head", "fill", "origin", "off"),
     *rule("too_large", "origin", "error"),
+    *rule("on_wait", "origin", "busy"),
+    *rule("store", True, False),
     *rule("observe", True, False),
     *one("rules", [{}], [{"prefix": "/a", "mirror": False}, {}]),
     *one("location", "absolute", "https://cdn.example.com/a"),
@@ -102,6 +104,10 @@ GOOD = [
     *one("limits.queue", 0, 100_000),
     *one("limits.waiters", 1, 1_000_000),
     *one("limits.max_object_size", "1B", "48.8TiB"),
+    *one("limits.streams", 0, 10_000),
+    *one("limits.streams_per_key", 0, 10_000),
+    *one("origin.stream_cluster", "origin-streams"),
+    *one("stream", {"marker": "mirror-on-miss=stream"}, {"marker": "a.b_c~d"}),
     (TWO, "rules", [{"mirror": False}, {"origins": ["b", "a"], "response": "origin"}]),
 ]
 
@@ -189,6 +195,8 @@ BAD = [
     *rule("on_403", "maybe"),
     *rule("on_head", "maybe"),
     *rule("too_large", "maybe"),
+    *rule("on_wait", "maybe"),
+    *rule("store", "no"),
     *rule("observe", 1),
     *one("location", "", "/cdn", "relative", "https://u:p@a.example/", None),
     *one("wait", 25, "soon", ""),
@@ -199,6 +207,10 @@ BAD = [
     *one("limits.queue", -1, 100_001),
     *one("limits.waiters", 0, 1_000_001),
     *one("limits.colour", "blue"),
+    *one("limits.streams", -1, 10_001, "3"),
+    *one("limits.streams_per_key", -1, 10_001, "3"),
+    *one("origin.stream_cluster", ""),
+    *one("stream", {}, [], {"marker": ""}, {"marker": "a&b"}, {"marker": "a?"}, {"marker": "a%20b"}),
 ]
 
 ONLY_THE_PARSER_KNOWS = {

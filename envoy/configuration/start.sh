@@ -106,7 +106,7 @@ render() {
     [ -z "$path" ] || examples="$examples$newline"'s|"authority": "files\.example\.com"|&, "path_prefix": "@ORIGIN_PATH@"|'
     value ORIGIN_PATH "$path"
     host 'files\.example\.com' ORIGIN
-    [ "$scheme" = https ] || without_tls origin
+    [ "$scheme" = https ] || { without_tls origin && examples="$examples$newline"'/^    transport_socket: \*origin-tls$/d'; }
   fi
   [ -z "${AWS_REGION-}" ] || example eu-west-1 AWS_REGION "$AWS_REGION"
   [ -z "${BUCKET-}" ] || example my-bucket BUCKET "$BUCKET"
@@ -254,9 +254,10 @@ bucket_in_host() {
     signer) examples="$examples$newline"'/not_rule:/,/safe_regex:/ s|/my-bucket||' ;;
     transparent)
       examples="$examples$newline"'s|"exposed": "path"|"exposed": "root"|'
+      examples="$examples$newline"'/- name: marked-again$/,/route:/ s|/my-bucket/|/|'
       examples="$examples$newline"'/- name: object-again-with-query$/,/- name: object-with-query$/ s|/my-bucket/|/|'
       examples="$examples$newline"'/^  - name: miss$/,$ { s|prefix: /my-bucket/|prefix: /|; s|regex: "/my-bucket(|regex: "(|; }'
-      examples="$examples$newline"'s|^\( *\)cluster: miss$|&\n\1regex_rewrite: {pattern: {regex: "^/my-bucket/"}, substitution: /}|'
+      examples="$examples$newline"'/- name: marked-again$/,/- name: marked$/ !s|^\( *\)cluster: miss$|&\n\1regex_rewrite: {pattern: {regex: "^/my-bucket/"}, substitution: /}|'
       examples="$examples$newline"'s|^\( *\)cluster: bucket-then-miss$|&\n\1prefix_rewrite: /|'
       examples="$examples$newline"'/- name: listing$/,/host_rewrite_literal:/ s|^\( *\)host_rewrite_literal:|\1regex_rewrite: {pattern: {regex: "/my-bucket/?"}, substitution: /}\n&|' ;;
   esac
@@ -284,7 +285,7 @@ value() {
 
 # The cluster's transport_socket, to its last line.
 without_tls() {
-  examples="$examples$newline/^  - name: $1\$/,/^  - name: /{$newline/^    transport_socket:\$/,/trusted_ca:/d$newline}"
+  examples="$examples$newline/^  - name: $1\$/,/^  - name: /{$newline/^    transport_socket:\( &.*\)\{0,1\}\$/,/trusted_ca:/d$newline}"
 }
 
 # Takes a URL apart into scheme, hostname, port, path, and authority: without a default port, which is not signed.

@@ -22,6 +22,8 @@ pub struct Config {
     pub loop_window: Duration,
     /// Bounds on what one worker holds.
     pub limits: Limits,
+    /// The marker of requests that may be passed to an origin. Without it no request is: the edge has no route for them.
+    pub marker: Option<String>,
 }
 
 /// The bucket, as the signer reaches it.
@@ -127,6 +129,10 @@ pub struct Limits {
     pub parts_in_flight: usize,
     /// Bytes of the largest object that is mirrored.
     pub max_object_size: u64,
+    /// Clients that are passed to origins at once.
+    pub streams: usize,
+    /// Those of them that read the same object.
+    pub streams_per_key: usize,
 }
 
 pub const MIB: u64 = 1024 * 1024;
@@ -149,6 +155,12 @@ const DEFAULT_FILLS: usize = 64;
 const DEFAULT_QUEUE: usize = 256;
 /// About 1 kB each, in the module.
 const DEFAULT_WAITERS: usize = 10_000;
+
+/// Each one is a read of an origin, and may be a slow one.
+const DEFAULT_STREAMS: usize = 64;
+
+/// Above the 10 connections with which S3 SDKs and the 16 with which aria2c read one object.
+const DEFAULT_STREAMS_PER_KEY: usize = 16;
 /// Below the patience of browsers and of S3 SDKs (60 s), above the time that a part takes at 4 Mbit/s.
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(25);
 /// Below [`DEFAULT_WAIT`], so that a silent origin is a 504 and not a fill that goes on.
@@ -172,6 +184,8 @@ impl Default for Limits {
             memory: DEFAULT_MEMORY,
             parts_in_flight: DEFAULT_PARTS_IN_FLIGHT,
             max_object_size: MAX_OBJECT_SIZE,
+            streams: DEFAULT_STREAMS,
+            streams_per_key: DEFAULT_STREAMS_PER_KEY,
         }
     }
 }

@@ -11,6 +11,8 @@ pub struct Origin {
     pub name: String,
     /// Envoy's name of its cluster.
     pub cluster: String,
+    /// Envoy's name of the cluster that clients are passed through.
+    pub stream_cluster: Option<String>,
     /// The `host[:port]` of requests to it.
     pub authority: String,
     /// The path in front of the key.

@@ -90,8 +90,12 @@ pub struct Mirror {
     pub on_head: OnHead,
     /// The answer to a client when the object cannot be stored.
     pub too_large: TooLarge,
+    /// The answer to a client whose time is over.
+    pub on_wait: OnWait,
     /// A miss is only counted; nothing is fetched.
     pub observe: bool,
+    /// The object is handed out, and never stored.
+    pub unstored: bool,
 }
 
 impl Mirror {
@@ -185,8 +189,8 @@ pub enum ResponseMode {
     /// A 302 to the same URL, when the object is stored.
     #[default]
     Redirect,
-    /// The object itself as soon as it is at hand. It is stored meanwhile. Objects of several parts are answered as
-    /// with [`Redirect`](Self::Redirect).
+    /// The object itself as soon as it is at hand. It is stored meanwhile. For an object of several parts the client is
+    /// passed to the origin. Where no client may be, it is answered as with [`Redirect`](Self::Redirect).
     Serve,
 }
 
@@ -231,6 +235,16 @@ pub enum TooLarge {
     /// A 502.
     Error,
     /// A 302 to `public_url` if there is one, else a 502.
+    #[default]
+    Origin,
+}
+
+/// The answer to a client whose time is over, while the fill goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnWait {
+    /// A 503.
+    Busy,
+    /// A 302 to `public_url` if there is one. Else the client is passed to the origin, if that may be.
     #[default]
     Origin,
 }

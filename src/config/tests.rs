@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::model::{DEFAULT_TIMEOUT, GIB, MIB};
-use crate::config::rule::{Mirror, On403, OnHead, Private, ResponseMode, TooLarge};
+use crate::config::rule::{Mirror, On403, OnHead, OnWait, Private, ResponseMode, TooLarge};
 use crate::http::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -55,7 +55,9 @@ fn the_long_form_is_read_field_by_field() {
                   {"origins": ["backup"], "mirror": true}],
         "location": "https://cdn.example.com/",
         "wait": "5s", "failure_ttl": "2s", "negative_ttl": "0s", "loop_window": "1m",
-        "limits": {"part_size": "16MiB", "parts_in_flight": 2, "memory": "32MiB", "fills": 8, "queue": 0, "waiters": 9, "max_object_size": "1GiB"},
+        "limits": {"part_size": "16MiB", "parts_in_flight": 2, "memory": "32MiB", "fills": 8, "queue": 0, "waiters": 9, "max_object_size": "1GiB",
+                   "streams": 8, "streams_per_key": 3},
+        "stream": {"marker": "m=s"},
     }))
     .unwrap();
     assert_eq!(config.bucket.exposed, Exposed::Path);
@@ -71,8 +73,10 @@ fn the_long_form_is_read_field_by_field() {
         memory: 32 * MIB,
         parts_in_flight: 2,
         max_object_size: GIB,
+        streams: 8,
+        streams_per_key: 3,
     };
-    assert_eq!(config.limits, limits);
+    assert_eq!((config.limits, config.marker.as_deref()), (limits, Some("m=s")));
     let [images, private, rest] = config.rules.as_slice() else { panic!("three rules") };
     assert_eq!((images.prefix.as_str(), private.prefix.as_str(), rest.prefix.as_str()), ("img/", "private/", ""));
     assert_eq!(private.mirror, None);
@@ -135,7 +139,9 @@ fn every_field_of_a_rule_a_bucket_and_an_origin_is_read() {
         on_403: On403::Ignore,
         on_head: OnHead::Origin,
         too_large: TooLarge::Error,
+        on_wait: OnWait::Origin,
         observe: true,
+        unstored: false,
     };
     assert_eq!(**images.mirror.as_ref().unwrap(), mirror);
     assert_eq!(**rest.mirror.as_ref().unwrap(), Mirror { origins, ..Mirror::default() });
@@ -252,7 +258,7 @@ fn every_problem_is_reported_at_once_with_its_path_the_value_and_what_is_allowed
             "$.wait: \"soon\" is not allowed; expected a duration from \"1ms\" to \"1h\"",
             "$.limits.part_size: \"1MiB\" is not allowed; expected a size from \"5MiB\" to \"32MiB\"",
             "$.limits.fills: 0 is not allowed; expected a whole number from 1 to 10000",
-            "$.negative: is not a field; allowed here: bucket, failure_ttl, limits, location, loop_window, negative_ttl, origin, origins, rules, wait",
+            "$.negative: is not a field; allowed here: bucket, failure_ttl, limits, location, loop_window, negative_ttl, origin, origins, rules, stream, wait",
         ]
     );
 }

@@ -5,14 +5,16 @@
 
 use super::multipart::{CreateMultipartUpload, MultipartObject};
 use super::outcome::NOT_ASKED;
+use super::passed::pass;
 use super::plan::{Plan, plan};
+use super::rest::{RestFetch, SMALL_FIRST};
 use super::state::{State, Transition, done};
 use super::write::Write;
 use super::{Action, CallId, Job, Outcome, Warning};
 use crate::config::MAX_PART_SIZE;
 use crate::config::rule::{Private, ResponseMode};
 use crate::http::Response;
-use crate::origin::endpoint::{Endpoint, OwnRedirect};
+use crate::origin::endpoint::{Endpoint, Moved, OwnRedirect};
 use crate::origin::{self, Failure, FetchResult, FirstRange, Span};
 
 /// A request to an origin for the object's beginning, which was sent or will be.
@@ -20,7 +22,7 @@ use crate::origin::{self, Failure, FetchResult, FirstRange, Span};
 pub struct FirstFetch {
     /// `None` while it waits for its time.
     pub call: Option<CallId>,
-    source: ActiveOrigin,
+    pub source: ActiveOrigin,
     span: Span,
     attempts: u32,
     /// The failure of the last range. Everything is asked for only because some servers refuse ranges so.
@@ -59,6 +61,11 @@ impl ActiveOrigin {
         FirstFetch::ask(job, self.at, true)
     }
 
+    /// Asks it again, though the object may not have changed.
+    pub fn asked_again(self, job: &mut Job) -> Transition {
+        FirstFetch::ask(job, self.at, self.restarted)
+    }
+
     /// Goes on after an origin that does not have the object: asks the rule's next origin, and after the last one those of
     /// the next rule, unless one that failed may have it.
     fn missing(self, job: &mut Job) -> Transition {
@@ -73,6 +80,13 @@ impl ActiveOrigin {
         job.tried = job.tried.saturating_add(1);
         job.mirror = mirror;
         FirstFetch::ask(job, 0, false)
+    }
+
+    /// Returns the place that the origin redirects to, if it does.
+    pub fn moved(&self, job: &Job) -> Option<Moved> {
+        let origin = job.mirror.origins.get(self.at)?;
+        let fill_key = &job.request.fill_key;
+        self.endpoint.moved(&Endpoint::at(origin, &job.mirror, &fill_key.origin_key, &fill_key.forwarded))
     }
 
     /// Returns the same before it redirected, if it did. A URL that it signed for a while may have expired.
@@ -119,7 +133,10 @@ impl FirstFetch {
             Endpoint::at(origin, &job.mirror, &job.request.fill_key.origin_key, &job.request.fill_key.forwarded);
         let (cluster, at_origin) = (origin.cluster.clone(), endpoint.clone());
         let source = ActiveOrigin { at, cluster, endpoint, at_origin, restarted };
-        let span = if job.request.is_head() { Span::Headers } else { Span::First { length: job.limits.part_size } };
+        let at_once = job.responds(ResponseMode::Serve) || job.request.mirror.unstored;
+        let small = job.passes && job.begins_small && at_once;
+        let length = if small { SMALL_FIRST } else { job.limits.part_size };
+        let span = if job.request.is_head() { Span::Headers } else { Span::First { length } };
         Self { call: None, source, span, attempts: 0, doubted: None }.send(job)
     }
 
@@ -211,7 +228,7 @@ impl FirstFetch {
     }
 
     /// Plans the storing of an object whose beginning, or whole, is at hand.
-    fn gave(self, job: &mut Job, mut first: FirstRange) -> Transition {
+    pub fn gave(self, job: &mut Job, mut first: FirstRange) -> Transition {
         let Self { source, .. } = &self;
         if !job.mirror.accepts(first.object.metadata.content_type()) {
             return self.source.next(job, Outcome::WrongType);
@@ -221,16 +238,22 @@ impl FirstFetch {
         }
         let left_out = first.object.metadata.left_out;
         let skipped = first.private && job.mirror.private == Private::Skip;
-        let unranged = job.limits.part_size < first.object.length();
+        let (came, total) = (first.object.length(), first.version.total);
+        let asked = if let Span::First { length } = self.span { length } else { job.limits.part_size };
+        if asked < job.limits.part_size && came < total && total <= job.limits.part_size && first.version.joins() {
+            return RestFetch::ask(job, self, first);
+        }
+        let unranged = job.limits.part_size < came;
         let unranged = unranged.then(|| Action::Unranged(source.cluster.clone()));
         let (version, announced) = (first.version.clone(), std::mem::take(&mut first.announced));
+        let passed = if came < total { pass(job, source, &first.object.metadata, &version) } else { None };
         let (state, mut actions) = match plan(first, &job.limits) {
             // Parts can only be put together in a bucket.
             Plan::Multipart(..) if skipped => done(Outcome::Private(None)),
             Plan::Multipart(..) if !job.request.store => done(Outcome::TooLarge),
             Plan::Multipart(..) if !version.joins() => self.not_joined(job, version.total),
             Plan::Multipart(parts, object) => {
-                let short = object.length() < job.limits.part_size;
+                let short = object.length() < asked;
                 let range = if short { object.length() } else { parts.size() };
                 let object_in_parts = MultipartObject { source: self.source, version, parts, announced, range };
                 CreateMultipartUpload::begin(job, object_in_parts, object)
@@ -238,6 +261,7 @@ impl FirstFetch {
             Plan::Single(object) => match announced.verify(&object.body) {
                 Ok(()) if skipped => done(Outcome::Private((!job.withheld).then_some(object))),
                 Ok(()) if job.request.store => Write::put(job, object),
+                Ok(()) if job.request.mirror.unstored && !job.withheld => done(Outcome::Served(object)),
                 Ok(()) => done(Outcome::NotStored { object: (!job.withheld).then_some(object), status: NOT_ASKED }),
                 Err(header) => self.source.next(job, Outcome::Corrupt(header)),
             },
@@ -247,7 +271,10 @@ impl FirstFetch {
         if left_out {
             actions.insert(0, Action::Warn(Warning::MetadataLeftOut));
         }
-        (state, actions)
+        match passed {
+            Some(passed) => with(passed, (state, actions)),
+            None => (state, actions),
+        }
     }
 
     /// Asks for the whole object in one answer, because nothing proves that later parts are of the same version.

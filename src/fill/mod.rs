@@ -20,7 +20,9 @@ mod fetch;
 mod head;
 mod multipart;
 mod outcome;
+mod passed;
 pub mod plan;
+mod rest;
 mod retry;
 mod state;
 mod store;
@@ -29,6 +31,7 @@ mod warning;
 mod write;
 
 pub use outcome::{Outcome, Shortage};
+pub use passed::PassedObject;
 pub use warning::{Warning, Warnings};
 
 use crate::config::rule::{self, Mirror, OnHead, ResponseMode, Rule};
@@ -86,6 +89,8 @@ pub enum Action {
     Done(Outcome),
     /// Answer the waiting clients so, and those that come meanwhile. The fill goes on.
     Meanwhile(Outcome),
+    /// Clients may be passed to the object at its origin. The fill goes on.
+    Pass(Rc<PassedObject>),
     /// A part is in the store.
     Progress {
         /// Bytes of the part.
@@ -159,7 +164,7 @@ impl FillRequest {
         check: bool,
     ) -> Self {
         let chain = rule::chain(rules, target.method, target.spellings());
-        let store = denial != Denial::BadRequest && target.reading.not_plain().is_none();
+        let store = denial != Denial::BadRequest && target.reading.not_plain().is_none() && !mirror.unstored;
         let part = target.is_part();
         let headers_alone = !part && (!store || mirror.on_head == OnHead::Origin);
         let apart = headers_alone || rules.iter().any(|rule| !rule.methods.is_empty());
@@ -210,6 +215,10 @@ struct Job {
     failures: Vec<&'static str>,
     /// An upload was in conflict with another write, and was begun again.
     conflicted: bool,
+    /// Clients may be passed to the origin.
+    passes: bool,
+    /// Where clients may be passed, the first request is a small one.
+    begins_small: bool,
     /// The bucket may deny its reader the object, so no byte of it is handed out.
     withheld: bool,
     /// Bytes that the origin's first answer may have.
@@ -227,10 +236,13 @@ struct Job {
 impl Fill {
     /// A fill that has not begun. `seed` is where its jitter comes from.
     pub fn new(config: &Config, request: FillRequest, seed: u64) -> Self {
+        let passes = config.marker.is_some() && !request.part && !request.is_head();
         let job = Job {
             bucket: config.bucket.clone(),
             limits: config.limits.clone(),
             mirror: request.mirror.clone(),
+            passes,
+            begins_small: true,
             withheld: request.fill_key.forbidden,
             request,
             tried: 0,

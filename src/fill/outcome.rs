@@ -1,6 +1,8 @@
 //! The ends of fills.
 
+use super::PassedObject;
 use crate::object::{Object, metadata::Metadata};
+use std::rc::Rc;
 
 /// The end of a fill, or of waiting for one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +61,8 @@ pub enum Outcome {
     OriginTimeout,
     /// The origin failed; the text says how.
     OriginUnavailable(&'static str),
+    /// The client is passed to the object at its origin.
+    Passed(Rc<PassedObject>),
     /// The origin lets no cache store the object. This is all of it, if it is at hand and may be handed out.
     Private(Option<Object>),
     /// The object is at hand, and is being stored.
@@ -120,6 +124,7 @@ impl Outcome {
             Self::OriginRefused { .. } => "origin_refused",
             Self::OriginTimeout => "origin_timeout",
             Self::OriginUnavailable(_) => "origin_unavailable",
+            Self::Passed(_) => "streamed",
             Self::Private(_) => "private",
             Self::Served(_) => "served",
             Self::Stored => "stored",
@@ -156,6 +161,7 @@ impl Outcome {
     pub fn without_object(&self) -> Self {
         match self {
             Self::NotStored { status, .. } => Self::NotStored { object: None, status: *status },
+            Self::Served(_) => Self::Busy(Shortage::Memory),
             Self::Private(_) => Self::Private(None),
             other => other.clone(),
         }

@@ -149,7 +149,7 @@ impl World {
                 }
                 Action::Done(end) => assert!(outcome.replace(end).is_none(), "one end only"),
                 Action::Progress { bytes, .. } => self.progress += bytes,
-                Action::Meanwhile(_) | Action::Unranged(_) => {}
+                Action::Meanwhile(_) | Action::Pass(_) | Action::Unranged(_) => {}
                 Action::Wait(_) => self.waits += 1,
                 Action::Warn(warning) => self.warnings.push(warning),
             }

@@ -2,6 +2,7 @@
 
 use super::fetch::{FirstFetch, OriginLength};
 use super::head::{HeadObject, Question};
+use super::rest::RestFetch;
 use super::store::{ExpectDeadline, ExpectResponse};
 use super::transfer::Transfer;
 use super::{Action, CallId, Input, Job, Outcome};
@@ -16,6 +17,7 @@ pub enum State {
     Finished,
     Idle,
     OriginLength(OriginLength),
+    RestFetch(Box<RestFetch>),
     Transfer(Box<Transfer>),
 }
 
@@ -43,7 +45,7 @@ impl State {
             Self::ExpectDeadline(ExpectDeadline { operation, .. })
             | Self::ExpectResponse(ExpectResponse { operation, .. }) => operation.memory(job),
             Self::Finished => 0,
-            Self::FirstFetch(_) | Self::Idle | Self::OriginLength(_) => job.expected,
+            Self::FirstFetch(_) | Self::Idle | Self::OriginLength(_) | Self::RestFetch(_) => job.expected,
             Self::Transfer(transfer) => transfer.memory(),
         }
     }
@@ -54,7 +56,7 @@ impl State {
             Self::ExpectDeadline(ExpectDeadline { operation, .. })
             | Self::ExpectResponse(ExpectResponse { operation, .. }) => operation.is_multipart(),
             Self::Transfer(_) => true,
-            Self::Finished | Self::FirstFetch(_) | Self::Idle | Self::OriginLength(_) => false,
+            Self::Finished | Self::FirstFetch(_) | Self::Idle | Self::OriginLength(_) | Self::RestFetch(_) => false,
         }
     }
 
@@ -63,6 +65,7 @@ impl State {
             Self::ExpectResponse(state) => Some(state.call),
             Self::FirstFetch(state) => state.call,
             Self::OriginLength(state) => Some(state.call),
+            Self::RestFetch(state) => Some(state.call),
             Self::ExpectDeadline(_) | Self::Finished | Self::Idle | Self::Transfer(_) => None,
         };
         awaited == Some(call)
@@ -73,6 +76,7 @@ impl State {
             Self::ExpectResponse(state) => state.answered(job, response.as_ref()),
             Self::FirstFetch(state) => state.answered(job, response),
             Self::OriginLength(state) => state.answered(job, response.as_ref()),
+            Self::RestFetch(state) => state.answered(job, response),
             state @ (Self::ExpectDeadline(_) | Self::Finished | Self::Idle | Self::Transfer(_)) => state.broken(job),
         }
     }

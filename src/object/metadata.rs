@@ -94,6 +94,16 @@ impl Metadata {
         }
     }
 
+    /// Makes the metadata with which an object is served of what [`served`](Self::served) gave.
+    pub fn of_served<'n, 'v>(served: impl Iterator<Item = (&'n str, &'v str)>) -> Self {
+        let mut representation = Vec::new();
+        for (name, value) in served {
+            let known = REPRESENTATION.iter().chain(&["content-type"]).find(|known| **known == name);
+            representation.extend(known.map(|known| (*known, value.to_owned())));
+        }
+        Self { representation, ..Self::default() }
+    }
+
     /// The media type.
     pub fn content_type(&self) -> &str {
         self.served().find(|(name, _)| *name == "content-type").map(|(_, value)| value).unwrap_or(content_type::UNKNOWN)

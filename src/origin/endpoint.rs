@@ -52,7 +52,38 @@ pub struct OwnRedirect {
     pub query: Option<String>,
 }
 
+/// The place that an origin redirects to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// Envoy's name of the cluster.
+    pub cluster: String,
+    pub authority: String,
+    /// The path, with the query if there is one.
+    pub path: String,
+    /// It gets the origin's own headers and parameters.
+    pub is_own: bool,
+}
+
 impl Endpoint {
+    /// Returns the place to which this one has moved from another, if it has.
+    pub fn moved(&self, from: &Self) -> Option<Moved> {
+        let Upstream { cluster, authority, headers } = self.upstream.clone();
+        let is_own = headers == from.upstream.headers && self.parameters == from.parameters;
+        let moved = Moved { cluster, authority, path: self.path.clone(), is_own };
+        let stays = is_own && moved.path == from.path && moved.authority == from.upstream.authority;
+        (!stays).then_some(moved)
+    }
+
+    /// Moves to that place.
+    pub fn moved_to(mut self, moved: &Moved) -> Self {
+        self.upstream.cluster.clone_from(&moved.cluster);
+        self.upstream.authority.clone_from(&moved.authority);
+        self.upstream.headers.retain(|_| moved.is_own);
+        self.parameters.retain(|_| moved.is_own);
+        self.path.clone_from(&moved.path);
+        self
+    }
+
     /// Builds the endpoint at an origin of a rule, for the key as origins know it. The client's headers and parameters go there
     /// only as far as the rule lists them.
     pub fn at(origin: &Origin, mirror: &Mirror, key: &str, forwarded: &Forwarded) -> Self {

@@ -8,6 +8,7 @@ fn endpoint(key: &Key) -> Endpoint {
     let origin = Origin {
         name: "origin".into(),
         cluster: "origin".into(),
+        stream_cluster: None,
         authority: "files.example.com".into(),
         path_prefix: "/v1".into(),
         public_url: None,

@@ -1,8 +1,9 @@
 //! Versions of an object. Only parts of one version are joined.
 
 use crate::config::Pin;
-use crate::http::Headers;
+use crate::http::{Headers, digits};
 use crate::object::http_date::HttpDate;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The version of an object that an answer has a part of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +43,41 @@ impl Version {
             Pin::Strong => strong(headers),
         };
         Self { total, validator, coding: coding(headers) }
+    }
+
+    /// Returns a number that is another for another version, and the same in all workers.
+    pub fn hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.lines().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Writes it as three lines: its length, its codings, and the validator behind a digit for its kind.
+    pub fn lines(&self) -> [String; 3] {
+        let validator = match &self.validator {
+            Some(Validator::Date(date)) => format!("0{date}"),
+            Some(Validator::LastModified(date)) => format!("1{date}"),
+            Some(Validator::Length) => "2".to_owned(),
+            Some(Validator::StrongEtag(etag)) => format!("3{etag}"),
+            Some(Validator::Etag(etag)) => format!("4{etag}"),
+            None => String::new(),
+        };
+        [self.total.to_string(), self.coding.clone(), validator]
+    }
+
+    /// Reads these lines. `None` for any others.
+    pub fn of_lines(total: &str, coding: &str, validator: &str) -> Option<Self> {
+        let (kind, value) = validator.split_at_checked(1)?;
+        let value = value.to_owned();
+        let validator = match kind {
+            "0" => Validator::Date(value),
+            "1" => Validator::LastModified(value),
+            "2" => Validator::Length,
+            "3" => Validator::StrongEtag(value),
+            "4" => Validator::Etag(value),
+            _ => return None,
+        };
+        Some(Self { total: digits(total)?, validator: Some(validator), coding: coding.to_owned() })
     }
 
     /// Tells if parts of it can be joined.

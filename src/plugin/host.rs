@@ -8,6 +8,7 @@ use crate::http::{Headers, Response};
 use crate::request::precondition::{self, Precondition};
 use crate::request::trace::{self, Trace};
 use crate::single_flight::leases::{SETS, SharedHost};
+use crate::single_flight::permits::PERMIT_SETS;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType};
 use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
@@ -43,6 +44,11 @@ pub fn response(num_headers: usize, body_size: usize) -> Option<Response> {
         size => hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size).ok()?.unwrap_or_default(),
     };
     Some(Response { status: headers.status(), headers, body })
+}
+
+/// Reads the headers of the effective stream's response.
+pub fn response_headers() -> Headers {
+    Headers::new(hostcalls::get_map_bytes(MapType::HttpResponseHeaders).unwrap_or_default())
 }
 
 /// Runs a function as a stream, if that stream is still there. Afterwards `root_id` is the effective context again;
@@ -130,7 +136,7 @@ impl EnvoySharedHost {
     /// Creates the sets that do not exist yet. Envoy has no call for that. If two workers come at the same time, one
     /// may empty a set that the other has written, which costs a fetch.
     pub fn create() {
-        for set in 0..SETS {
+        for set in 0..SETS.saturating_add(PERMIT_SETS) {
             let name = Self::name(set);
             if matches!(hostcalls::get_shared_data(&name), Ok((None, _))) {
                 let _ = hostcalls::set_shared_data(&name, Some(&[EMPTY]), None);

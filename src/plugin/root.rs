@@ -185,14 +185,14 @@ fn deliver(root_id: u32, stream: StreamId, delivery: Delivery) {
     });
 }
 
-fn replace_headers(made: &LocalReply) {
+pub fn replace_headers(made: &LocalReply) {
     let status = made.status.to_string();
     let mut headers = vec![(":status", status.as_str())];
     headers.extend(made.headers.iter().map(|(name, value)| (*name, value.as_str())));
     let _ = hostcalls::set_map(MapType::HttpResponseHeaders, headers);
 }
 
-fn reply_directly(made: &LocalReply) {
+pub fn reply_directly(made: &LocalReply) {
     let headers = made.headers.iter().filter(|(name, _)| *name != "content-length");
     let headers = headers.map(|(name, value)| (*name, value.as_str())).collect();
     let body = made.body.as_ref().map(|body| body.as_slice());

@@ -1,9 +1,13 @@
 //! A stream's context: it captures the request, recognises the denial, and holds the response for the root.
 
+use super::host::EnvoySharedHost;
+use super::root::{replace_headers, reply_directly};
 use super::{WorkerHandle, host};
 use crate::request::denial::Denial;
 use crate::single_flight::effect::StreamId;
+use crate::worker::streaming::{PassedStream, StreamStep};
 use crate::worker::{BodyStep, ClientRequest};
+use log::warn;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
@@ -18,12 +22,14 @@ pub struct Stream {
     client_request: Option<ClientRequest>,
     /// The worker knows of this stream.
     held: bool,
+    /// It was passed to an origin.
+    passed: Option<Box<PassedStream>>,
 }
 
 impl Stream {
     /// Makes a stream of a worker. Without a configured worker it passes everything.
     pub fn new(id: StreamId, handle: Option<Rc<WorkerHandle>>) -> Self {
-        Self { id, handle, client_request: None, held: false }
+        Self { id, handle, client_request: None, held: false, passed: None }
     }
 
     fn header(map: MapType, name: &str) -> Option<Vec<u8>> {
@@ -37,7 +43,13 @@ impl Context for Stream {}
 /// `proxy_on_done` is not exported, and costs nothing.
 impl Drop for Stream {
     fn drop(&mut self) {
-        let Some(handle) = self.handle.as_ref().filter(|_| self.held) else { return };
+        let Some(handle) = &self.handle else { return };
+        if self.passed.is_some() {
+            handle.worker.borrow_mut().close_stream(self.id);
+        }
+        if !self.held {
+            return;
+        }
         let now = Instant::now();
         if handle.worker.borrow_mut().forget(self.id, now) {
             handle.wake_up.call(now);
@@ -46,12 +58,30 @@ impl Drop for Stream {
 }
 
 impl HttpContext for Stream {
-    /// Rewrites the path to the canonical encoding of its key. The bucket is then asked, and the signature made, for
+    /// Passes the request to an origin, if it is marked and has a permit. Else
+    /// rewrites the path to the canonical encoding of its key. The bucket is then asked, and the signature made, for
     /// the key that will be stored, in every spelling of the client's. The query is dropped.
     fn on_http_request_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
         let Some(handle) = &self.handle else { return Action::Continue };
         let header = |name: &str| Self::header(MapType::HttpRequestHeaders, name);
         self.client_request = handle.worker.borrow().capture(&header);
+        if let Some(request) = self.client_request.as_ref().filter(|request| request.is_marked()) {
+            let step = handle.worker.borrow_mut().open_stream(self.id, request, &header, &EnvoySharedHost);
+            match step {
+                StreamStep::Answer(reply) => {
+                    reply_directly(&reply);
+                    return Action::Pause;
+                }
+                StreamStep::AskBucket => {}
+                StreamStep::Pass(passed, headers) => {
+                    self.client_request = None;
+                    self.passed = Some(passed);
+                    let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+                    let _ = hostcalls::set_map(MapType::HttpRequestHeaders, headers);
+                    return Action::Continue;
+                }
+            }
+        }
         let path = self
             .client_request
             .as_ref()
@@ -63,6 +93,22 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
+        if let Some(passed) = &self.passed {
+            return match passed.answered(&host::response_headers()) {
+                Ok(answer) => {
+                    replace_headers(&answer);
+                    Action::Continue
+                }
+                Err(reply) => {
+                    if let Some(handle) = &self.handle {
+                        handle.worker.borrow_mut().fail_stream(self.id, &EnvoySharedHost);
+                    }
+                    warn!("stream key=/{}: the origin gives another version, or none", passed.key().encoded());
+                    reply_directly(&reply);
+                    Action::Pause
+                }
+            };
+        }
         let (Some(handle), Some(client_request)) = (&self.handle, self.client_request.take()) else {
             return Action::Continue;
         };

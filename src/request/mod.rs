@@ -2,6 +2,7 @@
 
 pub mod denial;
 pub mod forwarded;
+pub mod passing;
 pub mod precondition;
 pub mod reading;
 pub mod target;

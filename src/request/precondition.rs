@@ -4,6 +4,8 @@
 //! module has none (RFC 9110, 13.1). As the request's id, the condition comes as metadata of the stream, so it costs a
 //! hit no call into the module.
 
+use crate::request::passing::TAG;
+
 /// The condition of a request, as far as it keeps the module from handing an object out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precondition {
@@ -14,6 +16,8 @@ pub enum Precondition {
     None,
     /// `If-None-Match: *`: the client has the object, in whatever version.
     NoneMatch,
+    /// `If-Match` with the tag of a stream, which the bucket does not know.
+    Stream,
     /// `If-Unmodified-Since`, which an object without a date has to ignore.
     Unmodified,
 }
@@ -30,8 +34,14 @@ impl Precondition {
             Some(b"unmodified") => Self::Unmodified,
             Some(b"none *") => Self::NoneMatch,
             Some(value) if value.starts_with(b"none ") => Self::None,
+            Some(tag) if tag.starts_with(TAG.as_bytes()) => Self::Stream,
             Some(_) => Self::Match,
         }
+    }
+
+    /// Tells if the client may be passed to the origin.
+    pub fn may_pass(self) -> bool {
+        matches!(self, Self::None | Self::Stream)
     }
 
     /// Tells if the client waits for the bucket's answer, though the object is at hand before.
@@ -56,6 +66,7 @@ mod tests {
             ("none *", Precondition::NoneMatch),
             ("none \"a\"", Precondition::None),
             ("none W/\"*\"", Precondition::None),
+            ("\"mirror-0123\"", Precondition::Stream),
         ] {
             assert_eq!(Precondition::read(Some(metadata.as_bytes())), expected, "{metadata}");
         }

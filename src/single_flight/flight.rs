@@ -36,6 +36,8 @@ pub struct Flight {
     pub logged: Instant,
     /// The time at which the fill wants [`Input::Deadline`](crate::fill::Input::Deadline).
     pub timer: Option<Instant>,
+    /// Clients may be passed to its object: there is a permit, which is to be renewed.
+    pub is_offered: bool,
     /// The answer to streams that come while the fill goes on.
     pub meanwhile: Option<Outcome>,
     /// It is filled although nobody waits for it.
@@ -70,6 +72,8 @@ pub enum Needs {
 #[derive(Debug)]
 pub struct Waiter {
     pub stream: StreamId,
+    /// It may be passed to the origin.
+    pub may_pass: bool,
     /// It is answered when the fill has ended, and not before.
     pub for_bucket: bool,
     pub deadline: Instant,
@@ -84,6 +88,12 @@ impl Flight {
     /// Tells if it waits, for room or for another worker, and nobody for it.
     pub fn is_abandoned(&self) -> bool {
         !matches!(self.phase, Phase::Running(_)) && !self.is_wanted()
+    }
+
+    /// Tells if the bucket is known to lack the object: it said 404, or the fill found so. Another flight's permit says nothing to
+    /// those who got a 403.
+    pub fn is_missing(&self) -> bool {
+        self.is_offered || !self.request.fill_key.forbidden
     }
 
     /// Returns the share that it holds.

@@ -22,7 +22,7 @@ const WAYS: usize = 4;
 const SLOT_BYTES: usize = 33;
 
 /// Attempts to read and write a set while other workers write to it.
-const TRIES: u32 = 4;
+pub(super) const TRIES: u32 = 4;
 
 /// A set of slots: one entry of the shared data, so that one call reads it and one writes it.
 type Set = [[u8; SLOT_BYTES]; WAYS];
@@ -355,7 +355,7 @@ impl KeyHash {
 
 const EMPTY: [u8; SLOT_BYTES] = [0; SLOT_BYTES];
 
-fn nanos(duration: Duration) -> u64 {
+pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -19,6 +19,8 @@ pub enum Message {
         /// The queue that the answer would have gone to.
         reply_to: u32,
     },
+    /// The word that clients may be passed to the object that the sender fills.
+    Offered { hash: KeyHash },
     /// The end of the fill.
     Ended {
         hash: KeyHash,
@@ -35,6 +37,7 @@ impl Message {
         let (kind, hash, value) = match self {
             Self::Subscribe { hash, reply_to } => (1_u8, hash, u64::from(*reply_to)),
             Self::Unsubscribe { hash, reply_to } => (3, hash, u64::from(*reply_to)),
+            Self::Offered { hash } => (4, hash, 0),
             Self::Ended { hash, outcome, place } => (2, hash, report::encode(outcome.as_ref(), *place)),
         };
         [&[kind][..], &hash.0, &value.to_le_bytes()].concat()
@@ -52,6 +55,7 @@ impl Message {
                 Some(Self::Ended { hash, outcome, place })
             }
             3 => Some(Self::Unsubscribe { hash, reply_to: u32::try_from(value).ok()? }),
+            4 => Some(Self::Offered { hash }),
             _ => None,
         }
     }
@@ -64,7 +68,7 @@ mod tests {
     #[test]
     fn bytes_that_are_no_message_are_taken_for_none() {
         for length in [0, 1, 23, 24, 25, 26] {
-            for byte in [0, 4, 9, 255] {
+            for byte in [0, 5, 9, 255] {
                 assert_eq!(Message::decode(&vec![byte; length]), None);
             }
         }
@@ -94,6 +98,7 @@ mod tests {
         for message in [
             Message::Subscribe { hash, reply_to: 7 },
             Message::Unsubscribe { hash, reply_to: 7 },
+            Message::Offered { hash },
             Message::Ended { hash, outcome: None, place: Place::default() },
         ] {
             assert_eq!(Message::decode(&message.encode()), Some(message));

@@ -11,7 +11,9 @@ mod flight;
 mod following;
 pub mod leases;
 pub mod messages;
-mod report;
+mod passing;
+pub mod permits;
+pub mod report;
 mod running;
 mod turns;
 
@@ -25,6 +27,7 @@ use effect::{Effect, Source, StreamId, Ticket};
 use flight::{Flight, Phase, Waiter};
 use leases::{Claim, KeyHash, LEASE, Leases, SharedHost};
 use messages::Message;
+use passing::{OpenStreams, Passes};
 use report::Place;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -44,6 +47,7 @@ pub struct Flights {
     /// Flights that have lost their last stream since this was looked at.
     abandoned: Vec<Rc<FillKey>>,
     warnings: Warnings,
+    open_streams: OpenStreams,
     /// The time at which a call may have its turn at an origin with a rate.
     next_turn: Option<Instant>,
 }
@@ -58,6 +62,8 @@ pub struct Join<'a> {
     pub request: &'a FillRequest,
     /// Headers of the fill's calls. Likewise.
     pub trace: &'a Trace,
+    /// It may be passed to the origin.
+    pub may_pass: bool,
     /// Only the bucket can answer it, so it waits for the end of the fill.
     pub for_bucket: bool,
 }
@@ -76,6 +82,7 @@ impl Flights {
             waiters: 0,
             abandoned: Vec::new(),
             warnings: Warnings::default(),
+            open_streams: OpenStreams::default(),
             next_turn: None,
         }
     }
@@ -99,6 +106,11 @@ impl Flights {
         let about_first = |outcome| Some((outcome, Place::default()));
         let request = join.request;
         let waits = join.for_bucket || !request.is_background();
+        let hash = self.leases.hash(&request.fill_key);
+        let known = self.flights.get(&request.fill_key);
+        let is_missing = known.is_some_and(Flight::is_missing) || !request.fill_key.forbidden;
+        let passes = join.may_pass && waits && is_missing;
+        let passed = if passes { self.passed_at_once(hash, &request.mirror, shared) } else { None };
         if let Some(flight) = self.flights.get_mut(&request.fill_key) {
             flight.background |= !waits;
             let meanwhile = if waits { flight.meanwhile.clone() } else { Some(Outcome::Origin) };
@@ -108,22 +120,30 @@ impl Flights {
             {
                 return about_first(outcome);
             }
+            if let Some(passed) = passed {
+                return about_first(passed);
+            }
         }
         let origin = self.origin_of(request);
         if waits && !self.admission.may_wait(self.waiters, || self.waiters_for(origin)) {
             return about_first(Outcome::Busy(Shortage::Waiters));
         }
         let deadline = after(now, self.config.wait);
-        let waiter = waits.then_some(Waiter { stream: join.stream, for_bucket: join.for_bucket, deadline });
+        let waits = waits && passed.is_none();
+        let Join { stream, may_pass, for_bucket, .. } = join;
+        let waiter = waits.then_some(Waiter { stream, may_pass, for_bucket, deadline });
+        let at_once = || about_first(passed.clone().unwrap_or(Outcome::Origin));
         if let Some(flight) = self.flights.get_mut(&request.fill_key) {
             flight.waiters.extend(waiter);
             self.waiters = self.waiters.saturating_add(1);
             return None;
         }
-        let hash = self.leases.hash(&request.fill_key);
         let (phase, lease) = match self.leases.claim(shared, hash, join.asked) {
-            Claim::Failed(..) | Claim::Follow { .. } if !waits => return about_first(Outcome::Origin),
-            Claim::Failed(outcome, place) => return Some((outcome, place)),
+            Claim::Failed(..) | Claim::Follow { .. } if !waits => return at_once(),
+            Claim::Failed(outcome, place) => {
+                let instead = if passes { self.passed_instead(&outcome, hash, &request.mirror, shared) } else { None };
+                return Some((instead.unwrap_or(outcome), place));
+            }
             Claim::Follow { owner, lasts } => {
                 shared.post(owner, &self.subscription(hash));
                 (Some(Phase::Following(owner)), lasts)
@@ -138,11 +158,11 @@ impl Flights {
             && let Some(shortage) = self.admission.enqueue(flight.id, &request.fill_key, wanted)
         {
             self.leases.release(shared, hash);
-            return about_first(if waits { Outcome::Busy(shortage) } else { Outcome::Origin });
+            return if waits { about_first(Outcome::Busy(shortage)) } else { at_once() };
         }
         self.flights.insert(request.fill_key.clone(), flight);
         if !waits {
-            return about_first(Outcome::Origin);
+            return at_once();
         }
         self.waiters = self.waiters.saturating_add(1);
         None
@@ -207,6 +227,7 @@ impl Flights {
             Message::Subscribe { hash, reply_to } => self.subscribe(hash, reply_to, shared),
             Message::Unsubscribe { hash, reply_to } => self.unsubscribe(hash, reply_to),
             Message::Ended { hash, outcome, place } => self.told(hash, outcome, place, now, shared, &mut effects),
+            Message::Offered { hash } => self.told_of_offer(hash, shared, &mut effects),
         }
         self.forget_abandoned(now, shared, &mut effects);
         self.begin_queued(now, shared, &mut effects);
@@ -227,6 +248,9 @@ impl Flights {
             match self.flights.get_mut(&fill_key) {
                 Some(flight) if !flight.follows() => {
                     self.leases.renew(shared, flight.hash);
+                    if flight.is_offered {
+                        self.leases.renew_permit(shared, flight.hash);
+                    }
                     flight.lease = after(now, RENEW_AFTER);
                 }
                 _ => self.claim_again(&fill_key, now, shared, &mut effects),
@@ -236,7 +260,7 @@ impl Flights {
             self.take_turns(now, shared, &mut effects);
         }
         self.begin_queued(now, shared, &mut effects);
-        self.answer_overdue(now, &mut effects);
+        self.answer_overdue(now, shared, &mut effects);
         self.forget_abandoned(now, shared, &mut effects);
         effects
     }
@@ -322,6 +346,7 @@ impl Flights {
             parts: 0,
             logged: now,
             timer: None,
+            is_offered: false,
             meanwhile: None,
             background: first.is_none(),
             waiters: first.into_iter().collect(),
@@ -336,14 +361,42 @@ impl Flights {
     }
 
     /// Answers the streams whose time is over.
-    fn answer_overdue(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        for flight in self.flights.values_mut() {
+    fn answer_overdue(&mut self, now: Instant, shared: &dyn SharedHost, effects: &mut Vec<Effect>) {
+        let is_overdue = |flight: &Flight| flight.waiters.front().is_some_and(|waiter| waiter.deadline <= now);
+        for fill_key in self.fill_keys(is_overdue) {
+            let Some(flight) = self.flights.get_mut(&fill_key) else { continue };
             let due = flight.waiters.partition_point(|waiter| waiter.deadline <= now);
-            let streams: Vec<StreamId> = flight.waiters.drain(..due).map(|waiter| waiter.stream).collect();
-            self.waiters = self.waiters.saturating_sub(streams.len());
-            answer(effects, streams, flight.source(), Outcome::Filling);
-            self.abandoned.extend(flight.is_abandoned().then(|| flight.request.fill_key.clone()));
+            let overdue: Vec<Waiter> = flight.waiters.drain(..due).collect();
+            self.waiters = self.waiters.saturating_sub(overdue.len());
+            self.abandoned.extend(flight.is_abandoned().then(|| fill_key.clone()));
+            let passes = Passes { hash: flight.hash, is_missing: flight.is_missing() };
+            let source = flight.source();
+            self.answer_without_object(overdue, passes, source, Outcome::Filling, shared, effects);
         }
+    }
+
+    /// Answers streams with an outcome without an object. Those that may be are passed to the origin in its place.
+    fn answer_without_object(
+        &self,
+        waiters: Vec<Waiter>,
+        passes: Passes,
+        source: Source,
+        outcome: Outcome,
+        shared: &dyn SharedHost,
+        effects: &mut Vec<Effect>,
+    ) {
+        let instead = if passes.is_missing && waiters.iter().any(|waiter| waiter.may_pass) {
+            self.passed_instead(&outcome, passes.hash, &source.mirror, shared)
+        } else {
+            None
+        };
+        let (passed, others): (Vec<Waiter>, Vec<Waiter>) =
+            waiters.into_iter().partition(|waiter| waiter.may_pass && instead.is_some());
+        let streams = |waiters: Vec<Waiter>| waiters.into_iter().map(|waiter| waiter.stream).collect();
+        if let Some(instead) = instead {
+            answer(effects, streams(passed), source.clone(), instead);
+        }
+        answer(effects, streams(others), source, outcome);
     }
 }
 

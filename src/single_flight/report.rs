@@ -51,6 +51,7 @@ fn encode_outcome(outcome: &Outcome) -> (u32, u16) {
         | Outcome::Loop
         | Outcome::Origin
         | Outcome::OriginRedirect { .. }
+        | Outcome::Passed(_)
         | Outcome::Private(_)
         | Outcome::Served(_) => (0, 0),
     }

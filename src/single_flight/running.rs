@@ -6,6 +6,7 @@ use super::events::{FillEnded, LOG_EVERY, Progress};
 use super::flight::{Flight, Needs, Phase};
 use super::leases::SharedHost;
 use super::messages::Message;
+use super::passing::{Passes, outlives};
 use super::{Flights, after, answer, hand_out};
 use crate::fill::{Action, Call, FillKey, Input, Outcome, Shortage};
 use crate::http::Upstream;
@@ -117,7 +118,7 @@ impl Flights {
         } else if wanted.large {
             // An upload was to be created, so nothing is under way, and what came is let go.
             flight.needs = Some(Needs::Large(wanted.bytes));
-            actions.retain(|action| matches!(action, Action::Unranged(_)));
+            actions.retain(|action| matches!(action, Action::Pass(_) | Action::Unranged(_)));
         } else {
             flight.parked = actions.extract_if(.., |action| self.asks_origin(action)).collect();
         }
@@ -149,6 +150,7 @@ impl Flights {
         match action {
             Action::Call(call) => self.send(fill_key, call, now, shared, effects),
             Action::Done(_) => {}
+            Action::Pass(object) => self.offer(fill_key, object, shared, effects),
             Action::Meanwhile(outcome) => {
                 flight.meanwhile = Some(outcome.clone());
                 let served = flight.waiters.iter().filter(|waiter| !waiter.for_bucket).map(|waiter| waiter.stream);
@@ -268,8 +270,17 @@ impl Flights {
         }
         let mut streams = flight.streams();
         self.waiters = self.waiters.saturating_sub(streams.len());
+        let source = flight.source();
         if let Some(began) = flight.began {
-            self.leases.settle(shared, flight.hash, &outcome, flight.place());
+            // The next client of what is not stored gets what the origin has then.
+            if flight.request.mirror.unstored && flight.is_offered {
+                self.leases.release(shared, flight.hash);
+            } else {
+                self.leases.settle(shared, flight.hash, &outcome, flight.place());
+            }
+            if self.config.marker.is_some() && !outlives(&outcome) {
+                self.leases.revoke(shared, flight.hash);
+            }
             effects.push(Effect::Ended(FillEnded {
                 key: fill_key.key.clone(),
                 outcome: outcome.label(),
@@ -287,9 +298,12 @@ impl Flights {
             let message = Message::Ended { hash: flight.hash, outcome: Some(outcome.clone()), place: flight.place() };
             shared.post(*follower, &message.encode());
         }
-        let rest = streams.split_off(hand_out(&mut self.admission, &streams, &outcome, now));
-        answer(effects, rest, flight.source(), outcome.without_object());
-        answer(effects, streams, flight.source(), outcome);
+        let count = if outcome.object().is_some() { hand_out(&mut self.admission, &streams, &outcome, now) } else { 0 };
+        streams.truncate(count);
+        let passes = Passes { hash: flight.hash, is_missing: flight.is_missing() };
+        let rest = flight.waiters.into_iter().skip(count).collect();
+        self.answer_without_object(rest, passes, source.clone(), outcome.without_object(), shared, effects);
+        answer(effects, streams, source, outcome);
     }
 }
 

@@ -5,12 +5,14 @@
 //! always has a deadline, first that of the reading, then that of the waiting.
 
 pub mod reply;
+pub mod streaming;
 
 use crate::config::rule::{Mirror, mirror_for};
 use crate::config::{Config, Deleted, Location};
 use crate::fill::{FillKey, FillRequest, Outcome};
 use crate::http::{Body, Method, Response, is_field_value};
 use crate::request::denial::{Denial, Verdict, judge, outlasts_its_request};
+use crate::request::passing::{with_marker, without_marker};
 use crate::request::precondition::Precondition;
 use crate::request::target::{Target, is_plain, own_base, readable, without_query};
 use crate::request::trace::Trace;
@@ -42,11 +44,21 @@ pub const MAX_BUFFERED: usize = 16 * 1024;
 #[derive(Clone, Debug)]
 pub struct ClientRequest {
     method: Method,
+    /// Without the marker.
     path_and_query: Vec<u8>,
+    /// It had the marker.
+    is_marked: bool,
     /// The client's headers that some rule lists.
     headers: Vec<(String, String)>,
     /// The scheme and authority of the store, if the request names the store: then the edge follows `Location`.
     store_base: Option<String>,
+}
+
+impl ClientRequest {
+    /// Tells if it had the marker.
+    pub fn is_marked(&self) -> bool {
+        self.is_marked
+    }
 }
 
 /// A request for an object that is mirrored.
@@ -56,6 +68,8 @@ pub struct MirroredRequest {
     /// The client's headers that some rule lists.
     headers: Vec<(String, String)>,
     mirror: Rc<Mirror>,
+    /// [`ClientRequest::is_marked`].
+    is_marked: bool,
     /// [`ClientRequest::store_base`].
     store_base: Option<String>,
 }
@@ -183,7 +197,10 @@ impl Worker {
     /// `header` looks up a header of the request.
     pub fn capture(&self, header: &dyn Fn(&str) -> Option<Vec<u8>>) -> Option<ClientRequest> {
         let method = readable(&header(":method")?)?;
-        let path_and_query = header(":path")?;
+        let mut path_and_query = header(":path")?;
+        let rest = self.config.marker.as_ref().and_then(|marker| without_marker(&path_and_query, marker));
+        let is_marked = rest.is_some();
+        path_and_query.truncate(rest.map(<[u8]>::len).unwrap_or(usize::MAX));
         // An edge that follows redirects has replaced the client's authority by the store's. No other one is believed.
         let store = self.config.bucket.authority.as_bytes();
         let store_base = match self.config.location {
@@ -196,11 +213,16 @@ impl Worker {
             let value = String::from_utf8(header(name)?).ok()?;
             is_field_value(&value).then(|| (name.clone(), value))
         });
-        Some(ClientRequest { method, path_and_query, headers: listed.collect(), store_base })
+        Some(ClientRequest { method, path_and_query, is_marked, headers: listed.collect(), store_base })
     }
 
     /// Returns the path and query for the bucket, if they differ from those that came. Rules do not matter here.
     pub fn path_of_bucket(&self, captured: &ClientRequest) -> Option<Vec<u8>> {
+        if captured.is_marked {
+            // The way of an ordinary request begins with its path, without the marker, as it came.
+            let target = self.target(captured).map(|target| target.path_of_bucket().into_bytes());
+            return Some(target.unwrap_or_else(|| captured.path_and_query.clone()));
+        }
         if is_plain(&captured.path_and_query) {
             return None;
         }
@@ -214,8 +236,8 @@ impl Worker {
     /// Finds the object of a request, if it is mirrored.
     pub fn mirrored_request(&self, captured: ClientRequest) -> Option<MirroredRequest> {
         let (target, mirror) = self.target_and_mirror(&captured)?;
-        let ClientRequest { headers, store_base, .. } = captured;
-        Some(MirroredRequest { target, headers, mirror: mirror.clone(), store_base })
+        let ClientRequest { headers, is_marked, store_base, .. } = captured;
+        Some(MirroredRequest { target, headers, mirror: mirror.clone(), is_marked, store_base })
     }
 
     /// Holds a stream whose object was denied. `end` says that the response has no body.
@@ -319,7 +341,13 @@ impl Worker {
         let request = FillRequest::new(&self.config.rules, mirror, target, headers, held.denial, check);
         held.fill_key = Some(request.fill_key.clone());
         let for_bucket = target.is_part() || denied.precondition.is_for_bucket();
-        let join = Join { stream, asked: denied.asked, request: &request, trace: &denied.trace, for_bucket };
+        // A marked request has no permit. With another marker it could go round for ever.
+        let may_pass = self.config.marker.is_some()
+            && !held.wanted.is_marked
+            && !target.is_part()
+            && denied.precondition.may_pass();
+        let (asked, trace) = (denied.asked, &denied.trace);
+        let join = Join { stream, asked, request: &request, trace, may_pass, for_bucket };
         self.flights.join(join, now, shared)
     }
 
@@ -412,6 +440,10 @@ impl Worker {
             (_, _, Outcome::OriginRedirect { key, query, .. }) => target.location_of(key, query.as_deref(), base),
             (Some(Location::Absolute), Some(store), _) => target.location_at_store(store),
             _ => target.location(base),
+        };
+        let location = match (outcome, &self.config.marker) {
+            (Outcome::Passed(_), Some(marker)) => with_marker(&location, marker),
+            _ => location,
         };
         let made = match reply(outcome, asked, &source.mirror, location) {
             Reply::Local(made) => made,

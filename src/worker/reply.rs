@@ -18,7 +18,7 @@ pub const OUTCOME_HEADER: &str = "x-mirror-on-miss";
 const REQUEST_ID: &str = "x-amz-request-id";
 
 /// Seconds until the next attempt after an origin failed, or while a fill goes on.
-const RETRY_AFTER_FAILURE: &str = "5";
+pub const RETRY_AFTER_FAILURE: &str = "5";
 /// Seconds until there may be room for another fill.
 const RETRY_AFTER_BUSY: &str = "1";
 
@@ -59,11 +59,14 @@ pub struct LocalReply {
 
 /// Makes the answer. `location` is the place of the object once it is stored.
 pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location: String) -> Reply {
-    let mut reply = look_up(outcome, asked, mirror, location);
+    with_id(look_up(outcome, asked, mirror, location), asked.request_id)
+}
+
+fn with_id(mut reply: Reply, request_id: &str) -> Reply {
     if let Reply::Local(made) = &mut reply
-        && !asked.request_id.is_empty()
+        && !request_id.is_empty()
     {
-        made.headers.push((REQUEST_ID, asked.request_id.to_owned()));
+        made.headers.push((REQUEST_ID, request_id.to_owned()));
     }
     reply
 }
@@ -101,6 +104,14 @@ fn look_up(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location
             let length = object.body.len().to_string();
             serve(outcome, asked, &object.metadata, Some(length), &object.body)
         }
+        Outcome::Passed(object) if target.method == Method::Head => {
+            let mut headers = object.headers();
+            headers.push((OUTCOME_HEADER, outcome.label().to_owned()));
+            headers.push(("content-length", object.version.total.to_string()));
+            Reply::Local(LocalReply { status: 200, headers, body: None })
+        }
+        // The marker is in the location.
+        Outcome::Passed(_) => redirect(outcome, target, location),
         Outcome::Head { metadata, length } => {
             serve(outcome, asked, metadata, length.map(|length| length.to_string()), &Rc::default())
         }
@@ -164,6 +175,21 @@ fn error_reply(
     made(label, asked.target, status, headers, document)
 }
 
+/// Answers a request that was to be passed to an origin.
+pub fn stream_error(
+    target: &Target,
+    request_id: &str,
+    (status, label, code, message): (u16, &str, &str, &str),
+    retry_after: Option<&str>,
+) -> LocalReply {
+    let (denial, precondition) = (Denial::NotFound, Precondition::default());
+    let asked = ReplyContext { target, origin: 0, denial, precondition, request_id, body_kept: false };
+    match with_id(error_reply(label, asked, status, code, message, retry_after), request_id) {
+        Reply::Local(reply) => reply,
+        Reply::Tagged(_) | Reply::Untouched => LocalReply { status, headers: Vec::new(), body: None },
+    }
+}
+
 fn no_such_key(label: &str, asked: ReplyContext<'_>) -> Reply {
     made(label, asked.target, 404, xml_headers(), xml::no_such_key(&asked.target.key, asked.request_id))
 }
@@ -208,7 +234,7 @@ fn serve(
             let headers = vec![("cache-control", "no-store".to_owned()), (OUTCOME_HEADER, outcome.label().to_owned())];
             return Reply::Local(LocalReply { status: 304, headers, body: None });
         }
-        Precondition::None | Precondition::Unmodified => {}
+        Precondition::None | Precondition::Stream | Precondition::Unmodified => {}
     }
     let mut headers: Vec<_> = metadata.served().map(|(name, value)| (name, value.to_owned())).collect();
     headers.push((OUTCOME_HEADER, outcome.label().to_owned()));

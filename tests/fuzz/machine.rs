@@ -376,7 +376,7 @@ impl World {
 
     /// Checks that no client is handed an object that the bucket denied, unless the store is known not to have it.
     fn may_have(&self, at: usize, stream: StreamId, outcome: &Outcome) {
-        let handed_out = outcome.object().is_some() || matches!(outcome, Outcome::Head { .. });
+        let handed_out = outcome.object().is_some() || matches!(outcome, Outcome::Head { .. } | Outcome::Passed(_));
         if let Some(path) = self.sides[at].forbidden.get(&stream).filter(|_| handed_out) {
             let path = format!("/b{}", String::from_utf8_lossy(path));
             assert!(self.missing.contains(&path), "{stream:?} is handed {path}, which the bucket denied: {outcome:?}");

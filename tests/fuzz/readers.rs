@@ -118,6 +118,7 @@ pub fn message(input: &[u8]) -> u64 {
     trace(message.map(|message| match message {
         Message::Subscribe { reply_to, .. } => format!("{}", reply_to.leading_zeros()),
         Message::Unsubscribe { reply_to, .. } => format!("no {}", reply_to.leading_zeros()),
+        Message::Offered { .. } => "offered".to_owned(),
         Message::Ended { outcome, .. } => format!("{outcome:?}"),
     }))
 }

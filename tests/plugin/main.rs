@@ -31,4 +31,5 @@ mod remembered_outcomes;
 mod rows;
 mod rules;
 mod steps;
+mod streaming;
 mod waiting_clients;

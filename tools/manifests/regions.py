@@ -66,16 +66,16 @@ def _patches(source: Source, path: str) -> list[str]:
 
 def _fields(source: Source, path: str) -> list[str]:
     """Returns a JSON object as YAML, a line for each field."""
-    return [f"{name}: {_flow(value)}" for name, value in json.loads(source.value(path)).items()]
+    return [f"{name}: {_flow(value)}" for name, value in _configuration(source, path).items()]
 
 
 def _variables(source: Source, path: str) -> list[str]:
-    return ["value: |", *(f"  {line}" for line in _json(json.loads(source.value(path))))]
+    return ["value: |", *(f"  {line}" for line in _json(_configuration(source, path)))]
 
 
 def _variables_and_location(source: Source, path: str) -> list[str]:
     """Returns that of an edge that follows redirects itself, to a URL that the site chooses."""
-    configuration = {**json.loads(source.value(path)), "location": {"env": "LOCATION"}}
+    configuration = {**_configuration(source, path), "location": {"env": "LOCATION"}}
     return ["value: |", *(f"  {line}" for line in _json(configuration))]
 
 
@@ -89,6 +89,14 @@ def _module(source: Source, path: str) -> list[str]:
     value = _variables(source, f"{path}/configuration/value")
     assert code.last == filter_.last, "`code` is not the last field of the filter"
     return [*before, *(f"{indent}{line}" for line in value), *after]
+
+
+def _configuration(source: Source, path: str) -> dict[str, Any]:
+    """Returns the module's configuration without streams, for whose routes these platforms have no place."""
+    configuration = json.loads(source.value(path))
+    configuration.pop("stream", None)
+    configuration["origin"].pop("stream_cluster", None)
+    return configuration
 
 
 def _json(configuration: dict[str, Any]) -> list[str]:

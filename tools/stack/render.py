@@ -36,6 +36,12 @@ HEAP_OF_A_WORKER = 128 << 20
 Wiring = Literal["redirect", "transparent"]
 FILES: Mapping[Wiring, str] = {"redirect": "edge.yaml", "transparent": "transparent.yaml"}
 
+OBJECTS = ("object", "object-if-match", "object-if-none-match", "object-if-range")
+"""Routes to the bucket: of each request, and of those that hold the tag of a stream."""
+
+OBJECTS_AGAIN = (*(name.replace("object", "object-again") for name in OBJECTS), "object-again-with-query")
+"""Routes of what the transparent edge follows itself."""
+
 SIGNED = ("bucket", "bucket-then-miss")
 """Clusters whose requests are signed with the reader's credential."""
 
@@ -114,9 +120,9 @@ def edge(
     for cluster in clusters:
         if cluster["name"] in SIGNED:
             _sign(cluster, place.store.reader, place.run_dir / "reader.credentials")
-    connect(named(clusters, "origin"), from_url)
     for cluster in clusters:
         if cluster["name"] in ORIGINS:
+            connect(cluster, from_url)
             access.adapt(cluster, snippet)
     _address(named(clusters, "signer"))["port_value"] = signer_port
 
@@ -148,7 +154,8 @@ def edge(
             configuration["bucket"]["exposed"] = "root"
             miss = manager_of(named(document["static_resources"]["listeners"], "miss"))
             inner = miss["route_config"]["virtual_hosts"][0]["routes"]
-            named(inner, "object")["match"]["prefix"] = "/"
+            for name in OBJECTS:
+                named(inner, name)["match"]["prefix"] = "/"
             named(inner, "bucket-root")["match"]["safe_regex"]["regex"] = "(/|%2[fF])*"
     module["configuration"]["value"] = json.dumps(configuration, indent=2)
     if wiring == "transparent":
@@ -310,7 +317,8 @@ def _allow_keys_of_the_host(manager: dict[str, Any], bucket: str) -> None:
 def _ask_without_bucket(routes: list[dict[str, Any]], wiring: Wiring, prefix: str) -> None:
     """Has the bucket be asked for /KEY, whatever clients write."""
     if wiring == "redirect":
-        named(routes, "object")["route"]["prefix_rewrite"] = "/"
+        for name in ("marked", *OBJECTS):
+            named(routes, name)["route"]["prefix_rewrite"] = "/"
         return
     listing, page = named(routes, "listing"), named(routes, "page")
     pattern = {"regex": listing["match"]["safe_regex"]["regex"]}
@@ -318,9 +326,10 @@ def _ask_without_bucket(routes: list[dict[str, Any]], wiring: Wiring, prefix: st
     exposes_root = page["route"].pop("regex_rewrite", None)
     if not exposes_root:
         page["route"]["regex_rewrite"] = {"pattern": {"regex": f"^{prefix}"}, "substitution": "/"}
-    for name in ("object", "object-again", "object-again-with-query", "object-with-query"):
+    named(routes, "marked")["route"] = page["route"]
+    for name in (*OBJECTS, *OBJECTS_AGAIN, "object-with-query"):
         named(routes, name)["route"]["prefix_rewrite"] = "/"
-    for name in ("object-again", "object-again-with-query"):
+    for name in ("marked-again", *OBJECTS_AGAIN):
         named(routes, name)["match"]["prefix"] = "/"
 
 
@@ -346,8 +355,9 @@ def _exposed(configuration: Mapping[str, Any]) -> Any:
 
 def _expose_path(routes: list[dict[str, Any]], bucket: str) -> None:
     """Makes clients write /BUCKET/KEY: no rewriting, no index page, and nothing beside that bucket."""
-    named(routes, "object")["match"] = {"prefix": f"/{bucket}/"}
-    del named(routes, "object")["route"]["prefix_rewrite"]
+    for name in ("marked", *OBJECTS):
+        named(routes, name)["match"]["prefix"] = f"/{bucket}/"
+        del named(routes, name)["route"]["prefix_rewrite"]
     named(routes, "not-implemented")["match"]["prefix"] = f"/{bucket}/"
     root = named(routes, "bucket-root")
     root["match"] = {"safe_regex": {"regex": f"/{bucket}(/|%2[fF])*"}}
@@ -365,9 +375,11 @@ def _expose_root(routes: list[dict[str, Any]], bucket: str) -> None:
     # A regular expression's match is rewritten as one.
     rewrite = {"pattern": {"regex": "/"}, "substitution": f"/{bucket}/"}
     named(routes, "listing")["route"]["regex_rewrite"] = rewrite
-    named(routes, "page")["route"]["regex_rewrite"] = {**rewrite, "pattern": {"regex": "^/"}}
+    for name in ("marked", "page"):
+        named(routes, name)["route"]["regex_rewrite"] = {**rewrite, "pattern": {"regex": "^/"}}
+    named(routes, "marked")["match"]["prefix"] = "/"
     named(routes, "not-implemented")["match"]["prefix"] = "/"
-    for name in ("object", "object-with-query"):
+    for name in (*OBJECTS, "object-with-query"):
         route = named(routes, name)
         route["match"]["prefix"] = "/"
         route["route"]["prefix_rewrite"] = f"/{bucket}/"

@@ -83,7 +83,13 @@ def test_tls_only_where_the_url_says_so(place: Place) -> None:
 def test_the_plugin_is_told_bucket_and_origin(place: Place) -> None:
     assert plugin(rendered_edge(place, plugin={"wait": "5s"})) == {
         "bucket": {"cluster": "signer", "authority": "s3.example.net:9000", "path_prefix": "/shop.example"},
-        "origin": {"cluster": "origin", "authority": "old.example.net", "path_prefix": "/v1"},
+        "origin": {
+            "cluster": "origin",
+            "stream_cluster": "origin-streams",
+            "authority": "old.example.net",
+            "path_prefix": "/v1",
+        },
+        "stream": {"marker": "mirror-on-miss=stream"},
         "wait": "5s",
     }
 

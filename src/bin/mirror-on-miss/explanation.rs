@@ -64,7 +64,7 @@ impl Lines {
                     self.add("", format!("with {}", headers.join(", ")));
                 }
             }
-            None => self.add("store", unstored(&mirrored.target)),
+            None => self.add("store", unstored(mirrored)),
         }
         for line in answers(mirrored, config) {
             self.add("answer", line);
@@ -125,10 +125,15 @@ fn answers(mirrored: &Mirrored, config: &Config) -> Vec<String> {
         return vec!["200 with the origin's headers".to_owned()];
     }
     let followed = if config.location == Some(Location::Absolute) { "; the edge follows it itself" } else { "" };
+    let passes = config.marker.is_some();
     let found = match (mirrored.mirror.response, &mirrored.location) {
+        (_, None) if passes => "200 with the object; passed to the origin if it has several parts".to_owned(),
         (_, None) => "200 with the object, if it fits one part".to_owned(),
         (ResponseMode::Origin, Some(location)) => format!("302 to {location} at once"),
         (ResponseMode::Redirect, Some(location)) => format!("302 to {location}, once it is stored{followed}"),
+        (ResponseMode::Serve, Some(_)) if passes => {
+            format!("200 with the object; passed to the origin, while it is stored, if it has several parts{followed}")
+        }
         (ResponseMode::Serve, Some(location)) => {
             format!("200 with the object, or 302 to {location} if it has several parts{followed}")
         }
@@ -249,9 +254,14 @@ fn because(why: Why) -> &'static str {
 }
 
 /// Says why nothing is stored.
-fn unstored(target: &Target) -> String {
-    let why = target.reading.not_plain().map(because_not_plain);
-    why.map(|why| format!("nothing: {why}")).unwrap_or("nothing".to_owned())
+fn unstored(mirrored: &Mirrored) -> String {
+    match mirrored.target.reading.not_plain() {
+        Some(why) => format!("nothing: {}", because_not_plain(why)),
+        None if mirrored.mirror.unstored => {
+            "nothing: the rule says store: false; what the bucket has already is served until it is deleted".to_owned()
+        }
+        None => "nothing".to_owned(),
+    }
 }
 
 fn because_not_plain(not_plain: NotPlain) -> &'static str {

@@ -35,7 +35,7 @@ const fn entry_of(path: &'static str, default: Default, text: &'static str) -> E
 }
 
 /// Every field but those of `origin`, in the order of the documentation.
-pub const ENTRIES: [Entry; 68] = [
+pub const ENTRIES: [Entry; 75] = [
     entry_of("$.bucket", Needed, "The bucket, as the signer reaches it."),
     entry_of("$.bucket.cluster", Needed, "Envoy's name of the signer's cluster."),
     entry_of("$.bucket.authority", Needed, "The store's `host[:port]`. The signer signs it."),
@@ -98,6 +98,12 @@ pub const ENTRIES: [Entry; 68] = [
     ),
     entry_of("$.origins.NAME", Words("none"), "A place that objects come from."),
     entry_of("$.origins.NAME.cluster", Needed, "Envoy's name of the origin's cluster."),
+    entry_of(
+        "$.origins.NAME.stream_cluster",
+        Words("`cluster`"),
+        "Envoy's name of the cluster that clients are passed through, see `stream`. With one of its own, slow clients take no \
+         connection from fills.",
+    ),
     entry_of("$.origins.NAME.authority", Needed, "The `host[:port]` that requests to it name."),
     entry_of("$.origins.NAME.path_prefix", Json(r#""/""#), "The path before each key at the origin."),
     entry_of(
@@ -257,7 +263,7 @@ pub const ENTRIES: [Entry; 68] = [
         "$.rules[].response",
         Json(r#""redirect""#),
         "`redirect`: a 302 to the same URL once the object is stored. `serve`: a 200 with the object as soon as \
-         it has come, while it is being stored, if it fits one part. `origin`: a 302 to `public_url` at once, \
+         it has come, while it is being stored; with `stream` also if it has several parts. `origin`: a 302 to `public_url` at once, \
          while the bucket is filled.",
     ),
     entry_of(
@@ -276,7 +282,21 @@ pub const ENTRIES: [Entry; 68] = [
     entry_of(
         "$.rules[].too_large",
         Json(r#""origin""#),
-        "The answer for an object that is too large to be stored. `origin` is a 302 to `public_url`, or a 502 if there is none. `error` is always a 502.",
+        "The answer for an object that is too large to be stored. `origin` is a 302 to `public_url`. Without one the client \
+         is passed to the origin, or gets a 502. `error` is always a 502.",
+    ),
+    entry_of(
+        "$.rules[].on_wait",
+        Json(r#""origin""#),
+        "The answer when `wait` is over. `origin` is a 302 to `public_url`; without one the client of an object of several parts is \
+         passed to the origin where `stream` allows it, else it gets a 503. `busy` is always a 503.",
+    ),
+    entry_of(
+        "$.rules[].store",
+        Json("true"),
+        "`false`: what the bucket lacks is handed out, or passed from the origin, at each request, and never stored. For files that \
+         change under one name, such as the indexes of package repositories. An object that the bucket has already is served until it \
+         is deleted there.",
     ),
     entry_of(
         "$.rules[].observe",
@@ -329,4 +349,21 @@ pub const ENTRIES: [Entry; 68] = [
     ),
     entry_of("$.limits.waiters", Json("10000"), "The most clients that wait for fills."),
     entry_of("$.limits.max_object_size", Json(r#""50000GiB""#), "Larger objects are not mirrored."),
+    entry_of(
+        "$.limits.streams",
+        Json("64"),
+        "The most clients that are passed to origins at once, see `stream`. The others wait for the object to be stored.",
+    ),
+    entry_of("$.limits.streams_per_key", Json("16"), "Those of them that read the same object."),
+    entry_of(
+        "$.stream",
+        Words("none"),
+        "Passes clients of large objects to the origin through this Envoy, while the object is stored. Only for an edge with the \
+         routes that the shipped ones have.",
+    ),
+    entry_of(
+        "$.stream.marker",
+        Needed,
+        "The parameter of the query by which these routes know such a request. It reaches neither the bucket nor an origin.",
+    ),
 ];

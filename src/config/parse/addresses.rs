@@ -26,6 +26,26 @@ impl Kind for Authority {
     }
 }
 
+/// The marker of a request that may be passed to an origin: one parameter of a query.
+pub struct Marker;
+
+impl Kind for Marker {
+    type Read = String;
+
+    fn read(&self, value: &Value) -> Option<String> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~=".contains(&byte);
+        value.as_str().filter(|text| !text.is_empty() && text.bytes().all(is_plain)).map(str::to_owned)
+    }
+
+    fn allowed(&self) -> &str {
+        "a parameter of a query: letters, digits, \"-\", \".\", \"_\", \"~\" and \"=\""
+    }
+
+    fn schema(&self) -> Value {
+        json!({"type": "string", "pattern": "^[A-Za-z0-9._~=-]+$"})
+    }
+}
+
 /// A pattern for paths with a `.` or `..` segment.
 const DOT_SEGMENT: &str = "(^|[/\\\\])\\.\\.?([/\\\\]|$)";
 

@@ -1,6 +1,6 @@
 //! The parser of a configuration, field by field.
 
-use super::addresses::{Authority, BaseUrl, LocationBase, PathPrefix, Segment};
+use super::addresses::{Authority, BaseUrl, LocationBase, Marker, PathPrefix, Segment};
 use super::environment::missing;
 use super::headers::{HeaderName, HeaderValue, ValueSource};
 use super::reader::{Fields, Kind, Problems};
@@ -42,6 +42,11 @@ impl<'a> Parser<'a> {
             Some(fields) => self.limits(fields),
             None => Limits::default(),
         };
+        let marker = root.object("stream").and_then(|mut fields| {
+            let marker = fields.required("marker", Marker);
+            fields.finish();
+            marker
+        });
         root.finish();
         Some(Config {
             bucket: bucket??,
@@ -52,6 +57,7 @@ impl<'a> Parser<'a> {
             negative_ttl,
             loop_window,
             limits,
+            marker,
         })
     }
 
@@ -118,6 +124,7 @@ impl<'a> Parser<'a> {
 
     fn origin(&self, name: String, mut fields: Fields<'a>) -> Option<Origin> {
         let cluster = fields.required("cluster", Text);
+        let stream_cluster = fields.optional("stream_cluster", Text);
         let authority = fields.required("authority", Authority);
         let path_prefix = fields.optional("path_prefix", PathPrefix).unwrap_or_default();
         let public_url = fields.optional("public_url", BaseUrl);
@@ -141,6 +148,7 @@ impl<'a> Parser<'a> {
         Some(Origin {
             name,
             cluster: cluster?,
+            stream_cluster,
             authority: authority?,
             path_prefix,
             public_url,
@@ -242,6 +250,10 @@ impl<'a> Parser<'a> {
             fields.optional("waiters", Count { min: 1, max: 1_000_000, allowed: "a whole number from 1 to 1000000" });
         let max_object_size = Size { min: 1, max: MAX_OBJECT_SIZE, allowed: "a size from \"1B\" to \"48.8TiB\"" };
         let max_object_size = fields.optional("max_object_size", max_object_size);
+        let streams = Count { min: 0, max: 10_000, allowed: "a whole number from 0 to 10000" };
+        let streams = fields.optional("streams", streams);
+        let per_key = Count { min: 0, max: 10_000, allowed: "a whole number from 0 to 10000" };
+        let streams_per_key = fields.optional("streams_per_key", per_key);
         fields.finish();
         Limits {
             part_size,
@@ -251,6 +263,8 @@ impl<'a> Parser<'a> {
             memory,
             parts_in_flight: parts_in_flight.unwrap_or(default.parts_in_flight),
             max_object_size: max_object_size.unwrap_or(default.max_object_size),
+            streams: streams.unwrap_or(default.streams),
+            streams_per_key: streams_per_key.unwrap_or(default.streams_per_key),
         }
     }
 }

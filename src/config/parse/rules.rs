@@ -6,7 +6,7 @@ use super::parser::Parser;
 use super::reader::{Fields, Kind};
 use super::values::{Boolean, Choice, FieldValue, MediaRange, Text};
 use crate::config::origin::Origin;
-use crate::config::rule::{Mirror, On403, OnHead, Private, ResponseMode, Rule, TooLarge};
+use crate::config::rule::{Mirror, On403, OnHead, OnWait, Private, ResponseMode, Rule, TooLarge};
 use crate::http::Method;
 use serde_json::Value;
 use std::rc::Rc;
@@ -59,7 +59,9 @@ impl<'a> Parser<'a> {
             on_403: fields.optional("on_403", ON_403).unwrap_or_default(),
             on_head: fields.optional("on_head", ON_HEAD).unwrap_or_default(),
             too_large: fields.optional("too_large", TOO_LARGE).unwrap_or_default(),
+            on_wait: fields.optional("on_wait", ON_WAIT).unwrap_or_default(),
             observe: fields.optional("observe", Boolean).unwrap_or_default(),
+            unstored: fields.optional("store", Boolean) == Some(false),
         };
         if mirror.response == ResponseMode::Origin && mirror.origins.iter().all(|origin| origin.public_url.is_none()) {
             let path = fields.path_of("response");
@@ -144,4 +146,9 @@ const PRIVATE: Choice<Private> =
 const TOO_LARGE: Choice<TooLarge> = Choice {
     of: &[("origin", TooLarge::Origin), ("error", TooLarge::Error)],
     allowed: "\"origin\" (redirect to its public_url) or \"error\"",
+};
+
+const ON_WAIT: Choice<OnWait> = Choice {
+    of: &[("origin", OnWait::Origin), ("busy", OnWait::Busy)],
+    allowed: "\"origin\" (its public_url, else through the edge) or \"busy\" (503)",
 };

@@ -206,7 +206,11 @@ impl Scene {
                         return outcome;
                     }
                     Action::Wait(_) => waits += 1,
-                    Action::Meanwhile(_) | Action::Progress { .. } | Action::Unranged(_) | Action::Warn(_) => {}
+                    Action::Meanwhile(_)
+                    | Action::Pass(_)
+                    | Action::Progress { .. }
+                    | Action::Unranged(_)
+                    | Action::Warn(_) => {}
                 }
             }
         }

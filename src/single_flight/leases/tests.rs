@@ -4,6 +4,7 @@ use super::*;
 use crate::object::key::Key;
 use crate::request::forwarded::Forwarded;
 use crate::single_flight::messages::Message;
+use crate::single_flight::permits::PERMIT_SETS;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +21,7 @@ pub(crate) struct FakeSharedHost {
 impl FakeSharedHost {
     pub(crate) fn new() -> Self {
         let shared = Self { nanos: Cell::new(10_000_000_000_000), ..Self::default() };
-        shared.sets.replace((0..SETS).map(|set| (set, (Vec::new(), 1))).collect());
+        shared.sets.replace((0..SETS + PERMIT_SETS).map(|set| (set, (Vec::new(), 1))).collect());
         shared
     }
 

@@ -1,6 +1,7 @@
 //! Flights in virtual time.
 
 mod bound;
+mod passing;
 mod shares;
 mod turns;
 mod workers;
@@ -98,7 +99,14 @@ impl World {
         let (fill_key, then) = (fill_key(key), Vec::new());
         let request = FillRequest { fill_key, mirror, then, check: false, part: false, store: true };
         let (asked, trace) = (self.shared.nanos(), Trace::default());
-        let join = Join { stream: StreamId(stream), asked, request: &request, trace: &trace, for_bucket: true };
+        let join = Join {
+            stream: StreamId(stream),
+            asked,
+            request: &request,
+            trace: &trace,
+            may_pass: false,
+            for_bucket: true,
+        };
         let effects = self.flights.join(join, self.now, &*self.shared);
         self.keep(effects);
     }
@@ -111,6 +119,7 @@ impl World {
             asked: self.shared.nanos(),
             request: &request,
             trace: &trace,
+            may_pass: true,
             for_bucket: false,
         };
         let effects = self.flights.join(want, self.now, &*self.shared);
@@ -519,8 +528,14 @@ fn a_head_that_only_asks_the_origin_is_no_fill_of_its_key() {
         store: true,
     };
     let trace = Trace::default();
-    let want =
-        Join { stream: StreamId(2), asked: world.shared.nanos(), request: &request, trace: &trace, for_bucket: false };
+    let want = Join {
+        stream: StreamId(2),
+        asked: world.shared.nanos(),
+        request: &request,
+        trace: &trace,
+        may_pass: true,
+        for_bucket: false,
+    };
     let effects = world.flights.join(want, world.now, &*world.shared);
     world.keep(effects);
     let (head, path) = world.call();

@@ -1,6 +1,7 @@
 //! A shared host in memory: the table and the queues.
 
 use mirror_on_miss::single_flight::leases::{SETS, SharedHost};
+use mirror_on_miss::single_flight::permits::PERMIT_SETS;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -62,7 +63,7 @@ impl SharedHost for Table {
     }
 
     fn read(&self, set: u32) -> Option<(Vec<u8>, u32)> {
-        assert!(set < SETS);
+        assert!(set < SETS + PERMIT_SETS);
         Some(self.sets.borrow().get(&set).cloned().unwrap_or((Vec::new(), 1)))
     }
 

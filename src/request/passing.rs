@@ -1,0 +1,167 @@
+//! The client's side of a stream: the marker by which Envoy knows it, and the bytes that the client wants.
+
+use crate::http::digits;
+
+/// The beginning of the entity tags of streams, with its quote. The edges take conditions with such a tag off before the bucket
+/// is asked, which has another tag for the same bytes.
+pub const TAG: &str = "\"mirror-";
+
+/// The bytes that a client wants of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// All of them.
+    All,
+    /// It depends on a validator of the bucket.
+    AskBucket,
+    /// None: the client holds another version.
+    OtherVersion,
+    /// These, both ends inclusive.
+    Range(u64, u64),
+    /// None: the object has no such bytes.
+    Unsatisfiable,
+}
+
+/// Takes the marker off a path and query. `None` if it is not the last parameter.
+pub fn without_marker<'a>(path_and_query: &'a [u8], marker: &str) -> Option<&'a [u8]> {
+    let (separator, rest) = path_and_query.strip_suffix(marker.as_bytes())?.split_last()?;
+    let is_parameter = match separator {
+        b'?' => !rest.contains(&b'?'),
+        b'&' => rest.contains(&b'?'),
+        _ => false,
+    };
+    is_parameter.then_some(rest)
+}
+
+/// Puts the marker behind a location.
+pub fn with_marker(location: &str, marker: &str) -> String {
+    let separator = if location.contains('?') { '&' } else { '?' };
+    format!("{location}{separator}{marker}")
+}
+
+/// Looks up a header that is text; empty without one. It is called often, and small.
+#[inline(never)]
+pub fn text(header: &dyn Fn(&str) -> Option<Vec<u8>>, name: &str) -> String {
+    header(name).and_then(|value| String::from_utf8(value).ok()).unwrap_or_default()
+}
+
+/// Reads the conditions and the range of a GET. `header` looks up its headers; `tag` is the entity tag of the stream. A range that
+/// is none, or several, may be ignored (RFC 9110, 14.2).
+pub fn wanted(header: &dyn Fn(&str) -> Option<Vec<u8>>, tag: &str, total: u64) -> Wanted {
+    let text = |name: &str| text(header, name);
+    if !text("if-unmodified-since").is_empty() || text("if-none-match") == "*" {
+        return Wanted::AskBucket;
+    }
+    let tags = text("if-match");
+    if !(tags.is_empty() || tags == "*" || tags.contains(tag)) {
+        return if tags.contains(TAG) { Wanted::OtherVersion } else { Wanted::AskBucket };
+    }
+    let (range, known) = (text("range"), text("if-range"));
+    if range.is_empty() || !(known.is_empty() || known == tag) { Wanted::All } else { in_range(&range, total) }
+}
+
+fn in_range(range: &str, total: u64) -> Wanted {
+    let range = range.split_once('=').filter(|(unit, _)| unit.trim().eq_ignore_ascii_case("bytes"));
+    let Some((first, last)) = range.and_then(|(_, range)| range.trim().split_once('-')) else { return Wanted::All };
+    let end = total.saturating_sub(1);
+    let (first, last) = match (first, last) {
+        ("", last) => match digits(last).filter(|_| !last.is_empty()) {
+            Some(length) => (total.saturating_sub(length), if length == 0 { None } else { Some(end) }),
+            None => return Wanted::All,
+        },
+        (first, last) => match (digits(first), last.is_empty(), digits(last)) {
+            (Some(first), true, _) => (first, Some(end)),
+            (Some(first), false, Some(last)) if first <= last => (first, Some(last.min(end))),
+            _ => return Wanted::All,
+        },
+    };
+    match last {
+        Some(last) if first <= last && first < total => Wanted::Range(first, last),
+        _ => Wanted::Unsatisfiable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: &str = "\"mirror-0123\"";
+
+    fn want(headers: &[(&str, &str)]) -> Wanted {
+        let header =
+            |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_bytes().to_vec());
+        wanted(&header, OURS, 10)
+    }
+
+    #[test]
+    fn the_marker_is_the_last_parameter_of_the_query_or_none() {
+        for (path, rest) in [
+            ("/a?m=s", Some("/a")),
+            ("/a?v=1&m=s", Some("/a?v=1")),
+            ("/a?&m=s", Some("/a?")),
+            ("/a?m=s&m=s", Some("/a?m=s")),
+            ("/a", None),
+            ("/m=s", None),
+            ("m=s", None),
+            ("/a&m=s", None),
+            ("/a?xm=s", None),
+            ("/a?v=1?m=s", None),
+            ("/a?m=s&v=1", None),
+            ("/a?m%3Ds", None),
+        ] {
+            assert_eq!(without_marker(path.as_bytes(), "m=s"), rest.map(str::as_bytes), "{path}");
+        }
+        for location in ["/a", "/a?v=1", "/a?", "http://store/b/a?x"] {
+            let marked = with_marker(location, "m=s");
+            assert_eq!(without_marker(marked.as_bytes(), "m=s"), Some(location.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn one_range_is_passed_on_within_the_object() {
+        for (range, expected) in [
+            ("bytes=0-0", Wanted::Range(0, 0)),
+            ("Bytes=2-", Wanted::Range(2, 9)),
+            ("bytes=2-99", Wanted::Range(2, 9)),
+            ("bytes=-3", Wanted::Range(7, 9)),
+            ("bytes=-99", Wanted::Range(0, 9)),
+            ("bytes=10-", Wanted::Unsatisfiable),
+            ("bytes=-0", Wanted::Unsatisfiable),
+            ("bytes=3-2", Wanted::All),
+            ("bytes=0-1,4-5", Wanted::All),
+            ("bytes=-", Wanted::All),
+            ("bytes=+1-2", Wanted::All),
+            ("items=0-1", Wanted::All),
+            ("0-1", Wanted::All),
+        ] {
+            assert_eq!(want(&[("range", range)]), expected, "{range}");
+        }
+        assert_eq!(want(&[]), Wanted::All);
+    }
+
+    #[test]
+    fn a_range_counts_if_the_client_holds_this_version() {
+        let range = ("range", "bytes=2-3");
+        for (if_range, expected) in
+            [(OURS, Wanted::Range(2, 3)), ("\"x\"", Wanted::All), ("Sun, 06 Nov 1994 08:49:37 GMT", Wanted::All)]
+        {
+            assert_eq!(want(&[range, ("if-range", if_range)]), expected, "{if_range}");
+        }
+    }
+
+    #[test]
+    fn a_condition_on_a_tag_of_the_bucket_is_for_the_bucket() {
+        for (name, value, expected) in [
+            ("if-match", OURS, Wanted::All),
+            ("if-match", "*", Wanted::All),
+            ("if-match", "\"x\", \"mirror-0123\"", Wanted::All),
+            ("if-match", "\"mirror-4567\"", Wanted::OtherVersion),
+            ("if-match", "\"x\"", Wanted::AskBucket),
+            ("if-unmodified-since", "Sun, 06 Nov 1994 08:49:37 GMT", Wanted::AskBucket),
+            ("if-none-match", "*", Wanted::AskBucket),
+            ("if-none-match", "\"x\"", Wanted::All),
+            ("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT", Wanted::All),
+        ] {
+            assert_eq!(want(&[(name, value)]), expected, "{name}: {value}");
+        }
+    }
+}

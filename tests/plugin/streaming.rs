@@ -1,0 +1,84 @@
+//! Clients that are passed to an origin: the headers that go there and come back.
+
+use serde_json::json;
+
+use crate::host::{Client, Envoy};
+use crate::steps::{PATH, answer, envoy_with, is, miss, next_call, result};
+
+const MARKED: &str = "/img/a.jpg?v=1&m=s";
+
+/// A large object whose beginning has come, and its first client.
+fn begun() -> (Envoy, Client) {
+    let mut envoy = envoy_with(json!({"stream": {"marker": "m=s"}, "rules": [{"response": "serve"}]}));
+    let client = envoy.get("/img/a.jpg?v=1");
+    miss(client);
+    let headers = [
+        ("etag", "\"1\""),
+        ("content-type", "video/mp4"),
+        ("content-range", "bytes 0-65535/7000000"),
+        ("content-length", "65536"),
+    ];
+    let call = next_call(&mut envoy);
+    envoy.respond(call, 206, &headers, vec![0; 65_536]);
+    (envoy, client)
+}
+
+#[test]
+fn a_client_is_sent_to_the_marker_and_from_there_to_the_origin() {
+    let (mut envoy, client) = begun();
+    assert_eq!(result(client), is(302, "streamed"));
+    assert_eq!(answer(client).header("location"), Some(MARKED));
+    let passed = envoy
+        .request("GET", MARKED)
+        .header("cookie", "a=b")
+        .header("range", "bytes=5-9")
+        .header("x-forwarded-proto", "https")
+        .send();
+    let sent = passed.request_sent();
+    assert_eq!((sent.text(":path"), sent.text(":authority")), (Some(PATH), Some("files.test")));
+    assert_eq!((sent.text("x-mirror-on-miss-cluster"), sent.text("range")), (Some("origin"), Some("bytes=5-9")));
+    assert_eq!((sent.text("cookie"), sent.text("x-forwarded-proto")), (None, Some("https")));
+    let headers = [
+        ("etag", "\"1\""),
+        ("content-type", "video/mp4"),
+        ("set-cookie", "a=b"),
+        ("content-range", "bytes 5-9/7000000"),
+        ("content-length", "5"),
+    ];
+    passed.bucket_answers(206, &headers, "hello");
+    assert_eq!(result(passed), is(206, "streamed"));
+    let got = answer(passed);
+    assert_eq!((got.header("set-cookie"), got.header("content-type")), (None, Some("video/mp4")));
+    assert_eq!(got.body, b"hello");
+}
+
+#[test]
+fn what_is_not_of_the_version_is_replaced_and_ends_the_permit() {
+    for (status, headers) in [
+        (200, &[("etag", "\"2\""), ("content-length", "7000000")][..]),
+        (200, &[("etag", "\"1\""), ("content-length", "6999999")]),
+        (200, &[("etag", "\"1\"")]),
+        (206, &[("etag", "\"1\""), ("content-range", "bytes 0-0/7000000"), ("content-length", "1")]),
+        (304, &[("etag", "\"1\"")]),
+        (404, &[]),
+        (503, &[]),
+    ] {
+        let (mut envoy, _) = begun();
+        let passed = envoy.get(MARKED);
+        assert_eq!(passed.request_sent().text("x-mirror-on-miss-cluster"), Some("origin"));
+        passed.bucket_answers(status, headers, "what the origin says");
+        assert_eq!(result(passed), is(502, "origin_unavailable"), "{status} {headers:?}");
+        let next = envoy.get(MARKED);
+        assert_eq!(next.request_sent().text("x-mirror-on-miss-cluster"), None);
+        assert_eq!(next.path_sent(), PATH, "the bucket is asked, without the marker");
+    }
+}
+
+#[test]
+fn a_marker_without_a_permit_goes_to_the_bucket_without_it() {
+    let mut envoy = envoy_with(json!({"stream": {"marker": "m=s"}}));
+    for (path, sent) in [("/a?m=s", "/a"), ("/a%2Db?v=1&m=s", "/a-b"), ("/a?partNumber=2&m=s", "/a?partNumber=2")] {
+        assert_eq!(envoy.get(path).path_sent(), sent);
+    }
+    assert_eq!(envoy.get("/a?versionId=1&m=s").path_sent(), "/a?versionId=1", "which a route of Envoy's refuses");
+}
