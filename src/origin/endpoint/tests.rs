@@ -190,6 +190,18 @@ fn a_redirect_takes_the_parameters_along_within_the_origin_alone() {
 }
 
 #[test]
+fn a_stream_takes_the_parameters_to_the_origin_alone() {
+    for (location, expected) in
+        [("/v1/b", "/v1/b?sig=s%2F&sv=1"), ("/v2/b", "/v2/b"), ("https://cdn.test/v1/b", "/v1/b")]
+    {
+        let from = with_parameters("a", "");
+        let moved = redirected(&from, 302, location).unwrap().moved(&from).unwrap();
+        assert!(!moved.path.contains("sig="), "{location}");
+        assert_eq!(from.moved_to(&moved).target(), expected, "{location}");
+    }
+}
+
+#[test]
 fn no_client_is_passed_a_parameter_of_the_origin() {
     let mut at = with_parameters("docs", "");
     at.redirects.follow = 0;
