@@ -75,9 +75,10 @@ fn streams_without_their_route_are_a_problem_and_the_route_without_streams_too()
     let without_streams = own_edge().replace("\"marker\": \"mirror-on-miss=stream\"", "");
     assert_ne!(without_streams, own_edge());
     assert!(check(&without_streams).1.contains("$.stream.marker: is missing"));
-    let start = own_edge().find(",\n                          \"stream\": {").unwrap();
-    let end = start + own_edge()[start..].find('}').unwrap() + 1;
-    let (code, output, _) = check(&format!("{}{}", &own_edge()[..start], &own_edge()[end..]));
+    let edge = own_edge();
+    let (before, rest) = edge.split_once(",\n                          \"stream\": {").unwrap();
+    let (_, after) = rest.split_once('}').unwrap();
+    let (code, output, _) = check(&format!("{before}{after}"));
     assert!(code == 1 && output.contains("$.stream: is not set, and the file has a route for it"), "{output}");
 }
 
@@ -91,6 +92,8 @@ fn a_cluster_that_does_not_exist_is_a_problem_unless_clusters_come_by_discovery(
     assert_eq!(check(&format!("{edge}\ndynamic_resources: {{}}\n")).0, 0);
     let edge = own_edge().replace("\"cluster\": \"origin\"", "\"cluster\": \"nobody\"");
     assert!(check(&edge).1.contains("the cluster of origin \"origin\": there is no cluster \"nobody\""));
+    let edge = own_edge().replace("\"stream_cluster\": \"origin-streams\"", "\"stream_cluster\": \"nobody\"");
+    assert!(check(&edge).1.contains("the stream_cluster of origin \"origin\": there is no cluster \"nobody\""));
 }
 
 #[test]

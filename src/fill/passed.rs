@@ -26,8 +26,11 @@ impl PassedObject {
 
     /// Lists the headers with which it is served. `Last-Modified` is not among them: the bucket will say another.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
-        let served = self.metadata.served().map(|(name, value)| (name, value.to_owned()));
-        served.chain([("etag", self.tag()), ("accept-ranges", "bytes".to_owned())]).collect()
+        let mut headers = vec![("etag", self.tag()), ("accept-ranges", "bytes".to_owned())];
+        for (name, value) in self.metadata.served() {
+            headers.push((name, value.to_owned()));
+        }
+        headers
     }
 }
 

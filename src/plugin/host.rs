@@ -113,6 +113,13 @@ pub fn is_upstreams() -> bool {
     details.is_none_or(|details| details == b"via_upstream")
 }
 
+/// Tells if the upstream of the effective stream broke its response off, and not the client.
+pub fn is_broken_off() -> bool {
+    let details = hostcalls::get_property(vec!["response", "code_details"]).ok().flatten();
+    // `ResponseCodeDetails::UpstreamResetAfterResponseStarted` in the router, with the reason behind it.
+    details.is_some_and(|details| details.starts_with(b"upstream_reset_after_response_started"))
+}
+
 /// Reads the headers that the calls of a fill take over from the effective stream's request.
 pub fn trace() -> Trace {
     Trace::find(metadata)

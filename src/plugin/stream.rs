@@ -44,8 +44,11 @@ impl Context for Stream {}
 impl Drop for Stream {
     fn drop(&mut self) {
         let Some(handle) = &self.handle else { return };
-        if self.passed.is_some() {
+        if let Some(passed) = &self.passed {
             handle.worker.borrow_mut().close_stream(self.id);
+            if host::is_broken_off() {
+                warn!("stream key=/{}: the origin broke the transfer off", passed.key().encoded());
+            }
         }
         if !self.held {
             return;

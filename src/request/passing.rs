@@ -52,8 +52,9 @@ pub fn wanted(header: &dyn Fn(&str) -> Option<Vec<u8>>, tag: &str, total: u64) -
         return Wanted::AskBucket;
     }
     let tags = text("if-match");
-    if !(tags.is_empty() || tags == "*" || tags.contains(tag)) {
-        return if tags.contains(TAG) { Wanted::OtherVersion } else { Wanted::AskBucket };
+    let holds = tags.split(',').any(|known| known.trim() == tag);
+    if !(tags.is_empty() || tags == "*" || holds) {
+        return if tags.starts_with(TAG) { Wanted::OtherVersion } else { Wanted::AskBucket };
     }
     let (range, known) = (text("range"), text("if-range"));
     if range.is_empty() || !(known.is_empty() || known == tag) { Wanted::All } else { in_range(&range, total) }

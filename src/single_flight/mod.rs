@@ -29,6 +29,7 @@ use leases::{Claim, KeyHash, LEASE, Leases, SharedHost};
 use messages::Message;
 use passing::{OpenStreams, Passes};
 use report::Place;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -366,7 +367,8 @@ impl Flights {
         for fill_key in self.fill_keys(is_overdue) {
             let Some(flight) = self.flights.get_mut(&fill_key) else { continue };
             let due = flight.waiters.partition_point(|waiter| waiter.deadline <= now);
-            let overdue: Vec<Waiter> = flight.waiters.drain(..due).collect();
+            let rest = flight.waiters.split_off(due);
+            let overdue = std::mem::replace(&mut flight.waiters, rest);
             self.waiters = self.waiters.saturating_sub(overdue.len());
             self.abandoned.extend(flight.is_abandoned().then(|| fill_key.clone()));
             let passes = Passes { hash: flight.hash, is_missing: flight.is_missing() };
@@ -378,7 +380,7 @@ impl Flights {
     /// Answers streams with an outcome without an object. Those that may be are passed to the origin in its place.
     fn answer_without_object(
         &self,
-        waiters: Vec<Waiter>,
+        waiters: VecDeque<Waiter>,
         passes: Passes,
         source: Source,
         outcome: Outcome,
@@ -390,13 +392,15 @@ impl Flights {
         } else {
             None
         };
-        let (passed, others): (Vec<Waiter>, Vec<Waiter>) =
-            waiters.into_iter().partition(|waiter| waiter.may_pass && instead.is_some());
-        let streams = |waiters: Vec<Waiter>| waiters.into_iter().map(|waiter| waiter.stream).collect();
-        if let Some(instead) = instead {
-            answer(effects, streams(passed), source.clone(), instead);
+        let (mut passed, mut others) = (Vec::new(), Vec::new());
+        for waiter in waiters {
+            let streams = if waiter.may_pass && instead.is_some() { &mut passed } else { &mut others };
+            streams.push(waiter.stream);
         }
-        answer(effects, streams(others), source, outcome);
+        if let Some(instead) = instead {
+            answer(effects, passed, source.clone(), instead);
+        }
+        answer(effects, others, source, outcome);
     }
 }
 

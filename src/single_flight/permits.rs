@@ -7,6 +7,7 @@
 use super::leases::{KeyHash, Leases, SETS, SharedHost, TRIES, nanos};
 use super::report::Place;
 use crate::fill::PassedObject;
+use crate::http::digits;
 use crate::object::metadata::Metadata;
 use crate::origin::Version;
 use crate::origin::endpoint::Moved;
@@ -139,26 +140,34 @@ fn write(permit: &Permit) -> Option<String> {
         Some(Moved { cluster, authority, path, is_own }) => (&**cluster, &**authority, &**path, *is_own),
         None => ("", "", "", false),
     };
-    let numbers = [place.mirror, place.origin, u8::from(is_own)].map(|number| number.to_string());
-    let [mirror, origin, is_own] = &numbers;
-    let mut lines = vec![mirror, origin, is_own, &*total, &coding, &validator, cluster, authority, path];
-    lines.extend(metadata.served().flat_map(|(name, value)| [name, value]));
-    let text = lines.join("\n");
-    let is_plain = text.matches('\n').count() == lines.len().saturating_sub(1) && text.len() <= MAX_BYTES;
+    let mut text = format!("{}\n{}\n{}", place.mirror, place.origin, u8::from(is_own));
+    let mut lines = 2_usize;
+    let mut add = |line: &str| {
+        text.push('\n');
+        text.push_str(line);
+        lines = lines.saturating_add(1);
+    };
+    for line in [&*total, &coding, &validator, cluster, authority, path] {
+        add(line);
+    }
+    for (name, value) in metadata.served() {
+        add(name);
+        add(value);
+    }
+    let is_plain = text.bytes().filter(|byte| *byte == b'\n').count() == lines && text.len() <= MAX_BYTES;
     is_plain.then_some(text)
 }
 
 fn read(text: &str) -> Option<Permit> {
     let mut lines = text.split('\n');
     let mut line = || lines.next();
-    let place = Place { mirror: line()?.parse().ok()?, origin: line()?.parse().ok()? };
+    let mut index = || u8::try_from(digits(line()?)?).ok();
+    let place = Place { mirror: index()?, origin: index()? };
     let is_own = line()? == "1";
     let version = Version::of_lines(line()?, line()?, line()?)?;
     let (cluster, authority, path) = (line()?.to_owned(), line()?.to_owned(), line()?.to_owned());
     let moved = (!cluster.is_empty()).then_some(Moved { cluster, authority, path, is_own });
-    let pairs: Vec<&str> = lines.collect();
-    let (pairs, _) = pairs.as_chunks::<2>();
-    let metadata = Metadata::of_served(pairs.iter().map(|[name, value]| (*name, *value)));
+    let metadata = Metadata::of_served(std::iter::from_fn(|| Some((lines.next()?, lines.next()?))));
     Some(Permit { place, object: PassedObject { metadata, version, moved } })
 }
 

@@ -262,7 +262,7 @@ impl Flights {
         shared: &dyn SharedHost,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(flight) = self.flights.remove(fill_key) else { return };
+        let Some(mut flight) = self.flights.remove(fill_key) else { return };
         match flight.phase {
             Phase::Running(hold) => self.admission.replace(Some(hold), None),
             Phase::Queued(wanted) => self.admission.dequeue(flight.id, wanted),
@@ -301,7 +301,7 @@ impl Flights {
         let count = if outcome.object().is_some() { hand_out(&mut self.admission, &streams, &outcome, now) } else { 0 };
         streams.truncate(count);
         let passes = Passes { hash: flight.hash, is_missing: flight.is_missing() };
-        let rest = flight.waiters.into_iter().skip(count).collect();
+        let rest = flight.waiters.split_off(count);
         self.answer_without_object(rest, passes, source.clone(), outcome.without_object(), shared, effects);
         answer(effects, streams, source, outcome);
     }

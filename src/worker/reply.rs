@@ -1,6 +1,6 @@
 //! The one table from an outcome to the client's answer.
 
-use crate::config::rule::{Mirror, TooLarge};
+use crate::config::rule::{Mirror, OnWait, TooLarge};
 use crate::fill::Outcome;
 use crate::http::{Body, Method};
 use crate::object::metadata::Metadata;
@@ -145,8 +145,10 @@ fn look_up(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location
             error(502, "OriginWrongType", "The origin gave something of a type that is not mirrored.", None)
         }
         Outcome::Filling | Outcome::Origin | Outcome::Served(_) => match public_location() {
-            Some(location) => redirect(outcome, target, location),
-            None => error(503, "ServiceUnavailable", "The object is still being stored.", Some(RETRY_AFTER_FAILURE)),
+            Some(location) if !matches!(outcome, Outcome::Filling) || mirror.on_wait == OnWait::Origin => {
+                redirect(outcome, target, location)
+            }
+            _ => error(503, "ServiceUnavailable", "The object is still being stored.", Some(RETRY_AFTER_FAILURE)),
         },
         Outcome::Busy(_) => error(503, "SlowDown", "Please reduce your request rate.", Some(RETRY_AFTER_BUSY)),
     }

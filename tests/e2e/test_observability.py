@@ -53,6 +53,7 @@ def eventful_plugin(origin: ScriptedOrigin) -> dict[str, Any]:
         {"prefix": "/origin.", "origins": ["public"], "response": "origin"},
         {"prefix": "/private.", "origins": ["working"], "private": "skip"},
         {"prefix": "/served.", "origins": ["working"], "response": "serve"},
+        {"prefix": "/streamed.", "origins": ["working"], "response": "serve"},
         {"prefix": "/wrong_type.", "origins": ["working"], "content_types": ["image/*"]},
     ]
     return {**plugin, "rules": rules + plugin["rules"], "wait": "2s", "limits": {"waiters": 1}}
@@ -90,6 +91,8 @@ def let_everything_happen(site: Site) -> set[str]:
     happens("corrupt")
     happens("stored")
     happens("head", method="HEAD")
+    origin.put("/streamed.bin", bytes(7 << 20), {"ETag": '"1"'})
+    happens("streamed")
     for outcome in ("observed", "origin", "served", "wrong_type"):
         happens(outcome)
     store.put("exists.bin", BODY)

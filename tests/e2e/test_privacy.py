@@ -60,6 +60,8 @@ SENT_TO_THE_STORE = {
 }
 
 IN_A_MADE_ANSWER = {
+    "access-control-allow-origin",
+    "access-control-expose-headers",
     "cache-control",
     "content-length",
     "content-type",

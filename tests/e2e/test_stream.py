@@ -275,6 +275,9 @@ def test_a_transfer_that_the_origin_breaks_off_is_broken_off(films: StreamSite, 
     films.origin.fault(path, Trouble.RESET, times=1)
     with pytest.raises(Exception, match=r"IncompleteRead|reset"):
         films.marked(path)
+    log = films.site.stack.edge.log_path
+    line = f"stream key={path}: the origin broke the transfer off"
+    eventually(lambda: line in log.read_text(), True)
     films.finish(path)
 
 

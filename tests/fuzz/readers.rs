@@ -137,9 +137,9 @@ pub fn origin_answer(input: &[u8]) -> u64 {
         let answer = origin::read(response(input), &endpoint, &key, span);
         if let FetchResult::First(first) = &answer {
             let (came, total) = (u64::try_from(first.object.body.len()).unwrap(), first.version.total);
-            let expected = if came == total { total } else { ASKED };
-            assert_eq!(came, expected, "all of it, or the part that was asked for");
-            assert!(came <= total);
+            // An origin may cap its ranges. Without a range the answer is everything.
+            let is_beginning = came < total && came <= ASKED && matches!(span, Span::First { .. });
+            assert!(came == total || is_beginning, "{came} bytes of {total}");
             let metadata = &first.object.metadata;
             assert!(metadata.stored().chain(metadata.served()).all(|(_, value)| is_field_value(value)), "{metadata:?}");
         }

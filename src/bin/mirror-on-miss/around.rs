@@ -49,6 +49,9 @@ fn clusters(config: &Config) -> BTreeMap<String, String> {
     for origin in config.rules.iter().filter_map(|rule| rule.mirror.as_ref()).flat_map(|mirror| &mirror.origins) {
         let name = &origin.name;
         named.insert(format!("the cluster of origin {name:?}"), origin.cluster.clone());
+        if let Some(cluster) = &origin.stream_cluster {
+            named.insert(format!("the stream_cluster of origin {name:?}"), cluster.clone());
+        }
         for (host, cluster) in &origin.redirects.hosts {
             named.insert(format!("redirects.hosts[{host:?}] of origin {name:?}"), cluster.clone());
         }

@@ -15,8 +15,8 @@ const FILLS: usize = 9;
 /// Something that happens.
 #[derive(Clone, Debug)]
 enum Event {
-    /// A stream wants one of so many keys of a rule.
-    Joins { rule: u8, key: u8 },
+    /// A stream wants one of so many keys of a rule, and perhaps only the bucket can answer it.
+    Joins { rule: u8, key: u8, for_bucket: bool },
     /// One of the calls that are under way is answered.
     Answered { call: u8, with: Answer },
     /// A stream leaves that waits or was answered.
@@ -44,7 +44,8 @@ fn event() -> impl Strategy<Value = Event> {
         2 => prop_oneof![Just(403), Just(404), Just(412), Just(500), Just(503), Just(504)].prop_map(Answer::Status),
     ];
     prop_oneof![
-        4 => (0..4_u8, 0..16_u8).prop_map(|(rule, key)| Event::Joins { rule, key }),
+        4 => (0..4_u8, 0..16_u8, any::<u8>())
+            .prop_map(|(rule, key, one)| Event::Joins { rule, key, for_bucket: one < 64 }),
         8 => (any::<u8>(), answer).prop_map(|(call, with)| Event::Answered { call, with }),
         2 => any::<u8>().prop_map(|stream| Event::Leaves { stream }),
         1 => prop_oneof![Just(0), Just(1), Just(5), Just(26), Just(700)].prop_map(|seconds| Event::Passes { seconds }),
@@ -79,7 +80,7 @@ impl Seen {
 
     fn happens(&mut self, event: &Event) {
         match event {
-            Event::Joins { rule, key } => {
+            Event::Joins { rule, key, for_bucket } => {
                 let (stream, key) = (self.next, format!("{rule}/{key}"));
                 self.next += 1;
                 let mirror = mirror_for(
@@ -89,6 +90,7 @@ impl Seen {
                 )
                 .cloned();
                 self.streams.insert(stream, key.clone());
+                self.world.for_bucket = *for_bucket;
                 self.world.join_as(stream, &key, mirror.unwrap());
             }
             Event::Answered { call, with } if !self.calls.is_empty() => {

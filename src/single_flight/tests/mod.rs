@@ -35,6 +35,8 @@ struct World {
     now: Instant,
     shared: Rc<FakeSharedHost>,
     effects: VecDeque<Effect>,
+    /// Only the bucket can answer the streams that come now.
+    for_bucket: bool,
 }
 
 impl World {
@@ -63,7 +65,7 @@ impl World {
         let start = Instant::now();
         let leases = Leases::new(&config, 0, me);
         let flights = Flights::new(config, leases, me.into());
-        Self { flights, mirror, start, now: start, shared, effects: VecDeque::new() }
+        Self { flights, mirror, start, now: start, shared, effects: VecDeque::new(), for_bucket: false }
     }
 
     fn join(&mut self, stream: u32, key: &str) {
@@ -95,20 +97,9 @@ impl World {
 
     /// With a condition, or for a part: only the bucket can answer.
     fn join_for_bucket(&mut self, stream: u32, key: &str) {
-        let mirror = self.mirror.clone();
-        let (fill_key, then) = (fill_key(key), Vec::new());
-        let request = FillRequest { fill_key, mirror, then, check: false, part: false, store: true };
-        let (asked, trace) = (self.shared.nanos(), Trace::default());
-        let join = Join {
-            stream: StreamId(stream),
-            asked,
-            request: &request,
-            trace: &trace,
-            may_pass: false,
-            for_bucket: true,
-        };
-        let effects = self.flights.join(join, self.now, &*self.shared);
-        self.keep(effects);
+        self.for_bucket = true;
+        self.join(stream, key);
+        self.for_bucket = false;
     }
 
     fn join_fill(&mut self, stream: u32, fill_key: Rc<FillKey>, mirror: Rc<Mirror>, then: Vec<Rc<Mirror>>) {
@@ -119,8 +110,8 @@ impl World {
             asked: self.shared.nanos(),
             request: &request,
             trace: &trace,
-            may_pass: true,
-            for_bucket: false,
+            may_pass: !self.for_bucket,
+            for_bucket: self.for_bucket,
         };
         let effects = self.flights.join(want, self.now, &*self.shared);
         self.keep(effects);

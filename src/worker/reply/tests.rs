@@ -1,8 +1,11 @@
 use super::*;
+use crate::config::Pin;
 use crate::config::{Bucket, Config};
+use crate::fill::PassedObject;
 use crate::fill::Shortage;
 use crate::http::{Headers, Response};
 use crate::object::Object;
+use crate::origin::Version;
 use crate::origin::endpoint::Endpoint;
 use crate::origin::{FirstRange, Span, read};
 use crate::request::forwarded::Forwarded;
@@ -322,4 +325,31 @@ fn a_location_base_is_the_recipes_service_endpoint() {
     let location = target.location(Some("https://cdn.example.com"));
     let reply = reply(&Outcome::Stored, asked, &mirror(false, TooLarge::Origin), location);
     assert_eq!(shown(reply).1[0], "location: https://cdn.example.com/a?v=1");
+}
+
+#[test]
+fn a_rule_may_say_that_nobody_is_sent_away_when_its_time_is_over() {
+    let (target, patient) = (target("GET", "/a"), mirror(true, TooLarge::Origin));
+    let busy = Mirror { on_wait: OnWait::Busy, ..patient.clone() };
+    for (mirror, filling) in [(&patient, 302), (&busy, 503)] {
+        assert_eq!(shown(ask(&Outcome::Filling, &target, Denial::NotFound, mirror)).0, filling);
+        assert_eq!(shown(ask(&Outcome::Origin, &target, Denial::NotFound, mirror)).0, 302);
+    }
+}
+
+#[test]
+fn a_client_that_is_passed_is_redirected_and_a_head_is_answered() {
+    let mirror = mirror(false, TooLarge::Origin);
+    let headers = Headers::new(vec![("etag".into(), b"\"1\"".to_vec())]);
+    let version = Version::of(&headers, 9_000_000, Pin::Strong);
+    let passed = Rc::new(PassedObject { metadata: object().metadata, version, moved: None });
+    let tag = format!("etag: {}", passed.tag());
+    let (status, headers, body) =
+        shown(ask(&Outcome::Passed(passed.clone()), &target("HEAD", "/a"), Denial::NotFound, &mirror));
+    assert_eq!((status, body.is_none()), (200, true));
+    for header in [tag.as_str(), "accept-ranges: bytes", "content-length: 9000000"] {
+        assert!(headers.iter().any(|known| known == header), "{header} of {headers:?}");
+    }
+    let (status, headers, _) = shown(ask(&Outcome::Passed(passed), &target("GET", "/a"), Denial::NotFound, &mirror));
+    assert_eq!((status, headers[1].as_str()), (302, "cache-control: no-store"));
 }
