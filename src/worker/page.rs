@@ -78,12 +78,20 @@ impl Worker {
 impl Held {
     /// Returns the page that a stream has found.
     pub(super) fn found_page(&self, outcome: &Outcome) -> Option<&Target> {
-        let found = match outcome {
-            Outcome::Exists | Outcome::Filling | Outcome::Forbidden | Outcome::Head { .. } | Outcome::Loop => true,
-            Outcome::NotStored { .. } | Outcome::Origin | Outcome::Served(_) | Outcome::Stored => true,
-            Outcome::Private(_) | Outcome::TooLarge => true,
-            _ => false,
-        };
+        let found = matches!(
+            outcome,
+            Outcome::Exists
+                | Outcome::Filling
+                | Outcome::Forbidden
+                | Outcome::Head { .. }
+                | Outcome::Loop
+                | Outcome::NotStored { .. }
+                | Outcome::Origin
+                | Outcome::Private(_)
+                | Outcome::Served(_)
+                | Outcome::Stored
+                | Outcome::TooLarge
+        );
         self.page.as_ref().filter(|_| found)
     }
 
