@@ -77,7 +77,16 @@ fn what_is_not_of_the_version_is_replaced_and_ends_the_permit() {
 #[test]
 fn a_marker_without_a_permit_goes_to_the_bucket_without_it() {
     let mut envoy = envoy_with(json!({"stream": {"marker": "m=s"}}));
-    for (path, sent) in [("/a?m=s", "/a"), ("/a%2Db?v=1&m=s", "/a-b"), ("/a?partNumber=2&m=s", "/a?partNumber=2")] {
+    for (path, sent) in [
+        ("/a?m=s", "/a"),
+        ("/a%2Db?v=1&m=s", "/a-b"),
+        ("/a?partNumber=2&m=s", "/a?partNumber=2"),
+        // What is no key of this filter's may be one of the bucket's.
+        ("/a%0Ab?acl&m=s", "/a%0Ab"),
+        ("/%FF?tagging&m=s", "/%FF"),
+        ("/?list-type=2&m=s", "/"),
+        ("/a%zz?partNumber=2&acl&m=s", "/a%zz?partNumber=2"),
+    ] {
         assert_eq!(envoy.get(path).path_sent(), sent);
     }
     assert_eq!(envoy.get("/a?versionId=1&m=s").path_sent(), "/a?versionId=1", "which a route of Envoy's refuses");
