@@ -217,6 +217,28 @@ fn no_client_is_passed_a_parameter_of_the_origin() {
 }
 
 #[test]
+fn a_stream_gets_the_origins_own_parameters_where_the_origin_itself_is_and_nowhere_else() {
+    let config = json!({
+        "bucket": {"cluster": "signer", "authority": "s3.test"},
+        "origin": {
+            "cluster": "origin", "authority": "files.test", "path_prefix": "/v1", "parameters": {"sig": "secret"},
+            "redirects": {"hosts": {"cdn.test": "cdn"}}}});
+    let config = Config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
+    let mirror = config.rules[0].mirror.clone().unwrap();
+    let at = Endpoint::at(&mirror.origins[0], &mirror, "a", &Forwarded::default());
+    for (location, expected) in [
+        ("https://cdn.test/b?x=1", "cdn cdn.test /b?x=1"),
+        ("/v2/b", "origin files.test /v2/b"),
+        ("/v1/b", "origin files.test /v1/b?sig=secret"),
+    ] {
+        let to = redirected(&at, 302, location).unwrap();
+        let moved = to.moved(&at).unwrap();
+        assert_eq!(shown(at.clone().moved_to(&moved)), expected);
+        assert_eq!(shown(to), expected);
+    }
+}
+
+#[test]
 fn a_redirect_that_is_not_followed_is_passed_on_as_a_key_of_the_origin_and_never_as_a_host() {
     let redirects = json!({"follow": 0, "hosts": {"cdn.test": "cdn"}});
     let passed = |at: &Endpoint, status, location: &str| {
