@@ -224,19 +224,14 @@ impl Worker {
 
     /// Returns the path and query for the bucket, if they differ from those that came. Rules do not matter here.
     pub fn path_of_bucket(&self, captured: &ClientRequest) -> Option<Vec<u8>> {
-        if captured.is_marked {
-            // The way of an ordinary request begins with its path, without the marker, as it came.
-            let target = self.target(captured).map(|target| target.path_of_bucket().into_bytes());
-            return Some(target.unwrap_or_else(|| captured.path_and_query.clone()));
-        }
-        if is_plain(&captured.path_and_query) {
+        if !captured.is_marked && is_plain(&captured.path_and_query) {
             return None;
         }
         let asked = match self.target(captured) {
             Some(target) => target.path_of_bucket().into_bytes(),
             None => without_query(&captured.path_and_query),
         };
-        (asked != captured.path_and_query).then_some(asked)
+        (captured.is_marked || asked != captured.path_and_query).then_some(asked)
     }
 
     /// Finds the object of a request, if it is mirrored.
@@ -375,8 +370,10 @@ impl Worker {
         self.flights.may_read(ticket, length)
     }
 
-    /// Takes the end of a fill's call: a response, or none. `unread` is the length of a body that may not be read. A store that has no such bucket for a writer has none for readers.
-    /// Its other errors for a writer say nothing about readers.
+    /// Takes the end of a fill's call: a response, or none. `unread` is the length of a body that may not be read.
+    ///
+    /// A store that has no such bucket for a writer has none for readers. Its other errors for a writer say nothing about
+    /// readers.
     pub fn finish_call(
         &mut self,
         ticket: Ticket,
