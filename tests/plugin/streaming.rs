@@ -83,6 +83,15 @@ fn a_marker_without_a_permit_goes_to_the_bucket_without_it() {
 }
 
 #[test]
+fn a_request_with_content_is_not_passed() {
+    let (mut envoy, _) = begun();
+    let cluster = |client: Client| client.request_sent().text("x-mirror-on-miss-cluster").map(str::to_owned);
+    let with_content = envoy.request("GET", MARKED).with_content().send();
+    assert_eq!((cluster(with_content), with_content.path_sent()), (None, PATH.to_owned()));
+    assert_eq!(cluster(envoy.get(MARKED)).as_deref(), Some("origin"), "the permit stands");
+}
+
+#[test]
 fn a_marker_brings_no_query_to_the_bucket() {
     let mut envoy = envoy_with(json!({"stream": {"marker": "m=s"}}));
     for (path, sent) in [
