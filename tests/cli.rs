@@ -313,6 +313,22 @@ fn each_way_to_respond_is_told() {
 }
 
 #[test]
+fn a_client_of_what_cannot_be_stored_is_passed_to_the_origin_where_that_may_be() {
+    let answer = "passed to the origin if it cannot be stored, or 502";
+    let explained = |config: &Value| run(&["explain", "-", "GET", "/a.png"], &config.to_string()).1;
+    let mut config = json!({
+        "bucket": {"cluster": "signer", "authority": "s3.test"},
+        "origin": {"cluster": "origin", "authority": "files.test"},
+        "stream": {"marker": "m=s"},
+    });
+    assert!(explained(&config).contains(answer), "{}", explained(&config));
+    config["rules"] = json!([{"too_large": "error"}]);
+    assert!(!explained(&config).contains(answer), "{}", explained(&config));
+    let without_streams = json!({"bucket": config["bucket"], "origin": config["origin"]});
+    assert!(explained(&without_streams).contains("answer       502 if it cannot be stored"));
+}
+
+#[test]
 fn an_absolute_location_is_that_of_the_store_by_the_scheme_of_the_request() {
     let mut config = long_form();
     config["location"] = json!("absolute");

@@ -141,8 +141,8 @@ impl Endpoint {
     }
 
     /// Follows a redirect of this endpoint, if that is allowed: to the endpoint itself, or to a listed host.
-    /// Another host gets none of the origin's headers and parameters, which may be credentials. Nor does a path outside of the origin's
-    /// `path_prefix`, which may be somebody else's.
+    /// Another host gets none of the origin's headers and parameters, which may be credentials. Nor does a path outside of the
+    /// origin's `path_prefix`, which may be somebody else's.
     pub fn redirected(&self, status: u16, headers: &Headers) -> Option<Self> {
         let follow = self.redirects.follow.checked_sub(1)?;
         let to = self.target_of(status, headers)?;

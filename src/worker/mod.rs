@@ -378,8 +378,10 @@ impl Worker {
         self.flights.may_read(ticket, length)
     }
 
-    /// Takes the end of a fill's call: a response, or none. `unread` is the length of a body that may not be read. A store that has no such bucket for a writer has none for readers.
-    /// Its other errors for a writer say nothing about readers.
+    /// Takes the end of a fill's call: a response, or none. `unread` is the length of a body that may not be read.
+    ///
+    /// A store that has no such bucket for a writer has none for readers. Its other errors for a writer say nothing about
+    /// readers.
     pub fn finish_call(
         &mut self,
         ticket: Ticket,

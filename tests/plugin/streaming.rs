@@ -106,8 +106,19 @@ fn a_marker_without_a_permit_goes_to_the_bucket_without_it() {
         ("/%FF?tagging&m=s", "/%FF"),
         ("/?list-type=2&m=s", "/"),
         ("/a%zz?partNumber=2&acl&m=s", "/a%zz?partNumber=2"),
+        ("/a/./b?acl&m=s", "/a/./b"),
+        // A route of Envoy's refuses it.
+        ("/a?versionId=1&m=s", "/a?versionId=1"),
     ] {
         assert_eq!(envoy.get(path).path_sent(), sent);
     }
-    assert_eq!(envoy.get("/a?versionId=1&m=s").path_sent(), "/a?versionId=1", "which a route of Envoy's refuses");
+}
+
+#[test]
+fn a_request_with_content_is_not_passed() {
+    let (mut envoy, _) = begun();
+    let cluster = |client: Client| client.request_sent().text("x-mirror-on-miss-cluster").map(str::to_owned);
+    let with_content = envoy.request("GET", MARKED).with_content().send();
+    assert_eq!((cluster(with_content), with_content.path_sent()), (None, PATH.to_owned()));
+    assert_eq!(cluster(envoy.get(MARKED)).as_deref(), Some("origin"), "the permit stands");
 }

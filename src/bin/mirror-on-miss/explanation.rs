@@ -140,6 +140,7 @@ fn answers(mirrored: &Mirrored, config: &Config) -> Vec<String> {
     };
     let too_large = match (&mirrored.public_location, mirrored.mirror.too_large) {
         (Some(location), TooLarge::Origin) => format!("302 to {location} if it cannot be stored"),
+        (None, TooLarge::Origin) if passes => "passed to the origin if it cannot be stored, or 502".to_owned(),
         _ => "502 if it cannot be stored".to_owned(),
     };
     vec![found, too_large]
