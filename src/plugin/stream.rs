@@ -105,6 +105,8 @@ impl HttpContext for Stream {
                 Err(reply) => {
                     if let Some(handle) = &self.handle {
                         handle.worker.borrow_mut().fail_stream(self.id, &EnvoySharedHost);
+                        handle.failed_streams.set(handle.failed_streams.get().saturating_add(1));
+                        handle.wake_up.call(Instant::now());
                     }
                     warn!("stream key=/{}: the origin gives another version, or none", passed.key().encoded());
                     reply_directly(&reply);

@@ -20,6 +20,9 @@ pub const CLUSTER_HEADER: &str = "x-mirror-on-miss-cluster";
 /// [`Outcome::Passed`](crate::fill::Outcome::Passed)'s label.
 const LABEL: &str = "streamed";
 
+/// The outcome of a stream whose origin does not give the object, or gives another version.
+pub const STREAM_FAILED: &str = "origin_unavailable";
+
 /// The step that a marked request takes.
 #[derive(Debug, PartialEq, Eq)]
 pub enum StreamStep {
@@ -179,7 +182,7 @@ impl PassedStream {
         let is_whole = headers.status() == 200 && !headers.contains("content-range");
         let total = range.map(|range| range.total).or(length.filter(|_| is_whole));
         let Some(length) = length.filter(|_| total.is_some_and(|total| self.object.version.has(headers, total))) else {
-            let error = (502, "origin_unavailable", "OriginUnavailable", "The origin failed to give the object.");
+            let error = (502, STREAM_FAILED, "OriginUnavailable", "The origin failed to give the object.");
             return Err(stream_error(&self.target, &self.request_id, error, Some(RETRY_AFTER_FAILURE)));
         };
         let mut answer = self.object.headers();

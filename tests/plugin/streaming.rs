@@ -68,6 +68,7 @@ fn what_is_not_of_the_version_is_replaced_and_ends_the_permit() {
         assert_eq!(passed.request_sent().text("x-mirror-on-miss-cluster"), Some("origin"));
         passed.bucket_answers(status, headers, "what the origin says");
         assert_eq!(result(passed), is(502, "origin_unavailable"), "{status} {headers:?}");
+        assert_eq!(envoy.metric("mirror_on_miss_requests_total.outcome.origin_unavailable"), 1);
         let next = envoy.get(MARKED);
         assert_eq!(next.request_sent().text("x-mirror-on-miss-cluster"), None);
         assert_eq!(next.path_sent(), PATH, "the bucket is asked, without the marker");
