@@ -313,19 +313,25 @@ fn each_way_to_respond_is_told() {
 }
 
 #[test]
-fn a_client_of_what_cannot_be_stored_is_passed_to_the_origin_where_that_may_be() {
-    let answer = "passed to the origin if it cannot be stored, or 502";
-    let explained = |config: &Value| run(&["explain", "-", "GET", "/a.png"], &config.to_string()).1;
-    let mut config = json!({
-        "bucket": {"cluster": "signer", "authority": "s3.test"},
-        "origin": {"cluster": "origin", "authority": "files.test"},
-        "stream": {"marker": "m=s"},
-    });
-    assert!(explained(&config).contains(answer), "{}", explained(&config));
-    config["rules"] = json!([{"too_large": "error"}]);
-    assert!(!explained(&config).contains(answer), "{}", explained(&config));
-    let without_streams = json!({"bucket": config["bucket"], "origin": config["origin"]});
-    assert!(explained(&without_streams).contains("answer       502 if it cannot be stored"));
+fn where_clients_are_passed_to_the_origin_that_is_told() {
+    let config = |rule: Value| {
+        let mut config = json!({
+            "bucket": {"cluster": "signer", "authority": "s3.test"},
+            "origin": {"cluster": "origin", "authority": "files.test"},
+            "stream": {"marker": "mirror-on-miss=stream"},
+        });
+        config["rules"] = json!([rule]);
+        config.to_string()
+    };
+    for (rule, expected) in [
+        (json!({}), &["302 to /a, once it is stored", "passed to the origin, else 502, if it cannot be stored"][..]),
+        (json!({"too_large": "error"}), &["302 to /a, once it is stored", "502 if it cannot be stored"]),
+        (json!({"store": false}), &["200 with the object; passed to the origin if it has several parts"]),
+    ] {
+        let output = run(&["explain", "-", "GET", "/a"], &config(rule)).1;
+        let answers: Vec<_> = output.lines().filter_map(|line| line.strip_prefix("answer       ")).collect();
+        assert_eq!(answers, expected, "{output}");
+    }
 }
 
 #[test]
