@@ -82,7 +82,8 @@ impl Metadata {
             ("x-amz-meta-mirror-etag", headers.only("etag").filter(|etag| !etag.contains("\",")).map(str::to_owned)),
             ("x-amz-meta-mirror-url", Some(url.to_owned())),
         ];
-        let provenance = provenance.map(|(name, value)| (name, value.filter(|value| (1..=MAX_VALUE).contains(&value.len()))));
+        let provenance =
+            provenance.map(|(name, value)| (name, value.filter(|value| (1..=MAX_VALUE).contains(&value.len()))));
         let representation = [content_type].into_iter().chain(representation);
         let mut left = MAX_METADATA;
         let (user, left_out) = user_metadata(headers, kept, &mut left);
