@@ -1,7 +1,7 @@
 //! The explanation of a request: the rule that serves it, the requests that it leads to, and the client's answer.
 //! Nothing of it is done.
 
-use crate::config::rule::{Mirror, OnHead, Private, ResponseMode, Rule, chain};
+use crate::config::rule::{self, Mirror, NotMirrored, OnHead, Private, ResponseMode, Rule, chain};
 use crate::config::{Bucket, Config, Location, Missing, Origin, Rate, Redirects};
 use crate::http::Method;
 use crate::object::key::Key;
@@ -29,18 +29,14 @@ pub enum Explanation {
 /// The reason for which the bucket's answer stays as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// This rule says `mirror: false`.
-    MirrorsNothing(usize),
-    /// No rule matches.
-    NoRule,
     /// Its path ends in a slash, and `bucket.index` is not set.
     NoIndex,
+    /// No rule mirrors it.
+    NotMirrored(NotMirrored),
     /// The request is not for an object.
     TargetError(TargetError),
     /// This rule says `observe: true`: the miss is counted.
     Observed(usize),
-    /// This rule says `on_head: off`.
-    OnHeadOff(usize),
 }
 
 /// The way in which a missing object is mirrored.
@@ -129,15 +125,7 @@ fn deciding<'a>(rules: &'a [Rule], target: &Target) -> Result<(usize, &'a Rc<Mir
     if !target.reading.is_mirrored() {
         return Err(Why::NoIndex);
     }
-    let rule_for = |spelling| rules.iter().enumerate().find(|(_, rule)| rule.is_for(target.method, spelling));
-    if let Some((number, Rule { mirror: None, .. })) = rule_for(target.spellings().other) {
-        return Err(Why::MirrorsNothing(number));
-    }
-    let (number, rule) = rule_for(target.spellings().deciding).ok_or(Why::NoRule)?;
-    let mirror = rule.mirror.as_ref().ok_or(Why::MirrorsNothing(number))?;
-    if target.method == Method::Head && mirror.on_head == OnHead::Off {
-        return Err(Why::OnHeadOff(number));
-    }
+    let (number, mirror) = rule::deciding(rules, target.method, target.spellings()).map_err(Why::NotMirrored)?;
     if mirror.observe { Err(Why::Observed(number)) } else { Ok((number, mirror)) }
 }
 

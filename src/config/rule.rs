@@ -31,16 +31,37 @@ impl Rule {
     }
 }
 
-/// Finds the first rule that matches, and returns its way of mirroring. `None` if the object is not mirrored: no rule
-/// matches, or the first that matches one of the key's spellings mirrors nothing.
+/// The reason for which no rule mirrors an object. A rule is named by its place in the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotMirrored {
+    /// This rule says `mirror: false`.
+    MirrorsNothing(usize),
+    /// No rule matches.
+    NoRule,
+    /// This rule says `on_head: off`.
+    OnHeadOff(usize),
+}
+
+/// Finds the first rule that matches, and returns its way of mirroring.
 pub fn mirror_for<'a>(rules: &'a [Rule], method: Method, spellings: Spellings<'_>) -> Option<&'a Rc<Mirror>> {
-    let rule_for = |spelling| rules.iter().find(|rule| rule.is_for(method, spelling));
-    if rule_for(spellings.other).is_some_and(|rule| rule.mirror.is_none()) {
-        return None;
+    deciding(rules, method, spellings).ok().map(|(_, mirror)| mirror)
+}
+
+/// Finds the first rule that matches, by its place in the list, and its way of mirroring. The object is not mirrored either
+/// if the first rule that matches the other spelling of its key mirrors nothing.
+pub fn deciding<'a>(
+    rules: &'a [Rule],
+    method: Method,
+    spellings: Spellings<'_>,
+) -> Result<(usize, &'a Rc<Mirror>), NotMirrored> {
+    let rule_for = |spelling| rules.iter().enumerate().find(|(_, rule)| rule.is_for(method, spelling));
+    if let Some((number, Rule { mirror: None, .. })) = rule_for(spellings.other) {
+        return Err(NotMirrored::MirrorsNothing(number));
     }
-    let mirror = rule_for(spellings.deciding)?.mirror.as_ref()?;
+    let (number, rule) = rule_for(spellings.deciding).ok_or(NotMirrored::NoRule)?;
+    let mirror = rule.mirror.as_ref().ok_or(NotMirrored::MirrorsNothing(number))?;
     let off = method == Method::Head && mirror.on_head == OnHead::Off;
-    (!off).then_some(mirror)
+    if off { Err(NotMirrored::OnHeadOff(number)) } else { Ok((number, mirror)) }
 }
 
 /// Lists everything that is tried for an object, in order. When the origins of one rule say that they do not have the

@@ -52,10 +52,10 @@ pub fn is_user_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(usual) && !name.starts_with(OWN) && name != "snowball-auto-extract"
 }
 
-/// Tells if user metadata may have this value. Such headers are signed, and Envoy takes tabs between spaces for spaces to be
-/// joined (`Utility::canonicalizeHeaders`), where AWS joins spaces alone.
+/// Tells if user metadata may have this value. An empty one says nothing. Such headers are signed, and Envoy takes tabs
+/// between spaces for spaces to be joined (`Utility::canonicalizeHeaders`), where AWS joins spaces alone.
 fn is_user_value(value: &str) -> bool {
-    value.len() <= MAX_VALUE && !value.contains('\t')
+    (1..=MAX_VALUE).contains(&value.len()) && !value.contains('\t')
 }
 
 /// Taken over from the origin.
