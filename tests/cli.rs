@@ -313,6 +313,28 @@ fn each_way_to_respond_is_told() {
 }
 
 #[test]
+fn where_clients_are_passed_to_the_origin_that_is_told() {
+    let config = |rule: Value| {
+        let mut config = json!({
+            "bucket": {"cluster": "signer", "authority": "s3.test"},
+            "origin": {"cluster": "origin", "authority": "files.test"},
+            "stream": {"marker": "mirror-on-miss=stream"},
+        });
+        config["rules"] = json!([rule]);
+        config.to_string()
+    };
+    for (rule, expected) in [
+        (json!({}), &["302 to /a, once it is stored", "passed to the origin, else 502, if it cannot be stored"][..]),
+        (json!({"too_large": "error"}), &["302 to /a, once it is stored", "502 if it cannot be stored"]),
+        (json!({"store": false}), &["200 with the object; passed to the origin if it has several parts"]),
+    ] {
+        let output = run(&["explain", "-", "GET", "/a"], &config(rule)).1;
+        let answers: Vec<_> = output.lines().filter_map(|line| line.strip_prefix("answer       ")).collect();
+        assert_eq!(answers, expected, "{output}");
+    }
+}
+
+#[test]
 fn an_absolute_location_is_that_of_the_store_by_the_scheme_of_the_request() {
     let mut config = long_form();
     config["location"] = json!("absolute");

@@ -65,6 +65,15 @@ def test_each_outcome_is_an_answer_and_has_a_cause() -> None:
     assert not set(told) & NOT_TOLD
 
 
+def test_each_variable_of_start_sh_is_on_the_page_of_deploying() -> None:
+    script = (CHECKOUT / "envoy/configuration/start.sh").read_text()
+    head = re.findall(r"^#   ([A-Z]\w+(?:, [A-Z]\w+)*)  ", script, re.MULTILINE)
+    variables = {name for names in head for name in names.split(", ")}
+    told = set(re.findall(r"`([A-Z]\w+)`", (CHECKOUT / "docs" / "deploy.md").read_text()))
+    assert "ORIGIN_AUTH" in variables
+    assert not variables - told
+
+
 def test_a_sentence_ends_with_its_block_its_cell_or_a_full_stop() -> None:
     text = "# One two\nthree `f. g` four.\nFive\nsix: [seven eight](a.md)\n- nine\n\n| a | b c. D |\n"
     found = [(line, len(words)) for line, words in sentences(text)]

@@ -234,7 +234,7 @@ pub enum Private {
 pub enum TooLarge {
     /// A 502.
     Error,
-    /// A 302 to `public_url` if there is one, else a 502.
+    /// A 302 to `public_url` if there is one. Else the client is passed to the origin, if that may be, and gets a 502 if not.
     #[default]
     Origin,
 }

@@ -19,7 +19,7 @@ use crate::s3::{self, Refusal, UploadId};
 pub struct MultipartObject {
     /// Where it comes from.
     pub source: ActiveOrigin,
-    /// Which version of it.
+    /// Its version.
     pub version: Version,
     /// Its parts.
     pub parts: Parts,

@@ -37,7 +37,7 @@ impl KeptMetadata {
     }
 }
 
-/// What the names of user metadata begin with at S3, Google Cloud Storage and Azure.
+/// The starts of the names of user metadata at S3, Google Cloud Storage and Azure.
 pub const ORIGINS_PREFIXES: [&str; 3] = [PREFIX, "x-goog-meta-", "x-ms-meta-"];
 
 const PREFIX: &str = "x-amz-meta-";
@@ -172,8 +172,8 @@ fn user_metadata(headers: &Headers, kept: &[KeptMetadata], left: &mut usize) -> 
     (user, left_out)
 }
 
-/// Keeps the headers that are there and that S3 takes, within the bytes that are left. A name or a parameter that is too long costs itself, and never the type, or that
-/// the object is to be downloaded.
+/// Keeps the headers that are there and that S3 takes, within the bytes that are left. A name or a parameter that is too long
+/// costs itself. It never costs the type, or the word that the object is to be downloaded.
 fn fitting(headers: Vec<(&'static str, Option<String>)>, mut left: usize) -> Vec<(&'static str, String)> {
     let mut kept = Vec::new();
     for (name, value) in headers {

@@ -60,7 +60,7 @@ pub struct Moved {
     pub authority: String,
     /// The path, with the query if there is one.
     pub path: String,
-    /// It gets the origin's own headers.
+    /// It gets the origin's own headers and parameters.
     pub is_own: bool,
 }
 
@@ -68,7 +68,7 @@ impl Endpoint {
     /// Returns the place to which this one has moved from another, if it has.
     pub fn moved(&self, from: &Self) -> Option<Moved> {
         let Upstream { cluster, authority, headers } = self.upstream.clone();
-        let is_own = headers == from.upstream.headers;
+        let is_own = headers == from.upstream.headers && self.parameters == from.parameters;
         let moved = Moved { cluster, authority, path: self.path.clone(), is_own };
         let stays = is_own && moved.path == from.path && moved.authority == from.upstream.authority;
         (!stays).then_some(moved)
@@ -79,6 +79,7 @@ impl Endpoint {
         self.upstream.cluster.clone_from(&moved.cluster);
         self.upstream.authority.clone_from(&moved.authority);
         self.upstream.headers.retain(|_| moved.is_own);
+        self.parameters.retain(|_| moved.is_own);
         self.path.clone_from(&moved.path);
         self
     }
@@ -140,8 +141,8 @@ impl Endpoint {
     }
 
     /// Follows a redirect of this endpoint, if that is allowed: to the endpoint itself, or to a listed host.
-    /// Another host gets none of the origin's headers and parameters, which may be credentials. Nor does a path outside of the origin's
-    /// `path_prefix`, which may be somebody else's.
+    /// Another host gets none of the origin's headers and parameters, which may be credentials. Nor does a path outside of the
+    /// origin's `path_prefix`, which may be somebody else's.
     pub fn redirected(&self, status: u16, headers: &Headers) -> Option<Self> {
         let follow = self.redirects.follow.checked_sub(1)?;
         let to = self.target_of(status, headers)?;

@@ -74,7 +74,7 @@ pub struct FirstRange {
     pub object: Object,
     /// No cache may store it, or none that serves several clients (RFC 9111, 5.2.2.5 and 5.2.2.7).
     pub private: bool,
-    /// Which version of the object it is the beginning of.
+    /// The version of the object that it is the beginning of.
     pub version: Version,
 }
 

@@ -23,6 +23,8 @@ pub fn root_context(context_id: u32) -> Box<dyn RootContext> {
 /// The worker, as its contexts share it. Callbacks never nest, and no borrow outlives one call of the core.
 struct WorkerHandle {
     worker: RefCell<Worker>,
+    /// Streams whose origin did not give the object, which the root has yet to count.
+    failed_streams: Cell<u64>,
     wake_up: WakeUp,
 }
 

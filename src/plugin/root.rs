@@ -13,12 +13,13 @@ use crate::single_flight::effect::{Effect, Source, StreamId, Ticket};
 use crate::single_flight::events::Progress;
 use crate::single_flight::leases::{Leases, SharedHost};
 use crate::worker::reply::{LocalReply, OUTCOME_HEADER};
+use crate::worker::streaming::STREAM_FAILED;
 use crate::worker::{Delivery, DeniedResponse, MAX_BUFFERED, Worker};
 use log::{error, info, warn};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, MapType};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
@@ -92,6 +93,8 @@ impl Root {
         if !self.answers.is_empty() {
             handle.wake_up.call(Instant::now());
         }
+        // The outcome that their answers name.
+        self.metrics.add(&metrics::requests(STREAM_FAILED), handle.failed_streams.take());
         let worker = handle.worker.borrow();
         self.metrics.show([worker.fills(), worker.waiters()]);
         let next = worker.next_deadline();
@@ -230,7 +233,8 @@ impl RootContext for Root {
                 let leases = Leases::new(&config, host::fingerprint(&json), queue);
                 let worker = RefCell::new(Worker::new(Rc::new(config), leases, seed));
                 self.metrics.define();
-                self.handle = Some(Rc::new(WorkerHandle { worker, wake_up: WakeUp::new(queue) }));
+                self.handle =
+                    Some(Rc::new(WorkerHandle { worker, failed_streams: Cell::new(0), wake_up: WakeUp::new(queue) }));
                 true
             }
             Err(problems) => {

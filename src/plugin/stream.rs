@@ -61,14 +61,16 @@ impl Drop for Stream {
 }
 
 impl HttpContext for Stream {
-    /// Passes the request to an origin, if it is marked and has a permit. Else
-    /// rewrites the path to the canonical encoding of its key. The bucket is then asked, and the signature made, for
-    /// the key that will be stored, in every spelling of the client's. The query is dropped.
-    fn on_http_request_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
+    /// Passes the request to an origin, if it is marked and has a permit. One with content is not passed: an origin would get
+    /// that.
+    ///
+    /// Else rewrites the path to the canonical encoding of its key. The bucket is then asked, and the signature made, for the
+    /// key that will be stored, in every spelling of the client's. The query is dropped.
+    fn on_http_request_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
         let Some(handle) = &self.handle else { return Action::Continue };
         let header = |name: &str| Self::header(MapType::HttpRequestHeaders, name);
         self.client_request = handle.worker.borrow().capture(&header);
-        if let Some(request) = self.client_request.as_ref().filter(|request| request.is_marked()) {
+        if let Some(request) = self.client_request.as_ref().filter(|request| request.is_marked() && end_of_stream) {
             let step = handle.worker.borrow_mut().open_stream(self.id, request, &header, &EnvoySharedHost);
             match step {
                 StreamStep::Answer(reply) => {
@@ -105,6 +107,8 @@ impl HttpContext for Stream {
                 Err(reply) => {
                     if let Some(handle) = &self.handle {
                         handle.worker.borrow_mut().fail_stream(self.id, &EnvoySharedHost);
+                        handle.failed_streams.set(handle.failed_streams.get().saturating_add(1));
+                        handle.wake_up.call(Instant::now());
                     }
                     warn!("stream key=/{}: the origin gives another version, or none", passed.key().encoded());
                     reply_directly(&reply);

@@ -33,6 +33,13 @@ impl Flights {
         }
     }
 
+    /// Takes a turn for a client that is passed to an origin. Fills go first: the object is stored once, and clients may come
+    /// again and again.
+    pub fn may_stream(&self, origin: &Origin, shared: &dyn SharedHost) -> bool {
+        let takes = |rate| self.next_turn.is_none() && self.leases.take_turn(shared, &origin.name, rate).is_ok();
+        origin.rate.is_none_or(takes)
+    }
+
     /// Sends the calls whose turn it is.
     pub(super) fn take_turns(&mut self, now: Instant, shared: &dyn SharedHost, effects: &mut Vec<Effect>) {
         self.next_turn = None;

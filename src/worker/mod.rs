@@ -15,7 +15,7 @@ use crate::http::{Body, Method, Response, is_field_value};
 use crate::request::denial::{Denial, Verdict, judge, outlasts_its_request};
 use crate::request::passing::{with_marker, without_marker};
 use crate::request::precondition::Precondition;
-use crate::request::target::{Target, is_plain, own_base, readable, without_query};
+use crate::request::target::{Target, TargetError, is_plain, own_base, readable, without_query};
 use crate::request::trace::Trace;
 use crate::s3::xml;
 use crate::single_flight::effect::{Effect, Source, StreamId, Ticket};
@@ -225,9 +225,12 @@ impl Worker {
     /// Returns the path and query for the bucket, if they differ from those that came. Rules do not matter here.
     pub fn path_of_bucket(&self, captured: &ClientRequest) -> Option<Vec<u8>> {
         if captured.is_marked {
-            // The way of an ordinary request begins with its path, without the marker, as it came.
-            let target = self.target(captured).map(|target| target.path_of_bucket().into_bytes());
-            return Some(target.unwrap_or_else(|| captured.path_and_query.clone()));
+            return Some(match self.read_target(captured) {
+                Ok(target) => target.path_of_bucket().into_bytes(),
+                // A route refuses it, once the marker is off.
+                Err(TargetError::SubResource) => captured.path_and_query.clone(),
+                Err(_) => without_query(&captured.path_and_query),
+            });
         }
         if is_plain(&captured.path_and_query) {
             return None;
@@ -375,8 +378,10 @@ impl Worker {
         self.flights.may_read(ticket, length)
     }
 
-    /// Takes the end of a fill's call: a response, or none. `unread` is the length of a body that may not be read. A store that has no such bucket for a writer has none for readers.
-    /// Its other errors for a writer say nothing about readers.
+    /// Takes the end of a fill's call: a response, or none. `unread` is the length of a body that may not be read.
+    ///
+    /// A store that has no such bucket for a writer has none for readers. Its other errors for a writer say nothing about
+    /// readers.
     pub fn finish_call(
         &mut self,
         ticket: Ticket,
@@ -500,7 +505,11 @@ impl Worker {
     }
 
     fn target(&self, captured: &ClientRequest) -> Option<Target> {
-        Target::parse(captured.method.as_str().as_bytes(), &captured.path_and_query, &self.config.bucket)
+        self.read_target(captured).ok()
+    }
+
+    fn read_target(&self, captured: &ClientRequest) -> Result<Target, TargetError> {
+        Target::read(captured.method.as_str().as_bytes(), &captured.path_and_query, &self.config.bucket)
     }
 
     fn remember_bucket_error(&mut self, denial: Denial, shared: &dyn SharedHost) {

@@ -2,6 +2,7 @@
 
 use super::reply::{LocalReply, OUTCOME_HEADER, RETRY_AFTER_FAILURE, stream_error};
 use super::{ClientRequest, Worker};
+use crate::config::Origin;
 use crate::config::rule::Mirror;
 use crate::fill::{FillRequest, PassedObject};
 use crate::http::{ContentRange, Headers, Method, digits};
@@ -19,6 +20,9 @@ pub const CLUSTER_HEADER: &str = "x-mirror-on-miss-cluster";
 
 /// [`Outcome::Passed`](crate::fill::Outcome::Passed)'s label.
 const LABEL: &str = "streamed";
+
+/// The outcome of a stream whose origin does not give the object, or gives another version.
+pub const STREAM_FAILED: &str = "origin_unavailable";
 
 /// The step that a marked request takes.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,7 +73,8 @@ impl Worker {
         let fill = FillRequest::new(&self.config.rules, mirror, &target, &request.headers, Denial::NotFound, false);
         let permit = self.flights.open_stream(stream, &fill.fill_key, shared)?;
         let mirror = [&fill.mirror].into_iter().chain(&fill.then).nth(permit.place.mirror.into());
-        let endpoint = mirror.and_then(|mirror| endpoint(mirror, &fill, permit.place.origin.into(), &permit.object));
+        let origin = mirror.and_then(|mirror| Some((mirror, mirror.origins.get(usize::from(permit.place.origin))?)));
+        let endpoint = origin.map(|(mirror, origin)| endpoint(mirror, origin, &fill, &permit.object));
         let total = permit.object.version.total;
         let request_id = text(header, "x-request-id");
         let range = match (wanted(header, &permit.object.tag(), total), endpoint) {
@@ -84,6 +89,10 @@ impl Worker {
                 return refusal(wanted, &target, &request_id, total).map(StreamStep::Answer);
             }
         };
+        if !origin.is_some_and(|(_, origin)| self.flights.may_stream(origin, shared)) {
+            self.flights.close_stream(stream);
+            return None;
+        }
         let headers = headers(endpoint, cluster, range, header);
         Some(StreamStep::Pass(Box::new(PassedStream { object: permit.object, target, range, request_id }), headers))
     }
@@ -100,8 +109,7 @@ impl Worker {
 }
 
 /// Returns the place where the object is, and the cluster for streams from there.
-fn endpoint(mirror: &Mirror, fill: &FillRequest, origin: usize, object: &PassedObject) -> Option<(Endpoint, String)> {
-    let origin = mirror.origins.get(origin)?;
+fn endpoint(mirror: &Mirror, origin: &Origin, fill: &FillRequest, object: &PassedObject) -> (Endpoint, String) {
     let endpoint = Endpoint::at(origin, mirror, &fill.fill_key.origin_key, &fill.fill_key.forwarded);
     let endpoint = match &object.moved {
         Some(moved) => endpoint.moved_to(moved),
@@ -109,7 +117,7 @@ fn endpoint(mirror: &Mirror, fill: &FillRequest, origin: usize, object: &PassedO
     };
     let own = origin.stream_cluster.as_ref().filter(|_| endpoint.upstream.cluster == origin.cluster);
     let cluster = own.unwrap_or(&endpoint.upstream.cluster).clone();
-    Some((endpoint, cluster))
+    (endpoint, cluster)
 }
 
 /// The headers that stay: Envoy finds no route without `x-forwarded-proto` (`RouteMatcher::route`), which its cluster of streams
@@ -179,7 +187,7 @@ impl PassedStream {
         let is_whole = headers.status() == 200 && !headers.contains("content-range");
         let total = range.map(|range| range.total).or(length.filter(|_| is_whole));
         let Some(length) = length.filter(|_| total.is_some_and(|total| self.object.version.has(headers, total))) else {
-            let error = (502, "origin_unavailable", "OriginUnavailable", "The origin failed to give the object.");
+            let error = (502, STREAM_FAILED, "OriginUnavailable", "The origin failed to give the object.");
             return Err(stream_error(&self.target, &self.request_id, error, Some(RETRY_AFTER_FAILURE)));
         };
         let mut answer = self.object.headers();

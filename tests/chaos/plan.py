@@ -47,6 +47,10 @@ FAMILIES = ("plain", "served", "guarded", "backed-up", "dead")
 dead origin and then a working one; only a dead one."""
 
 
+MARKER = "mirror-on-miss=stream"
+"""`stream.marker` of the shipped edges."""
+
+
 @dataclass(frozen=True)
 class Ways:
     """The kind of a bucket, and the rights of its users."""
@@ -89,6 +93,11 @@ class Thing:
     @property
     def key(self) -> str:
         return self.path[1:]
+
+    @property
+    def stream(self) -> str:
+        """Returns what a client asks for that is passed to the origin while the bucket is filled."""
+        return f"{self.path}?{MARKER}"
 
     @property
     def family(self) -> str:

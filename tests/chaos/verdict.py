@@ -74,9 +74,11 @@ def _wrong_content(visit: Visit, answer: Answer) -> str | None:
 
 
 def _wrong_redirect(thing: Thing, answer: Answer, ways: Ways) -> str | None:
-    if answer.outcome not in REDIRECTS:
+    if answer.outcome not in (*REDIRECTS, "streamed"):
         return "a redirect that is not ours"
-    if answer.header("location") != thing.path:
+    if answer.outcome == "streamed" and thing.is_denied:
+        return "the bucket denies this object"
+    if answer.header("location") != (thing.stream if answer.outcome == "streamed" else thing.path):
         return f"a redirect to {answer.header('location')}"
     if answer.header("cache-control") != "no-store" or answer.body:
         return "a redirect that could be kept, or with a body"

@@ -377,7 +377,7 @@ def test_a_route_lets_a_request_wait() -> None:
     (ingress,) = of_kind(manifests, "Ingress")
     assert ingress["metadata"]["annotations"] == {"nginx.ingress.kubernetes.io/proxy-read-timeout": "90"}
     (route,) = of_kind(manifests, "HTTPRoute")
-    assert route["spec"]["rules"][0]["timeouts"] == {"request": "90s"}
+    assert route["spec"]["rules"][0]["timeouts"] == {"request": "0s"}
 
 
 def test_the_rules_and_the_dashboard_are_the_shipped_ones() -> None:

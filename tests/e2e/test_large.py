@@ -248,7 +248,8 @@ def test_an_object_that_changes_with_every_request_is_not_stored(large_strict: S
 def test_a_client_waits_no_longer_than_told_and_the_fill_goes_on(
     start: Start, large: LargeOrigin, unique: Unique, public_url: str | None
 ) -> None:
-    site = start(origin=large.url, plugin={"wait": "500ms", "origin": {"public_url": public_url}, "stream": None})
+    plugin = {"wait": "500ms", "origin": {"public_url": public_url}, "stream": None}
+    site = start(origin=large.url, plugin=plugin)
     path = unique("film.mp4")
     object_ = large.put(path, Large(40 * MIB))
     gate = large.hold(path, at=PART_SIZE)

@@ -31,7 +31,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """An origin that may be silent for a second only, so that a test notices it soon. It is asked again at
     once.
     """
-    plugin = {"origin": {"timeout": "1s"}, "limits": {"part_size": "5MiB"}, "failure_ttl": "0s"}
+    # Without streams, so that clients are told how the fill ends.
+    plugin = {
+        "origin": {"timeout": "1s"},
+        "limits": {"part_size": "5MiB"},
+        "failure_ttl": "0s",
+        "stream": None,
+    }
     run_dir = tmp_path_factory.mktemp("faults")
     with (
         LargeOrigin() as origin,

@@ -1,6 +1,7 @@
 //! Clients that are passed to an origin: the headers that go there and come back.
 
-use serde_json::json;
+use serde_json::{Value, json};
+use std::time::Duration;
 
 use crate::host::{Client, Envoy};
 use crate::steps::{PATH, answer, envoy_with, is, miss, next_call, result};
@@ -9,7 +10,13 @@ const MARKED: &str = "/img/a.jpg?v=1&m=s";
 
 /// A large object whose beginning has come, and its first client.
 fn begun() -> (Envoy, Client) {
-    let mut envoy = envoy_with(json!({"stream": {"marker": "m=s"}, "rules": [{"response": "serve"}]}));
+    begun_with(json!({}))
+}
+
+fn begun_with(mut changes: Value) -> (Envoy, Client) {
+    changes["stream"] = json!({"marker": "m=s"});
+    changes["rules"] = json!([{"response": "serve"}]);
+    let mut envoy = envoy_with(changes);
     let client = envoy.get("/img/a.jpg?v=1");
     miss(client);
     let headers = [
@@ -68,6 +75,7 @@ fn what_is_not_of_the_version_is_replaced_and_ends_the_permit() {
         assert_eq!(passed.request_sent().text("x-mirror-on-miss-cluster"), Some("origin"));
         passed.bucket_answers(status, headers, "what the origin says");
         assert_eq!(result(passed), is(502, "origin_unavailable"), "{status} {headers:?}");
+        assert_eq!(envoy.metric("mirror_on_miss_requests_total.outcome.origin_unavailable"), 1);
         let next = envoy.get(MARKED);
         assert_eq!(next.request_sent().text("x-mirror-on-miss-cluster"), None);
         assert_eq!(next.path_sent(), PATH, "the bucket is asked, without the marker");
@@ -75,10 +83,42 @@ fn what_is_not_of_the_version_is_replaced_and_ends_the_permit() {
 }
 
 #[test]
+fn an_origins_rate_bounds_the_clients_that_are_passed_to_it() {
+    let (mut envoy, _) = begun_with(json!({"origin": {
+        "cluster": "origin", "authority": "files.example.com", "rate": "2/s"}}));
+    let passed = |envoy: &mut Envoy| envoy.get(MARKED).request_sent().text("x-mirror-on-miss-cluster").is_some();
+    assert!(passed(&mut envoy), "after the fill's own first request");
+    assert!(!passed(&mut envoy), "a second's requests went at once");
+    envoy.advance(Duration::from_millis(500));
+    assert!(passed(&mut envoy));
+    assert!(!passed(&mut envoy));
+}
+
+#[test]
 fn a_marker_without_a_permit_goes_to_the_bucket_without_it() {
     let mut envoy = envoy_with(json!({"stream": {"marker": "m=s"}}));
-    for (path, sent) in [("/a?m=s", "/a"), ("/a%2Db?v=1&m=s", "/a-b"), ("/a?partNumber=2&m=s", "/a?partNumber=2")] {
+    for (path, sent) in [
+        ("/a?m=s", "/a"),
+        ("/a%2Db?v=1&m=s", "/a-b"),
+        ("/a?partNumber=2&m=s", "/a?partNumber=2"),
+        // What is no key of this filter's may be one of the bucket's.
+        ("/a%0Ab?acl&m=s", "/a%0Ab"),
+        ("/%FF?tagging&m=s", "/%FF"),
+        ("/?list-type=2&m=s", "/"),
+        ("/a%zz?partNumber=2&acl&m=s", "/a%zz?partNumber=2"),
+        ("/a/./b?acl&m=s", "/a/./b"),
+        // A route of Envoy's refuses it.
+        ("/a?versionId=1&m=s", "/a?versionId=1"),
+    ] {
         assert_eq!(envoy.get(path).path_sent(), sent);
     }
-    assert_eq!(envoy.get("/a?versionId=1&m=s").path_sent(), "/a?versionId=1", "which a route of Envoy's refuses");
+}
+
+#[test]
+fn a_request_with_content_is_not_passed() {
+    let (mut envoy, _) = begun();
+    let cluster = |client: Client| client.request_sent().text("x-mirror-on-miss-cluster").map(str::to_owned);
+    let with_content = envoy.request("GET", MARKED).with_content().send();
+    assert_eq!((cluster(with_content), with_content.path_sent()), (None, PATH.to_owned()));
+    assert_eq!(cluster(envoy.get(MARKED)).as_deref(), Some("origin"), "the permit stands");
 }

@@ -25,7 +25,7 @@ from .seaweedfs import SeaweedFS
 from .settings import Settings, SettingsError
 from .stack import Stack
 from .store import S3Store
-from .terminal import DONE, FILL, Follower, colours, fill_line, request_line
+from .terminal import FILL, STORED, Follower, colours, fill_line, request_line
 
 POLL = 0.1
 """The seconds between two looks at the logs and at the children."""
@@ -214,7 +214,7 @@ class _Lesson:
 
     def after(self, log: str) -> None:
         fill = FILL.search(log)
-        if self._given or fill is None or fill["outcome"] not in DONE:
+        if self._given or fill is None or fill["outcome"] not in STORED:
             return
         self._given = True
         other, large = ("index.html", "large.bin") if self._sample else ("ANOTHER-KEY", "A-LARGE-KEY")

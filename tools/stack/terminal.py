@@ -34,8 +34,11 @@ FILL = re.compile(
 )
 """The module's line about a fill that has ended."""
 
-DONE = {"stored", "served", "origin", "exists"}
+STORED = {"exists", "stored"}
 """Outcomes of fills after which the bucket has the object."""
+
+NOT_TO_BE_STORED = {"origin", "private", "served"}
+"""Outcomes of fills that were not to store anything, and gave the object."""
 
 GREEN, YELLOW, RED, PLAIN = "\033[32m", "\033[33m", "\033[31m", "\033[0m"
 
@@ -64,9 +67,11 @@ def fill_line(log: str) -> Line | None:
     if fill is None:
         return None
     key, outcome, ms = fill["key"], fill["outcome"], int(fill["ms"])
-    if outcome in DONE:
+    if outcome in STORED:
         parts = f" in {fill['parts']} parts" if int(fill["parts"]) > 1 else ""
         return Line(f"fill: {key} {outcome}, {int(fill['bytes']):,} bytes{parts} in {ms:,} ms", YELLOW)
+    if outcome in NOT_TO_BE_STORED:
+        return Line(f"fill: {key} {outcome} and not stored, in {ms:,} ms", YELLOW)
     reason = f": {fill['detail']}" if fill["detail"] else ""
     return Line(f"fill: {key} {outcome} after {ms:,} ms{reason}", RED)
 

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from .__main__ import _Lesson
 from .terminal import GREEN, PLAIN, RED, YELLOW, Line, colours, fill_line, request_line
 
 PREFIX = "[2026-11-25 18:26:48.488][4519][info][wasm] wasm log mirror_on_miss mirror_on_miss: "
@@ -28,6 +29,7 @@ def fill(outcome: str, detail: str = "", parts: int = 1) -> str:
             fill("not_stored", 'PUT: \\"403\\"'),
             Line('fill: /a.jpg not_stored after 1,023 ms: PUT: \\"403\\"', RED),
         ),
+        (fill("served"), Line("fill: /a.jpg served and not stored, in 1,023 ms", YELLOW)),
         (fill("not_found"), Line("fill: /a.jpg not_found after 1,023 ms", RED)),
         (f"{PREFIX}fill key=/a.jpg stored=5 of=9", None),
         (f"{PREFIX}observed key=/a.jpg", None),
@@ -49,6 +51,15 @@ def test_a_fill_has_its_size_its_time_and_the_reason_of_its_failure(log: str, ex
 def test_an_answer_has_its_time_and_an_object_its_size(status: int, outcome: str, expected: Line) -> None:
     entry = {"method": "GET", "path": "/a.jpg", "status": status, "outcome": outcome, "bytes": 1812, "ms": 3}
     assert request_line(json.dumps(entry)) == expected
+
+
+def test_the_bucket_has_its_first_object_when_one_is_stored(capsys: pytest.CaptureFixture[str]) -> None:
+    lesson = _Lesson("http://127.0.0.1:10000", sample=True)
+    for outcome in ("served", "private", "origin", "not_stored"):
+        lesson.after(fill(outcome))
+    assert not capsys.readouterr().out
+    lesson.after(fill("stored"))
+    assert "The bucket has its first object." in capsys.readouterr().out
 
 
 def test_only_a_terminal_is_coloured_unless_it_says_no(monkeypatch: pytest.MonkeyPatch) -> None:

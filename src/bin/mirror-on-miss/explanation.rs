@@ -138,9 +138,12 @@ fn answers(mirrored: &Mirrored, config: &Config) -> Vec<String> {
             format!("200 with the object, or 302 to {location} if it has several parts{followed}")
         }
     };
+    let cannot = if mirrored.store.is_some() { "cannot be stored" } else { "has more than one part" };
     let too_large = match (&mirrored.public_location, mirrored.mirror.too_large) {
-        (Some(location), TooLarge::Origin) => format!("302 to {location} if it cannot be stored"),
-        _ => "502 if it cannot be stored".to_owned(),
+        (Some(location), TooLarge::Origin) => format!("302 to {location} if it {cannot}"),
+        (None, TooLarge::Origin) if passes && mirrored.store.is_none() => return vec![found],
+        (None, TooLarge::Origin) if passes => "passed to the origin, else 502, if it cannot be stored".to_owned(),
+        _ => format!("502 if it {cannot}"),
     };
     vec![found, too_large]
 }

@@ -190,6 +190,18 @@ fn a_redirect_takes_the_parameters_along_within_the_origin_alone() {
 }
 
 #[test]
+fn a_stream_takes_the_parameters_to_the_origin_alone() {
+    for (location, expected) in
+        [("/v1/b", "/v1/b?sig=s%2F&sv=1"), ("/v2/b", "/v2/b"), ("https://cdn.test/v1/b", "/v1/b")]
+    {
+        let from = with_parameters("a", "");
+        let moved = redirected(&from, 302, location).unwrap().moved(&from).unwrap();
+        assert!(!moved.path.contains("sig="), "{location}");
+        assert_eq!(from.moved_to(&moved).target(), expected, "{location}");
+    }
+}
+
+#[test]
 fn no_client_is_passed_a_parameter_of_the_origin() {
     let mut at = with_parameters("docs", "");
     at.redirects.follow = 0;
@@ -201,6 +213,28 @@ fn no_client_is_passed_a_parameter_of_the_origin() {
     ] {
         let passed = at.own_redirect(302, &to(location)).unwrap();
         assert_eq!((passed.key.as_str(), passed.query.as_deref()), ("docs/", query), "{location}");
+    }
+}
+
+#[test]
+fn a_stream_gets_the_origins_own_parameters_where_the_origin_itself_is_and_nowhere_else() {
+    let config = json!({
+        "bucket": {"cluster": "signer", "authority": "s3.test"},
+        "origin": {
+            "cluster": "origin", "authority": "files.test", "path_prefix": "/v1", "parameters": {"sig": "secret"},
+            "redirects": {"hosts": {"cdn.test": "cdn"}}}});
+    let config = Config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
+    let mirror = config.rules[0].mirror.clone().unwrap();
+    let at = Endpoint::at(&mirror.origins[0], &mirror, "a", &Forwarded::default());
+    for (location, expected) in [
+        ("https://cdn.test/b?x=1", "cdn cdn.test /b?x=1"),
+        ("/v2/b", "origin files.test /v2/b"),
+        ("/v1/b", "origin files.test /v1/b?sig=secret"),
+    ] {
+        let to = redirected(&at, 302, location).unwrap();
+        let moved = to.moved(&at).unwrap();
+        assert_eq!(shown(at.clone().moved_to(&moved)), expected);
+        assert_eq!(shown(to), expected);
     }
 }
 

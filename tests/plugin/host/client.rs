@@ -9,6 +9,7 @@ use super::stream::Answer;
 /// A request before it is sent.
 pub struct Request {
     pub(super) headers: Headers,
+    pub(super) has_content: bool,
 }
 
 impl Request {
@@ -17,9 +18,14 @@ impl Request {
         self
     }
 
+    /// Lets content follow the headers.
+    pub fn with_content(self) -> Self {
+        Self { has_content: true, ..self }
+    }
+
     /// Sends it through the filter to the bucket.
     pub fn send(self) -> Client {
-        let stream = filter_manager::open(self.headers);
+        let stream = filter_manager::open(self.headers, !self.has_content);
         settle();
         Client { stream }
     }

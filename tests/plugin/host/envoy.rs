@@ -62,7 +62,7 @@ impl Envoy {
             .with("x-request-id", "6b1f4c1e-8c2f-4f6e-9b57-0d2f3b7f6a11")
             .with("authorization", format!("Bearer {CLIENT_SECRET}"))
             .with("cookie", format!("session={CLIENT_SECRET}"));
-        Request { headers }
+        Request { headers, has_content: false }
     }
 
     /// Sends a plain GET. See [`Envoy::request`].

@@ -7,8 +7,8 @@ use super::stream::{Answer, End, Iteration, LocalReply, Stream};
 use super::vm::{self, Verdict, exports};
 use super::{Host, host};
 
-/// Takes a request. (`decodeHeaders`)
-pub fn open(request: Headers) -> u32 {
+/// Takes the headers of a request. (`decodeHeaders`)
+pub fn open(request: Headers, end_of_stream: bool) -> u32 {
     let id = vm::new_context_id();
     let count = request.len();
     let root = host(|host| {
@@ -17,7 +17,7 @@ pub fn open(request: Headers) -> u32 {
         host.vm.root
     });
     vm::enter(id, || exports::proxy_on_context_create(id, root));
-    let verdict = vm::ask(id, || exports::proxy_on_request_headers(id, count, true));
+    let verdict = vm::ask(id, || exports::proxy_on_request_headers(id, count, end_of_stream));
     host(|host| {
         let stream = host.stream(id);
         stream.request_is_held = verdict == Verdict::Pause;

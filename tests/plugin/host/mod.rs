@@ -17,7 +17,7 @@
 //!   [`Envoy::set_clock`] sets the time of day alone. Events happen in the order in which the test makes them.
 //! * One stream has one filter, this one. [`Answer::through_filters`] tells if later filters would see the answer.
 //! * A body held by a pause in the headers (`StopAllIterationAndWatermark`) has no back-pressure: the test decides
-//!   how much arrives. Requests have no bodies, nothing has trailers, gRPC is refused.
+//!   how much arrives. The module does not hear of content in requests, nothing has trailers, gRPC is refused.
 //! * A panic of the module ends the test process: it cannot unwind out of an `extern "C"` export. Envoy would go on
 //!   without that worker's VM.
 
