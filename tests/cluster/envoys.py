@@ -71,10 +71,16 @@ class Site:
     origin: ScriptedOrigin
 
     def ask(
-        self, path: str, method: str = "GET", host: str = "", headers: dict[str, str] | None = None
+        self,
+        path: str,
+        method: str = "GET",
+        host: str = "",
+        headers: dict[str, str] | None = None,
+        body: bytes | list[bytes] | None = None,
     ) -> Answer:
+        """Asks as a client does. A list is sent as chunks."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        connection.request(method, path, headers={"host": host or self.host, **(headers or {})})
+        connection.request(method, path, body, {"host": host or self.host, **(headers or {})})
         response = connection.getresponse()
         named = {name.lower(): value for name, value in response.getheaders()}
         answer = Answer(response.status, named, response.read())

@@ -30,6 +30,16 @@ TOLD_TO_BUCKET = {
 }
 SIGNATURE = {"authorization", "x-amz-content-sha256", "x-amz-date"}
 
+OF_A_CLIENT = {
+    "authorization": "Bearer of-a-client",
+    "cookie": "session=of-a-client",
+    "proxy-authorization": "Basic of-a-client",
+    "referer": "https://example.net/of-a-client",
+    "x-amzn-oidc-accesstoken": "of-a-client",
+    "x-forwarded-for": "192.0.2.1",
+}
+"""What is none of the bucket's business."""
+
 NOISE = {
     "IST0128",  # SIMPLE without caCertificates: those of the system are taken.
     "IST0133",  # Every EnvoyFilter is warned of.
@@ -231,9 +241,11 @@ def istio_redirects(components: list[str]) -> Check:
                 redirected(site)
                 # Another host of the gateway: its 404 is its own.
                 asked = len(site.origin.requests)
-                other = site.ask("/orders/77", host="shop.example.net")
+                other = site.ask("/orders/77", host="shop.example.net", headers=OF_A_CLIENT, body=b"an order")
                 assert (other.status, "x-mirror-on-miss" in other.headers) == (404, False)
-                assert neighbour.count("/orders/77") == 1
+                (order,) = neighbour.requests
+                assert order.body == b"an order"
+                assert {"authorization", "cookie", "content-length"} <= {name for name, _ in order.headers}
                 assert len(site.origin.requests) == asked
 
     return check
@@ -269,6 +281,8 @@ def istio_is_transparent(components: list[str]) -> Check:
 
 
 KEY = "a b+\u00fc.bin"
+SIGNED = "x-of-the-application"
+UNSIGNED = {name: value for name, value in OF_A_CLIENT.items() if name != "authorization"}
 
 
 def an_application_s_sidecar(components: list[str]) -> Check:
@@ -299,9 +313,15 @@ def an_application_s_sidecar(components: list[str]) -> Check:
                     s3={"addressing_style": "path"},
                 ),
             )
+            # What else a program puts on: before it signs, and after.
+            s3.meta.events.register(
+                "before-sign.s3", lambda request, **_: request.headers.add_header(SIGNED, "1")
+            )
+            s3.meta.events.register("before-send.s3", lambda request, **_: request.headers.update(UNSIGNED))
             for _ in range(2):
                 answer = s3.get_object(Bucket="my-bucket", Key=KEY)
                 assert answer["Body"].read() == b"picture"
+                assert not answer["Metadata"]
             part = s3.get_object(Bucket="my-bucket", Key=KEY, Range="bytes=1-3")
             assert part["Body"].read() == b"ict"
             assert s3.head_object(Bucket="my-bucket", Key=KEY)["ContentLength"] == 7
@@ -312,13 +332,18 @@ def an_application_s_sidecar(components: list[str]) -> Check:
             else:
                 raise AssertionError("a key that nobody has was found")
             assert site.bucket.list() == [KEY]
-            told(site, TOLD_TO_BUCKET | SIGNATURE, only_origin=True)
+            told(site, TOLD_TO_BUCKET | SIGNATURE | {SIGNED, "x-amz-checksum-mode"})
+            *_, last = site.bucket.requests
+            assert SIGNED in {name for name, _ in last.request.headers}
+            no_content(site, last.request.target)
             # What is no read of an object goes past the module: the reader may not write.
             try:
                 s3.put_object(Bucket="my-bucket", Key="new", Body=b"x")
             except s3.exceptions.ClientError as error:
                 assert error.response["Error"]["Code"] == "AccessDenied"
-            assert [call.operation for call in site.bucket.requests][-1] == "PutObject"
+            *_, last = site.bucket.requests
+            assert last.operation == "PutObject"
+            assert "cookie" in {name for name, _ in last.request.headers}
 
     return check
 
@@ -347,22 +372,34 @@ def reads(site: Site, prefix: str) -> None:
     assert (hit.status, hit.body) == (200, b"picture"), hit
     internal = [name for name in hit.headers if name.startswith(("x-amz-meta-mirror-", "x-envoy-"))]
     assert not internal, internal
-    part = site.ask(path, headers={"range": "bytes=1-3"})
+    part = site.ask(path, headers={"range": "bytes=1-3", **OF_A_CLIENT})
     assert (part.status, part.body) == (206, b"ict")
     assert site.ask(path, "HEAD").status == 200
+    no_content(site, path)
     nowhere = site.ask(f"{prefix}/nowhere")
     assert (nowhere.status, nowhere.headers["x-mirror-on-miss"]) == (404, "not_found")
     assert site.bucket.list() == ["img/a b.jpg"]
     assert site.origin.count("/img/a%20b.jpg") == 1
 
 
-def told(site: Site, to_bucket: set[str], *, only_origin: bool = False) -> None:
+def no_content(site: Site, path: str) -> None:
+    """Checks that content in a read reaches nobody, with a length or in chunks."""
+    asked = len(site.bucket.requests)
+    for body in (b"of-a-client", [b"of-", b"a-client"]):
+        assert site.ask(path, headers=OF_A_CLIENT, body=body).status == 403, body
+    assert site.ask(path, body=[b"x" * 5000]).status == 413
+    assert len(site.bucket.requests) == asked
+
+
+def told(site: Site, to_bucket: set[str]) -> None:
     """Checks that nothing of a client, or of Envoy, is told but what is on a list."""
     more = {name for each in site.origin.requests for name, _ in each.headers} - TOLD_TO_ORIGIN
     assert not more, f"told to the origin: {more}"
     reading = [call for call in site.bucket.requests if call.access_key != site.bucket.writer.access_key]
     more = {name for call in reading for name, _ in call.request.headers} - to_bucket
-    assert only_origin or not more, f"told to the bucket: {more}"
+    assert not more, f"told to the bucket: {more}"
+    values = " ".join(value for call in reading for _, value in call.request.headers)
+    assert "of-a-client" not in values, values
 
 
 FILE = ["istio/module-file"]

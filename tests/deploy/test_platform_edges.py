@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from stack import headers
 from stack.render import named, plugin_of
 
 from .kustomize import build, of_kind
@@ -82,6 +84,76 @@ def test_the_bucket_is_told_what_the_edge_tells_it(overlay: str) -> None:
         name = "httproute/mirror-on-miss/mirror-on-miss/rule/0"
         found = patch_of(overlay, "EnvoyPatchPolicy", {"name": name})
     assert found == edge
+
+
+def test_the_bucket_is_told_what_the_transparent_edge_tells_it() -> None:
+    """By each of the two clusters that are the bucket's."""
+    edge = yaml.safe_load((CONFIGURATION / "transparent.yaml").read_text())
+    options = named(edge["static_resources"]["clusters"], "bucket")["typed_extension_protocol_options"]
+    expected = named(options[OPTIONS]["http_filters"], "envoy.filters.http.header_mutation")
+    for route in ("mirror-on-miss", "mirror-on-miss-miss"):
+        match = {"name": f"httproute/mirror-on-miss/{route}/rule/0"}
+        patches = [each["value"] for each in patches_of("overlays/envoy-gateway-transparent", match)]
+        (found,) = [each for each in patches if isinstance(each, dict)]
+        assert found[OPTIONS]["http_filters"][0] == expected
+
+
+def patches_of(overlay: str, match: dict[str, str]) -> list[dict[str, Any]]:
+    (policy,) = of_kind(build(overlay), "EnvoyPatchPolicy")
+    patches = policy["spec"]["jsonPatches"]
+    return [each["operation"] for each in patches if match.items() <= each.items()]
+
+
+def test_the_bucket_is_told_what_an_application_signs_and_the_list() -> None:
+    service = {"service": "s3.eu-west-1.amazonaws.com", "portNumber": 10002}
+    match = {"applyTo": "CLUSTER", "match": {"context": "SIDECAR_OUTBOUND", "cluster": service}}
+    found = patch_of("overlays/istio-sidecar", "EnvoyFilter", match)["typed_extension_protocol_options"]
+    script, mutation, _ = found[OPTIONS]["http_filters"]
+    source = script["typed_config"]["default_source_code"]["inline_string"]
+    names = set(re.findall(r'\["([a-z0-9-]+)"\] = true', source))
+    table = {*headers.listed("client, bucket", "application, bucket"), "x-request-id"}
+    assert names == table - {"x-amz-*"}
+    assert 'name:find("^x%-amz%-")' in source
+    assert "SignedHeaders=" in source
+    edge = named(EDGE["static_resources"]["clusters"], "bucket")["typed_extension_protocol_options"]
+    of_edge = named(edge[OPTIONS]["http_filters"], "envoy.filters.http.header_mutation")["typed_config"]
+    assert mutation["typed_config"]["mutations"] == {
+        "response_mutations": of_edge["mutations"]["response_mutations"]
+    }
+
+
+AGAINST_CONTENT = ["whole-request", "no-content"]
+
+
+def content_filters() -> list[dict[str, Any]]:
+    manager = EDGE["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    return [named(manager["http_filters"], name)["typed_config"] for name in AGAINST_CONTENT]
+
+
+@pytest.mark.parametrize("overlay", ISTIOS)
+def test_content_in_a_read_is_refused_by_istio(overlay: str) -> None:
+    (policy,) = of_kind(build(overlay), "EnvoyFilter")
+    patches = [each["patch"]["value"] for each in policy["spec"]["configPatches"]]
+    filters = [each for each in patches if "name" in each]
+    found = [named(filters, f"mirror-on-miss-{name}") for name in AGAINST_CONTENT]
+    assert [each["typed_config"] for each in found] == content_filters()
+    if overlay == "overlays/istio":
+        route = patch_of(overlay, "EnvoyFilter", {"applyTo": "HTTP_ROUTE"})["typed_per_filter_config"]
+        whole, none = (route[f"mirror-on-miss-{name}"] for name in AGAINST_CONTENT)
+        assert whole["buffer"]["max_request_bytes"] == content_filters()[0]["max_request_bytes"]
+        assert none["rbac"]["rules"] == content_filters()[1]["rules"]
+
+
+@pytest.mark.parametrize(
+    ("overlay", "listeners"), list(zip(ENVOY_GATEWAYS, [["http"], ["http", "miss"]], strict=True))
+)
+def test_content_in_a_read_is_refused_by_envoy_gateway(overlay: str, listeners: list[str]) -> None:
+    """The later patch is the earlier filter."""
+    for listener in listeners:
+        patches = patches_of(overlay, {"name": f"mirror-on-miss/mirror-on-miss/{listener}"})
+        added = [each["value"] for each in patches if each["path"] == "http_filters/0"]
+        assert [each["name"] for each in added] == AGAINST_CONTENT[::-1]
+        assert [each["typed_config"] for each in added[::-1]] == content_filters()
 
 
 def test_each_cluster_of_the_transparent_overlay_is_patched_for_itself() -> None:

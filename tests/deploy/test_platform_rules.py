@@ -80,13 +80,13 @@ def envoy_filter(overlay: str) -> list[dict[str, Any]]:
 
 
 def inserted_filters(overlay: str) -> list[dict[str, Any]]:
-    """The module's, and the one that keeps what the module knows of a request beside its path."""
+    """The module's, that for what the module knows beside a path, and the two against content."""
     return [each["patch"]["value"] for each in envoy_filter(overlay) if each["applyTo"] == "HTTP_FILTER"]
 
 
 @pytest.mark.parametrize("overlay", ISTIOS)
 def test_the_module_knows_a_request_s_id_and_condition(overlay: str) -> None:
-    _, metadata = inserted_filters(overlay)
+    _, metadata, *_ = inserted_filters(overlay)
     rules = metadata["typed_config"]["request_rules"]
     assert {rule["on_header_present"]["key"] for rule in rules} == {"x-request-id", "precondition"}
 
@@ -94,7 +94,7 @@ def test_the_module_knows_a_request_s_id_and_condition(overlay: str) -> None:
 @pytest.mark.parametrize("overlay", ISTIOS)
 def test_what_denies_in_the_module_s_place_is_let_in(overlay: str) -> None:
     """The agent puts it there when the image cannot be fetched; else the whole listener is refused."""
-    inserted, _ = inserted_filters(overlay)
+    inserted, *_ = inserted_filters(overlay)
     types = inserted["config_discovery"]["type_urls"]
     assert {each.rpartition(".")[2] for each in types} == {"Wasm", "RBAC"}
 
@@ -104,7 +104,7 @@ def test_a_configuration_for_routes_has_a_type(overlay: str) -> None:
     """Pilot refuses `config: {}`, which Envoy takes: "Any JSON doesn't have '@type'"."""
     for patch in envoy_filter(overlay):
         for each in patch["patch"]["value"].get("typed_per_filter_config", {}).values():
-            assert each["config"]["@type"].endswith(".Wasm")
+            assert each.get("config", each)["@type"].endswith((".Wasm", "PerRoute"))
 
 
 @pytest.mark.parametrize("overlay", ISTIOS)
@@ -174,8 +174,9 @@ def test_istio_checks_the_names_of_certificates(overlay: str) -> None:
 def test_other_hosts_of_an_istio_gateway_never_meet_the_filter() -> None:
     """A WasmPlugin is for all of them: 404s of other applications went to the origin."""
     assert of_kind(build("overlays/istio"), "WasmPlugin") == []
-    inserted, metadata = inserted_filters("overlays/istio")
-    assert inserted["disabled"] is True
+    inserted, metadata, *against_content = inserted_filters("overlays/istio")
+    for each in (inserted, *against_content):
+        assert each["disabled"] is True
     # It changes nothing of a request, and nothing of another host reads what it keeps.
     assert set(metadata["typed_config"]) == {"@type", "request_rules"}
     (envoy_filter,) = of_kind(build("overlays/istio"), "EnvoyFilter")
@@ -183,7 +184,8 @@ def test_other_hosts_of_an_istio_gateway_never_meet_the_filter() -> None:
     (service,) = of_kind(build("overlays/istio"), "VirtualService")
     (route,) = service["spec"]["http"]
     assert turned_on["match"]["routeConfiguration"]["vhost"]["route"]["name"] == route["name"]
-    assert set(turned_on["patch"]["value"]["typed_per_filter_config"]) == {inserted["name"]}
+    names = {each["name"] for each in (inserted, *against_content)}
+    assert set(turned_on["patch"]["value"]["typed_per_filter_config"]) == names
 
 
 def test_the_inner_listener_of_istio_is_reached_by_nobody_else() -> None:
@@ -202,7 +204,8 @@ def test_the_inner_listener_of_istio_is_reached_by_nobody_else() -> None:
         if each["applyTo"] == "HTTP_FILTER"
         or (each["applyTo"] == "NETWORK_FILTER" and "stream_idle_timeout" in json.dumps(each))
     ]
-    assert len(narrowed) == 3
+    assert len(narrowed) == 5
+    assert not any(each["patch"]["value"].get("disabled") for each in narrowed)
     for patch in narrowed:
         assert patch["match"]["listener"]["portNumber"] == inner["port"]["number"]
 
@@ -243,8 +246,7 @@ def test_a_route_of_istio_turns_the_filter_on_in_envoy_1_40() -> None:
     """It refuses a route's configuration of a filter that has none for routes, unless it is optional."""
     (envoy_filter,) = of_kind(build("overlays/istio"), "EnvoyFilter")
     (patch,) = [each for each in envoy_filter["spec"]["configPatches"] if each["applyTo"] == "HTTP_ROUTE"]
-    (turned_on,) = patch["patch"]["value"]["typed_per_filter_config"].values()
-    assert turned_on["is_optional"] is True
+    assert patch["patch"]["value"]["typed_per_filter_config"]["mirror-on-miss"]["is_optional"] is True
 
 
 def test_a_replaced_prefix_of_gateway_api_has_one_match() -> None:
