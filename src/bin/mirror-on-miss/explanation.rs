@@ -140,6 +140,7 @@ fn answers(mirrored: &Mirrored, config: &Config) -> Vec<String> {
     };
     let cannot = if mirrored.store.is_some() { "cannot be stored" } else { "has more than one part" };
     let too_large = match (&mirrored.public_location, mirrored.mirror.too_large) {
+        _ if passes && mirrored.mirror.unstored => return vec![found],
         (Some(location), TooLarge::Origin) => format!("302 to {location} if it {cannot}"),
         (None, TooLarge::Origin) if passes && mirrored.store.is_none() => return vec![found],
         (None, TooLarge::Origin) if passes => "passed to the origin, else 502, if it cannot be stored".to_owned(),
