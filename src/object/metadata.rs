@@ -52,6 +52,12 @@ pub fn is_user_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(usual) && !name.starts_with(OWN) && name != "snowball-auto-extract"
 }
 
+/// Tells if user metadata may have this value. Such headers are signed, and Envoy takes tabs between spaces for spaces to be
+/// joined (`Utility::canonicalizeHeaders`), where AWS joins spaces alone.
+fn is_user_value(value: &str) -> bool {
+    value.len() <= MAX_VALUE && !value.contains('\t')
+}
+
 /// Taken over from the origin.
 const REPRESENTATION: [&str; 5] =
     ["content-encoding", "content-disposition", "content-language", "cache-control", "expires"];
@@ -82,7 +88,7 @@ impl Metadata {
             ("x-amz-meta-mirror-etag", headers.only("etag").filter(|etag| !etag.contains("\",")).map(str::to_owned)),
             ("x-amz-meta-mirror-url", Some(url.to_owned())),
         ];
-        let provenance = provenance.map(|(name, value)| (name, value.filter(|value| value.len() <= MAX_VALUE)));
+        let provenance = provenance.map(|(name, value)| (name, value.filter(|value| is_user_value(value))));
         let representation = [content_type].into_iter().chain(representation);
         let mut left = MAX_METADATA;
         let (user, left_out) = user_metadata(headers, kept, &mut left);
@@ -158,7 +164,7 @@ fn user_metadata(headers: &Headers, kept: &[KeptMetadata], left: &mut usize) -> 
             if name.starts_with(OWN) || user.iter().any(|(known, _)| *known == name) {
                 continue;
             }
-            let value = headers.text(header).filter(|value| value.len() <= MAX_VALUE && is_user_name(&name));
+            let value = headers.text(header).filter(|value| is_user_value(value) && is_user_name(&name));
             let rest = value.and_then(|value| left.checked_sub(name.len().saturating_add(value.len())));
             match (value, rest) {
                 (Some(value), Some(rest)) if user.len() < MAX_USER => {
@@ -259,6 +265,7 @@ mod tests {
         for (name, value) in [
             ("x-amz-meta-long", [long.as_bytes(), b"v"].concat()),
             ("x-amz-meta-raw", "ü".as_bytes().to_vec()),
+            ("x-amz-meta-tab", b"a \t b".to_vec()),
             ("x-amz-meta-", b"v".to_vec()),
             ("x-amz-meta-a~b", b"v".to_vec()),
             ("x-amz-meta-snowball-auto-extract", b"true".to_vec()),

@@ -25,7 +25,7 @@ UNRESERVED = "-._~"
 
 AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=([^/,\s]+)/(\d{8})/([^/,\s]+)/([^/,\s]+)/aws4_request,\s*"
-    r"SignedHeaders=([a-z0-9;_-]+),\s*Signature=([0-9a-f]{64})"
+    r"SignedHeaders=([a-z0-9;._-]+),\s*Signature=([0-9a-f]{64})"
 )
 
 
