@@ -259,7 +259,21 @@ bucket_in_host() {
       examples="$examples$newline"'/^  - name: miss$/,$ { s|prefix: /my-bucket/|prefix: /|; s|regex: "/my-bucket(|regex: "(|; }'
       examples="$examples$newline"'/- name: marked-again$/,/- name: marked$/ !s|^\( *\)cluster: miss$|&\n\1regex_rewrite: {pattern: {regex: "^/my-bucket/"}, substitution: /}|'
       examples="$examples$newline"'s|^\( *\)cluster: bucket-then-miss$|&\n\1prefix_rewrite: /|'
-      examples="$examples$newline"'/- name: listing$/,/host_rewrite_literal:/ s|^\( *\)host_rewrite_literal:|\1regex_rewrite: {pattern: {regex: "/my-bucket/?"}, substitution: /}\n&|' ;;
+      examples="$examples$newline"'/- name: listing$/,/host_rewrite_literal:/ s|^\( *\)host_rewrite_literal:|\1regex_rewrite: {pattern: {regex: "/my-bucket/?"}, substitution: /}\n&|'
+      # A redirect names the path that clients write. A whole URL is the edge's to follow, or another host's.
+      examples="$examples$newline"'/^  - name: miss$/,$ s#^          http_filters:$#&\
+          - name: path-of-clients\
+            typed_config:\
+              "@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua\
+              default_source_code:\
+                inline_string: |\
+                  function envoy_on_response(handle)\
+                    local location = handle:headers():get("location")\
+                    if location and location:find("^/") then\
+                      location = location:gsub("^/%./", "/"):gsub("^/", "/my-bucket/"):gsub("^//", "/.//")\
+                      handle:headers():replace("location", location)\
+                    end\
+                  end#' ;;
   esac
 }
 

@@ -237,6 +237,9 @@ def test_a_bucket_in_the_host_is_as_the_renderer_has_it(
         assert found["route_config"] == wanted["route_config"]
         if name == "signer":
             assert found["http_filters"] == wanted["http_filters"]
+        if found["stat_prefix"] == "miss":
+            assert found["http_filters"][0] == wanted["http_filters"][0]
+            assert found["http_filters"][0]["name"] == "path-of-clients"
     host = url.partition("://")[2].partition(":")[0]
     assert endpoint(text, "store" if name == "signer" else "bucket")["address"] == f"{bucket}.{host}"
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from doubles import ScriptedOrigin, StrictBucket
+from doubles import ScriptedOrigin, StrictBucket, replies
 from stack.render import Wiring
 
 from .conftest import Unique
@@ -69,3 +70,29 @@ def test_the_root_is_a_page(wired: Wired) -> None:
     answer = wired.read("/")
     assert (answer.status, answer.body) == (200, PAGE)
     assert wired.site.stored("/index.html") == PAGE
+
+
+@pytest.mark.parametrize(("virtual_hosted", "exposed"), [(False, "root"), (True, "path"), (True, "root")])
+def test_a_redirect_names_the_path_that_clients_write(
+    tmp_path: Path, origin: ScriptedOrigin, unique: Unique, virtual_hosted: bool, exposed: str
+) -> None:
+    """In the transparent wiring, where the filter is asked for the bucket's own path."""
+    bucket = {"index": "index.html", "exposed": exposed, **({"path_prefix": None} if virtual_hosted else {})}
+    store = StrictBucket(virtual_hosted=virtual_hosted)
+    under = "/mirror" if exposed == "path" else ""
+    with running(tmp_path, origin, store, wiring="transparent", plugin={"bucket": bucket}) as site:
+        folder, moved, host, small = unique("blog"), unique("moved"), unique("host"), unique()
+        origin.put(f"{folder}/", PAGE)
+        origin.script(moved, replies.status(301, {"Location": f"{folder}/"}))
+        origin.script(host, replies.status(301, {"Location": "/%2Fevil.example/x"}))
+        origin.put(small, PAGE)
+        for asked, location in [
+            (f"{folder}?v=1", f"{under}{folder}/?v=1"),
+            (moved, f"{under}{folder}/"),
+            (host, f"{under or '/.'}//evil.example/x"),
+        ]:
+            for method in ("GET", "HEAD"):
+                answer = site.ask(under + asked, method)
+                assert answer.header("location") == location, (asked, answer)
+        assert site.ask(f"{under}{folder}/").body == PAGE
+        assert site.ask(under + small).body == PAGE

@@ -148,9 +148,13 @@ def edge(
             _expose_root(routes, place.bucket)
             # The listener `miss` is asked for the bucket's own paths.
             configuration["bucket"]["exposed"] = exposed
+            if not place.virtual_hosted:
+                _redirect_to(document, f"^/{place.bucket}/", "/")
     if place.virtual_hosted:
         _ask_without_bucket(routes, wiring, f"/{place.bucket}/")
         if wiring == "transparent":
+            if "regex_rewrite" in named(routes, "page")["route"]:
+                _redirect_to(document, "^/", f"/{place.bucket}/")
             configuration["bucket"]["exposed"] = "root"
             miss = manager_of(named(document["static_resources"]["listeners"], "miss"))
             inner = miss["route_config"]["virtual_hosts"][0]["routes"]
@@ -331,6 +335,31 @@ def _ask_without_bucket(routes: list[dict[str, Any]], wiring: Wiring, prefix: st
         named(routes, name)["route"]["prefix_rewrite"] = "/"
     for name in ("marked-again", *OBJECTS_AGAIN):
         named(routes, name)["match"]["prefix"] = "/"
+
+
+def _redirect_to(document: dict[str, Any], pattern: str, replacement: str) -> None:
+    """Has a redirect of the listener `miss` name the path that clients write, not the bucket's own.
+
+    A whole URL is the edge's to follow, or another host's. A path that begins with `//` would be a host.
+    """
+    source = f"""\
+function envoy_on_response(handle)
+  local location = handle:headers():get("location")
+  if location and location:find("^/") then
+    location = location:gsub("^/%./", "/"):gsub("{_lua(pattern)}", "{replacement}"):gsub("^//", "/.//")
+    handle:headers():replace("location", location)
+  end
+end
+"""
+    miss = manager_of(named(document["static_resources"]["listeners"], "miss"))
+    lua = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"
+    typed_config = {"@type": lua, "default_source_code": {"inline_string": source}}
+    miss["http_filters"].insert(0, {"name": "path-of-clients", "typed_config": typed_config})
+
+
+def _lua(pattern: str) -> str:
+    """Escapes what a bucket's name may have and a pattern of Lua reads otherwise."""
+    return pattern.replace(".", "%.").replace("-", "%-")
 
 
 def _request_headers(configuration: Mapping[str, Any]) -> set[str]:
