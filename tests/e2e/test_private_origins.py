@@ -216,12 +216,12 @@ def test_user_metadata_that_does_not_fit_is_left_out_with_a_warning(start: Start
 
 def test_no_metadata_of_an_origin_costs_the_object(start: Start, unique: Unique) -> None:
     site = start(plugin=METADATA)
-    for name, value, kept in [
-        ("x-amz-meta-a.b", "two  spaces", "two  spaces"),
-        ("x-amz-meta-a", "tabs \t and spaces", None),
-        ("etag", '"tabs \t and spaces"', None),
+    for file, name, value, kept in [
+        ("dot", "x-amz-meta-a.b", "two  spaces", "two  spaces"),
+        ("tab", "x-amz-meta-a", "tabs \t and spaces", None),
+        ("tag", "etag", '"tabs \t and spaces"', None),
     ]:
-        path = unique()
+        path = unique(file)
         site.origin.put(path, BODY, {name: value})
         assert site.follow(site.ask(path)).body == BODY, name
         _, stored, _ = site.store.get(path[1:])
