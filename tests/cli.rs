@@ -328,6 +328,9 @@ fn where_clients_are_passed_to_the_origin_that_is_told() {
         (json!({"too_large": "error"}), &["302 to /a, once it is stored", "502 if it cannot be stored"]),
         (json!({"store": false}), &["200 with the object; passed to the origin if it has several parts"]),
     ] {
+        let read = run(&["explain", "--json", "-", "GET", "/a"], &config(rule.clone())).1;
+        let response = serde_json::from_str::<Value>(&read).unwrap()["response"].clone();
+        assert_eq!(response, if rule["store"] == json!(false) { "serve" } else { "redirect" });
         let output = run(&["explain", "-", "GET", "/a"], &config(rule)).1;
         let answers: Vec<_> = output.lines().filter_map(|line| line.strip_prefix("answer       ")).collect();
         assert_eq!(answers, expected, "{output}");

@@ -175,6 +175,7 @@ pub fn json(explanation: &Explanation, config: &Config) -> Value {
             "response": match mirrored.mirror.response {
                 _ if mirrored.only_headers => "head",
                 ResponseMode::Origin => "origin",
+                _ if mirrored.mirror.unstored => "serve",
                 _ if mirrored.store.is_none() => "not_stored",
                 ResponseMode::Redirect => "redirect",
                 ResponseMode::Serve => "serve",
