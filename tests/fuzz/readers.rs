@@ -182,13 +182,14 @@ pub fn target(input: &[u8]) -> u64 {
     let exposed = [bucket(), Bucket { exposed: Exposed::Path, ..bucket() }];
     exposed.into_iter().fold(0, |all, bucket| {
         let Some(target) = Target::parse(method, path, &bucket) else { return trace((all, 0)) };
-        let canonical = target.location(None).replacen("/.//", "//", 1);
+        let location = target.location(None);
+        let canonical = location.strip_prefix("/.").filter(|path| path.starts_with("//")).unwrap_or(&location);
         assert!(canonical.bytes().all(|byte| byte.is_ascii_graphic()), "{canonical}");
         assert!(target.path_of_bucket().split_once('?').is_none_or(|(_, query)| query.starts_with("partNumber=")));
         assert_eq!(Target::parse(method, canonical.as_bytes(), &bucket).as_ref(), Some(&target), "{canonical}");
         // Behind a dot segment a path is a path, even one that would name a host.
         let dot = if canonical.starts_with("//") { "/." } else { "" };
-        assert_eq!(target.location(None), format!("{dot}{canonical}"));
+        assert_eq!(location, format!("{dot}{canonical}"));
         assert!(canonical.starts_with('/') && !target.path().contains('\\'), "{canonical}");
         trace((all, canonical.len() / 16, canonical.matches('%').count(), canonical.contains('?')))
     })
