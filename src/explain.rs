@@ -1,7 +1,7 @@
 //! The explanation of a request: the rule that serves it, the requests that it leads to, and the client's answer.
 //! Nothing of it is done.
 
-use crate::config::rule::{Mirror, OnHead, Private, ResponseMode, Rule, chain};
+use crate::config::rule::{self, Mirror, OnHead, Private, ResponseMode, Rule, chain};
 use crate::config::{Bucket, Config, Location, Missing, Origin, Rate, Redirects};
 use crate::http::Method;
 use crate::object::key::Key;
@@ -129,11 +129,8 @@ fn deciding<'a>(rules: &'a [Rule], target: &Target) -> Result<(usize, &'a Rc<Mir
     if !target.reading.is_mirrored() {
         return Err(Why::NoIndex);
     }
-    let rule_for = |spelling| rules.iter().enumerate().find(|(_, rule)| rule.is_for(target.method, spelling));
-    if let Some((number, Rule { mirror: None, .. })) = rule_for(target.spellings().other) {
-        return Err(Why::MirrorsNothing(number));
-    }
-    let (number, rule) = rule_for(target.spellings().deciding).ok_or(Why::NoRule)?;
+    let rule = rule::deciding(rules, target.method, target.spellings()).ok_or(Why::NoRule)?;
+    let number = rules.iter().position(|other| std::ptr::eq(other, rule)).unwrap_or_default();
     let mirror = rule.mirror.as_ref().ok_or(Why::MirrorsNothing(number))?;
     if target.method == Method::Head && mirror.on_head == OnHead::Off {
         return Err(Why::OnHeadOff(number));

@@ -31,14 +31,15 @@ impl Rule {
     }
 }
 
-/// Finds the first rule that matches, and returns its way of mirroring. `None` if the object is not mirrored: no rule
-/// matches, or the first that matches one of the key's spellings mirrors nothing.
-pub fn mirror_for<'a>(rules: &'a [Rule], method: Method, spellings: Spellings<'_>) -> Option<&'a Rc<Mirror>> {
+/// Finds the first rule that matches: by the spelling that decides, unless that of the other spelling mirrors nothing.
+pub fn deciding<'a>(rules: &'a [Rule], method: Method, spellings: Spellings<'_>) -> Option<&'a Rule> {
     let rule_for = |spelling| rules.iter().find(|rule| rule.is_for(method, spelling));
-    if rule_for(spellings.other).is_some_and(|rule| rule.mirror.is_none()) {
-        return None;
-    }
-    let mirror = rule_for(spellings.deciding)?.mirror.as_ref()?;
+    rule_for(spellings.other).filter(|rule| rule.mirror.is_none()).or_else(|| rule_for(spellings.deciding))
+}
+
+/// Returns the deciding rule's way of mirroring. `None` if the object is not mirrored.
+pub fn mirror_for<'a>(rules: &'a [Rule], method: Method, spellings: Spellings<'_>) -> Option<&'a Rc<Mirror>> {
+    let mirror = deciding(rules, method, spellings)?.mirror.as_ref()?;
     let off = method == Method::Head && mirror.on_head == OnHead::Off;
     (!off).then_some(mirror)
 }
