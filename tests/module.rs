@@ -155,7 +155,7 @@ fn it_holds_a_miss_and_no_hit() {
 #[test]
 fn a_hit_costs_three_host_calls_and_few_instructions() {
     // The interpreter's units: 10 % above the measured ones.
-    const MAX_FUEL: u64 = 14_700;
+    const MAX_FUEL: u64 = 16_300;
     let (asked, spent) = cost(Running::hit);
     let looks_up = |name| format!("proxy_get_header_map_value {name}");
     assert_eq!(asked, [":method", ":path", ":status"].map(looks_up));
