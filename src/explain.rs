@@ -1,7 +1,7 @@
 //! The explanation of a request: the rule that serves it, the requests that it leads to, and the client's answer.
 //! Nothing of it is done.
 
-use crate::config::rule::{self, Mirror, NotMirrored, OnHead, Private, ResponseMode, Rule, chain};
+use crate::config::rule::{self, Mirror, OnHead, Private, ResponseMode, Rule, chain};
 use crate::config::{Bucket, Config, Location, Missing, Origin, Rate, Redirects};
 use crate::http::Method;
 use crate::object::key::Key;
@@ -29,14 +29,18 @@ pub enum Explanation {
 /// The reason for which the bucket's answer stays as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
+    /// This rule says `mirror: false`.
+    MirrorsNothing(usize),
+    /// No rule matches.
+    NoRule,
     /// Its path ends in a slash, and `bucket.index` is not set.
     NoIndex,
-    /// No rule mirrors it.
-    NotMirrored(NotMirrored),
     /// The request is not for an object.
     TargetError(TargetError),
     /// This rule says `observe: true`: the miss is counted.
     Observed(usize),
+    /// This rule says `on_head: off`.
+    OnHeadOff(usize),
 }
 
 /// The way in which a missing object is mirrored.
@@ -125,7 +129,12 @@ fn deciding<'a>(rules: &'a [Rule], target: &Target) -> Result<(usize, &'a Rc<Mir
     if !target.reading.is_mirrored() {
         return Err(Why::NoIndex);
     }
-    let (number, mirror) = rule::deciding(rules, target.method, target.spellings()).map_err(Why::NotMirrored)?;
+    let rule = rule::deciding(rules, target.method, target.spellings()).ok_or(Why::NoRule)?;
+    let number = rules.iter().position(|other| std::ptr::eq(other, rule)).unwrap_or_default();
+    let mirror = rule.mirror.as_ref().ok_or(Why::MirrorsNothing(number))?;
+    if target.method == Method::Head && mirror.on_head == OnHead::Off {
+        return Err(Why::OnHeadOff(number));
+    }
     if mirror.observe { Err(Why::Observed(number)) } else { Ok((number, mirror)) }
 }
 

@@ -31,37 +31,17 @@ impl Rule {
     }
 }
 
-/// The reason for which no rule mirrors an object. A rule is named by its place in the list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotMirrored {
-    /// This rule says `mirror: false`.
-    MirrorsNothing(usize),
-    /// No rule matches.
-    NoRule,
-    /// This rule says `on_head: off`.
-    OnHeadOff(usize),
+/// Finds the first rule that matches: by the spelling that decides, unless that of the other spelling mirrors nothing.
+pub fn deciding<'a>(rules: &'a [Rule], method: Method, spellings: Spellings<'_>) -> Option<&'a Rule> {
+    let rule_for = |spelling| rules.iter().find(|rule| rule.is_for(method, spelling));
+    rule_for(spellings.other).filter(|rule| rule.mirror.is_none()).or_else(|| rule_for(spellings.deciding))
 }
 
-/// Finds the first rule that matches, and returns its way of mirroring.
+/// Returns the deciding rule's way of mirroring. `None` if the object is not mirrored.
 pub fn mirror_for<'a>(rules: &'a [Rule], method: Method, spellings: Spellings<'_>) -> Option<&'a Rc<Mirror>> {
-    deciding(rules, method, spellings).ok().map(|(_, mirror)| mirror)
-}
-
-/// Finds the first rule that matches, by its place in the list, and its way of mirroring. The object is not mirrored either
-/// if the first rule that matches the other spelling of its key mirrors nothing.
-pub fn deciding<'a>(
-    rules: &'a [Rule],
-    method: Method,
-    spellings: Spellings<'_>,
-) -> Result<(usize, &'a Rc<Mirror>), NotMirrored> {
-    let rule_for = |spelling| rules.iter().enumerate().find(|(_, rule)| rule.is_for(method, spelling));
-    if let Some((number, Rule { mirror: None, .. })) = rule_for(spellings.other) {
-        return Err(NotMirrored::MirrorsNothing(number));
-    }
-    let (number, rule) = rule_for(spellings.deciding).ok_or(NotMirrored::NoRule)?;
-    let mirror = rule.mirror.as_ref().ok_or(NotMirrored::MirrorsNothing(number))?;
+    let mirror = deciding(rules, method, spellings)?.mirror.as_ref()?;
     let off = method == Method::Head && mirror.on_head == OnHead::Off;
-    if off { Err(NotMirrored::OnHeadOff(number)) } else { Ok((number, mirror)) }
+    (!off).then_some(mirror)
 }
 
 /// Lists everything that is tried for an object, in order. When the origins of one rule say that they do not have the

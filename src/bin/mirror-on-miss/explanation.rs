@@ -1,6 +1,6 @@
 //! An explanation as text for people and as JSON for programs.
 
-use mirror_on_miss::config::rule::{NotMirrored, On403, Private, ResponseMode, TooLarge};
+use mirror_on_miss::config::rule::{On403, Private, ResponseMode, TooLarge};
 use mirror_on_miss::config::{Config, Location, OtherRedirects, Rate, Redirects};
 use mirror_on_miss::explain::{Explanation, Fetch, Mirrored, Store, Why};
 use mirror_on_miss::object::key::{KeyError, NotPlain};
@@ -227,20 +227,18 @@ fn kept(metadata: &[KeptMetadata]) -> impl Iterator<Item = String> {
 
 fn rule_of(why: Why) -> Option<usize> {
     match why {
-        Why::NotMirrored(NotMirrored::MirrorsNothing(rule) | NotMirrored::OnHeadOff(rule)) | Why::Observed(rule) => {
-            Some(rule)
-        }
-        Why::NoIndex | Why::NotMirrored(NotMirrored::NoRule) | Why::TargetError(_) => None,
+        Why::MirrorsNothing(rule) | Why::Observed(rule) | Why::OnHeadOff(rule) => Some(rule),
+        Why::NoIndex | Why::NoRule | Why::TargetError(_) => None,
     }
 }
 
 fn because(why: Why) -> &'static str {
     match why {
-        Why::NotMirrored(NotMirrored::MirrorsNothing(_)) => "the rule says mirror: false",
+        Why::MirrorsNothing(_) => "the rule says mirror: false",
         Why::NoIndex => "the path ends in a slash, and bucket.index does not say what that stands for",
-        Why::NotMirrored(NotMirrored::NoRule) => "no rule is for it",
+        Why::NoRule => "no rule is for it",
         Why::Observed(_) => "the rule says observe: true; it is counted",
-        Why::NotMirrored(NotMirrored::OnHeadOff(_)) => "it is a HEAD, and the rule says on_head: off",
+        Why::OnHeadOff(_) => "it is a HEAD, and the rule says on_head: off",
         Why::TargetError(no_target) => match no_target {
             TargetError::Fragment => "a request must not contain a #",
             TargetError::Method => "only GET and HEAD are mirrored",
