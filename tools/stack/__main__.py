@@ -162,7 +162,8 @@ def _sample_origin(running: contextlib.ExitStack) -> str:
 
     def toggle(*_: object) -> None:
         origin.down = not origin.down
-        _say(f"origin: {'stopped' if origin.down else 'started'}")
+        # The signal may come while something is printed, which can be begun once only.
+        os.write(sys.stdout.fileno(), f"origin: {'stopped' if origin.down else 'started'}\n".encode())
 
     signal.signal(signal.SIGUSR1, toggle)
     return origin.url
