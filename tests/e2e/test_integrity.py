@@ -80,7 +80,9 @@ def two_origins(origin: ScriptedOrigin) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin) -> Iterator[Site]:
     run_dir = tmp_path_factory.mktemp("integrity")
-    options = {"plugin": two_origins(origin), "edit_edge": without_content_digest}
+    # A test mends its origin and asks again at once.
+    plugin = {**two_origins(origin), "failure_ttl": "0s"}
+    options = {"plugin": plugin, "edit_edge": without_content_digest}
     with running(run_dir, origin, StrictBucket(), workers=1, **options) as site:
         yield site
 
