@@ -18,6 +18,9 @@ from .site import Site, Wired, a_rule_for_everything, add_dead_cluster, running
 Start = Callable[..., Site]
 Unique = Callable[..., str]
 
+WIRINGS = {"redirect": "", "transparent": "/mirror"}
+"""What stands before a key in each."""
+
 
 @pytest.fixture(scope="session")
 def origin() -> Iterator[ScriptedOrigin]:
@@ -43,12 +46,18 @@ def transparent(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin
         yield site
 
 
-@pytest.fixture(params=["redirect", "transparent"])
+@pytest.fixture(scope="module", params=WIRINGS)
+def wiring(request: pytest.FixtureRequest) -> str:
+    """Gives the names of both wirings in turn, for a module that runs a site in each."""
+    return request.param
+
+
+@pytest.fixture(params=WIRINGS)
 def wired(request: pytest.FixtureRequest) -> Wired:
     """Gives both wirings on a strict bucket in turn."""
     if request.param == "redirect":
-        return Wired(request.getfixturevalue("strict"), "")
-    return Wired(request.getfixturevalue("transparent"), "/mirror")
+        return Wired(request.getfixturevalue("strict"), WIRINGS["redirect"])
+    return Wired(request.getfixturevalue("transparent"), WIRINGS["transparent"])
 
 
 @pytest.fixture(scope="session")

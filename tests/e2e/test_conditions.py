@@ -9,17 +9,11 @@ import pytest
 from doubles import ScriptedOrigin, StrictBucket
 
 from .client import Answer
-from .conftest import Unique
+from .conftest import WIRINGS, Unique
 from .site import Site, error_code, running
 
 BODY = b"an object\n"
 LONG_AGO = "Sun, 06 Nov 1994 08:49:37 GMT"
-WIRINGS = {"redirect": "", "transparent": "/mirror"}
-
-
-@pytest.fixture(scope="module", params=WIRINGS)
-def wiring(request: pytest.FixtureRequest) -> str:
-    return request.param
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,11 @@ import pytest
 from doubles import ScriptedOrigin, StrictBucket
 
 from .client import Answer
-from .conftest import Start, Unique
+from .conftest import WIRINGS, Start, Unique
 from .site import Site, a_rule_for_everything, add_dead_cluster, error_code, running
 
 BODY = b"an object\n"
 PARTS = [b"1" * (6 << 20), b"2" * (6 << 20), b"3" * (1 << 20)]
-
-WIRINGS = {"redirect": "", "transparent": "/mirror"}
-"""What stands before a key in each."""
 
 
 @pytest.fixture(scope="module")

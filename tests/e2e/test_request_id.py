@@ -10,16 +10,10 @@ import pytest
 from doubles import ScriptedOrigin, StrictBucket, replies
 
 from .client import Answer
-from .conftest import Unique
+from .conftest import WIRINGS, Unique
 from .site import Site, running
 
 BODY = b"an object\n"
-WIRINGS = {"redirect": "", "transparent": "/mirror"}
-
-
-@pytest.fixture(scope="module", params=WIRINGS)
-def wiring(request: pytest.FixtureRequest) -> str:
-    return request.param
 
 
 @pytest.fixture(scope="module")

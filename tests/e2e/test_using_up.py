@@ -17,7 +17,7 @@ from doubles import ScriptedOrigin, StrictBucket
 from stack.render import named
 
 from .client import Connection, ask
-from .conftest import Start, Unique
+from .conftest import WIRINGS, Start, Unique
 from .http2 import DATA, HEADERS, OK, REFUSED_STREAM, RST_STREAM, Http2Connection
 from .site import PATIENCE, Site, eventually, running
 
@@ -32,8 +32,6 @@ BODY = b"an object\n"
 
 TCP_USER_TIMEOUT = 18
 """Linux's number for it; Python has the name only where its own headers had it."""
-
-WIRINGS = {"redirect": "", "transparent": "/mirror"}
 
 
 @pytest.fixture(scope="module", params=WIRINGS)
