@@ -100,6 +100,7 @@ bench: $(TOOLS) $(ENVOY) wasm ## measures what hits, fills and streams cost, for
 ##   size|start|hits|large-hits|miss|miss-followed|rate|distant|distant-site|distant-matrix|stream-first-byte|stream-rate
 ##   |stream-peers|herd|memory-of-one|memory-of-ten|time-of-one|shares-silent|shares-large|idle-clients|bodies|thin
 ##   |growth-sizes|growth-waiters|growth-time|growth-workers|growth-keys|growth-first-byte
+## SHORT=3  a third of the turns, in twenty-five minutes
 ## tables and target/bench.json, which `python -m bench.document` writes into docs/performance*.md
 	@cargo build $(BENCH_BUILD) --package bench-native
 	@cargo build $(BENCH_BUILD) --package empty-filter --target $(TARGET)
