@@ -262,6 +262,18 @@ impl Fill {
         Self { job, state: State::Idle }
     }
 
+    /// Lets a fill that has not begun ask for so many bytes first, or for fewer where clients may be passed.
+    pub fn expect(&mut self, bytes: u64) {
+        if !self.job.unranged {
+            self.job.expected = bytes;
+        }
+    }
+
+    /// Lets a fill that has not begun ask for so many bytes, which are all of the object.
+    pub fn expect_all(&mut self, bytes: u64) {
+        (self.job.begins_small, self.job.expected) = (false, bytes);
+    }
+
     /// Lets a fill that has not begun expect whole objects from its origins.
     pub fn expect_unranged(&mut self) {
         self.job.expected = MAX_PART_SIZE;
@@ -288,6 +300,11 @@ impl Fill {
     /// Bytes of the object that the fill holds, or will when the calls that it made come back.
     pub fn memory(&self) -> u64 {
         self.state.memory(&self.job)
+    }
+
+    /// Tells if it asks for the rest of an object whose beginning it holds.
+    pub fn asks_rest(&self) -> bool {
+        matches!(self.state, State::RestFetch(_))
     }
 
     /// Tells if it is beyond the object's first part: an upload exists, or is asked for.

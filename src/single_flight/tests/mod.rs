@@ -1,6 +1,7 @@
 //! Flights in virtual time.
 
 mod bound;
+mod distant;
 mod passing;
 mod shares;
 mod turns;
@@ -369,6 +370,9 @@ fn a_call_that_comes_back_twice_changes_nothing() {
 #[test]
 fn fills_that_would_hold_more_than_the_memory_wait_although_more_might_run() {
     let mut world = World::with_memory(64, 1, "12MiB");
+    let mut config = (*world.flights.config).clone();
+    config.limits.first_range = config.limits.part_size;
+    world = World::configured(1, world.shared, config, 0);
     for (stream, key) in [(1, "a"), (2, "b"), (3, "c"), (4, "d")] {
         world.join(stream, key);
     }
