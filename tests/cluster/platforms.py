@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import boto3
@@ -13,7 +14,7 @@ from botocore.config import Config
 from deploy.kustomize import Manifest
 from doubles import ScriptedOrigin
 
-from . import envoys
+from . import envoys, gateway_server
 from .envoys import Json, Site, running
 from .server import Server
 from .streams import streams
@@ -150,16 +151,38 @@ def envoy_gateway_streams(overlay: str, listeners: tuple[str, ...], *components:
         work = directory(work, "streams", overlay, *components)
         names = [f"{overlay}/{each}" for each in ("names", *components)]
         resources = envoys.of_envoy_gateway(translated(work, overlay, names))
-        streams(
-            work,
-            resources,
-            *listeners,
-            prefix="" if len(listeners) == 1 else "/my-bucket",
-            redirects=len(listeners) == 1,
-            anonymous="signed-reads" not in components,
-        )
+        anonymous = "signed-reads" not in components
+        run = partial(running, work, resources, *listeners, host=HOST, anonymous=anonymous)
+        streams(run, **PATHS[overlay])
 
     return check
+
+
+def envoy_gateway_itself(overlay: str) -> Check:
+    """It fetches the module for its EnvoyExtensionPolicy, and sends it to an Envoy that it has started."""
+
+    def check(server: Server, work: Path) -> None:
+        for what in ("objects", "streams"):
+            place = directory(work, "itself", overlay, what)
+            manifests = envoys.manifests(place / "site", overlay, [f"{overlay}/names"])
+            run = partial(gateway_server.running, place, manifests, host=HOST)
+            if what == "streams":
+                streams(run, **PATHS[overlay])
+                continue
+            with run() as site:
+                if PATHS[overlay]["redirects"]:
+                    redirected(site)
+                else:
+                    served(site)
+
+    return check
+
+
+HOST = "files.example.net"
+PATHS: dict[str, Json] = {
+    "envoy-gateway": {"redirects": True},
+    "envoy-gateway-transparent": {"prefix": "/my-bucket", "redirects": False},
+}
 
 
 # Istio.
@@ -306,7 +329,8 @@ def istio_streams(overlay: str, listeners: tuple[str, ...], components: list[str
     def check(server: Server, work: Path) -> None:
         work = directory(work, "streams", overlay, *components)
         resources = sent(work, overlay, [f"{overlay}/names", *components], [])
-        streams(work, resources, *listeners, redirects=overlay == "istio")
+        run = partial(running, work, resources, *listeners, host=HOST, anonymous=True)
+        streams(run, redirects=overlay == "istio")
 
     return check
 
@@ -450,6 +474,10 @@ PLATFORMS: dict[str, Check] = {
     ),
     "overlays/envoy-gateway-transparent with module-file, a stream": envoy_gateway_streams(
         "envoy-gateway-transparent", LISTENERS, "module-file"
+    ),
+    "overlays/envoy-gateway, by Envoy Gateway itself": envoy_gateway_itself("envoy-gateway"),
+    "overlays/envoy-gateway-transparent, by Envoy Gateway itself": envoy_gateway_itself(
+        "envoy-gateway-transparent"
     ),
     "Istio's analyzers, of all three overlays": istio_s_analyzers,
     "overlays/istio, in Envoy": istio_redirects([]),
