@@ -106,6 +106,9 @@ def envoy_gateway_redirects(server: Server, work: Path) -> None:
     resources = envoys.of_envoy_gateway(result)
     with running(work, resources, f"{GATEWAY}/http", host="files.example.net", anonymous=True) as site:
         redirected(site)
+        site.origin.put("/page.css", b"{}")
+        assert site.ask("/page.css").headers["access-control-allow-origin"] == "*", "the redirect"
+        read_from_any_page(site, "/page.css")
 
 
 def envoy_gateway_signs(server: Server, work: Path) -> None:
@@ -144,6 +147,13 @@ def envoy_gateway_is_transparent(server: Server, work: Path) -> None:
     listeners = (f"{GATEWAY}/http", f"{GATEWAY}/miss")
     with running(work, resources, *listeners, host="files.example.net", anonymous=True) as site:
         served(site)
+        read_from_any_page(site, "/my-bucket/img/a%20b.jpg")
+        # The bucket is asked without the query, but for a part of an object.
+        asked = len(site.bucket.requests)
+        assert site.ask("/my-bucket/img/a%20b.jpg?x-id=GetObject&v=%26acl").body == b"picture"
+        assert site.ask("/my-bucket/img/a%20b.jpg?versionId=1").status == 501
+        targets = [call.request.target for call in site.bucket.requests][asked:]
+        assert [str(target) for target in targets] == ["/my-bucket/img/a%20b.jpg"]
 
 
 def envoy_gateway_streams(overlay: str, listeners: tuple[str, ...], *components: str) -> Check:
@@ -444,6 +454,15 @@ def no_content(site: Site, path: str) -> None:
         assert site.ask(path, headers=OF_A_CLIENT, body=body).status == 403, body
     assert site.ask(path, body=[b"x" * 5000]).status == 413
     assert len(site.bucket.requests) == asked
+
+
+def read_from_any_page(site: Site, path: str) -> None:
+    """Checks what Fetch asks of an answer to a page of another site, and of what it asks first."""
+    page = {"origin": "https://app.example"}
+    first = site.ask(path, "OPTIONS", headers={**page, "access-control-request-method": "GET"})
+    assert (first.status, first.headers["access-control-allow-methods"]) == (200, "GET, HEAD")
+    for asked in (path, f"{path}.none"):
+        assert site.ask(asked, headers=page).headers["access-control-allow-origin"] == "*", asked
 
 
 def told(site: Site, to_bucket: set[str]) -> None:
