@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +46,12 @@ def explained() -> dict[str, dict[str, str]]:
 def page(text: str, rows: Rows, why: Explained) -> str:
     """Writes both tables between the marks that the page has for them."""
     for name, lines in (("settings", of_settings(rows)), ("checks", of_checks(rows, why))):
-        marked = re.compile(rf"(<!-- {name}: make stores -->\n).*?(\n<!-- end -->)", re.DOTALL)
-        text = marked.sub(lambda found, lines=lines: found[1] + "\n".join(lines) + found[2], text)
+        before, mark, rest = text.partition(f"<!-- {name}: make stores -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        if not end:
+            raise ValueError(f"the page has no marks for {name}")
+        table = "\n".join(lines)
+        text = f"{before}{mark}{table}\n{end}{after}"
     return text
 
 

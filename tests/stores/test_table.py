@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from . import checks, facts, table
 from .servers import SERVERS
 from .verdict import surprises
@@ -44,10 +46,19 @@ def test_a_fault_points_to_its_reason_and_equal_reasons_are_one() -> None:
 
 
 def test_a_page_without_a_server_s_run_keeps_the_rest_of_its_text() -> None:
-    text = "before\n<!-- checks: make stores -->\nold\n<!-- end -->\nafter"
+    text = (
+        "before\n<!-- settings: make stores -->\n<!-- end -->\n"
+        "between\n<!-- checks: make stores -->\nold\n<!-- end -->\nafter"
+    )
     page = table.page(text, {"good": ROWS["good"]}, {})
-    assert page.startswith("before\n<!-- checks: make stores -->\n| | Good |")
+    assert page.startswith("before\n<!-- settings: make stores -->\n| store |")
+    assert "\nbetween\n<!-- checks: make stores -->\n| | Good |" in page
     assert page.endswith("| b | yes |\n\n<!-- end -->\nafter")
+
+
+def test_a_page_without_its_marks_is_an_error() -> None:
+    with pytest.raises(ValueError, match="settings"):
+        table.page("no marks", ROWS, {})
 
 
 def test_a_terminal_shows_faults_and_the_verdict_below_them() -> None:
