@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from stack.store import S3Store
 from . import checks, facts, table, verdict
 from .servers import SERVERS, Local
 from .trial import Origin, Target, Trial
+
+GIVEN = ("STORE_KIND", "IF_NONE_MATCH", "ADDRESSING_STYLE", "CONFIG")
+"""Variables that set what a store needs."""
 
 
 def main() -> int:
@@ -95,7 +99,11 @@ def of_users(wanted: Settings, directory: Path) -> int:
     store = wanted.store
     store.check()
     prefix = f"mirror-on-miss-{secrets.token_hex(6)}/"
+    condition = wanted.plugin.get("bucket", {}).get("if_none_match")
     target = Target(store, store.writer, versioned=_versioned(store))
+    if isinstance(condition, str):
+        target = replace(target, condition=condition)
+    given = [f"{name}={os.environ[name]}" for name in GIVEN if os.environ.get(name)]
     said: dict[str, dict[str, str]] = {}
     with ExitStack() as ending:
         ending.callback(_remove, target, prefix)
@@ -111,7 +119,7 @@ def of_users(wanted: Settings, directory: Path) -> int:
     print("\n".join(table.of_one(title, cells)))
     wrong = sum(map(verdict.is_no, cells.values()))
     print(f"{sum(said == verdict.YES for said in cells.values())} passed, {wrong} failed")
-    print("\n".join(table.conclusion(title, cells)))
+    print("\n".join(table.conclusion(title, cells, given)))
     return 1 if verdict.verdict(cells).startswith("will not do") else 0
 
 

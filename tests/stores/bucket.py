@@ -26,8 +26,7 @@ class Bucket:
         query: Mapping[str, str] | None = None,
         **headers: str,
     ) -> Answer:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.store.request(method, key, self.owner, query=query, headers=named, body=body)
+        return self.store.request(method, key, self.owner, query=query, headers=headers, body=body)
 
     def put(self, key: str, body: bytes) -> None:
         status, _, said = self.ask("PUT", key, body)

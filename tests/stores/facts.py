@@ -17,8 +17,6 @@ from .trial import Target
 PART = bytes(5 << 20)
 """The smallest that S3 takes before the last one."""
 
-NEW = {"if_none_match": "*"}
-
 Facts = dict[str, str]
 """By its name, "yes" or what it says instead. A fact that could not be seen is not there."""
 
@@ -36,19 +34,19 @@ def ask(target: Target, prefix: str) -> Facts:
 
 def _of_a_put(target: Target, key: str) -> str:
     bucket = target.bucket()
-    status, _, said = bucket.ask("PUT", key, b"first", **NEW)
+    status, _, said = bucket.ask("PUT", key, b"first", **target.new)
     if status != 200:
         return f"{status} {code_of(said)} to a new key"
-    status, _, said = bucket.ask("PUT", key, b"second", **NEW)
+    status, _, said = bucket.ask("PUT", key, b"second", **target.new)
     return _kept(bucket, key, b"first", status, said)
 
 
 def _of_a_completion(target: Target, key: str) -> str:
     bucket = target.bucket()
-    status, _, said = bucket.upload(key, b"first", **NEW)
+    status, _, said = bucket.upload(key, b"first", **target.new)
     if status != 200:
         return f"{status} {code_of(said)} to a new key"
-    status, _, said = bucket.upload(key, b"second", **NEW)
+    status, _, said = bucket.upload(key, b"second", **target.new)
     return _kept(bucket, key, b"first", status, said)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,7 +110,7 @@ def of_one(title: str, cells: Cells) -> Iterable[str]:
         yield f"  {name:<{width}}  {said if said == YES or said.startswith('-') else f'no: {said}'}"
 
 
-def conclusion(title: str, cells: Cells) -> Iterable[str]:
+def conclusion(title: str, cells: Cells, given: Sequence[str] = ()) -> Iterable[str]:
     """Says what does not decide, and then in one line if it will do."""
     yield from (f"does not decide: {loss}" for loss in losses(cells))
-    yield f"verdict: {title} {verdict(cells)}"
+    yield f"verdict: {title} {verdict(cells, given)}"

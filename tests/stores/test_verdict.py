@@ -22,6 +22,10 @@ def test_a_store_that_ignores_one_condition_will_do_with_a_setting() -> None:
         assert settings(cells).plugin() == {"bucket": {"if_none_match": False}}
 
 
+def test_settings_that_the_run_was_given_are_a_part_of_the_verdict() -> None:
+    assert verdict(RIGHT, ["STORE_KIND=oss"]) == "will do with these settings: STORE_KIND=oss"
+
+
 def test_a_store_that_loses_an_object_will_not_do_and_the_verdict_says_why() -> None:
     for name in ESSENTIAL:
         assert verdict({**RIGHT, name: "a GET is 500"}) == f"will not do because {name}: a GET is 500"

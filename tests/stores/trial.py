@@ -56,12 +56,17 @@ class Target:
     """A bucket with versioning."""
     domain: str | None = None
     """The host whose subdomains are buckets."""
+    condition: str = "if-none-match"
+    """The header that forbids to overwrite."""
+
+    @property
+    def new(self) -> dict[str, str]:
+        """Returns the condition of a write that must not overwrite."""
+        return {self.condition: "*" if self.condition == "if-none-match" else "true"}
 
     def with_(self, **changes: Any) -> S3Store:
         """Returns the store with another bucket, or for other credentials."""
-        store = self.store
-        known = {name: getattr(store, name) for name in ("url", "region", "bucket", "reader", "writer")}
-        return S3Store(**{**known, **changes})
+        return replace(self.store, **changes)
 
     def bucket(self, name: str | None = None) -> Bucket:
         return Bucket(self.with_(bucket=name) if name else self.store, self.owner)

@@ -68,13 +68,13 @@ def settings(facts: Cells) -> Settings:
     )
 
 
-def verdict(cells: Cells) -> str:
-    """Tells in a line if the store will do."""
+def verdict(cells: Cells, given: Sequence[str] = ()) -> str:
+    """Tells in a line if the store will do, with the settings that the run was given."""
     wrong = {name: said for name, said in cells.items() if is_no(said)}
     fatal = [f"{name}: {wrong[name]}" for name in ESSENTIAL if name in wrong]
     if fatal:
         return f"will not do because {'; '.join(fatal)}"
-    needed = settings(cells).needed()
+    needed = [*given, *settings(cells).needed()]
     return f"will do with these settings: {' '.join(needed)}" if needed else "will do"
 
 
