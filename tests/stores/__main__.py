@@ -157,7 +157,7 @@ def _remove(target: Target, prefix: str) -> None:
     except AssertionError as error:
         print(f"NOT REMOVED: all below {prefix}: {error}")
     else:
-        print(f"removed all below {prefix}" if not left else f"NOT REMOVED: {left} objects below {prefix}")
+        print(f"removed all below {prefix}" if not left else f"NOT REMOVED: {', '.join(left)}")
 
 
 if __name__ == "__main__":

@@ -60,8 +60,8 @@ class Bucket:
         both = ((each.findtext("{*}Key") or "", each.findtext("{*}UploadId") or "") for each in found)
         return [(key, upload) for key, upload in both if key.startswith(prefix)]
 
-    def remove(self, prefix: str) -> int:
-        """Removes all objects, versions and uploads below a prefix. Returns how many objects are left.
+    def remove(self, prefix: str) -> list[str]:
+        """Removes all objects, versions and uploads below a prefix. Returns the keys that are left.
 
         AssertionError if they cannot be listed.
         """
@@ -75,8 +75,8 @@ class Bucket:
             for key, version in found:
                 self.ask("DELETE", key, query={"versionId": version} if version else None)
             if not found:
-                return 0
-        return len(found)
+                break
+        return [key for key, _ in found]
 
     def _keys(self, prefix: str) -> list[str]:
         status, _, body = self.ask("GET", query={"list-type": "2", "prefix": prefix})
