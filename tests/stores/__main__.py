@@ -63,7 +63,7 @@ def of_machine(directory: Path) -> int:
             continue
         title = f"{server.title} {version}"
         print("\n".join([*table.of_one(title, cells), *table.conclusion(title, cells)]), flush=True)
-        rows[server.name] = table.Row(server.title, server.name, version, cells)
+        rows[server.name] = table.Row(server.title, server.kind or server.name, version, cells)
         found = verdict.surprises(cells, why.get(server.name, {}))
         for surprise in found:
             print(f"FAILED {server.title}: {surprise}", flush=True)

@@ -33,6 +33,8 @@ class Local(S3Store):
 
     name: ClassVar[str]
     """As ONLY= has it."""
+    kind: ClassVar[str] = ""
+    """As STORE_KIND= has it, where that is not its name."""
     title: ClassVar[str]
     """As the table has it."""
     install: ClassVar[str]

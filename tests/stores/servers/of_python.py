@@ -8,6 +8,7 @@ from .local import BUCKET, VERSIONED, Local
 
 class Moto(Local):
     name = "moto"
+    kind = "aws"
     title = "moto"
     install = "`make stores` installs it from PyPI"
     domain = "localhost"
