@@ -46,6 +46,8 @@ run: $(STACK) $(ENVOY) wasm ## build and start everything: Envoy, signer, S3 ser
 ## CONFIG=file.json  merged over the plugin's configuration (RFC 7396: null removes)
 ## S3_ENDPOINT=https://host[:port]  an S3 server of your own, with AWS_ACCESS_KEY_ID=,
 ##   AWS_SECRET_ACCESS_KEY=, AWS_SESSION_TOKEN= and AWS_REGION=us-east-1; the bucket must exist
+## STORE_KIND=aws|minio|garage|ceph|...  what it is: start.sh has the table of what each needs
+## CA_FILE=file.pem  the authorities of certificates of bucket and origin, in the place of the machine's
 ## ENVOY_VERSION=1.40.0  another Envoy, 1.36 or later
 	@exec $(VENV)/bin/python -m stack
 
