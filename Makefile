@@ -142,6 +142,7 @@ browser: $(TOOLS) $(ENVOY) $(CLIENTS)/.installed wasm ## Chromium with the sampl
 
 .PHONY: demo
 demo: ## the same in containers, with MinIO, Prometheus and Grafana; needs Docker with compose, and no Rust
+## STORE_KIND=minio|seaweedfs|garage  the bucket's server   DEMO_TIMEOUT=1800  the seconds within which it is up, or ends
 	@envoy/compose/demo.sh
 
 .PHONY: demo-down
