@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from doubles import ScriptedOrigin, StrictBucket
 from e2e.site import Site
@@ -83,6 +84,10 @@ class Endpoint:
     def base(self) -> str:
         """The URL of the bucket."""
         return f"{self.site.stack.url}/{self.site.store.bucket}"
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.site.stack.url).netloc
 
     def __exit__(self, *_: object) -> None:
         self._running.close()
