@@ -16,6 +16,7 @@ from .packages import apt, go_module, maven, npm, pip
 from .proxies import PROXIES
 from .tool import Files, Tool, ToolError, expect, expect_somewhere, publish, said
 from .trial import Endpoint
+from .web import BROWSING
 
 
 def git_repository(directory: Path) -> Files:
@@ -76,6 +77,7 @@ TOOLS: Sequence[Tool] = (
     Tool("Go's modules", "go", ["go", "version"], go_module),
     Tool("Maven", "mvn", ["mvn", "--version"], maven),
     *READERS,
+    *BROWSING,
     *(Tool(each.name, each.needs, each.version, each.read) for each in PROXIES),
 )
 
