@@ -258,12 +258,14 @@ $(CLIENTS)/.installed: tests/clients/requirements.txt tests/clients/package-lock
 	@cd $(CLIENTS) && PATH="$(abspath $(CLIENTS))/bin:$$PATH" npm ci --silent --ignore-scripts --no-audit --no-fund
 	@touch $@
 
-$(CLIENTS)/.java: tests/clients/programs/java/pom.xml tests/clients/programs/java/src/main/java/Reads.java
-	@mkdir -p $(CLIENTS)/java
+$(CLIENTS)/.java: tests/clients/programs/java/pom.xml $(wildcard tests/clients/programs/java/src/main/java/*.java)
+	@rm -rf $(CLIENTS)/java $(CLIENTS)/maven && mkdir -p $(CLIENTS)/java
 	@if command -v mvn >/dev/null && command -v javac >/dev/null; then \
 	  echo "installing clients of Java into $(CLIENTS)..."; \
 	  mvn -q -B -f $< dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(abspath $(CLIENTS))/java/lib && \
-	  javac -cp '$(CLIENTS)/java/lib/*' -d $(CLIENTS)/java $(word 2,$^) && touch $@; \
+	  javac -cp '$(CLIENTS)/java/lib/*' -d $(CLIENTS)/java $(filter %.java,$^) && \
+	  mvn -q -B -Dmaven.repo.local=$(abspath $(CLIENTS))/maven dependency:get -Dtransitive=false \
+	    -Dartifact=io.minio:minio:8.6.0:pom && touch $@; \
 	else echo "make: no mvn and javac, so no clients of Java"; fi
 
 $(CLIENTS)/.go: $(addprefix tests/clients/programs/go/,go.mod go.sum main.go)
