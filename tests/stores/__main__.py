@@ -33,6 +33,8 @@ GIVEN = ("STORE_KIND", "IF_NONE_MATCH", "ADDRESSING_STYLE", "CONFIG")
 def main() -> int:
     try:
         wanted = parse(os.environ)
+        if wanted.ca_file:
+            os.environ["SSL_CERT_FILE"] = str(wanted.ca_file)  # Where Envoys and the checks look.
         with tempfile.TemporaryDirectory(prefix="stores-") as name:
             return of_users(wanted, Path(name)) if wanted.store else of_machine(Path(name))
     except SettingsError as error:

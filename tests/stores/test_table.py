@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from stack.kinds import kinds
+
 from . import checks, facts, table
 from .servers import SERVERS
-from .verdict import surprises
+from .verdict import settings, surprises
 
 ROWS = {
     "good": table.Row("Good", "good", "1.2", {"a": "yes", "b": "yes"}),
@@ -30,6 +32,13 @@ def test_every_server_has_a_row_with_every_question() -> None:
     assert list(rows) == [server.name for server in SERVERS]
     for row in rows.values():
         assert list(row.cells) == [*facts.QUESTIONS, *checks.CHECKS], row.title
+
+
+def test_the_kind_of_each_store_has_the_settings_that_were_measured() -> None:
+    for row in table.load().values():
+        kind = kinds()[row.kind]
+        measured = "true" if settings(row.cells).if_none_match else "false"
+        assert (kind.if_none_match, kind.addressing_style) == (measured, "path"), row.title
 
 
 def test_a_fault_points_to_its_reason_and_equal_reasons_are_one() -> None:
