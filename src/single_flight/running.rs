@@ -181,7 +181,7 @@ impl Flights {
                 self.admission.learn_unranged(origin, now);
             }
             Action::Warn(warning) => {
-                let warn = || Effect::Warn { key: Some(fill_key.key.clone()), what: warning.text().into() };
+                let warn = || Effect::Warn { key: Some(fill_key.key.clone()), what: flight.fill.text(warning) };
                 effects.extend(self.warnings.admits(warning, now).then(warn));
             }
             Action::Wait(wait) => flight.timer = Some(after(now, wait)),
@@ -286,6 +286,9 @@ impl Flights {
             if self.config.marker.is_some() && !outlives(&outcome) {
                 self.leases.revoke(shared, flight.hash);
             }
+            let warning = flight.fill.warning_at_end(&outcome).filter(|warning| self.warnings.admits(*warning, now));
+            let warn = |warning| Effect::Warn { key: Some(fill_key.key.clone()), what: flight.fill.text(warning) };
+            effects.extend(warning.map(warn));
             effects.push(Effect::Ended(FillEnded {
                 key: fill_key.key.clone(),
                 outcome: outcome.label(),
