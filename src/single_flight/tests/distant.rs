@@ -187,7 +187,9 @@ fn where_the_rest_does_not_come_whole_a_part_is_asked_for() {
 #[test]
 fn an_origin_that_gave_no_first_range_in_time_is_asked_for_little_first_for_ten_minutes() {
     let mut world = world(true, serde_json::json!({}));
-    for (wait, key, first) in [(0, "0/a", 6 * MIB), (20, "0/b", FIRST), (0, "1/c", 6 * MIB), (599, "0/d", FIRST), (1, "0/e", 6 * MIB)] {
+    for (wait, key, first) in
+        [(0, "0/a", 6 * MIB), (20, "0/b", FIRST), (0, "1/c", 6 * MIB), (599, "0/d", FIRST), (1, "0/e", 6 * MIB)]
+    {
         world.now += Duration::from_secs(wait);
         world.join_rule(1, key);
         let (get, call) = world.next_call();
