@@ -38,10 +38,16 @@ module.setFeatures(FEATURES);
 const exported = Array.from({ length: module.getNumExports() }, (_, at) => module.getExportByIndex(at));
 exported.map((at) => binaryen.getExportInfo(at).name).filter((name) => !KEPT.has(name))
   .forEach((name) => module.removeExport(name));
-// As `wasm-opt -Oz`.
+// As `wasm-opt -Oz --low-memory-unused`, whose peephole optimiser has to be asked for here. rustc's linker puts the stack
+// first (`--stack-first`), so the lowest addresses are those of a stack that is full.
 binaryen.setOptimizeLevel(2);
 binaryen.setShrinkLevel(2);
+binaryen.setLowMemoryUnused(true);
+binaryen.setGenerateStackIR(true);
+binaryen.setOptimizeStackIR(true);
 module.optimize();
+// Functions that are called often get short numbers.
+module.runPasses(["reorder-functions"]);
 if (!module.validate()) {
   process.exit(1);
 }
