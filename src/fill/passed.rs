@@ -24,7 +24,7 @@ impl PassedObject {
         format!("{TAG}{:016x}\"", self.version.hash())
     }
 
-    /// Lists the headers with which it is served. `Last-Modified` is not among them: the bucket will say another.
+    /// Lists the headers with which it is served. `Last-Modified` is the origin's; the bucket will say another.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = vec![("etag", self.tag()), ("accept-ranges", "bytes".to_owned())];
         for (name, value) in self.metadata.served() {

@@ -247,6 +247,8 @@ class LargeOrigin(Server):
                 for at in range(start, start + length, PIECE if self._rate else max(length, 1)):
                     piece = min(start + length - at, PIECE) if self._rate else length
                     await self._turn(piece)
+                    if writer.transport.is_closing():
+                        raise ConnectionResetError
                     self.sent[path] += await self._loop.sendfile(writer.transport, source, at, piece)
 
     async def _turn(self, length: int) -> None:
