@@ -47,6 +47,11 @@ impl Parts {
         self.total.div_ceil(self.size.max(1))
     }
 
+    /// Returns the number of the first part that begins at this byte, or behind it.
+    pub fn number_from(&self, byte: u64) -> u64 {
+        byte.div_ceil(self.size.max(1)).saturating_add(1)
+    }
+
     /// The bytes of a part. Numbers begin at 1, as S3's do.
     pub fn range(&self, number: u64) -> ContentRange {
         let first = number.saturating_sub(1).saturating_mul(self.size);

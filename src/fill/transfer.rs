@@ -2,10 +2,14 @@
 //!
 //! Where the origin announced what the whole object comes to, parts are compared with that in the object's order. One
 //! that is stored before its turn stays in the window until then, so that memory stays bounded.
+//!
+//! A part that a client's stream brings is not asked for ([`feed`](super::feed)). Without anything to compare, parts that are
+//! about to be read by a stream come before others.
 
+use super::feed::{Chunk, Reader};
 use super::fetch::outcome_of;
 use super::head::{HeadObject, Question, Reason};
-use super::multipart::{AbortMultipartUpload, Ending, Upload};
+use super::multipart::{AbortMultipartUpload, Ending, Upload, append};
 use super::retry::{self, ATTEMPTS, Attempts};
 use super::state::{State, Transition};
 use super::store::STORE_TIMEOUT;
@@ -17,12 +21,12 @@ use crate::origin::{self, Failure, PartResult};
 use crate::s3::{self, Refusal};
 use std::rc::Rc;
 
-/// A window of parts, in any order, between the last one stored and the next one to be fetched.
+/// A window of parts that are fetched and stored, in any order.
 #[derive(Debug)]
 pub struct Transfer {
     upload: Upload,
-    /// Number of the next part that nobody takes care of yet.
-    next: u64,
+    /// The parts that are in the window, or were.
+    begun: Vec<bool>,
     window: Vec<Part>,
     /// Entity tags by part, empty where a part is not stored.
     etags: Vec<String>,
@@ -51,6 +55,8 @@ struct Part {
 
 #[derive(Debug)]
 enum PartState {
+    /// These are its first bytes; a stream brings the rest.
+    Fed(Vec<u8>),
     /// These are its first bytes; the rest is asked for.
     Fetch(Vec<u8>),
     Fetching {
@@ -70,14 +76,14 @@ impl Part {
     fn call(&self) -> Option<CallId> {
         match self.stage {
             PartState::Fetching { call, .. } | PartState::Storing(call, _) => Some(call),
-            PartState::Fetch(_) | PartState::Store(_) | PartState::Stored(_) => None,
+            PartState::Fed(_) | PartState::Fetch(_) | PartState::Store(_) | PartState::Stored(_) => None,
         }
     }
 
     fn body(&self) -> Option<&Body> {
         match &self.stage {
             PartState::Store(body) | PartState::Storing(_, body) | PartState::Stored(body) => Some(body),
-            PartState::Fetch(_) | PartState::Fetching { .. } => None,
+            PartState::Fed(_) | PartState::Fetch(_) | PartState::Fetching { .. } => None,
         }
     }
 
@@ -95,10 +101,12 @@ impl Transfer {
     /// Begins with the first part, or with its beginning.
     pub fn begin(job: &mut Job, mut upload: Upload, first: Body) -> Transition {
         let count = usize::try_from(upload.object.parts.count()).unwrap_or(usize::MAX);
+        let mut begun = vec![false; count];
+        begun.iter_mut().take(1).for_each(|first| *first = true);
         let hasher = std::mem::take(&mut upload.object.announced).hasher();
         let mut transfer = Self {
             upload,
-            next: 2,
+            begun,
             window: Vec::new(),
             etags: vec![String::new(); count],
             hasher: hasher.map(|hasher| (hasher, 1)),
@@ -122,6 +130,9 @@ impl Transfer {
         match input {
             Input::Response { call, response } => self.answered(job, call, Some(response)),
             Input::Failed { call } => self.answered(job, call, None),
+            Input::Chunk(chunk) => self.fed(job, chunk),
+            Input::Left(stream) => job.feed.leave(stream),
+            Input::Deadline if job.feed.watching => job.feed.watching = false,
             Input::Deadline if self.waiting => {
                 self.waiting = false;
                 let (due, others): (Vec<Part>, Vec<Part>) =
@@ -142,7 +153,7 @@ impl Transfer {
         };
         let part = self.window.swap_remove(at);
         match part.stage {
-            PartState::Fetch(came) => self.fetched(job, part.number, part.attempts, came, false, response),
+            PartState::Fed(came) | PartState::Fetch(came) => self.fetched(job, part.number, part.attempts, came, false, response),
             PartState::Fetching { came, conditional, moves, .. } => {
                 if let Some(came) = self.moved(job, part.number, part.attempts, came, moves, response.as_ref()) {
                     self.fetched(job, part.number, part.attempts, came, conditional, response);
@@ -236,6 +247,48 @@ impl Transfer {
         }
     }
 
+    /// Returns the bytes that parts in the window miss, of those that a stream brings up to `end`.
+    pub fn wants(&self, reader: &Reader, end: u64) -> Option<(u64, u64)> {
+        if self.ending.is_some() || *reader.version != self.upload.object.version {
+            return None;
+        }
+        let missing = || self.window.iter().filter_map(|part| self.missing(part));
+        let (first, _) = missing().filter(|(first, _)| reader.next <= *first && *first < end).min()?;
+        let mut until = first;
+        while let Some((_, last)) = missing().find(|(first, _)| *first == until && until < end) {
+            until = end.min(last.saturating_add(1));
+        }
+        Some((first, until))
+    }
+
+    /// Returns the bytes that a stream is to bring of a part, both ends inclusive.
+    fn missing(&self, part: &Part) -> Option<(u64, u64)> {
+        let PartState::Fed(came) = &part.stage else { return None };
+        let range = self.upload.object.parts.range(part.number);
+        Some((range.first.saturating_add(u64::try_from(came.len()).ok()?), range.last))
+    }
+
+    /// Takes a piece of a stream.
+    fn fed(&mut self, job: &mut Job, chunk: Chunk) {
+        if *chunk.reader.version != self.upload.object.version {
+            return;
+        }
+        job.feed.brought(chunk.reader, chunk.length, job.spent);
+        let (mut first, mut bytes) = (chunk.first, chunk.bytes.as_slice());
+        while !bytes.is_empty() {
+            let is_next = |part: &Part| self.missing(part).is_some_and(|(missing, _)| missing == first);
+            let Some(at) = self.window.iter().position(is_next) else { return };
+            let Part { number, stage: PartState::Fed(mut came), .. } = self.window.swap_remove(at) else { return };
+            let range = self.upload.object.parts.range(number);
+            let rest = usize::try_from(range.last.saturating_add(1).saturating_sub(first)).unwrap_or(usize::MAX);
+            let (of_part, others) = bytes.split_at(rest.min(bytes.len()));
+            append(&mut came, of_part, range.length());
+            first = first.saturating_add(u64::try_from(of_part.len()).unwrap_or(u64::MAX));
+            bytes = others;
+            self.came(job, number, came);
+        }
+    }
+
     /// Stores a part that is at hand, or asks for the rest of it.
     fn came(&mut self, job: &mut Job, number: u64, bytes: Vec<u8>) {
         let is_whole =
@@ -278,7 +331,11 @@ impl Transfer {
         let Part { number, attempts, stage } = part;
         let object = &self.upload.object;
         let (stage, action) = match stage {
-            PartState::Fetch(came) | PartState::Fetching { came, .. } => {
+            PartState::Fed(came) | PartState::Fetch(came) | PartState::Fetching { came, .. } => {
+                let last = object.parts.range(number).last;
+                if job.feed.brings(self.rest(number, &came).first, last, job.spent) {
+                    return self.window.push(Part { number, attempts, stage: PartState::Fed(came) });
+                }
                 let endpoint = &object.source.endpoint;
                 let conditional = !self.unconditional;
                 let request = origin::get_part(endpoint, &object.version, self.rest(number, &came), conditional);
@@ -335,12 +392,14 @@ impl Transfer {
     /// Fetches on as far as the window and the memory allow, or takes the transfer to its end.
     fn proceed(mut self: Box<Self>, job: &mut Job) -> Transition {
         self.compare();
+        job.feed.is_corrupt |= matches!(self.ending, Some(Ending::NextOrigin(Outcome::Corrupt(_))));
         if self.ending.is_none() {
+            self.ask_unfed(job);
             while self.has_room(job) {
-                let part = Part { number: self.next, attempts: 0, stage: PartState::Fetch(Vec::new()) };
-                self.next = self.next.saturating_add(1);
-                self.send(job, part);
+                let Some(number) = self.next(job) else { break };
+                self.begin_part(job, number);
             }
+            self.watch(job);
         }
         let mut actions = std::mem::take(&mut self.actions);
         // A wait comes back too, and what follows a transfer does not await it.
@@ -361,12 +420,45 @@ impl Transfer {
         (state, actions)
     }
 
+    /// Asks for the parts that no stream brings any more.
+    fn ask_unfed(&mut self, job: &mut Job) {
+        for part in self.window.extract_if(.., |part| matches!(part.stage, PartState::Fed(_))).collect::<Vec<_>>() {
+            self.send(job, part);
+        }
+    }
+
+    /// Waits until a stream may have stopped, if one is to bring a part.
+    fn watch(&mut self, job: &mut Job) {
+        let is_fed = self.window.iter().any(|part| matches!(part.stage, PartState::Fed(_)));
+        if is_fed && !self.waiting && !job.feed.watching {
+            job.feed.watching = true;
+            self.actions.push(Action::Wait(job.feed.patience(job.spent)));
+        }
+    }
+
+    /// Returns the part to be begun next, if there is another one.
+    fn next(&self, job: &Job) -> Option<u64> {
+        let parts = &self.upload.object.parts;
+        let is_free = |number: u64| {
+            let at = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
+            self.begun.get(at).is_some_and(|begun| !begun)
+        };
+        // What is to be compared is compared in the object's order.
+        let fed = if self.hasher.is_none() { job.feed.next_part(parts, is_free, job.spent) } else { None };
+        fed.or_else(|| (1..=parts.count()).find(|number| is_free(*number)))
+    }
+
+    fn begin_part(&mut self, job: &mut Job, number: u64) {
+        let at = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
+        self.begun.iter_mut().skip(at).take(1).for_each(|begun| *begun = true);
+        self.send(job, Part { number, attempts: 0, stage: PartState::Fetch(Vec::new()) });
+    }
+
     /// Tells if another part may be begun. One always may.
     fn has_room(&self, job: &Job) -> bool {
         let held = self.window.len();
         let more = held.saturating_add(1);
-        self.next <= self.upload.object.parts.count()
-            && (held == 0 || (held < job.limits.parts_in_flight && self.held_by(more) <= job.budget))
+        held == 0 || (held < job.limits.parts_in_flight && self.held_by(more) <= job.budget)
     }
 
     fn held_by(&self, parts: usize) -> u64 {

@@ -13,7 +13,9 @@ use crate::request::denial::Denial;
 use crate::request::passing::{Wanted, text, wanted};
 use crate::request::target::Target;
 use crate::single_flight::effect::StreamId;
+use crate::single_flight::feeding::PieceStep;
 use crate::single_flight::leases::SharedHost;
+use std::time::Instant;
 
 /// The header by which the route of streams chooses the cluster. No client's comes that far, and it goes no further.
 pub const CLUSTER_HEADER: &str = "x-mirror-on-miss-cluster";
@@ -51,9 +53,10 @@ impl Worker {
         stream: StreamId,
         request: &ClientRequest,
         header: &dyn Fn(&str) -> Option<Vec<u8>>,
+        now: Instant,
         shared: &dyn SharedHost,
     ) -> StreamStep {
-        self.passed(stream, request, header, shared).unwrap_or(StreamStep::AskBucket)
+        self.passed(stream, request, header, now, shared).unwrap_or(StreamStep::AskBucket)
     }
 
     fn passed(
@@ -61,6 +64,7 @@ impl Worker {
         stream: StreamId,
         request: &ClientRequest,
         header: &dyn Fn(&str) -> Option<Vec<u8>>,
+        now: Instant,
         shared: &dyn SharedHost,
     ) -> Option<StreamStep> {
         if !request.is_marked || request.method != Method::Get {
@@ -85,12 +89,12 @@ impl Worker {
         let (range, (endpoint, cluster)) = match range {
             Ok(passed) => passed,
             Err(wanted) => {
-                self.flights.close_stream(stream);
+                self.flights.close_stream(stream, now, shared);
                 return refusal(wanted, &target, &request_id, total).map(StreamStep::Answer);
             }
         };
         if !origin.is_some_and(|(_, origin)| self.flights.may_stream(origin, shared)) {
-            self.flights.close_stream(stream);
+            self.flights.close_stream(stream, now, shared);
             return None;
         }
         let headers = headers(endpoint, cluster, range, header);
@@ -102,9 +106,26 @@ impl Worker {
         self.flights.fail_stream(stream, shared);
     }
 
-    /// Takes the end of a stream that was passed.
-    pub fn close_stream(&mut self, stream: StreamId) {
-        self.flights.close_stream(stream);
+    /// Takes the answer to a stream, which is of the object that it was passed to: [`PassedStream::span`].
+    pub fn answer_stream(&mut self, stream: StreamId, (first, last): (u64, u64)) {
+        self.flights.answer_stream(stream, first, last);
+    }
+
+    /// Takes a piece of a stream's body. `read` reads some bytes of it, from a place on.
+    pub fn feed(
+        &mut self,
+        stream: StreamId,
+        length: usize,
+        read: &dyn Fn(usize, usize) -> Vec<u8>,
+        now: Instant,
+        shared: &dyn SharedHost,
+    ) -> PieceStep {
+        self.flights.feed(stream, length, read, now, shared)
+    }
+
+    /// Takes the end of a stream that was passed. [`tick`](Self::tick) may have something to do.
+    pub fn close_stream(&mut self, stream: StreamId, now: Instant, shared: &dyn SharedHost) {
+        self.flights.close_stream(stream, now, shared);
     }
 }
 
@@ -197,6 +218,14 @@ impl PassedStream {
             range.map(|ContentRange { first, last, total }| ("content-range", format!("bytes {first}-{last}/{total}"))),
         );
         Ok(LocalReply { status: if range.is_some() { 206 } else { 200 }, headers: answer, body: None })
+    }
+
+    /// Returns the bytes that an answer has which was found to be of the object's version, both ends inclusive.
+    pub fn span(&self, answer: &LocalReply) -> (u64, u64) {
+        let first = self.range.map(|(first, _)| first).unwrap_or_default();
+        let length = answer.headers.iter().find(|(name, _)| *name == "content-length");
+        let length = length.and_then(|(_, length)| digits(length)).unwrap_or_default();
+        (first, first.saturating_add(length).saturating_sub(1))
     }
 
     /// Returns the key, for the log.
