@@ -5,7 +5,8 @@
 //! - A stream is trusted while it keeps up: it brings a part within [`PART_TIME`]. A fill that waits longer would hold its
 //!   memory for a slow client.
 //! - After clients were passed, the fill waits [`PATIENCE`] for the first of their streams.
-//! - A stream is waited for where it brings the rest of a part, and is no further behind than the window is wide.
+//! - A stream is waited for where it brings the rest of a part, and is at most two windows behind: one that the fill asked for
+//!   before the client came, and the next one.
 //! - Bytes for which no part is reserved are dropped. The fill asks for them when no stream brings others.
 
 use super::plan::Parts;
@@ -73,7 +74,7 @@ struct Stream {
 impl Feed {
     pub fn new(limits: &Limits) -> Self {
         let parts = u64::try_from(limits.parts_in_flight).unwrap_or(u64::MAX);
-        let reach = limits.part_size.saturating_mul(parts);
+        let reach = limits.part_size.saturating_mul(parts).saturating_mul(2);
         Self { enough: limits.part_size / PART_TIME, reach, ..Self::default() }
     }
 

@@ -11,6 +11,8 @@ import functools
 import hashlib
 import os
 import random
+import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.utils import formatdate, parsedate_to_datetime
@@ -24,6 +26,9 @@ from .wire import Journal, Request, Server, reset
 
 PERIOD = 4_194_301
 """The bytes after which content repeats: a prime, so that no two parts of an object are alike."""
+
+PIECES = 50
+"""The pieces in which a slow origin sends what it sends in a second."""
 
 SHIFT = 1_000_003
 """The bytes of the pattern between the beginnings of two versions."""
@@ -50,6 +55,10 @@ class Large:
     """It answers a Range. Otherwise every answer is the whole object."""
     conditions: bool = True
     """It evaluates If-Match and If-Unmodified-Since. Many an origin does not."""
+    rate: int | None = None
+    """Bytes a second of each answer. None is as fast as the kernel copies."""
+    digest: str | None = None
+    """The `Repr-Digest` that it announces, true or not."""
 
     def sha256(self) -> str:
         digest = hashlib.sha256()
@@ -89,6 +98,7 @@ class Large:
             "Date": formatdate(usegmt=True),
             "ETag": self.etag,
             "Last-Modified": self.last_modified,
+            "Repr-Digest": self.digest,
         }
         return {name: value for name, value in known.items() if value is not None}
 
@@ -131,6 +141,7 @@ class LargeOrigin(Server):
         self._versions: dict[str, list[tuple[int, Large]]] = {}
         self._faults: dict[str, list[Fault]] = {}
         self._gates: dict[tuple[str, int], Gate] = {}
+        self._sent: Counter[str] = Counter()
         self._pattern: BinaryIO
 
     def __enter__(self) -> LargeOrigin:
@@ -173,6 +184,10 @@ class LargeOrigin(Server):
         (_, first), *_ = self._versions[path]
         return [byte_range(request.header("range"), first.size) for request in self.asked(path)]
 
+    def sent(self, path: str) -> int:
+        """Counts the bytes of content that were sent in all answers."""
+        return self._sent[path]
+
     def wait_for(self, path: str, count: int = 1) -> list[Request]:
         """Waits until the path has been asked for `count` times."""
         return self.requests.wait(lambda request: request.path == path, count)
@@ -195,7 +210,8 @@ class LargeOrigin(Server):
         cut = trouble in (Trouble.RESET, Trouble.STALL, Trouble.TRUNCATED)
         writer.write(_head(answer))
         if request.method != "HEAD":
-            await self._send(writer, large, answer.span[: len(answer.span) // 2] if cut else answer.span)
+            span = answer.span[: len(answer.span) // 2] if cut else answer.span
+            await self._send(writer, request.path, large, span)
         if trouble is Trouble.STALL:
             await self.silence()
         if trouble is Trouble.RESET:
@@ -218,9 +234,17 @@ class LargeOrigin(Server):
                 return fault.trouble
         return None
 
-    async def _send(self, writer: asyncio.StreamWriter, large: Large, span: range) -> None:
-        for start, length in large.pieces(span):
-            await self._loop.sendfile(writer.transport, self._pattern, start, length)
+    async def _send(self, writer: asyncio.StreamWriter, path: str, large: Large, span: range) -> None:
+        began, sent = time.monotonic(), 0
+        pieces = large.rate // PIECES if large.rate else len(span)
+        for first in range(0, len(span), pieces or 1):
+            piece = span[first : first + pieces]
+            for start, length in large.pieces(piece):
+                await self._loop.sendfile(writer.transport, self._pattern, start, length)
+            sent += len(piece)
+            self._sent[path] += len(piece)
+            if large.rate:
+                await asyncio.sleep(max(0.0, began + sent / large.rate - time.monotonic()))
 
 
 @functools.cache
