@@ -9,6 +9,7 @@
 //!   before the client came, and the next one.
 //! - Bytes for which no part is reserved are dropped. The fill asks for them when no stream brings others.
 
+use super::PassedObject;
 use super::plan::Parts;
 use crate::config::Limits;
 use crate::origin::Version;
@@ -16,7 +17,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// The time for which a stream may bring too little, and that its first bytes may take.
-pub const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The time after which a fill looks again which streams keep up.
+pub const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// The seconds in which a stream has to bring as much as a part has: with the default 1 MiB a second.
 const PART_TIME: u64 = 6;
@@ -26,12 +30,20 @@ const PART_TIME: u64 = 6;
 pub struct Reader {
     /// Its number.
     pub stream: u32,
-    /// The version that its answer was found to have.
-    pub version: Rc<Version>,
+    /// The object that its answer was found to be of.
+    pub object: Rc<PassedObject>,
     /// Offset of the byte that it brings next.
     pub next: u64,
     /// Offset of its last byte.
     pub last: u64,
+}
+
+impl Reader {
+    /// Tells if it reads this version.
+    #[inline(never)]
+    pub fn is_of(&self, version: &Version) -> bool {
+        self.object.version == *version
+    }
 }
 
 /// A piece of what a stream reads.
@@ -66,8 +78,8 @@ pub struct Feed {
 #[derive(Debug)]
 struct Stream {
     reader: Reader,
-    /// The time at which it had last brought enough, and the bytes since then.
-    since: Duration,
+    /// The end of the time in which it has to bring enough, and the bytes that it brought of that.
+    until: Duration,
     came: u64,
 }
 
@@ -86,8 +98,7 @@ impl Feed {
     /// Forgets all streams: the object is asked for anew, and perhaps elsewhere.
     pub fn forget(&mut self) {
         self.streams.clear();
-        self.until = Duration::ZERO;
-        self.is_corrupt = false;
+        (self.until, self.is_corrupt) = (Duration::ZERO, false);
     }
 
     /// Takes the end of a stream.
@@ -99,48 +110,40 @@ impl Feed {
     pub fn brought(&mut self, mut reader: Reader, length: u64, now: Duration) {
         self.until = Duration::ZERO;
         reader.next = reader.next.saturating_add(length);
-        match self.streams.iter_mut().find(|known| known.reader.stream == reader.stream) {
-            Some(known) => {
-                known.reader = reader;
+        let until = now.saturating_add(PATIENCE);
+        for known in &mut self.streams {
+            if known.reader.stream == reader.stream {
+                known.reader.next = reader.next;
                 known.came = known.came.saturating_add(length);
                 if known.came >= self.enough {
-                    (known.since, known.came) = (now, 0);
+                    (known.until, known.came) = (until, 0);
                 }
+                return;
             }
-            None => self.streams.push(Stream { reader, since: now, came: 0 }),
         }
+        self.streams.push(Stream { reader, until, came: 0 });
     }
 
     /// Tells if a stream brings these bytes, both ends inclusive, or may be expected to.
     pub fn brings(&self, first: u64, last: u64, now: Duration) -> bool {
-        let brings = |Reader { next, last: end, .. }: &Reader| {
-            first.checked_sub(*next).is_some_and(|behind| behind <= self.reach) && last <= *end
+        let brings = |Stream { reader, until, .. }: &Stream| {
+            let behind = first.saturating_sub(reader.next);
+            now < *until && reader.next <= first && behind <= self.reach && last <= reader.last
         };
-        now < self.until || self.trusted(now).any(brings)
+        now < self.until || self.streams.iter().any(brings)
     }
 
     /// Finds the part that a stream reads next as a whole, of those that may be begun.
-    pub fn next_part(&self, parts: &Parts, is_free: impl Fn(u64) -> bool, now: Duration) -> Option<u64> {
-        let ahead = |reader: &Reader| {
-            let mut numbers = parts.number_from(reader.next)..=parts.count();
-            let number = numbers.find(|number| is_free(*number))?;
+    pub fn next_part(&self, parts: &Parts, is_free: &dyn Fn(u64) -> bool, now: Duration) -> Option<u64> {
+        let (mut nearest, mut found) = (u64::MAX, None);
+        for Stream { reader, until, .. } in &self.streams {
+            let Some(number) = parts.next_free(reader.next, is_free).filter(|_| now < *until) else { continue };
             let part = parts.range(number);
-            (part.last <= reader.last).then(|| (part.first.saturating_sub(reader.next), number))
-        };
-        self.trusted(now).filter_map(ahead).min().map(|(_, number)| number)
-    }
-
-    /// Returns the time after which the fill looks again which streams keep up.
-    pub fn patience(&self, now: Duration) -> Duration {
-        let ends = self.trusted_streams(now).map(|stream| stream.since.saturating_add(PATIENCE));
-        ends.chain([self.until]).filter(|end| *end > now).min().unwrap_or(now).saturating_sub(now)
-    }
-
-    fn trusted(&self, now: Duration) -> impl Iterator<Item = &Reader> {
-        self.trusted_streams(now).map(|stream| &stream.reader)
-    }
-
-    fn trusted_streams(&self, now: Duration) -> impl Iterator<Item = &Stream> {
-        self.streams.iter().filter(move |stream| now < stream.since.saturating_add(PATIENCE))
+            let distance = part.first.saturating_sub(reader.next);
+            if part.last <= reader.last && distance < nearest {
+                (nearest, found) = (distance, Some(number));
+            }
+        }
+        found
     }
 }

@@ -288,8 +288,9 @@ impl Fill {
         self.job.feed.expect(spent);
     }
 
-    /// Returns the bytes that it takes of a stream's next ones, as offsets of their first byte and of the one behind the last.
-    pub fn wants(&self, reader: &Reader, length: u64) -> Option<(u64, u64)> {
+    /// Returns the next bytes that it takes of so many of a stream's, as the offsets of their first one and of the one behind
+    /// their last.
+    pub fn wants(&mut self, reader: &Reader, length: u64) -> Option<(u64, u64)> {
         self.state.wants(reader, reader.next.saturating_add(length))
     }
 

@@ -75,18 +75,17 @@ impl CreateMultipartUpload {
     pub fn wants(&self, reader: &Reader, end: u64) -> Option<(u64, u64)> {
         let next = self.first_missing();
         let end = end.min(self.object.parts.size());
-        (*reader.version == self.object.version && reader.next <= next && next < end).then_some((next, end))
+        (reader.next <= next && next < end && reader.is_of(&self.object.version)).then_some((next, end))
     }
 
     /// Takes a piece of a stream.
     pub fn fed(&mut self, job: &mut Job, chunk: Chunk) {
-        if *chunk.reader.version != self.object.version {
-            return;
+        if chunk.reader.is_of(&self.object.version) {
+            if chunk.first == self.first_missing() {
+                append(Rc::make_mut(&mut self.first), &chunk.bytes, self.object.parts.size());
+            }
+            job.feed.brought(chunk.reader, chunk.length, job.spent);
         }
-        if chunk.first == self.first_missing() {
-            append(Rc::make_mut(&mut self.first), &chunk.bytes, self.object.parts.range(1).length());
-        }
-        job.feed.brought(chunk.reader, chunk.length, job.spent);
     }
 
     fn first_missing(&self) -> u64 {
@@ -109,7 +108,7 @@ impl CreateMultipartUpload {
 /// Appends bytes to the beginning of something so long.
 pub fn append(came: &mut Vec<u8>, bytes: &[u8], length: u64) {
     let length = usize::try_from(length).unwrap_or_default();
-    came.reserve_exact(length.saturating_sub(came.len()));
+    came.reserve(length.saturating_sub(came.len()));
     came.extend_from_slice(bytes);
 }
 

@@ -3,8 +3,8 @@
 use super::feed::Reader;
 use super::fetch::{FirstFetch, OriginLength};
 use super::head::{HeadObject, Question};
-use super::rest::RestFetch;
 use super::multipart::CreateMultipartUpload;
+use super::rest::RestFetch;
 use super::store::{ExpectDeadline, ExpectResponse, Operation};
 use super::transfer::Transfer;
 use super::{Action, CallId, Input, Job, Outcome};
@@ -56,15 +56,11 @@ impl State {
         }
     }
 
-    /// Returns the bytes that it takes of those that a stream brings up to `end`.
-    pub fn wants(&self, reader: &Reader, end: u64) -> Option<(u64, u64)> {
+    /// Returns the next bytes that it takes of those that a stream brings up to `end`.
+    pub fn wants(&mut self, reader: &Reader, end: u64) -> Option<(u64, u64)> {
         match self {
             Self::Transfer(transfer) => transfer.wants(reader, end),
-            Self::ExpectDeadline(ExpectDeadline { operation: Operation::CreateMultipartUpload(create), .. })
-            | Self::ExpectResponse(ExpectResponse { operation: Operation::CreateMultipartUpload(create), .. }) => {
-                create.wants(reader, end)
-            }
-            _ => None,
+            state => state.creating()?.wants(reader, end),
         }
     }
 

@@ -6,7 +6,7 @@
 //! A part that a client's stream brings is not asked for ([`feed`](super::feed)). Without anything to compare, parts that are
 //! about to be read by a stream come before others.
 
-use super::feed::{Chunk, Reader};
+use super::feed::{Chunk, LOOK_AGAIN, Reader};
 use super::fetch::outcome_of;
 use super::head::{HeadObject, Question, Reason};
 use super::multipart::{AbortMultipartUpload, Ending, Upload, append};
@@ -25,8 +25,6 @@ use std::rc::Rc;
 #[derive(Debug)]
 pub struct Transfer {
     upload: Upload,
-    /// The parts that are in the window, or were.
-    begun: Vec<bool>,
     window: Vec<Part>,
     /// Entity tags by part, empty where a part is not stored.
     etags: Vec<String>,
@@ -92,6 +90,10 @@ impl Part {
         matches!(self.stage, PartState::Fetch(_) | PartState::Store(_))
     }
 
+    fn is_fed(&self) -> bool {
+        matches!(self.stage, PartState::Fed(_))
+    }
+
     fn is_stored(&self) -> bool {
         matches!(self.stage, PartState::Stored(_))
     }
@@ -101,12 +103,9 @@ impl Transfer {
     /// Begins with the first part, or with its beginning.
     pub fn begin(job: &mut Job, mut upload: Upload, first: Body) -> Transition {
         let count = usize::try_from(upload.object.parts.count()).unwrap_or(usize::MAX);
-        let mut begun = vec![false; count];
-        begun.iter_mut().take(1).for_each(|first| *first = true);
         let hasher = std::mem::take(&mut upload.object.announced).hasher();
         let mut transfer = Self {
             upload,
-            begun,
             window: Vec::new(),
             etags: vec![String::new(); count],
             hasher: hasher.map(|hasher| (hasher, 1)),
@@ -135,12 +134,7 @@ impl Transfer {
             Input::Deadline if job.feed.watching => job.feed.watching = false,
             Input::Deadline if self.waiting => {
                 self.waiting = false;
-                let (due, others): (Vec<Part>, Vec<Part>) =
-                    std::mem::take(&mut self.window).into_iter().partition(Part::waits);
-                self.window = others;
-                for part in due {
-                    self.send(job, part);
-                }
+                self.send_all(job, Part::waits);
             }
             Input::Deadline | Input::Start => self.fail(Ending::Done(Outcome::Broken("no such input in a transfer"))),
         }
@@ -153,7 +147,9 @@ impl Transfer {
         };
         let part = self.window.swap_remove(at);
         match part.stage {
-            PartState::Fed(came) | PartState::Fetch(came) => self.fetched(job, part.number, part.attempts, came, false, response),
+            PartState::Fed(came) | PartState::Fetch(came) => {
+                self.fetched(job, part.number, part.attempts, came, false, response)
+            }
             PartState::Fetching { came, conditional, moves, .. } => {
                 if let Some(came) = self.moved(job, part.number, part.attempts, came, moves, response.as_ref()) {
                     self.fetched(job, part.number, part.attempts, came, conditional, response);
@@ -247,18 +243,19 @@ impl Transfer {
         }
     }
 
-    /// Returns the bytes that parts in the window miss, of those that a stream brings up to `end`.
+    /// Returns the next bytes that a part in the window misses, of those that a stream brings up to `end`.
     pub fn wants(&self, reader: &Reader, end: u64) -> Option<(u64, u64)> {
-        if self.ending.is_some() || *reader.version != self.upload.object.version {
-            return None;
+        let mut wanted = None;
+        let mut least = end;
+        for part in &self.window {
+            if let Some((first, last)) = self.missing(part)
+                && reader.next <= first
+                && first < least
+            {
+                (least, wanted) = (first, Some((first, end.min(last.saturating_add(1)))));
+            }
         }
-        let missing = || self.window.iter().filter_map(|part| self.missing(part));
-        let (first, _) = missing().filter(|(first, _)| reader.next <= *first && *first < end).min()?;
-        let mut until = first;
-        while let Some((_, last)) = missing().find(|(first, _)| *first == until && until < end) {
-            until = end.min(last.saturating_add(1));
-        }
-        Some((first, until))
+        wanted.filter(|_| self.ending.is_none() && reader.is_of(&self.upload.object.version))
     }
 
     /// Returns the bytes that a stream is to bring of a part, both ends inclusive.
@@ -270,21 +267,17 @@ impl Transfer {
 
     /// Takes a piece of a stream.
     fn fed(&mut self, job: &mut Job, chunk: Chunk) {
-        if *chunk.reader.version != self.upload.object.version {
+        let Chunk { reader, length, first, bytes } = chunk;
+        if !reader.is_of(&self.upload.object.version) {
             return;
         }
-        job.feed.brought(chunk.reader, chunk.length, job.spent);
-        let (mut first, mut bytes) = (chunk.first, chunk.bytes.as_slice());
-        while !bytes.is_empty() {
-            let is_next = |part: &Part| self.missing(part).is_some_and(|(missing, _)| missing == first);
-            let Some(at) = self.window.iter().position(is_next) else { return };
-            let Part { number, stage: PartState::Fed(mut came), .. } = self.window.swap_remove(at) else { return };
-            let range = self.upload.object.parts.range(number);
-            let rest = usize::try_from(range.last.saturating_add(1).saturating_sub(first)).unwrap_or(usize::MAX);
-            let (of_part, others) = bytes.split_at(rest.min(bytes.len()));
-            append(&mut came, of_part, range.length());
-            first = first.saturating_add(u64::try_from(of_part.len()).unwrap_or(u64::MAX));
-            bytes = others;
+        job.feed.brought(reader, length, job.spent);
+        let is_next = |part: &Part| self.missing(part).is_some_and(|(missing, _)| missing == first);
+        if !bytes.is_empty()
+            && let Some(at) = self.window.iter().position(is_next)
+            && let Part { number, stage: PartState::Fed(mut came), .. } = self.window.swap_remove(at)
+        {
+            append(&mut came, &bytes, self.upload.object.parts.range(number).length());
             self.came(job, number, came);
         }
     }
@@ -394,12 +387,15 @@ impl Transfer {
         self.compare();
         job.feed.is_corrupt |= matches!(self.ending, Some(Ending::NextOrigin(Outcome::Corrupt(_))));
         if self.ending.is_none() {
-            self.ask_unfed(job);
+            self.send_all(job, Part::is_fed);
             while self.has_room(job) {
                 let Some(number) = self.next(job) else { break };
-                self.begin_part(job, number);
+                self.send(job, Part { number, attempts: 0, stage: PartState::Fetch(Vec::new()) });
             }
-            self.watch(job);
+            if self.window.iter().any(Part::is_fed) && !self.waiting && !job.feed.watching {
+                job.feed.watching = true;
+                self.actions.push(Action::Wait(LOOK_AGAIN));
+            }
         }
         let mut actions = std::mem::take(&mut self.actions);
         // A wait comes back too, and what follows a transfer does not await it.
@@ -420,38 +416,24 @@ impl Transfer {
         (state, actions)
     }
 
-    /// Asks for the parts that no stream brings any more.
-    fn ask_unfed(&mut self, job: &mut Job) {
-        for part in self.window.extract_if(.., |part| matches!(part.stage, PartState::Fed(_))).collect::<Vec<_>>() {
+    /// Sends the requests of those parts, but for what streams bring.
+    fn send_all(&mut self, job: &mut Job, chosen: fn(&Part) -> bool) {
+        let (chosen, others): (Vec<Part>, Vec<Part>) = std::mem::take(&mut self.window).into_iter().partition(chosen);
+        self.window = others;
+        for part in chosen {
             self.send(job, part);
         }
     }
 
-    /// Waits until a stream may have stopped, if one is to bring a part.
-    fn watch(&mut self, job: &mut Job) {
-        let is_fed = self.window.iter().any(|part| matches!(part.stage, PartState::Fed(_)));
-        if is_fed && !self.waiting && !job.feed.watching {
-            job.feed.watching = true;
-            self.actions.push(Action::Wait(job.feed.patience(job.spent)));
-        }
-    }
-
-    /// Returns the part to be begun next, if there is another one.
+    /// Returns the part to be begun next, if there is another one. What is to be compared is compared in the object's order.
     fn next(&self, job: &Job) -> Option<u64> {
         let parts = &self.upload.object.parts;
         let is_free = |number: u64| {
             let at = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
-            self.begun.get(at).is_some_and(|begun| !begun)
+            self.etags.get(at).is_some_and(String::is_empty) && self.window.iter().all(|part| part.number != number)
         };
-        // What is to be compared is compared in the object's order.
-        let fed = if self.hasher.is_none() { job.feed.next_part(parts, is_free, job.spent) } else { None };
-        fed.or_else(|| (1..=parts.count()).find(|number| is_free(*number)))
-    }
-
-    fn begin_part(&mut self, job: &mut Job, number: u64) {
-        let at = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
-        self.begun.iter_mut().skip(at).take(1).for_each(|begun| *begun = true);
-        self.send(job, Part { number, attempts: 0, stage: PartState::Fetch(Vec::new()) });
+        let fed = if self.hasher.is_none() { job.feed.next_part(parts, &is_free, job.spent) } else { None };
+        fed.or_else(|| parts.next_free(0, &is_free))
     }
 
     /// Tells if another part may be begun. One always may.

@@ -124,7 +124,7 @@ impl HttpContext for Stream {
                 Ok(answer) => {
                     replace_headers(&answer);
                     if let Some(handle) = &self.handle {
-                        handle.worker.borrow_mut().answer_stream(self.id, passed.span(&answer));
+                        handle.worker.borrow_mut().answer_stream(self.id);
                     }
                     Action::Continue
                 }

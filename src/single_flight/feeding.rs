@@ -6,8 +6,7 @@ use super::Flights;
 use super::effect::StreamId;
 use super::leases::{KeyHash, SharedHost};
 use super::report::Place;
-use crate::fill::{Chunk, FillKey, Input, Reader};
-use crate::origin::Version;
+use crate::fill::{Chunk, FillKey, Input, PassedObject, Reader};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -23,10 +22,13 @@ pub struct OpenStream {
     pub hash: KeyHash,
     /// The place of the origin.
     pub place: Place,
-    /// The version that is permitted.
-    pub version: Rc<Version>,
-    /// Offsets of the byte that it brings next, and of its last one, once the answer is found to have that version.
-    pub reads: Option<(u64, u64)>,
+    /// The object that is permitted.
+    pub object: Rc<PassedObject>,
+    /// Offsets of the byte that it brings next, and of its last one.
+    pub next: u64,
+    pub last: u64,
+    /// Its answer was found to be of the object.
+    pub is_answered: bool,
     /// What it brings is not what the origin announced.
     pub is_corrupt: bool,
 }
@@ -49,7 +51,9 @@ impl OpenStreams {
 
     /// Notes that the object of this key is not what the origin at this place announced.
     pub fn corrupt(&mut self, hash: KeyHash, place: Place) {
-        self.0.iter_mut().for_each(|open| open.is_corrupt |= (open.hash, open.place) == (hash, place));
+        for open in &mut self.0 {
+            open.is_corrupt |= open.hash == hash && open.place == place;
+        }
     }
 }
 
@@ -59,10 +63,17 @@ impl Flights {
         self.open_streams.0.len()
     }
 
-    /// Notes that a stream's answer has the permitted version, and these bytes of it, both ends inclusive.
-    pub fn answer_stream(&mut self, stream: StreamId, first: u64, last: u64) {
+    /// Notes the bytes that a stream asks for, both ends inclusive.
+    pub fn ask_range(&mut self, stream: StreamId, (first, last): (u64, u64)) {
         if let Some(open) = self.open_streams.find(stream) {
-            open.reads = Some((first, last));
+            (open.next, open.last) = (first, last);
+        }
+    }
+
+    /// Notes that a stream's answer is of the permitted object, and begins with the byte that was asked for.
+    pub fn answer_stream(&mut self, stream: StreamId) {
+        if let Some(open) = self.open_streams.find(stream) {
+            open.is_answered = true;
         }
     }
 
@@ -75,19 +86,23 @@ impl Flights {
         now: Instant,
         shared: &dyn SharedHost,
     ) -> PieceStep {
-        let Some(open) = self.open_streams.find(stream) else { return PieceStep::Pass };
-        let Some((next, last)) = open.reads else { return PieceStep::Pass };
-        let length = u64::try_from(length).unwrap_or(u64::MAX);
-        open.reads = Some((next.saturating_add(length), last));
-        let reader = Reader { stream: stream.0, version: open.version.clone(), next, last };
-        let (hash, place) = (open.hash, open.place);
+        let Some(open) = self.open_streams.find(stream).filter(|open| open.is_answered) else { return PieceStep::Pass };
+        let (hash, place, begin) = (open.hash, open.place, open.next);
+        let mut reader = Reader { stream: stream.0, object: open.object.clone(), next: begin, last: open.last };
+        let end = begin.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
+        open.next = end;
         let mut is_due = false;
-        if let Some(fill_key) = self.fed_by(hash, place) {
-            let wanted = self.flights.get(&fill_key).and_then(|flight| flight.fill.wants(&reader, length));
-            let (first, end) = wanted.unwrap_or((next, next));
+        // Each chunk is about one part at most.
+        while let Some(fill_key) = self.fed_by(hash, place).filter(|_| reader.next < end) {
+            let Some(flight) = self.flights.get_mut(&fill_key) else { break };
+            let wanted = flight.fill.wants(&reader, end.saturating_sub(reader.next));
+            let (first, until) = wanted.unwrap_or((end, end));
             let size = |from: u64, to: u64| usize::try_from(to.saturating_sub(from)).unwrap_or_default();
-            let bytes = wanted.map(|_| read(size(next, first), size(first, end))).unwrap_or_default();
-            is_due = self.advance_later(&fill_key, Input::Chunk(Chunk { reader, length, first, bytes }), now, shared);
+            let bytes = if first < until { read(size(begin, first), size(first, until)) } else { Vec::new() };
+            let length = until.saturating_sub(reader.next);
+            let chunk = Chunk { reader: reader.clone(), length, first, bytes };
+            is_due |= self.advance_later(&fill_key, Input::Chunk(chunk), now, shared);
+            reader.next = until;
         }
         match self.open_streams.find(stream) {
             Some(open) if open.is_corrupt => PieceStep::Reset,
@@ -100,8 +115,8 @@ impl Flights {
     pub fn close_stream(&mut self, stream: StreamId, now: Instant, shared: &dyn SharedHost) {
         let OpenStreams(open) = &mut self.open_streams;
         let Some(at) = open.iter().position(|open| open.stream == stream) else { return };
-        let OpenStream { hash, place, reads, .. } = open.swap_remove(at);
-        if let Some(fill_key) = reads.and_then(|_| self.fed_by(hash, place)) {
+        let OpenStream { hash, place, .. } = open.swap_remove(at);
+        if let Some(fill_key) = self.fed_by(hash, place) {
             self.advance_later(&fill_key, Input::Left(stream.0), now, shared);
         }
     }

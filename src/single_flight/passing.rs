@@ -25,8 +25,9 @@ impl Flights {
     pub fn open_stream(&mut self, stream: StreamId, fill_key: &FillKey, shared: &dyn SharedHost) -> Option<Permit> {
         let hash = self.leases.hash(fill_key);
         let permit = self.leases.permit(shared, hash).filter(|_| self.room_for_streams(hash) > 0)?;
-        let (place, version) = (permit.place, Rc::new(permit.object.version.clone()));
-        self.open_streams.0.push(OpenStream { stream, hash, place, version, reads: None, is_corrupt: false });
+        let Permit { place, object } = permit.clone();
+        let (is_answered, is_corrupt) = (false, false);
+        self.open_streams.0.push(OpenStream { stream, hash, place, object, next: 0, last: 0, is_answered, is_corrupt });
         Some(permit)
     }
 
@@ -48,7 +49,7 @@ impl Flights {
         effects: &mut Vec<Effect>,
     ) {
         let Some(flight) = self.flights.get_mut(fill_key) else { return };
-        let permit = Permit { place: flight.place(), object: PassedObject::clone(&object) };
+        let permit = Permit { place: flight.place(), object: object.clone() };
         let hash = flight.hash;
         flight.is_offered = self.leases.grant(shared, hash, &permit);
         if !flight.is_offered || !is_served(&flight.request.mirror) {
@@ -66,7 +67,7 @@ impl Flights {
     /// Takes the word of another worker that clients may be passed to the object that it fills.
     pub(super) fn told_of_offer(&mut self, hash: KeyHash, shared: &dyn SharedHost, effects: &mut Vec<Effect>) {
         let Some(permit) = self.leases.permit(shared, hash) else { return };
-        let object = Rc::new(permit.object);
+        let object = permit.object;
         for fill_key in self.following(hash) {
             let passes = |flight: &Flight| is_served(&flight.request.mirror) && flight.is_missing();
             if self.flights.get(&fill_key).is_some_and(passes) {
@@ -123,7 +124,7 @@ impl Flights {
         if self.config.marker.is_none() || self.room_for_streams(hash) == 0 {
             return None;
         }
-        self.leases.permit(shared, hash).map(|permit| Outcome::Passed(Rc::new(permit.object)))
+        self.leases.permit(shared, hash).map(|permit| Outcome::Passed(permit.object))
     }
 
     fn room_for_streams(&self, hash: KeyHash) -> usize {

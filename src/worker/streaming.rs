@@ -15,6 +15,7 @@ use crate::request::target::Target;
 use crate::single_flight::effect::StreamId;
 use crate::single_flight::feeding::PieceStep;
 use crate::single_flight::leases::SharedHost;
+use std::rc::Rc;
 use std::time::Instant;
 
 /// The header by which the route of streams chooses the cluster. No client's comes that far, and it goes no further.
@@ -40,7 +41,7 @@ pub enum StreamStep {
 /// A stream that was passed to an origin.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PassedStream {
-    object: PassedObject,
+    object: Rc<PassedObject>,
     target: Target,
     range: Option<(u64, u64)>,
     request_id: String,
@@ -97,6 +98,7 @@ impl Worker {
             self.flights.close_stream(stream, now, shared);
             return None;
         }
+        self.flights.ask_range(stream, range.unwrap_or((0, total.saturating_sub(1))));
         let headers = headers(endpoint, cluster, range, header);
         Some(StreamStep::Pass(Box::new(PassedStream { object: permit.object, target, range, request_id }), headers))
     }
@@ -106,9 +108,9 @@ impl Worker {
         self.flights.fail_stream(stream, shared);
     }
 
-    /// Takes the answer to a stream, which is of the object that it was passed to: [`PassedStream::span`].
-    pub fn answer_stream(&mut self, stream: StreamId, (first, last): (u64, u64)) {
-        self.flights.answer_stream(stream, first, last);
+    /// Notes that the answer to a stream is of the object that it was passed to.
+    pub fn answer_stream(&mut self, stream: StreamId) {
+        self.flights.answer_stream(stream);
     }
 
     /// Takes a piece of a stream's body. `read` reads some bytes of it, from a place on.
@@ -218,14 +220,6 @@ impl PassedStream {
             range.map(|ContentRange { first, last, total }| ("content-range", format!("bytes {first}-{last}/{total}"))),
         );
         Ok(LocalReply { status: if range.is_some() { 206 } else { 200 }, headers: answer, body: None })
-    }
-
-    /// Returns the bytes that an answer has which was found to be of the object's version, both ends inclusive.
-    pub fn span(&self, answer: &LocalReply) -> (u64, u64) {
-        let first = self.range.map(|(first, _)| first).unwrap_or_default();
-        let length = answer.headers.iter().find(|(name, _)| *name == "content-length");
-        let length = length.and_then(|(_, length)| digits(length)).unwrap_or_default();
-        (first, first.saturating_add(length).saturating_sub(1))
     }
 
     /// Returns the key, for the log.
