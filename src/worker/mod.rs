@@ -448,6 +448,11 @@ impl Worker {
         }
     }
 
+    /// Returns the label of the outcome that a held stream's client is told.
+    pub fn label_for(&self, stream: StreamId, outcome: &Outcome) -> &'static str {
+        self.streams.get(&stream).map_or(outcome, |held| held.told(outcome)).label()
+    }
+
     /// Makes the answer to a held stream, which is not held any more.
     pub fn deliver(&mut self, stream: StreamId, source: &Source, outcome: &Outcome) -> Delivery {
         let Some(held) = self.streams.remove(&stream) else { return Delivery::Untouched };
@@ -458,11 +463,7 @@ impl Worker {
         let target = page.unwrap_or(&held.wanted.target);
         // The client is to follow the redirect to a page itself, because references of the page are relative to that.
         let store_base = held.wanted.store_base.as_ref().filter(|_| page.is_none());
-        let outcome = match page {
-            Some(_) => &Outcome::Exists,
-            None if held.found_no_page(outcome) => &Outcome::NotFound,
-            None => outcome,
-        };
+        let outcome = held.told(outcome);
         let asked = ReplyContext {
             target,
             origin: source.origin,

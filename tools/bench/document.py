@@ -34,10 +34,11 @@ def main() -> None:
         (PLOTS / f"{series['name']}.svg").write_text(draw(series))
     blocks = {
         "machine": _machine(content),
-        "targets": _markdown(_measures(each for each in content["measures"] if each["target"])),
-        "others": _markdown(_measures(each for each in content["measures"] if not each["target"])),
+        "targets": _markdown(targets_rows(content)),
+        "others": _markdown(_others(content)),
         "rivals": _markdown(rivals_rows(content.get("rivals", []))),
         "plots": "\n\n".join(_plot(each) for each in content.get("series", [])),
+        **{each["name"]: _markdown(each["rows"]) for each in content.get("tables", [])},
     }
     for page in PAGES:
         page.write_text(filled(page.read_text(), blocks))
@@ -68,21 +69,51 @@ def rivals_rows(rivals: Iterable[dict[str, Any]]) -> list[list[str]]:
     return rows
 
 
-def _measures(measures: Iterable[dict[str, Any]]) -> list[list[str]]:
-    rows = [["measure", "value", "target", "spread", ""]]
-    for each in measures:
-        low, high = each["spread"]
-        value = f"{each['value']:g} {each['unit']}".strip()
-        verdict = "" if each["target"] is None else "ok" if each["ok"] else "**missed**"
-        rows.append([each["name"], value, each["target"] or "", f"{low:g} to {high:g}", verdict])
+def targets_rows(content: dict[str, Any]) -> list[list[str]]:
+    """Makes one row for each measure with a target: its runs, the newest last."""
+    rows = [["measure", "target", "runs", "spread of the last", ""]]
+    for each in content["measures"]:
+        if each["target"]:
+            low, high = each["spread"]
+            missed = sum(not run["ok"] for run in each["runs"])
+            verdict = "ok" if not missed else f"**missed**, {missed} of {len(each['runs'])}"
+            values = ", ".join(f"{run['value']:g}" for run in each["runs"])
+            rows.append(
+                [
+                    _name(content, each),
+                    each["target"],
+                    f"{values} {each['unit']}".strip(),
+                    f"{low:g} to {high:g}",
+                    verdict,
+                ]
+            )
     return rows
+
+
+def _others(content: dict[str, Any]) -> list[list[str]]:
+    rows = [["measure", "value", "spread"]]
+    for each in content["measures"]:
+        if not each["target"]:
+            low, high = each["spread"]
+            value = f"{each['value']:g} {each['unit']}".strip()
+            rows.append([_name(content, each), value, f"{low:g} to {high:g}"])
+    return rows
+
+
+def _name(content: dict[str, Any], measure: dict[str, Any]) -> str:
+    """Returns the name of a measure. One of another module than the newest bench's is marked."""
+    benches = content["benches"]
+    newest = max(benches.values(), key=lambda each: each["at"])
+    of_newest = benches[measure["bench"]]["module"] == newest["module"]
+    return measure["name"] if of_newest else f"(older) {measure['name']}"
 
 
 def _machine(content: dict[str, Any]) -> str:
     """Describes the machine and the time of the run."""
     times = sorted(each["at"] for each in content.get("benches", {}).values())
     where = "; ".join(f"{name} {value}" for name, value in content["machine"].items())
-    return f"{where}. Measured from {times[0]} to {times[-1]}."
+    modules = ", ".join(sorted({each["module"] for each in content.get("benches", {}).values()}))
+    return f"{where}. Measured from {times[0]} to {times[-1]}. SHA-256 of the module: {modules}."
 
 
 def _markdown(rows: Sequence[Sequence[str]]) -> str:
