@@ -262,7 +262,7 @@ impl Transfer {
     fn missing(&self, part: &Part) -> Option<(u64, u64)> {
         let PartState::Fed(came) = &part.stage else { return None };
         let range = self.upload.object.parts.range(part.number);
-        Some((range.first.saturating_add(u64::try_from(came.len()).ok()?), range.last))
+        Some((range.first.saturating_add(length_of(came)), range.last))
     }
 
     /// Takes a piece of a stream.
@@ -273,19 +273,21 @@ impl Transfer {
         }
         job.feed.brought(reader, length, job.spent);
         let is_next = |part: &Part| self.missing(part).is_some_and(|(missing, _)| missing == first);
-        if !bytes.is_empty()
-            && let Some(at) = self.window.iter().position(is_next)
-            && let Part { number, stage: PartState::Fed(mut came), .. } = self.window.swap_remove(at)
-        {
-            append(&mut came, &bytes, self.upload.object.parts.range(number).length());
+        let Some(at) = self.window.iter().position(is_next).filter(|_| !bytes.is_empty()) else { return };
+        let Some(Part { number, attempts, stage: PartState::Fed(came) }) = self.window.get_mut(at) else { return };
+        let part = self.upload.object.parts.range(*number);
+        append(came, &bytes, part.length());
+        *attempts = 0;
+        if first.saturating_add(length_of(&bytes)) > part.last {
+            let (number, came) = (*number, std::mem::take(came));
+            self.window.remove(at);
             self.came(job, number, came);
         }
     }
 
     /// Stores a part that is at hand, or asks for the rest of it.
     fn came(&mut self, job: &mut Job, number: u64, bytes: Vec<u8>) {
-        let is_whole =
-            u64::try_from(bytes.len()).is_ok_and(|came| came >= self.upload.object.parts.range(number).length());
+        let is_whole = length_of(&bytes) >= self.upload.object.parts.range(number).length();
         let stage = if is_whole { PartState::Store(Rc::new(bytes)) } else { PartState::Fetch(bytes) };
         self.send(job, Part { number, attempts: 0, stage });
     }
@@ -293,7 +295,7 @@ impl Transfer {
     /// Returns the range that is asked for next, of a part whose first bytes came.
     fn rest(&self, number: u64, came: &[u8]) -> ContentRange {
         let part = self.upload.object.parts.range(number);
-        let first = part.first.saturating_add(u64::try_from(came.len()).unwrap_or(u64::MAX));
+        let first = part.first.saturating_add(length_of(came));
         let end = first.saturating_add(self.upload.object.range.max(1));
         ContentRange { first, last: part.last.min(end.saturating_sub(1)), total: part.total }
     }
@@ -312,7 +314,7 @@ impl Transfer {
         if let Some(entry) = self.etags.get_mut(at) {
             *entry = etag;
         }
-        let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
+        let bytes = length_of(&body);
         self.actions.push(Action::Progress { bytes, total: self.upload.object.parts.total() });
         if self.hasher.is_some() && self.ending.is_none() {
             self.window.push(Part { number, attempts, stage: PartState::Stored(body) });
@@ -446,4 +448,8 @@ impl Transfer {
     fn held_by(&self, parts: usize) -> u64 {
         u64::try_from(parts).unwrap_or(u64::MAX).saturating_mul(self.upload.object.parts.size())
     }
+}
+
+fn length_of(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
