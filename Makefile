@@ -46,6 +46,8 @@ run: $(STACK) $(ENVOY) wasm ## build and start everything: Envoy, signer, S3 ser
 ## CONFIG=file.json  merged over the plugin's configuration (RFC 7396: null removes)
 ## S3_ENDPOINT=https://host[:port]  an S3 server of your own, with AWS_ACCESS_KEY_ID=,
 ##   AWS_SECRET_ACCESS_KEY=, AWS_SESSION_TOKEN= and AWS_REGION=us-east-1; the bucket must exist
+## STORE_KIND=aws|minio|garage|ceph|...  what it is: start.sh has the table of what each needs
+## CA_FILE=file.pem  the authorities of certificates of bucket and origin, in the place of the machine's
 ## ENVOY_VERSION=1.40.0  another Envoy, 1.36 or later
 	@exec $(VENV)/bin/python -m stack
 
@@ -100,6 +102,7 @@ bench: $(TOOLS) $(ENVOY) wasm ## measures what hits, fills and streams cost, for
 ##   size|start|hits|large-hits|miss|miss-followed|rate|distant|distant-site|distant-matrix|stream-first-byte|stream-rate
 ##   |stream-peers|herd|memory-of-one|memory-of-ten|time-of-one|shares-silent|shares-large|idle-clients|bodies|thin
 ##   |growth-sizes|growth-waiters|growth-time|growth-workers|growth-keys|growth-first-byte
+## SHORT=3  a third of the turns, in twenty-five minutes
 ## tables and target/bench.json, which `python -m bench.document` writes into docs/performance*.md
 	@cargo build $(BENCH_BUILD) --package bench-native
 	@cargo build $(BENCH_BUILD) --package empty-filter --target $(TARGET)

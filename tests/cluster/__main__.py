@@ -31,6 +31,7 @@ def main() -> int:
         program, definitions = go.control_plane(), go.definitions()
         go.gateway()
         go.istio()
+        go.helm3()
         for checks, options, judging_only in GROUPS:
             with (
                 tempfile.TemporaryDirectory() as name,

@@ -21,6 +21,7 @@ import yaml
 
 from deploy.kustomize import KUBERNETES, Manifest, is_custom, kustomize
 from doubles import ScriptedOrigin, StrictBucket
+from doubles.large_origin import LargeOrigin
 from stack import Envoy, render
 from stack.children import free_ports
 from stack.stack import WASM
@@ -68,7 +69,7 @@ class Site:
     port: int
     host: str
     bucket: Bucket
-    origin: ScriptedOrigin
+    origin: ScriptedOrigin | LargeOrigin
 
     def ask(
         self,
@@ -271,6 +272,17 @@ def _take_module_from_here(node: Any) -> None:
             _take_module_from_here(value)
 
 
+def _configure(node: Any, plugin: Json) -> None:
+    if isinstance(node, dict):
+        if "vm_config" in node:
+            configuration = node["configuration"]
+            configuration["value"] = json.dumps({**json.loads(configuration["value"]), **plugin})
+        node = list(node.values())
+    if isinstance(node, list):
+        for value in node:
+            _configure(value, plugin)
+
+
 @contextmanager
 def running(
     work: Path,
@@ -281,12 +293,15 @@ def running(
     *,
     anonymous: bool = False,
     more: dict[str, int] | None = None,
+    origin: ScriptedOrigin | LargeOrigin | None = None,
+    plugin: Json | None = None,
 ) -> Iterator[Site]:
     """Runs what a proxy is sent, with everything behind it. `entry` is the listener for clients, `inner` the
-    one with the module, where that is another. `more` are ports of other hosts.
+    one with the module, where that is another. `more` are ports of other hosts. `plugin` is put over the
+    module's configuration.
     """
     with ExitStack() as stack:
-        origin = stack.enter_context(ScriptedOrigin())
+        origin = origin or stack.enter_context(ScriptedOrigin())
         bucket = stack.enter_context(Bucket("my-bucket", anonymous=anonymous))
         signer = Envoy("signer", render.signer(Place(bucket, bucket.bucket, work)), work, workers=1)
         signer.start()
@@ -303,6 +318,7 @@ def running(
         }
         ports = {entry: port, **({inner: inner_port} if inner else {})}
         config = static(resources, places, ports)
+        _configure(config, plugin or {})
         text = json.dumps(config).replace("/etc/mirror-on-miss", str(work))
         keys = bucket.reader
         (work / "reader.credentials").write_text(

@@ -16,6 +16,7 @@ from doubles import ScriptedOrigin
 from . import envoys
 from .envoys import Json, Site, running
 from .server import Server
+from .streams import streams
 
 Check = Callable[[Server, Path], None]
 
@@ -45,8 +46,12 @@ NOISE = {
     "IST0133",  # Every EnvoyFilter is warned of.
 }
 
-INNER = re.compile(r"IST0162.*mirror-on-miss-inner")
-"""The listener with the module is in no Service, and must not be."""
+MEANT = re.compile(
+    # The listener with the module is in no Service, and must not be.
+    r"IST0162.*mirror-on-miss-inner"
+    # Fills have the origin's cluster without a subset, streams the one with it.
+    r"|IST0140.*mirror-on-miss-streams"
+)
 
 GATEWAY = "mirror-on-miss/mirror-on-miss"
 
@@ -140,6 +145,23 @@ def envoy_gateway_is_transparent(server: Server, work: Path) -> None:
         served(site)
 
 
+def envoy_gateway_streams(overlay: str, listeners: tuple[str, ...], *components: str) -> Check:
+    def check(server: Server, work: Path) -> None:
+        work = directory(work, "streams", overlay, *components)
+        names = [f"{overlay}/{each}" for each in ("names", *components)]
+        resources = envoys.of_envoy_gateway(translated(work, overlay, names))
+        streams(
+            work,
+            resources,
+            *listeners,
+            prefix="" if len(listeners) == 1 else "/my-bucket",
+            redirects=len(listeners) == 1,
+            anonymous="signed-reads" not in components,
+        )
+
+    return check
+
+
 # Istio.
 
 SIGNER: Manifest = {
@@ -169,7 +191,7 @@ def sent(work: Path, overlay: str, components: list[str], more: list[Manifest]) 
         proxy = ["sidecar", "shop", "app.kubernetes.io/name=shop"]
     (resources,) = envoys.istio(manifests, "envoy", *proxy)
     encrypted = [each for each in resources["clusters"] if "UpstreamTlsContext" in json.dumps(each)]
-    assert {each["name"].partition("||")[2] for each in encrypted} == {envoys.STORE, "files.example.com"}
+    assert {each["name"].rpartition("|")[2] for each in encrypted} == {envoys.STORE, "files.example.com"}
     for each in encrypted:
         # The certificate must be valid for the host that is asked.
         options = each["typed_extension_protocol_options"][OPTIONS]["upstream_http_protocol_options"]
@@ -187,7 +209,7 @@ def istio_s_analyzers(server: Server, work: Path) -> None:
             wrong = [
                 each["text"]
                 for each in messages
-                if each["code"] not in NOISE and not INNER.search(each["text"])
+                if each["code"] not in NOISE and not MEANT.search(each["text"])
             ]
             assert not wrong, wrong
 
@@ -276,6 +298,15 @@ def istio_is_transparent(components: list[str]) -> Check:
         listeners = ("0.0.0.0_80", "127.0.0.1_10002")
         with running(work, resources, *listeners, host="files.example.net", anonymous=True) as site:
             served(site, prefix="")
+
+    return check
+
+
+def istio_streams(overlay: str, listeners: tuple[str, ...], components: list[str]) -> Check:
+    def check(server: Server, work: Path) -> None:
+        work = directory(work, "streams", overlay, *components)
+        resources = sent(work, overlay, [f"{overlay}/names", *components], [])
+        streams(work, resources, *listeners, redirects=overlay == "istio")
 
     return check
 
@@ -403,17 +434,32 @@ def told(site: Site, to_bucket: set[str]) -> None:
 
 
 FILE = ["istio/module-file"]
+LISTENERS = (f"{GATEWAY}/http", f"{GATEWAY}/miss")
+GATES = ("0.0.0.0_80", "127.0.0.1_10002")
 
 PLATFORMS: dict[str, Check] = {
     "Envoy Gateway's translator, of both overlays": envoy_gateway_s_translator,
     "overlays/envoy-gateway with module-file, in Envoy": envoy_gateway_redirects,
     "overlays/envoy-gateway with module-file and signed-reads, in Envoy": envoy_gateway_signs,
     "overlays/envoy-gateway-transparent with module-file, in Envoy": envoy_gateway_is_transparent,
+    "overlays/envoy-gateway with module-file, a stream": envoy_gateway_streams(
+        "envoy-gateway", LISTENERS[:1], "module-file"
+    ),
+    "overlays/envoy-gateway with module-file and signed-reads, a stream": envoy_gateway_streams(
+        "envoy-gateway", LISTENERS[:1], "module-file", "signed-reads"
+    ),
+    "overlays/envoy-gateway-transparent with module-file, a stream": envoy_gateway_streams(
+        "envoy-gateway-transparent", LISTENERS, "module-file"
+    ),
     "Istio's analyzers, of all three overlays": istio_s_analyzers,
     "overlays/istio, in Envoy": istio_redirects([]),
     "overlays/istio with module-file, in Envoy": istio_redirects(FILE),
     "overlays/istio-transparent, in Envoy": istio_is_transparent([]),
     "overlays/istio-transparent with module-file, in Envoy": istio_is_transparent(FILE),
+    "overlays/istio, a stream": istio_streams("istio", GATES[:1], []),
+    "overlays/istio with module-file, a stream": istio_streams("istio", GATES[:1], FILE),
+    "overlays/istio-transparent, a stream": istio_streams("istio-transparent", GATES, []),
+    "overlays/istio-transparent with module-file, a stream": istio_streams("istio-transparent", GATES, FILE),
     "overlays/istio-sidecar, in Envoy, with boto3": an_application_s_sidecar([]),
     "overlays/istio-sidecar with module-file, in Envoy, with boto3": an_application_s_sidecar(FILE),
 }

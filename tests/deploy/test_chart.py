@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from stack import envoy
+from stack.kinds import CONDITIONS, STYLES, kinds
 from stack.render import CHECKOUT, ca_file, named, plugin_of
 from stack.stack import WASM
 
@@ -266,6 +267,31 @@ def test_a_store_without_conditional_writes_is_told_to_both() -> None:
         "LISTEN": "0.0.0.0",
         "ORIGIN": "https://files.example.com",
     }
+
+
+def test_the_kinds_of_stores_are_those_of_start_sh() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    bucket = schema["properties"]["bucket"]["properties"]
+    assert bucket["kind"]["enum"] == ["", *kinds()]
+    assert bucket["ifNoneMatch"]["enum"] == ["", *CONDITIONS]
+    assert bucket["addressingStyle"]["enum"] == ["", *STYLES]
+    assert settings(template({"bucket": {"kind": "garage"}}))["STORE_KIND"] == "garage"
+
+
+@pytest.mark.parametrize(
+    ("values", "source"),
+    [
+        ({"configMap": "ours"}, {"configMap": {"name": "ours"}}),
+        ({"secret": "ours", "key": "ca.pem"}, {"secret": {"secretName": "ours", "defaultMode": 0o440}}),
+    ],
+)
+def test_edge_and_signer_trust_the_authorities(values: dict[str, str], source: dict[str, Any]) -> None:
+    manifests = template({"authorities": values})
+    (pod,) = pods(manifests)
+    assert {**named(pod["spec"]["volumes"], "authorities"), "name": None} == {**source, "name": None}
+    for container in (*pod["spec"]["initContainers"], *pod["spec"]["containers"]):
+        mount = named(container["volumeMounts"], "authorities")["mountPath"]
+        assert settings(manifests)["CA_FILE"] == f"{mount}/{values.get('key', 'ca.crt')}"
 
 
 def test_keys_come_from_secrets_of_any_name() -> None:

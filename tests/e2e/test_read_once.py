@@ -1,6 +1,7 @@
 """Clients that read a large object while it is stored: their streams are what the fill stores.
 
-What the origin sends is counted. The origin is as slow as one across a continent, so the store keeps up with it.
+What the origin sends is counted. The origin is as slow as one across a continent, so the store keeps up
+with it.
 """
 
 from __future__ import annotations

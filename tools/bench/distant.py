@@ -16,9 +16,10 @@ from .measure import Measure, ratio, typical
 from .mix import sizes, write
 from .native import Call, Load
 from .results import Table
+from .short import rounds
 from .site import DEFAULTS, Site, directory, site
 
-ROUNDS = 3
+ROUNDS = rounds(3)
 
 SMALL = 16 << 10
 CLIENTS = 256
@@ -26,6 +27,7 @@ AWAY = 200
 """Milliseconds."""
 SECONDS = 8.0
 ALONE_REQUESTS = 300
+AFAR = f"small misses per second, origin {AWAY} ms away, {CLIENTS} clients, one worker"
 SMALL_TARGET = 0.80
 
 DELAYS = [1, 50, 200]
@@ -38,11 +40,12 @@ SITE_OBJECTS = 10_000
 SITE_AWAY = 100
 SITE_CLIENTS = 256
 SITE_WORKERS = 2
-SITE_ROUNDS = 2
+SITE_ROUNDS = rounds(2)
 """With a target. SeaweedFS keeps 4 GiB of each on the disk."""
 SITE_TARGET = 0.80
 LINE = 125_000_000
-"""Bytes a second: a line of 1 Gbit/s."""
+"""Bytes a second."""
+GIGABIT = "line of 1 Gbit/s"
 
 WARM_UP_KEYS = 2
 """Keys of each client, before anything is measured: connections are opened, and code is compiled."""
@@ -65,10 +68,9 @@ def small_from_afar() -> list[Measure]:
             rates.append(load.per_second)
             ideals.append(ideal_rate(CLIENTS, AWAY, alone[-1]))
         print(f"  {rates[-1]:.0f} of {ideals[-1]:.0f} a second", flush=True)
-    title = f"small misses per second, origin {AWAY} ms away, {CLIENTS} clients, one worker"
     return [
-        ratio(f"{title} / {CLIENTS} in {AWAY} ms and a miss", rates, ideals, SMALL_TARGET, ">="),
-        typical(title, rates, "/s"),
+        ratio(f"{AFAR} / {CLIENTS} in {AWAY} ms and a miss", rates, ideals, SMALL_TARGET, ">="),
+        typical(AFAR, rates, "/s"),
         typical("miss of 16 KiB, one client, origin beside it", alone, "ms"),
     ]
 
@@ -97,7 +99,7 @@ def mixed_site() -> list[Measure]:
     The line bounds the first, and SeaweedFS the second. The third has no bound but the processors.
     """
     return [
-        *_mixed("line of 1 Gbit/s", SITE_TARGET, origin_line=LINE),
+        *_mixed(GIGABIT, SITE_TARGET, origin_line=LINE),
         *_mixed("SeaweedFS", SITE_TARGET, seaweed=True),
         *_mixed("line without a bound", None),
     ]
@@ -127,6 +129,10 @@ def cells(load: Load, alone: Load) -> list[str]:
     ]
 
 
+def title_of_site(what: str) -> str:
+    return f"site of {SITE_OBJECTS} objects, origin {SITE_AWAY} ms away, {SITE_CLIENTS} clients, {what}"
+
+
 def _mixed(what: str, target: float | None, seaweed: bool = False, **options: int) -> list[Measure]:
     """Fills each object once, with new keys in each round, and makes as many clients fetch or store them."""
     profiles: dict[str, list[Profile]] = {"filling": [], "fetching": [], "storing": []}
@@ -138,7 +144,7 @@ def _mixed(what: str, target: float | None, seaweed: bool = False, **options: in
                 print(f"  {what}: {name}, {profile.load.per_second:.0f} a second", flush=True)
     rates = {name: [each.load.per_second for each in turns] for name, turns in profiles.items()}
     slower = min(("fetching", "storing"), key=lambda name: median(rates[name]))
-    title = f"site of {SITE_OBJECTS} objects, origin {SITE_AWAY} ms away, {SITE_CLIENTS} clients, {what}"
+    title = title_of_site(what)
     return [
         ratio(f"{title}: filling / {slower}, the slower half", rates["filling"], rates[slower], target, ">="),
         *(typical(f"{title}: {name}", each, "/s") for name, each in rates.items()),

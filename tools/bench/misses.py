@@ -14,12 +14,13 @@ from .calls import ANSWERS, call_of_bucket, calls_of_fill
 from .costs import Profile, highest_ratio, profiled
 from .measure import Measure, exactly, ratio, typical
 from .native import Call, Load
+from .short import rounds
 from .site import Site, directory, site
 
 WORKERS = 2
 SMALL = 4096
 
-ALONE_ROUNDS = 11
+ALONE_ROUNDS = rounds(11)
 ALONE_REQUESTS = 150
 
 MISS = "request to 302"
@@ -41,10 +42,10 @@ STEPS_FOLLOWED = {
 """The part of a client's calls for each number: the calls of a fill, and then a miss."""
 
 HERD = 5_000
-HERD_ROUNDS = 3
+HERD_ROUNDS = rounds(3)
 
 CONNECTIONS = 64
-RATE_ROUNDS = 5
+RATE_ROUNDS = rounds(5)
 RATE_SECONDS = 1.5
 
 S3_PUT_SLOTS = 35
@@ -193,12 +194,18 @@ def _rate(bucket: str, store: S3Store | None, target: float | None, **limits: in
     ]
 
 
+def title_of_process(load: str, bucket: str, process: str) -> str:
+    return f"{CONNECTIONS} {load} at a time, {bucket}: CPU for one, {process}"
+
+
 def _costs(bucket: str, profiles: dict[str, list[Profile]]) -> Iterator[Measure]:
     """Returns the processes' shares of the processor time."""
     for name, turns in profiles.items():
         title = f"{CONNECTIONS} {name} at a time, {bucket}"
         for process in turns[0].for_one:
-            yield typical(f"{title}: CPU for one, {process}", [each.for_one[process] for each in turns], "us")
+            yield typical(
+                title_of_process(name, bucket, process), [each.for_one[process] for each in turns], "us"
+            )
         yield typical(f"{title}: processors used", [each.used for each in turns], "")
         yield typical(f"{title}: processors idle", [each.idle for each in turns], "")
 

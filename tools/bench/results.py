@@ -69,7 +69,8 @@ class Results:
         at = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self.content["machine"] = machine
         runs = self._runs(bench)
-        of_bench = {"at": at, "load": machine["load"], "module": self.module}
+        commit = machine.get("commit", "unknown")
+        of_bench = {"at": at, "load": machine["load"], "commit": commit, "module": self.module}
         self.content.setdefault("benches", {})[bench] = of_bench
         named = {
             "measures": [_with_runs(each, runs.get(each.name, [])) for each in measures],

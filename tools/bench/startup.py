@@ -16,14 +16,16 @@ from .edges import bare
 from .measure import Measure, typical
 from .native import Upstream
 from .resident import SETTLING, Growth
+from .short import rounds
 from .site import directory
 
-ROUNDS = 5
+ROUNDS = rounds(5)
 WORKERS = 2
 FEW, MANY = 1, 9
 """Workers. The difference in memory is that of eight."""
 
 SMALL = 4096
+FIRST_ANSWER = "start to first answer, a stored object"
 
 Edit = Callable[[dict[str, Any]], None]
 
@@ -40,8 +42,8 @@ def first_answer() -> list[Measure]:
     worker, bare_worker = _worker(lambda _: None), _worker(bare)
     size = WASM.stat().st_size / 1000
     return [
-        typical("start to first answer, a stored object", hits, "ms"),
-        typical("start to first answer, a stored object, bare Envoy", without, "ms"),
+        typical(FIRST_ANSWER, hits, "ms"),
+        typical(f"{FIRST_ANSWER}, bare Envoy", without, "ms"),
         typical("start to first answer, a miss right after it", misses, "ms"),
         typical(f"memory of an idle edge, {WORKERS} workers, module of {size:.0f} kB", resident, "MiB"),
         typical(f"memory of an idle worker, module of {size:.0f} kB", [worker], "MiB"),

@@ -18,6 +18,7 @@ from .native import Call, Load, Loader, Upstream
 from .peers import System, start, unavailable
 from .resident import Growth
 from .results import Table
+from .short import rounds
 from .site import Site, directory, site
 from .stats import wait_until_still
 
@@ -30,15 +31,16 @@ FILM = GIB
 WARM_UP = 12 * MIB
 """Two parts: the first large object opens the connections, and none of its bytes are measured."""
 
-FIRST_ROUNDS = 5
+FIRST_ROUNDS = rounds(5)
 DELAYS = [0, 100]
 FIRST_RANGE = 64 * KIB
 """The bytes that the module asks for first where clients may be passed."""
 FIRST_TARGET, FIRST_MORE = 1.5, 50.0
 
-RATE_ROUNDS = 3
+RATE_ROUNDS = rounds(3)
 ORIGIN_RATE = 200_000_000
 """Bytes a second of each of the origin's answers: slower than the store that costs nothing."""
+SLOWER = "origin of 200 MB/s"
 RATE_TARGET, READ_TARGET, MEMORY_TARGET = 0.90, 1.05, 96
 
 PEER_SYSTEMS = ["serve", "transparent, serve", "Lambda recipe", "nginx proxy_store", "nginx proxy_cache"]
@@ -48,7 +50,7 @@ PEER_AWAY = 20
 
 CURVE_SYSTEMS = ["serve", "redirect", "Lambda recipe", "nginx proxy_store"]
 CURVE_SIZES = [64 * KIB, MIB, 6 * MIB, 32 * MIB, 256 * MIB, GIB]
-ROUNDS_BELOW_LARGE = 3
+ROUNDS_BELOW_LARGE = rounds(3)
 LARGE = 256 * MIB
 """From here on one round does, which takes seconds."""
 
@@ -65,7 +67,7 @@ def first_byte() -> list[Measure]:
 def rate() -> list[Measure]:
     """Compares the stream, beside its own fill, with a bare Envoy in front of the same origin."""
     return [
-        *_rate("origin of 200 MB/s", SERVE, RATE_TARGET, READ_TARGET, origin_rate=ORIGIN_RATE),
+        *_rate(SLOWER, SERVE, RATE_TARGET, READ_TARGET, origin_rate=ORIGIN_RATE),
         *_rate("origin without a bound, nothing stored", UNSTORED, RATE_TARGET, None),
         # Here the store takes a part of the processors that bare Envoy has for itself.
         *_rate("origin without a bound", SERVE, None, None),
@@ -77,11 +79,11 @@ def peers() -> Table:
     head = ["size", "clients", "system", "first byte, ms", "whole, s", "MB/s of each", "read of the origin"]
     rows = [head]
     for size, clients in PEER_CELLS:
-        rounds = 1 if size >= LARGE else ROUNDS_BELOW_LARGE
+        turns = 1 if size >= LARGE else ROUNDS_BELOW_LARGE
         print(f"  {size // MIB} MiB, {clients} clients...", flush=True)
         for name in PEER_SYSTEMS:
             cell = Cold(size, clients)
-            for _ in range(rounds):
+            for _ in range(turns):
                 _measure_cold(name, cell)
             rows.append([f"{size // MIB} MiB", str(clients), name, *cell.figures()])
     return Table("stream-peers", rows)
@@ -148,11 +150,19 @@ def _first_byte(wiring: Wiring, delay: int) -> Iterator[Measure]:
             load = here.loader.run(*alone, requests=1).expect(404, 206, 206)
             calls.append(sum(each[0] for each in load.first_ms))
             streams.append(_fill(here, FILM).first_ms[0][0])
-    away = f"origin {delay} ms away" if delay else "origin beside it"
-    title = f"first byte of a cold 1 GiB object, {wiring} wiring, {away}"
+    title = title_of_first_byte(wiring, delay)
     over = "the bucket's 404 and two of the origin's own"
     yield ratio_or_more(f"{title} / {over}", streams, calls, FIRST_TARGET, FIRST_MORE, "ms")
     yield typical(title, streams, "ms")
+
+
+def title_of_first_byte(wiring: Wiring, delay: int) -> str:
+    away = f"origin {delay} ms away" if delay else "origin beside it"
+    return f"first byte of a cold 1 GiB object, {wiring} wiring, {away}"
+
+
+def title_of_read(what: str) -> str:
+    return f"cold 1 GiB object, {what}: bytes that the origin sent / its size"
 
 
 def _rate(
@@ -175,7 +185,7 @@ def _rate(
     title = f"cold 1 GiB object, {what}"
     return [
         ratio(f"{title}: rate / bare Envoy", streams, bare, rate_target, ">="),
-        worst(f"{title}: bytes that the origin sent / its size", read, read_target, "x"),
+        worst(title_of_read(what), read, read_target, "x"),
         worst(f"{title}: resident growth, peak", memory, MEMORY_TARGET, "MiB"),
         typical(f"{title}: rate", streams, "MB/s"),
         typical(f"{title}: rate of bare Envoy", bare, "MB/s"),

@@ -14,6 +14,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -25,15 +26,19 @@ from stack.render import CHECKOUT, named, plugin_of, shipped
 from .__main__ import ALL, GROUPS, selected
 from .costs import Profile, highest_ratio, profiled
 from .distant import cells, ideal_rate, megabytes
-from .document import PAGES, filled, rivals_rows, targets_rows
+from .document import PAGES, better_rows, blocks_of, cost_rows, filled, plots, rivals_rows, targets_rows
 from .edges import BUCKET_HOST, FETCH_HOST, FILTER, connection_manager, empty, to_halves
+from .hits import title_of_cost
 from .measure import exactly, ratio, ratio_of_rates, ratio_or_more, table, typical, worst
+from .misses import title_of_process
 from .mix import sizes, write
 from .native import Load
 from .plot import draw
 from .resident import cpu_seconds, idle_seconds, members
 from .results import Results, Table
 from .shares import OTHER, with_other_origin
+from .short import rounds
+from .sizing import MISSING, rounded, sizing_rows
 from .startup import for_each
 from .stats import parsed, wait_until_still
 from .stream import Cold
@@ -137,6 +142,11 @@ def test_every_bench_and_group_stands_in_the_help() -> None:
     assert set(re.findall(r"[a-z-]+", listed)) >= {*ALL, *GROUPS}
 
 
+def test_a_short_bench_makes_a_part_of_the_turns_and_one_at_least() -> None:
+    assert [rounds(count, 3) for count in (1, 3, 4, 12)] == [1, 1, 2, 4]
+    assert rounds(5, 1) == 5
+
+
 def test_a_ratio_may_be_excused_by_a_small_difference() -> None:
     excused = ratio_or_more("first byte", [9.0, 9.0], [2.0, 3.0], 1.5, 50, "ms")
     assert (excused.value, excused.ok, excused.aim) == (3.75, True, "<= 1.5, or 50 ms more")
@@ -214,10 +224,72 @@ def test_what_takes_long_is_written_out() -> None:
 
 def test_each_table_has_one_place_and_nothing_else_changes_there() -> None:
     pages = [page.read_text() for page in PAGES]
-    for name in ("distant", "machine", "others", "plots", "rivals", "stream-peers", "targets"):
+    for name in [*blocks_of(NOTHING), "plots"]:
         assert sum(page.count(f"<!-- {name} -->\n") for page in pages) == 1, name
     page = "a\n<!-- x -->\n\nold\n\n<!-- end -->\nb\n<!-- y -->\n\nkept\n\n<!-- end -->\n"
-    assert filled(page, {"x": "new", "z": "nowhere"}) == page.replace("old", "new")
+    assert filled(page, {"x": "new", "y": "", "z": "nowhere"}) == page.replace("old", "new")
+
+
+def test_the_places_of_the_page_are_all_filled() -> None:
+    made = blocks_of(NOTHING)
+    for page in PAGES:
+        assert set(re.findall(r"^<!-- ([a-z-]+) -->$", page.read_text(), re.MULTILINE)) <= {
+            *made,
+            "plots",
+            "end",
+        }
+
+
+def test_a_plot_that_was_not_measured_again_stays_with_its_commit() -> None:
+    old = "![A](performance/a.svg)\nOf commit `1`.\n\n![B](performance/b-c.svg)\nOf commit `1`."
+    page = f"<!-- plots -->\n\n{old}\n\n<!-- end -->\n"
+    series = [{"name": name, "bench": "x", "title": name, "axis": "y"} for name in ("b-c", "d")]
+    made = plots(page, {"series": series, "benches": {"x": {"commit": "2"}}})
+    assert made.splitlines()[::3] == [
+        "![A](performance/a.svg)",
+        "![b-c over y](performance/b-c.svg)",
+        "![d over y](performance/d.svg)",
+    ]
+    assert made.splitlines()[1::3] == ["Of commit `1`.", "Of commit `2`.", "Of commit `2`."]
+
+
+def test_what_a_size_is_planned_with_comes_from_what_was_measured() -> None:
+    measures = [{"name": title_of_cost(f"{name} wiring"), "value": value} for name, value in WIRINGS.items()]
+    rows = dict(sizing_rows({"measures": measures})[1:])
+    assert rows["hits of 4 KiB a second for each core of the edge"] == "10,000 redirect, 5,000 transparent"
+    assert list(rows.values()).count(MISSING) == len(rows) - 1
+    assert [rounded(value) for value in (0.0149, 1.04, 9.96, 172.4, 5263.0)] == [
+        "0.015",
+        "1",
+        "10",
+        "170",
+        "5,300",
+    ]
+
+
+def test_a_peer_is_better_where_it_beats_the_best_of_ours() -> None:
+    rows = [
+        {
+            "system": system,
+            "size": 4096,
+            "concurrency": 16,
+            "per_second": [rate],
+            "cpu_seconds_per_1000": [cpu],
+            "peak_mib": None,
+        }
+        for system, rate, cpu in (("serve", 100.0, 2.0), ("redirect", 50.0, 1.0), ("nginx", 110.0, 1.5))
+    ]
+    found = {row[0]: row[1:] for row in better_rows(rows)}
+    assert found["nginx"] == ["4 KiB at 16: +10%", "nowhere", "nowhere"]
+    assert found["Lua filter"] == ["nowhere"] * 3
+
+
+def test_the_costs_of_a_miss_are_those_of_its_processes() -> None:
+    measures = [
+        {"name": title_of_process("misses", "SeaweedFS", process), "value": value}
+        for process, value in (("edge", 700.4), ("signer", 250.2))
+    ]
+    assert cost_rows(measures)[1] == ["a miss", "700", "250", "", "", "", "951"]
 
 
 def test_processor_time_is_that_of_the_whole_process_group() -> None:
@@ -326,6 +398,17 @@ def test_a_client_that_reads_nothing_shows_its_status_all_the_same() -> None:
 def test_bodies_that_nothing_counts_would_break_their_bound() -> None:
     for memory in (12, 128):
         assert bound_of_bodies(memory) < READERS * 6
+
+
+NOTHING: dict[str, Any] = {
+    "machine": {},
+    "benches": {"size": {"at": "", "module": "", "commit": ""}},
+    "measures": [],
+}
+"""Results without a figure."""
+
+WIRINGS = {"redirect": 100.0, "transparent": 200.0}
+"""Microseconds of a hit."""
 
 
 def load_of(ms: list[list[float]], statuses: dict[str, int] | None = None) -> Load:

@@ -35,6 +35,7 @@ UP, DOWN = 5_000_000, 50_000_000
 AWAY = 0.1
 """Seconds to the bucket and back."""
 LOSS = 0.01
+LINE = f"line of {UP // 1_000_000} Mbit/s up, {AWAY * 1000:.0f} ms, {LOSS:.0%} loss"
 
 WORKERS = 2
 LARGE = 40 * MIB
@@ -57,16 +58,15 @@ def thin() -> list[Measure]:
         print(f"  not measured: no network namespace with a TUN device here ({error})", flush=True)
         return []
     found = Found(**json.loads(said))
-    line = f"line of {UP // 1_000_000} Mbit/s up, {AWAY * 1000:.0f} ms, {LOSS:.0%} loss"
     return [
-        exactly(f"object of 40 MiB over a {line}: stored", [found.stored], 1, ""),
-        ratio(f"40 MiB over a {line}: the fill / its parts sent by a client", found.fill, found.parts, None),
-        typical(f"40 MiB over a {line}: the fill", found.fill, "s"),
-        typical(f"40 MiB over a {line}: its parts sent by a client", found.parts, "s"),
-        typical(f"40 MiB over a {line}: sent over it meanwhile / its size", found.sent, "x"),
-        ratio(f"small miss beside that fill, {line} / on that line alone", found.beside, found.alone, None),
-        typical(f"small miss beside that fill, {line}", found.beside, "ms"),
-        typical(f"small miss on an idle {line}", found.alone, "ms"),
+        exactly(f"object of 40 MiB over a {LINE}: stored", [found.stored], 1, ""),
+        ratio(f"40 MiB over a {LINE}: the fill / its parts sent by a client", found.fill, found.parts, None),
+        typical(f"40 MiB over a {LINE}: the fill", found.fill, "s"),
+        typical(f"40 MiB over a {LINE}: its parts sent by a client", found.parts, "s"),
+        typical(f"40 MiB over a {LINE}: sent over it meanwhile / its size", found.sent, "x"),
+        ratio(f"small miss beside that fill, {LINE} / on that line alone", found.beside, found.alone, None),
+        typical(f"small miss beside that fill, {LINE}", found.beside, "ms"),
+        typical(f"small miss on an idle {LINE}", found.alone, "ms"),
     ]
 
 

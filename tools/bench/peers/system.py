@@ -104,7 +104,8 @@ SYSTEMS: dict[str, Callable[[ExitStack, Path, Upstream, int], System]] = {
     "Lambda recipe": _recipe,
     "nginx": _nginx,
 }
-"""The first three are this project's."""
+OURS = ("redirect", "serve", "transparent")
+"""This project's."""
 
 STREAMING: dict[str, Callable[[ExitStack, Path, Upstream, int], System]] = {
     "transparent, serve": partial(_transparent, rules=[{"response": "serve"}]),
