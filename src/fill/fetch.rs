@@ -129,6 +129,7 @@ impl FirstFetch {
             return done(Outcome::Broken("a rule without an origin"));
         };
         job.origin = origin.name.clone();
+        job.feed.forget();
         let endpoint =
             Endpoint::at(origin, &job.mirror, &job.request.fill_key.origin_key, &job.request.fill_key.forwarded);
         let (cluster, at_origin) = (origin.cluster.clone(), endpoint.clone());

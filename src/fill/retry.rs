@@ -92,6 +92,7 @@ impl Attempts {
 impl Job {
     /// Waits for the next attempt; `made` were made.
     pub fn back_off(&mut self, made: u32) -> Action {
+        self.feed.watching = false;
         Action::Wait(self.random.jitter(longest_wait(made)))
     }
 

@@ -65,6 +65,11 @@ pub fn response_body(max_size: usize) -> Option<Vec<u8>> {
     hostcalls::get_buffer(BufferType::HttpResponseBody, 0, max_size).ok().flatten()
 }
 
+/// Reads so many bytes from a place on, of the piece of a body that a callback is about.
+pub fn response_piece(from: usize, length: usize) -> Vec<u8> {
+    hostcalls::get_buffer(BufferType::HttpResponseBody, from, length).ok().flatten().unwrap_or_default()
+}
+
 /// Replaces the buffered body. The same condition holds.
 pub fn replace_response_body(body: &[u8]) {
     // Envoy's `Buffer::copyFrom` replaces everything if the length is not below that of the buffer.

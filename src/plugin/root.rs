@@ -96,7 +96,7 @@ impl Root {
         // The outcome that their answers name.
         self.metrics.add(&metrics::requests(STREAM_FAILED), handle.failed_streams.take());
         let worker = handle.worker.borrow();
-        self.metrics.show([worker.fills(), worker.waiters()]);
+        self.metrics.show([worker.fills(), worker.streams(), worker.waiters()]);
         let next = worker.next_deadline();
         host::tick_after(next.map(|next| next.saturating_duration_since(Instant::now())));
     }

@@ -431,6 +431,11 @@ impl Worker {
         self.flights.waiters()
     }
 
+    /// Returns the number of clients that are passed to origins now.
+    pub fn streams(&self) -> usize {
+        self.flights.streams()
+    }
+
     /// Lets a stream go with the bucket's answer, as far as that can still be passed on, for the reason that was given with
     /// [`Effect::Release`].
     pub fn release(&mut self, stream: StreamId, reason: &'static str) -> Delivery {

@@ -13,7 +13,10 @@ use crate::request::denial::Denial;
 use crate::request::passing::{Wanted, text, wanted};
 use crate::request::target::Target;
 use crate::single_flight::effect::StreamId;
+use crate::single_flight::feeding::PieceStep;
 use crate::single_flight::leases::SharedHost;
+use std::rc::Rc;
+use std::time::Instant;
 
 /// The header by which the route of streams chooses the cluster. No client's comes that far, and it goes no further.
 pub const CLUSTER_HEADER: &str = "x-mirror-on-miss-cluster";
@@ -38,7 +41,7 @@ pub enum StreamStep {
 /// A stream that was passed to an origin.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PassedStream {
-    object: PassedObject,
+    object: Rc<PassedObject>,
     target: Target,
     range: Option<(u64, u64)>,
     request_id: String,
@@ -51,9 +54,10 @@ impl Worker {
         stream: StreamId,
         request: &ClientRequest,
         header: &dyn Fn(&str) -> Option<Vec<u8>>,
+        now: Instant,
         shared: &dyn SharedHost,
     ) -> StreamStep {
-        self.passed(stream, request, header, shared).unwrap_or(StreamStep::AskBucket)
+        self.passed(stream, request, header, now, shared).unwrap_or(StreamStep::AskBucket)
     }
 
     fn passed(
@@ -61,6 +65,7 @@ impl Worker {
         stream: StreamId,
         request: &ClientRequest,
         header: &dyn Fn(&str) -> Option<Vec<u8>>,
+        now: Instant,
         shared: &dyn SharedHost,
     ) -> Option<StreamStep> {
         if !request.is_marked || request.method != Method::Get {
@@ -85,14 +90,15 @@ impl Worker {
         let (range, (endpoint, cluster)) = match range {
             Ok(passed) => passed,
             Err(wanted) => {
-                self.flights.close_stream(stream);
+                self.flights.close_stream(stream, now, shared);
                 return refusal(wanted, &target, &request_id, total).map(StreamStep::Answer);
             }
         };
         if !origin.is_some_and(|(_, origin)| self.flights.may_stream(origin, shared)) {
-            self.flights.close_stream(stream);
+            self.flights.close_stream(stream, now, shared);
             return None;
         }
+        self.flights.ask_range(stream, range.unwrap_or((0, total.saturating_sub(1))));
         let headers = headers(endpoint, cluster, range, header);
         Some(StreamStep::Pass(Box::new(PassedStream { object: permit.object, target, range, request_id }), headers))
     }
@@ -102,9 +108,26 @@ impl Worker {
         self.flights.fail_stream(stream, shared);
     }
 
-    /// Takes the end of a stream that was passed.
-    pub fn close_stream(&mut self, stream: StreamId) {
-        self.flights.close_stream(stream);
+    /// Notes that the answer to a stream is of the object that it was passed to.
+    pub fn answer_stream(&mut self, stream: StreamId) {
+        self.flights.answer_stream(stream);
+    }
+
+    /// Takes a piece of a stream's body. `read` reads some bytes of it, from a place on.
+    pub fn feed(
+        &mut self,
+        stream: StreamId,
+        length: usize,
+        read: &dyn Fn(usize, usize) -> Vec<u8>,
+        now: Instant,
+        shared: &dyn SharedHost,
+    ) -> PieceStep {
+        self.flights.feed(stream, length, read, now, shared)
+    }
+
+    /// Takes the end of a stream that was passed. [`tick`](Self::tick) may have something to do.
+    pub fn close_stream(&mut self, stream: StreamId, now: Instant, shared: &dyn SharedHost) {
+        self.flights.close_stream(stream, now, shared);
     }
 }
 

@@ -56,12 +56,16 @@ class StreamSite:
         return self.ask(f"{path}?{MARKER}", headers=headers)
 
     def begin(self, path: str, size: int = FILM) -> tuple[Large, str]:
-        """Has a first client of a large object come, whose fill then waits. Returns its tag, too."""
+        """Has a first client of a large object come, whose fill then waits. Returns its tag, too.
+
+        The fill awaits a stream of that client for a second, and asks the origin then.
+        """
         film = self.origin.put(path, Large(size))
         self.origin.hold(path, at=PART_SIZE)
         head = self.get(path, method="HEAD")
         assert (head.status, head.outcome) == (200, "streamed"), head
         assert head.header("content-length") == str(size)
+        eventually(lambda: PART_SIZE in [asked.start for asked in self.origin.ranges(path) if asked], True)
         return film, head.header("etag") or ""
 
     def finish(self, path: str) -> None:

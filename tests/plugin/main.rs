@@ -18,6 +18,7 @@ mod capacity;
 mod configuration;
 mod error_documents;
 mod failures;
+mod feeding;
 mod gallery;
 mod host;
 mod integrity;

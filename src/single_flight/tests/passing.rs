@@ -148,7 +148,7 @@ fn limits_bound_the_streams_and_the_others_wait() {
     assert!(world.open(1) && world.open(2) && !world.open(3));
     world.join(4, "a");
     assert!(world.effects.is_empty(), "it waits");
-    world.flights.close_stream(StreamId(1));
+    world.flights.close_stream(StreamId(1), world.now, &*world.shared.clone());
     world.join(5, "a");
     assert_eq!(world.answered(), (vec![5], "streamed"));
 }
