@@ -249,7 +249,8 @@ class LargeOrigin(Server):
                     await self._turn(piece)
                     if writer.transport.is_closing():
                         raise ConnectionResetError
-                    self.sent[path] += await self._loop.sendfile(writer.transport, source, at, piece)
+                    sent = await self._loop.sendfile(writer.transport, source, at, piece)
+                    self.sent[path] += sent
 
     async def _turn(self, length: int) -> None:
         """Waits until the line has carried what was asked for before, and these bytes."""
