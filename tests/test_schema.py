@@ -99,6 +99,7 @@ GOOD = [
     *one("limits", {}),
     *one("limits.part_size", "5MiB", "32MiB", "5.5MiB"),
     *one("limits.parts_in_flight", 1, 16),
+    *one("limits.min_rate", "1KiB", "1GiB"),
     *one("limits.memory", "1GiB", "6291456B"),
     *one("limits.fills", 1, 10_000),
     *one("limits.queue", 0, 100_000),

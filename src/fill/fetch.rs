@@ -227,21 +227,28 @@ impl FirstFetch {
 
     /// Plans the storing of an object whose beginning, or whole, is at hand.
     pub fn gave(self, job: &mut Job, mut first: FirstRange) -> Transition {
-        let Self { source, .. } = &self;
         if !job.mirror.accepts(first.object.metadata.content_type()) {
             return self.source.next(job, Outcome::WrongType);
         }
         if let Some(cache_control) = &job.mirror.cache_control {
             first.object.metadata.set_cache_control(cache_control);
         }
-        let left_out = first.object.metadata.left_out;
-        let skipped = first.private && job.mirror.private == Private::Skip;
         let (came, total) = (first.object.length(), first.version.total);
-        let asked = if let Span::First { length } = self.span { length } else { job.limits.part_size };
+        let asked = self.asked(job);
         if asked < job.limits.part_size && came < total && total <= job.limits.part_size.min(job.limits.max_object_size)
         {
             return if first.version.joins() { RestFetch::ask(job, self, first) } else { self.ask_whole(job, total) };
         }
+        self.begins(job, first)
+    }
+
+    /// Stores what is at hand, or begins to store the object in parts.
+    pub fn begins(self, job: &mut Job, mut first: FirstRange) -> Transition {
+        let Self { source, .. } = &self;
+        let (came, total) = (first.object.length(), first.version.total);
+        let left_out = first.object.metadata.left_out;
+        let skipped = first.private && job.mirror.private == Private::Skip;
+        let asked = self.asked(job);
         let unranged = job.limits.part_size < came;
         let unranged = unranged.then(|| Action::Unranged(source.cluster.clone()));
         let (version, announced) = (first.version.clone(), std::mem::take(&mut first.announced));
@@ -274,6 +281,11 @@ impl FirstFetch {
             Some(passed) => with(passed, (state, actions)),
             None => (state, actions),
         }
+    }
+
+    /// Returns the bytes that were asked for.
+    fn asked(&self, job: &Job) -> u64 {
+        if let Span::First { length } = self.span { length } else { job.limits.part_size }
     }
 
     /// Asks for the whole object in one answer, because nothing proves that later parts are of the same version.

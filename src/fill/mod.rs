@@ -407,6 +407,12 @@ impl Job {
         !self.withheld && !self.request.is_head() && self.request.mirror.response == mode
     }
 
+    /// Returns the longest time of a call that moves so many bytes, and may take this time without them.
+    fn time_for(&self, bytes: u64, without: Duration) -> Duration {
+        let moving = bytes.saturating_mul(1000).checked_div(self.limits.min_rate).unwrap_or_default();
+        without.saturating_add(Duration::from_millis(moving))
+    }
+
     fn store(&self) -> Upstream {
         let Bucket { cluster, authority, .. } = &self.bucket;
         Upstream { cluster: cluster.clone(), authority: authority.clone(), headers: Vec::new() }

@@ -20,6 +20,10 @@ use crate::object::integrity::Hasher;
 use crate::origin::{self, Failure, PartResult};
 use crate::s3::{self, Refusal};
 use std::rc::Rc;
+use std::time::Duration;
+
+/// A call that takes this share of its time, as its inverse, is a slow one: parts that take turns do not come to the end of it.
+const SLOW: u32 = 4;
 
 /// A window of parts that are fetched and stored, in any order.
 #[derive(Debug)]
@@ -38,6 +42,8 @@ pub struct Transfer {
     renewed: bool,
     /// The fill waits to ask again for the parts whose time comes later.
     waiting: bool,
+    /// The most parts that are on their way at once.
+    width: usize,
     /// Nothing more is asked for; when the calls under way are back, the upload is aborted.
     ending: Option<Ending>,
     actions: Vec<Action>,
@@ -49,6 +55,8 @@ struct Part {
     /// Of what the stage is about.
     attempts: u32,
     stage: PartState,
+    /// The time since the fill began from which on its call is a slow one.
+    slow: Duration,
 }
 
 #[derive(Debug)]
@@ -71,6 +79,10 @@ enum PartState {
 }
 
 impl Part {
+    fn new(number: u64, attempts: u32, stage: PartState) -> Self {
+        Self { number, attempts, stage, slow: Duration::ZERO }
+    }
+
     fn call(&self) -> Option<CallId> {
         match self.stage {
             PartState::Fetching { call, .. } | PartState::Storing(call, _) => Some(call),
@@ -85,7 +97,7 @@ impl Part {
         }
     }
 
-    /// Tells if it waits for its time to be asked for again.
+    /// Tells if it waits to be asked for again: for its time, or for another part to come back.
     fn waits(&self) -> bool {
         matches!(self.stage, PartState::Fetch(_) | PartState::Store(_))
     }
@@ -113,6 +125,7 @@ impl Transfer {
             moves: 0,
             renewed: false,
             waiting: false,
+            width: job.limits.parts_in_flight,
             ending: None,
             actions: Vec::new(),
         };
@@ -132,10 +145,7 @@ impl Transfer {
             Input::Chunk(chunk) => self.fed(job, chunk),
             Input::Left(stream) => job.feed.leave(stream),
             Input::Deadline if job.feed.watching => job.feed.watching = false,
-            Input::Deadline if self.waiting => {
-                self.waiting = false;
-                self.send_all(job, Part::waits);
-            }
+            Input::Deadline if self.waiting => self.waiting = false,
             Input::Deadline | Input::Start => self.fail(Ending::Done(Outcome::Broken("no such input in a transfer"))),
         }
         self.proceed(job)
@@ -146,6 +156,7 @@ impl Transfer {
             return self.fail(Ending::Done(Outcome::Broken("an answer that the transfer does not await")));
         };
         let part = self.window.swap_remove(at);
+        self.adapt(job, &part);
         match part.stage {
             PartState::Fed(came) | PartState::Fetch(came) => {
                 self.fetched(job, part.number, part.attempts, came, false, response)
@@ -192,7 +203,7 @@ impl Transfer {
             self.moves = self.moves.saturating_add(1);
         }
         let attempts = attempts.saturating_sub(1);
-        self.send(job, Part { number, attempts, stage: PartState::Fetch(came) });
+        self.send(job, Part::new(number, attempts, PartState::Fetch(came)));
         None
     }
 
@@ -225,7 +236,7 @@ impl Transfer {
             PartResult::PreconditionFailed if conditional => {
                 self.unconditional = true;
                 let attempts = attempts.saturating_sub(1);
-                return self.send(job, Part { number, attempts, stage: PartState::Fetch(came) });
+                return self.send(job, Part::new(number, attempts, PartState::Fetch(came)));
             }
             PartResult::Changed | PartResult::PreconditionFailed if self.upload.object.source.restarted => {
                 let changed = Outcome::OriginUnavailable("the object changed twice while it was fetched");
@@ -233,11 +244,16 @@ impl Transfer {
             }
             PartResult::Changed | PartResult::PreconditionFailed => return self.fail(Ending::Restart),
             PartResult::Refused(status) => return self.fail(Ending::Done(Outcome::OriginRefused { status })),
-            PartResult::TimedOut => Outcome::OriginTimeout,
+            // The origin is silent, or the line from it is thin: it is asked for less at once.
+            PartResult::TimedOut => {
+                let range = &mut self.upload.object.range;
+                *range = (*range / 4).max(job.limits.first_range).min(*range);
+                Outcome::OriginTimeout
+            }
             PartResult::Unavailable(failure) => outcome_of(failure),
         };
         if attempts < ATTEMPTS {
-            self.wait(job, Part { number, attempts, stage: PartState::Fetch(came) });
+            self.wait(job, Part::new(number, attempts, PartState::Fetch(came)));
         } else {
             self.fail(Ending::NextOrigin(last));
         }
@@ -274,7 +290,7 @@ impl Transfer {
         job.feed.brought(reader, length, job.spent);
         let is_next = |part: &Part| self.missing(part).is_some_and(|(missing, _)| missing == first);
         let Some(at) = self.window.iter().position(is_next).filter(|_| !bytes.is_empty()) else { return };
-        let Some(Part { number, attempts, stage: PartState::Fed(came) }) = self.window.get_mut(at) else { return };
+        let Some(Part { number, attempts, stage: PartState::Fed(came), .. }) = self.window.get_mut(at) else { return };
         let part = self.upload.object.parts.range(*number);
         append(came, &bytes, part.length());
         *attempts = 0;
@@ -289,7 +305,7 @@ impl Transfer {
     fn came(&mut self, job: &mut Job, number: u64, bytes: Vec<u8>) {
         let is_whole = length_of(&bytes) >= self.upload.object.parts.range(number).length();
         let stage = if is_whole { PartState::Store(Rc::new(bytes)) } else { PartState::Fetch(bytes) };
-        self.send(job, Part { number, attempts: 0, stage });
+        self.send(job, Part::new(number, 0, stage));
     }
 
     /// Returns the range that is asked for next, of a part whose first bytes came.
@@ -305,7 +321,7 @@ impl Transfer {
         let etag = match response.map(s3::read_upload_part).unwrap_or(Err(Refusal::UNANSWERED)) {
             Ok(etag) => etag,
             Err(refusal) if retry::STORE.allows(attempts, refusal) => {
-                return self.wait(job, Part { number, attempts, stage: PartState::Store(body) });
+                return self.wait(job, Part::new(number, attempts, PartState::Store(body)));
             }
             Err(Refusal { status, .. }) => {
                 return self.fail(Ending::Done(Outcome::NotStored { object: None, status }));
@@ -318,35 +334,43 @@ impl Transfer {
         let bytes = length_of(&body);
         self.actions.push(Action::Progress { bytes, total: self.upload.object.parts.total() });
         if self.hasher.is_some() && self.ending.is_none() {
-            self.window.push(Part { number, attempts, stage: PartState::Stored(body) });
+            self.window.push(Part::new(number, attempts, PartState::Stored(body)));
         }
     }
 
     /// Sends the request that a part's stage is about.
     fn send(&mut self, job: &mut Job, part: Part) {
-        let Part { number, attempts, stage } = part;
+        let Part { number, attempts, stage, .. } = part;
         let object = &self.upload.object;
-        let (stage, action) = match stage {
+        let (stage, action, timeout) = match stage {
             PartState::Fed(came) | PartState::Fetch(came) | PartState::Fetching { came, .. } => {
-                let last = object.parts.range(number).last;
-                if job.feed.brings(self.rest(number, &came).first, last, job.spent) {
-                    return self.window.push(Part { number, attempts, stage: PartState::Fed(came) });
+                let range = self.rest(number, &came);
+                if job.feed.brings(range.first, object.parts.range(number).last, job.spent) {
+                    return self.window.push(Part::new(number, attempts, PartState::Fed(came)));
                 }
                 let endpoint = &object.source.endpoint;
                 let conditional = !self.unconditional;
-                let request = origin::get_part(endpoint, &object.version, self.rest(number, &came), conditional);
+                let request = origin::get_part(endpoint, &object.version, range, conditional);
                 let (call, action) = job.call(endpoint.upstream.clone(), request, endpoint.timeout);
-                (PartState::Fetching { call, came, conditional, moves: self.moves }, action)
+                (PartState::Fetching { call, came, conditional, moves: self.moves }, action, endpoint.timeout)
             }
             PartState::Store(body) | PartState::Storing(_, body) | PartState::Stored(body) => {
+                let timeout = job.time_for(length_of(&body), STORE_TIMEOUT);
                 let request =
                     s3::upload_part(&job.bucket, &job.request.fill_key.key, &self.upload.id, number, body.clone());
-                let (call, action) = job.call(job.store(), request, STORE_TIMEOUT);
-                (PartState::Storing(call, body), action)
+                let (call, action) = job.call(job.store(), request, timeout);
+                (PartState::Storing(call, body), action, timeout)
             }
         };
         self.actions.push(action);
-        self.window.push(Part { number, attempts: attempts.saturating_add(1), stage });
+        let slow = job.spent.saturating_add(timeout.checked_div(SLOW).unwrap_or_default());
+        self.window.push(Part { number, attempts: attempts.saturating_add(1), stage, slow });
+    }
+
+    /// Has fewer parts on their way after a slow call, and more after others.
+    fn adapt(&mut self, job: &Job, part: &Part) {
+        let more = self.width.saturating_add(1).min(job.limits.parts_in_flight);
+        self.width = if job.spent >= part.slow { (self.width / 2).max(1) } else { more };
     }
 
     /// Keeps a part until the fill's next deadline.
@@ -390,10 +414,15 @@ impl Transfer {
         self.compare();
         job.feed.is_corrupt |= matches!(self.ending, Some(Ending::NextOrigin(Outcome::Corrupt(_))));
         if self.ending.is_none() {
-            self.send_all(job, Part::is_fed);
+            self.send_fed(job);
+            while !self.waiting && self.under_way() < self.width {
+                let Some(at) = self.window.iter().position(Part::waits) else { break };
+                let part = self.window.swap_remove(at);
+                self.send(job, part);
+            }
             while self.has_room(job) {
                 let Some(number) = self.next(job) else { break };
-                self.send(job, Part { number, attempts: 0, stage: PartState::Fetch(Vec::new()) });
+                self.send(job, Part::new(number, 0, PartState::Fetch(Vec::new())));
             }
             if self.window.iter().any(Part::is_fed) && !self.waiting && !job.feed.watching {
                 job.feed.watching = true;
@@ -419,11 +448,12 @@ impl Transfer {
         (state, actions)
     }
 
-    /// Sends the requests of those parts, but for what streams bring.
-    fn send_all(&mut self, job: &mut Job, chosen: fn(&Part) -> bool) {
-        let (chosen, others): (Vec<Part>, Vec<Part>) = std::mem::take(&mut self.window).into_iter().partition(chosen);
+    /// Asks for what streams were to bring, and do not bring any more.
+    fn send_fed(&mut self, job: &mut Job) {
+        let (fed, others): (Vec<Part>, Vec<Part>) =
+            std::mem::take(&mut self.window).into_iter().partition(Part::is_fed);
         self.window = others;
-        for part in chosen {
+        for part in fed {
             self.send(job, part);
         }
     }
@@ -439,11 +469,16 @@ impl Transfer {
         fed.or_else(|| parts.next_free(0, &is_free))
     }
 
+    /// Counts the parts whose calls are under way.
+    fn under_way(&self) -> usize {
+        self.window.iter().filter(|part| part.call().is_some()).count()
+    }
+
     /// Tells if another part may be begun. One always may.
     fn has_room(&self, job: &Job) -> bool {
         let held = self.window.len();
         let more = held.saturating_add(1);
-        held == 0 || (held < job.limits.parts_in_flight && self.held_by(more) <= job.budget)
+        held == 0 || (held < self.width && self.held_by(more) <= job.budget)
     }
 
     fn held_by(&self, parts: usize) -> u64 {

@@ -210,7 +210,10 @@ impl Flights {
         let mut effects = Vec::new();
         self.forget_abandoned(now, shared, &mut effects);
         let Ticket { fill_key, fill, call, to_store, due } = ticket;
-        if self.flights.get(&fill_key).is_some_and(|flight| flight.id == fill) {
+        if let Some(flight) = self.flights.get(&fill_key).filter(|flight| flight.id == fill) {
+            if now >= due && !to_store && !flight.fill.is_multipart() {
+                self.admission.learn_slow(self.origin(flight), now);
+            }
             let input = match response {
                 Some(response) => Input::Response { call, response },
                 // Envoy answers 504 in the place of an upstream that does not, but gives nothing where the answer had begun.

@@ -26,7 +26,7 @@ impl Flights {
             flight.began.get_or_insert(now);
             if flight.parked.is_empty() {
                 if flight.needs.is_none() {
-                    flight.fill.expect(self.admission.first_range(hold));
+                    flight.fill.expect(self.admission.first_range(hold, now));
                 }
                 self.advance(&fill_key, Input::Start, now, shared, effects);
                 continue;

@@ -5,6 +5,7 @@ mod golden;
 mod property;
 mod rules;
 mod store;
+mod thin;
 
 use super::retry::{ATTEMPTS, BACKOFF};
 use super::*;

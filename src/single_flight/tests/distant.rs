@@ -183,3 +183,24 @@ fn where_the_rest_does_not_come_whole_a_part_is_asked_for() {
     world.give_range(get, &call, 2 * MIB);
     assert_eq!(world.next_call().1.request.body.len() as u64, 2 * MIB);
 }
+
+#[test]
+fn an_origin_that_gave_no_first_range_in_time_is_asked_for_little_first_for_ten_minutes() {
+    let mut world = world(true, serde_json::json!({}));
+    for (wait, key, first) in
+        [(0, "0/a", 6 * MIB), (20, "0/b", FIRST), (0, "1/c", 6 * MIB), (599, "0/d", FIRST), (1, "0/e", 6 * MIB)]
+    {
+        world.now += Duration::from_secs(wait);
+        world.join_rule(1, key);
+        let (get, call) = world.next_call();
+        assert_eq!(range(&call).unwrap().1 + 1, first, "{key}");
+        if key == "0/a" {
+            world.now += Duration::from_secs(20);
+            world.fail(get);
+            world.now -= Duration::from_secs(20);
+        } else {
+            world.finish(get, 404);
+        }
+        world.effects.clear();
+    }
+}
