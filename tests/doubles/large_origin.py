@@ -1,22 +1,24 @@
 """**An origin of objects of any size, as fast as the kernel copies, with the faults of long transfers.**
 
-The scripted origin holds every byte of its answers. This one only knows the place of each byte in a pattern.
+The scripted origin holds every byte of its answers. This one only knows the place of each byte in a pattern,
+or in a file. It can be as slow as a line, which all its connections share.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import functools
 import hashlib
 import os
 import random
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.utils import formatdate, parsedate_to_datetime
 from http import HTTPStatus
+from pathlib import Path
 from typing import BinaryIO
 
 from stack.sample import byte_range
@@ -27,11 +29,11 @@ from .wire import Journal, Request, Server, reset
 PERIOD = 4_194_301
 """The bytes after which content repeats: a prime, so that no two parts of an object are alike."""
 
-PIECES = 50
-"""The pieces in which a slow origin sends what it sends in a second."""
-
 SHIFT = 1_000_003
 """The bytes of the pattern between the beginnings of two versions."""
+
+PIECE = 64 << 10
+"""The bytes that a connection of a slow origin sends in its turn."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ class Large:
     """It answers a Range. Otherwise every answer is the whole object."""
     conditions: bool = True
     """It evaluates If-Match and If-Unmodified-Since. Many an origin does not."""
+    file: Path | None = None
+    """The content, where it is not that of the pattern."""
+    content_type: str = "video/mp4"
     rate: int | None = None
     """Bytes a second of each answer. None is as fast as the kernel copies."""
     digest: str | None = None
@@ -62,19 +67,22 @@ class Large:
 
     def sha256(self) -> str:
         digest = hashlib.sha256()
-        pattern = memoryview(_pattern())
+        pattern = memoryview(self.file.read_bytes() if self.file else _pattern())
         for start, length in self.pieces(range(self.size)):
             digest.update(pattern[start : start + length])
         return digest.hexdigest()
 
     def content(self, span: range) -> bytes:
-        pattern = _pattern()
+        pattern = self.file.read_bytes() if self.file else _pattern()
         return b"".join(pattern[start : start + length] for start, length in self.pieces(span))
 
     def pieces(self, span: range) -> Iterator[tuple[int, int]]:
-        """Lists the pieces of the pattern that make these bytes of the object: first byte and length of
-        each.
+        """Lists the pieces of the pattern, or of the file, that make these bytes of the object: first byte
+        and length of each.
         """
+        if self.file:
+            yield span.start, len(span)
+            return
         start, left = (span.start + self.version * SHIFT) % PERIOD, len(span)
         while left > 0:
             length = min(left, PERIOD - start)
@@ -94,7 +102,7 @@ class Large:
 
     def _headers(self) -> dict[str, str]:
         known = {
-            "Content-Type": "video/mp4",
+            "Content-Type": self.content_type,
             "Date": formatdate(usegmt=True),
             "ETag": self.etag,
             "Last-Modified": self.last_modified,
@@ -134,14 +142,20 @@ class Fault:
 
 
 class LargeOrigin(Server):
-    """An origin of large objects. A path that has no object is a 404."""
+    """An origin of large objects. A path that has no object is a 404.
 
-    def __init__(self) -> None:
+    With `rate` it sends so many bytes a second, over all connections together, which take turns.
+    """
+
+    def __init__(self, rate: float | None = None) -> None:
+        self.sent: Counter[str] = Counter()
+        """The bytes of bodies that the kernel has taken, by path."""
+        self._rate = rate
+        self._free_at = 0.0
         self.requests: Journal[Request] = Journal()
         self._versions: dict[str, list[tuple[int, Large]]] = {}
         self._faults: dict[str, list[Fault]] = {}
         self._gates: dict[tuple[str, int], Gate] = {}
-        self._sent: Counter[str] = Counter()
         self._pattern: BinaryIO
 
     def __enter__(self) -> LargeOrigin:
@@ -184,10 +198,6 @@ class LargeOrigin(Server):
         (_, first), *_ = self._versions[path]
         return [byte_range(request.header("range"), first.size) for request in self.asked(path)]
 
-    def sent(self, path: str) -> int:
-        """Counts the bytes of content that were sent in all answers."""
-        return self._sent[path]
-
     def wait_for(self, path: str, count: int = 1) -> list[Request]:
         """Waits until the path has been asked for `count` times."""
         return self.requests.wait(lambda request: request.path == path, count)
@@ -210,8 +220,9 @@ class LargeOrigin(Server):
         cut = trouble in (Trouble.RESET, Trouble.STALL, Trouble.TRUNCATED)
         writer.write(_head(answer))
         if request.method != "HEAD":
-            span = answer.span[: len(answer.span) // 2] if cut else answer.span
-            await self._send(writer, request.path, large, span)
+            await self._send(
+                request.path, writer, large, answer.span[: len(answer.span) // 2] if cut else answer.span
+            )
         if trouble is Trouble.STALL:
             await self.silence()
         if trouble is Trouble.RESET:
@@ -234,17 +245,26 @@ class LargeOrigin(Server):
                 return fault.trouble
         return None
 
-    async def _send(self, writer: asyncio.StreamWriter, path: str, large: Large, span: range) -> None:
-        began, sent = time.monotonic(), 0
-        pieces = large.rate // PIECES if large.rate else len(span)
-        for first in range(0, len(span), pieces or 1):
-            piece = span[first : first + pieces]
-            for start, length in large.pieces(piece):
-                await self._loop.sendfile(writer.transport, self._pattern, start, length)
-            sent += len(piece)
-            self._sent[path] += len(piece)
-            if large.rate:
-                await asyncio.sleep(max(0.0, began + sent / large.rate - time.monotonic()))
+    async def _send(self, path: str, writer: asyncio.StreamWriter, large: Large, span: range) -> None:
+        began, sent = self._loop.time(), 0
+        is_slow = self._rate or large.rate
+        with contextlib.ExitStack() as opened:
+            source = opened.enter_context(large.file.open("rb")) if large.file else self._pattern
+            for start, length in large.pieces(span):
+                for at in range(start, start + length, PIECE if is_slow else max(length, 1)):
+                    piece = min(start + length - at, PIECE) if is_slow else length
+                    await self._turn(piece)
+                    self.sent[path] += await self._loop.sendfile(writer.transport, source, at, piece)
+                    if large.rate:
+                        sent += piece
+                        await asyncio.sleep(max(0.0, began + sent / large.rate - self._loop.time()))
+
+    async def _turn(self, length: int) -> None:
+        """Waits until the line has carried what was asked for before, and these bytes."""
+        if self._rate:
+            now = self._loop.time()
+            self._free_at = max(self._free_at, now) + length / self._rate
+            await asyncio.sleep(self._free_at - now)
 
 
 @functools.cache

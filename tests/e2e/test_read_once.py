@@ -94,7 +94,7 @@ def test_one_client_has_a_large_object_read_once(
     assert (answer.status, answer.outcome) == (200, "streamed")
     assert hashlib.sha256(answer.body).hexdigest() == film.sha256()
     is_stored(site, path, film)
-    assert origin.sent(path) <= ONCE * FILM, origin.ranges(path)
+    assert origin.sent[path] <= ONCE * FILM, origin.ranges(path)
 
 
 def test_what_is_announced_is_compared_though_a_stream_brings_it(
@@ -106,7 +106,7 @@ def test_what_is_announced_is_compared_though_a_stream_brings_it(
     film = origin.put(path, Large(20 * MIB, rate=2 * RATE, digest=announced))
     assert read(site, path).outcome == "streamed"
     is_stored(site, path, film)
-    assert origin.sent(path) <= ONCE * film.size, origin.ranges(path)
+    assert origin.sent[path] <= ONCE * film.size, origin.ranges(path)
 
 
 def test_a_corrupt_object_is_not_stored_and_its_client_does_not_get_its_end(
@@ -129,7 +129,7 @@ def test_a_client_that_leaves_stops_nothing(site: Site, origin: LargeOrigin, uni
     with reading(site, path) as response:
         response.read(10 * MIB)
     is_stored(site, path, film)
-    assert origin.sent(path) <= 1.5 * FILM, origin.ranges(path)
+    assert origin.sent[path] <= 1.5 * FILM, origin.ranges(path)
 
 
 def test_a_transfer_that_the_origin_breaks_off_loses_no_part(
@@ -174,7 +174,7 @@ def test_a_store_that_is_slower_than_the_origin_holds_no_client_back(
         assert hashlib.sha256(response.read()).hexdigest() == film.sha256()
         assert site.stored(path) is None
     is_stored(site, path, film)
-    assert origin.sent(path) <= 2.1 * FILM, origin.ranges(path)
+    assert origin.sent[path] <= 2.1 * FILM, origin.ranges(path)
 
 
 def test_a_client_of_the_end_alone_feeds_the_end(site: Site, origin: LargeOrigin, unique: Unique) -> None:
@@ -184,7 +184,7 @@ def test_a_client_of_the_end_alone_feeds_the_end(site: Site, origin: LargeOrigin
     answer = site.ask(target, headers=[("range", f"bytes={12 * MIB}-")])
     assert (answer.status, answer.body) == (206, film.content(range(12 * MIB, FILM)))
     is_stored(site, path, film)
-    assert origin.sent(path) <= 1.5 * FILM, origin.ranges(path)
+    assert origin.sent[path] <= 1.5 * FILM, origin.ranges(path)
 
 
 def test_many_clients_get_and_store_one_object(site: Site, origin: LargeOrigin, unique: Unique) -> None:
