@@ -254,7 +254,8 @@ class LargeOrigin(Server):
                 for at in range(start, start + length, PIECE if is_slow else max(length, 1)):
                     piece = min(start + length - at, PIECE) if is_slow else length
                     await self._turn(piece)
-                    self.sent[path] += await self._loop.sendfile(writer.transport, source, at, piece)
+                    count = await self._loop.sendfile(writer.transport, source, at, piece)
+                    self.sent[path] += count
                     if large.rate:
                         sent += piece
                         await asyncio.sleep(max(0.0, began + sent / large.rate - self._loop.time()))
