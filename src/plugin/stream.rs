@@ -148,7 +148,12 @@ impl HttpContext for Stream {
         Action::Pause
     }
 
+    /// Removes those of an origin from the answer to a client that was passed to it: no trailer is on the list of what clients
+    /// get. Those of the bucket end the document that is held.
     fn on_http_response_trailers(&mut self, _num_trailers: usize) -> Action {
+        if self.passed.is_some() {
+            let _ = hostcalls::set_map(MapType::HttpResponseTrailers, Vec::new());
+        }
         let Some(handle) = self.handle.as_ref().filter(|_| self.held) else { return Action::Continue };
         if !handle.worker.borrow_mut().trailers(self.id) {
             return Action::Continue;
