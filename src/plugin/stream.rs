@@ -5,7 +5,7 @@ use super::root::{replace_headers, reply_directly};
 use super::{WorkerHandle, host};
 use crate::request::denial::Denial;
 use crate::single_flight::effect::StreamId;
-use crate::worker::streaming::{PassedStream, StreamStep};
+use crate::worker::streaming::{PassedStream, StreamFailure, StreamStep};
 use crate::worker::{BodyStep, ClientRequest};
 use log::warn;
 use proxy_wasm::hostcalls;
@@ -104,13 +104,20 @@ impl HttpContext for Stream {
                     replace_headers(&answer);
                     Action::Continue
                 }
-                Err(reply) => {
+                Err(StreamFailure { reply, is_of_object }) => {
                     if let Some(handle) = &self.handle {
-                        handle.worker.borrow_mut().fail_stream(self.id, &EnvoySharedHost);
+                        if is_of_object {
+                            handle.worker.borrow_mut().fail_stream(self.id, &EnvoySharedHost);
+                        }
                         handle.failed_streams.set(handle.failed_streams.get().saturating_add(1));
                         handle.wake_up.call(Instant::now());
                     }
-                    warn!("stream key=/{}: the origin gives another version, or none", passed.key().encoded());
+                    let what = if is_of_object {
+                        "gives another version, or none"
+                    } else {
+                        "does not answer, or with an error"
+                    };
+                    warn!("stream key=/{}: the origin {what}", passed.key().encoded());
                     reply_directly(&reply);
                     Action::Pause
                 }

@@ -269,6 +269,19 @@ def test_another_version_of_the_origin_is_not_passed_on(films: StreamSite, uniqu
     films.origin._gates[path, PART_SIZE].open()
 
 
+def test_a_failure_that_says_nothing_about_the_object_is_its_own_clients(
+    films: StreamSite, unique: Unique
+) -> None:
+    path = unique("film.mp4")
+    film, _ = films.begin(path)
+    films.origin.fault(path, Trouble.UNAVAILABLE, times=1)
+    answer = films.marked(path)
+    assert (answer.status, answer.outcome, answer.header("retry-after")) == (502, "origin_unavailable", "5")
+    answer = films.marked(path)
+    assert (answer.status, answer.outcome, len(answer.body)) == (200, "streamed", film.size)
+    films.finish(path)
+
+
 def test_a_transfer_that_the_origin_breaks_off_is_broken_off(films: StreamSite, unique: Unique) -> None:
     path = unique("film.mp4")
     films.begin(path)
