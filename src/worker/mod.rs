@@ -323,7 +323,7 @@ impl Worker {
     ) -> Vec<Effect> {
         let Some(held) = self.streams.get_mut(&stream) else { return Vec::new() };
         held.reading = false;
-        (held.precondition, held.trace) = (denied.precondition, denied.trace.clone());
+        (held.precondition, held.trace) = (denied.precondition.clone(), denied.trace.clone());
         let MirroredRequest { target, headers, mirror, .. } = &held.wanted;
         if !denied.by_bucket {
             return vec![Effect::Release(stream, "not_the_bucket")];
@@ -462,7 +462,7 @@ impl Worker {
             target,
             origin: source.origin,
             denial: held.denial,
-            precondition: held.precondition,
+            precondition: &held.precondition,
             request_id: held.trace.request_id(),
             body_kept,
         };

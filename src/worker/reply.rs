@@ -1,5 +1,6 @@
 //! The one table from an outcome to the client's answer.
 
+use super::streaming::refused;
 use crate::config::rule::{Mirror, OnWait, TooLarge};
 use crate::fill::Outcome;
 use crate::http::{Body, Method};
@@ -29,7 +30,7 @@ pub struct ReplyContext<'a> {
     /// The index of the origin that was asked last, in the rule.
     pub origin: usize,
     pub denial: Denial,
-    pub precondition: Precondition,
+    pub precondition: &'a Precondition,
     /// The request's id; empty if it has none.
     pub request_id: &'a str,
     /// The bucket's own body, if it sent one, can still be passed on.
@@ -105,6 +106,9 @@ fn look_up(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location
             serve(outcome, asked, &object.metadata, Some(length), &object.body)
         }
         Outcome::Passed(object) if target.method == Method::Head => {
+            if let Some(status) = asked.precondition.refuses(&object.tag()) {
+                return Reply::Local(refused(status, target, "", object));
+            }
             let mut headers = object.headers();
             headers.push((OUTCOME_HEADER, outcome.label().to_owned()));
             headers.push(("content-length", object.version.total.to_string()));
@@ -184,7 +188,7 @@ pub fn stream_error(
     (status, label, code, message): (u16, &str, &str, &str),
     retry_after: Option<&str>,
 ) -> LocalReply {
-    let (denial, precondition) = (Denial::NotFound, Precondition::default());
+    let (denial, precondition) = (Denial::NotFound, &Precondition::None);
     let asked = ReplyContext { target, origin: 0, denial, precondition, request_id, body_kept: false };
     match with_id(error_reply(label, asked, status, code, message, retry_after), request_id) {
         Reply::Local(reply) => reply,
@@ -236,7 +240,7 @@ fn serve(
             let headers = vec![("cache-control", "no-store".to_owned()), (OUTCOME_HEADER, outcome.label().to_owned())];
             return Reply::Local(LocalReply { status: 304, headers, body: None });
         }
-        Precondition::None | Precondition::Stream | Precondition::Unmodified => {}
+        Precondition::None | Precondition::NoneOf(_) | Precondition::Stream(_) | Precondition::Unmodified => {}
     }
     let mut headers: Vec<_> = metadata.served().map(|(name, value)| (name, value.to_owned())).collect();
     headers.push((OUTCOME_HEADER, outcome.label().to_owned()));

@@ -96,7 +96,7 @@ impl Worker {
             Ok(passed) => passed,
             Err(wanted) => {
                 self.flights.close_stream(stream);
-                return refusal(wanted, &target, &request_id, total).map(StreamStep::Answer);
+                return refusal(wanted, &target, &request_id, &permit.object).map(StreamStep::Answer);
             }
         };
         if !origin.is_some_and(|(_, origin)| self.flights.may_stream(origin, shared)) {

@@ -149,6 +149,24 @@ def test_a_tag_of_another_version_is_never_joined(films: StreamSite, unique: Uni
     films.finish(path)
 
 
+def test_a_client_that_has_the_object_is_told_so(films: StreamSite, unique: Unique) -> None:
+    path, other = unique("film.mp4"), '"mirror-0123456789abcdef"'
+    _, tag = films.begin(path)
+    for method in ("GET", "HEAD"):
+        for condition, value, status in [
+            ("if-none-match", tag, 304),
+            ("if-none-match", f'"x", W/{tag}', 304),
+            ("if-none-match", other, 200),
+            ("if-match", tag, 200),
+            ("if-match", other, 412),
+        ]:
+            answer = films.get(path, [(condition, value)], method)
+            seen = (method, condition, value)
+            assert (answer.status, answer.outcome) == (status, "streamed"), seen
+            assert (answer.header("etag"), answer.body[:1]) == (tag, b"") or status != 304, seen
+    films.finish(path)
+
+
 def test_the_origin_gets_nothing_of_the_client_and_no_marker(films: StreamSite, unique: Unique) -> None:
     path = unique("film.mp4")
     films.begin(path)
