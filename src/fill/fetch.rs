@@ -61,11 +61,6 @@ impl ActiveOrigin {
         FirstFetch::ask(job, self.at, true)
     }
 
-    /// Asks it again, though the object may not have changed.
-    pub fn asked_again(self, job: &mut Job) -> Transition {
-        FirstFetch::ask(job, self.at, self.restarted)
-    }
-
     /// Goes on after an origin that does not have the object: asks the rule's next origin, and after the last one those of
     /// the next rule, unless one that failed may have it.
     fn missing(self, job: &mut Job) -> Transition {
@@ -138,6 +133,14 @@ impl FirstFetch {
         let length = if small { SMALL_FIRST } else { job.limits.part_size };
         let span = if job.request.is_head() { Span::Headers } else { Span::First { length } };
         Self { call: None, source, span, attempts: 0, doubted: None }.send(job)
+    }
+
+    /// Asks its origin again when its time has come, and for a whole part: what came behind the beginning was not the rest.
+    pub fn asked_again(self, job: &mut Job) -> Transition {
+        let wait = job.back_off(self.attempts);
+        let source = self.source.before_redirect().unwrap_or(self.source);
+        let span = Span::First { length: job.limits.part_size };
+        (State::FirstFetch(Self { call: None, source, span, ..self }), vec![wait])
     }
 
     /// Sends the request. Its time has come, or nothing stands before it.

@@ -29,7 +29,7 @@ impl RestFetch {
         (State::RestFetch(Box::new(Self { call, fetch, first })), vec![action])
     }
 
-    /// Takes the answer. Where that is not all of the rest, everything is asked for at once, as ever.
+    /// Takes the answer. Where that is not all of the rest, the beginning is asked for again after a while, in one part.
     pub fn answered(mut self, job: &mut Job, response: Option<Response>) -> Transition {
         let asked = range(&self.first);
         let endpoint = &self.fetch.source.endpoint;
@@ -41,7 +41,7 @@ impl RestFetch {
             return self.fetch.gave(job, self.first);
         }
         job.begins_small = false;
-        self.fetch.source.asked_again(job)
+        self.fetch.asked_again(job)
     }
 }
 
