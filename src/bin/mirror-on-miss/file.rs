@@ -258,7 +258,9 @@ fn idle_timeouts(yaml: &Yaml) -> Vec<(String, Duration)> {
     match yaml {
         Yaml::Array(elements) => elements.iter().flat_map(idle_timeouts).collect(),
         Yaml::Hash(fields) => {
-            let own = field(fields, "route").and_then(|route| yaml::duration(&route["idle_timeout"]));
+            // Nobody waits for a fill on a route to an origin.
+            let waits = |route: &&Yaml| route["cluster_header"].as_str() != Some(CLUSTER_HEADER);
+            let own = field(fields, "route").filter(waits).and_then(|route| yaml::duration(&route["idle_timeout"]));
             let name = field(fields, "name").and_then(Yaml::as_str).unwrap_or("without a name");
             let own = own.map(|time| (format!("idle_timeout of the route {name}"), time));
             own.into_iter().chain(fields.values().flat_map(idle_timeouts)).collect()
