@@ -128,7 +128,7 @@ impl FirstFetch {
             Endpoint::at(origin, &job.mirror, &job.request.fill_key.origin_key, &job.request.fill_key.forwarded);
         let (cluster, at_origin) = (origin.cluster.clone(), endpoint.clone());
         let source = ActiveOrigin { at, cluster, endpoint, at_origin, restarted };
-        let at_once = job.responds(ResponseMode::Serve) || job.request.mirror.unstored;
+        let at_once = job.responds(ResponseMode::Serve) || job.request.is_unstored();
         let small = job.passes && job.begins_small && at_once;
         let length = if small { SMALL_FIRST } else { job.limits.part_size };
         let span = if job.request.is_head() { Span::Headers } else { Span::First { length } };
@@ -264,7 +264,7 @@ impl FirstFetch {
             Plan::Single(object) => match announced.verify(&object.body) {
                 Ok(()) if skipped => done(Outcome::Private((!job.withheld).then_some(object))),
                 Ok(()) if job.request.store => Write::put(job, object),
-                Ok(()) if job.request.mirror.unstored && !job.withheld => done(Outcome::Served(object)),
+                Ok(()) if job.request.is_unstored() && !job.withheld => done(Outcome::Served(object)),
                 Ok(()) => done(Outcome::NotStored { object: (!job.withheld).then_some(object), status: NOT_ASKED }),
                 Err(header) => self.source.next(job, Outcome::Corrupt(header)),
             },

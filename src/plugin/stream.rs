@@ -112,12 +112,7 @@ impl HttpContext for Stream {
                         handle.failed_streams.set(handle.failed_streams.get().saturating_add(1));
                         handle.wake_up.call(Instant::now());
                     }
-                    let what = if is_of_object {
-                        "gives another version, or none"
-                    } else {
-                        "does not answer, or with an error"
-                    };
-                    warn!("stream key=/{}: the origin {what}", passed.key().encoded());
+                    warn!("stream key=/{}: the origin fails, or gives another version", passed.key().encoded());
                     reply_directly(&reply);
                     Action::Pause
                 }
@@ -129,7 +124,9 @@ impl HttpContext for Stream {
         let header = |name: &str| Self::header(MapType::HttpResponseHeaders, name);
         let status = header(":status");
         let Some(denial) = status.and_then(|status| Denial::of(&status, header)) else { return Action::Continue };
-        let Some(mirrored) = handle.worker.borrow().mirrored_request(client_request) else { return Action::Continue };
+        let Some(mirrored) = handle.worker.borrow().mirrored_request(client_request, denial) else {
+            return Action::Continue;
+        };
         let now = Instant::now();
         if !handle.wake_up.call(now) {
             return Action::Continue;

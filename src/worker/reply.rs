@@ -60,7 +60,18 @@ pub struct LocalReply {
 
 /// Makes the answer. `location` is the place of the object once it is stored.
 pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location: String) -> Reply {
-    with_id(look_up(outcome, asked, mirror, location), asked.request_id)
+    let reply = match look_up(outcome, asked, mirror, location) {
+        // The bucket may have what no origin gave in its place, so its own answer says more.
+        Reply::Local(made) if asked.denial == Denial::Unavailable && made.status >= 400 => {
+            if asked.body_kept {
+                Reply::Tagged(outcome.label())
+            } else {
+                untouched(outcome, asked)
+            }
+        }
+        reply => reply,
+    };
+    with_id(reply, asked.request_id)
 }
 
 fn with_id(mut reply: Reply, request_id: &str) -> Reply {
@@ -91,12 +102,7 @@ fn look_up(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location
         Outcome::Exists | Outcome::Stored => redirect(outcome, target, location),
         Outcome::OriginRedirect { status, .. } => redirect_with(*status, outcome, target, location),
         Outcome::Broken(_) | Outcome::Forbidden | Outcome::Loop => untouched(outcome, asked),
-        Outcome::BucketUnavailable => error(
-            503,
-            "ServiceUnavailable",
-            "The bucket cannot be asked whether it has the object.",
-            Some(RETRY_AFTER_FAILURE),
-        ),
+        Outcome::BucketUnavailable => unavailable(outcome.label(), asked),
         Outcome::NotFound if asked.denial == Denial::NotFound && asked.body_kept => Reply::Tagged(outcome.label()),
         Outcome::NotFound => no_such_key(outcome.label(), asked),
         Outcome::Served(object) | Outcome::Private(Some(object)) | Outcome::NotStored { object: Some(object), .. }
@@ -196,6 +202,11 @@ pub fn stream_error(
     }
 }
 
+fn unavailable(label: &str, asked: ReplyContext<'_>) -> Reply {
+    let message = "The bucket cannot be asked whether it has the object.";
+    error_reply(label, asked, 503, "ServiceUnavailable", message, Some(RETRY_AFTER_FAILURE))
+}
+
 fn no_such_key(label: &str, asked: ReplyContext<'_>) -> Reply {
     made(label, asked.target, 404, xml_headers(), xml::no_such_key(&asked.target.key, asked.request_id))
 }
@@ -212,12 +223,13 @@ fn untouched(outcome: &Outcome, asked: ReplyContext<'_>) -> Reply {
     let label = match asked.denial {
         Denial::BadRequest => "bad_request",
         Denial::Deleted => "deleted",
-        Denial::Forbidden | Denial::NotFound => outcome.label(),
+        Denial::Forbidden | Denial::NotFound | Denial::Unavailable => outcome.label(),
     };
     match asked.denial {
         Denial::BadRequest => error_reply(label, asked, 400, "InvalidRequest", "Bad Request", None),
         Denial::Forbidden => error_reply(label, asked, 403, "AccessDenied", "Access Denied", None),
         Denial::Deleted | Denial::NotFound => no_such_key(label, asked),
+        Denial::Unavailable => unavailable(label, asked),
     }
 }
 

@@ -3,8 +3,8 @@
 use super::reply::{LocalReply, OUTCOME_HEADER, RETRY_AFTER_FAILURE, stream_error};
 use super::{ClientRequest, Worker};
 use crate::config::Origin;
-use crate::config::rule::Mirror;
-use crate::fill::{FillRequest, PassedObject};
+use crate::config::rule::{Mirror, On5xx};
+use crate::fill::{FillKey, FillRequest, PassedObject};
 use crate::http::{ContentRange, Headers, Method, digits};
 use crate::object::key::Key;
 use crate::origin::endpoint::Endpoint;
@@ -81,7 +81,13 @@ impl Worker {
             return None;
         }
         let fill = FillRequest::new(&self.config.rules, mirror, &target, &request.headers, Denial::NotFound, false);
-        let permit = self.flights.open_stream(stream, &fill.fill_key, shared)?;
+        let permit = match self.flights.open_stream(stream, &fill.fill_key, shared) {
+            None if fill.mirror.on_5xx == On5xx::Origin => {
+                let unavailable = FillKey { unavailable: true, ..FillKey::clone(&fill.fill_key) };
+                self.flights.open_stream(stream, &unavailable, shared)?
+            }
+            permit => permit?,
+        };
         let mirror = [&fill.mirror].into_iter().chain(&fill.then).nth(permit.place.mirror.into());
         let origin = mirror.and_then(|mirror| Some((mirror, mirror.origins.get(usize::from(permit.place.origin))?)));
         let endpoint = origin.map(|(mirror, origin)| endpoint(mirror, origin, &fill, &permit.object));

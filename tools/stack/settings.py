@@ -110,6 +110,9 @@ class _Reader:
             bucket = patch.setdefault("bucket", {})
             if isinstance(bucket, dict):  # Else the plugin itself has something to say about CONFIG.
                 bucket["exposed"] = exposed
+        if self.choice("ON_5XX", ("pass", "origin")) == "origin":
+            # CONFIG's own rules say themselves which of them it is for.
+            patch.setdefault("rules", [{"on_5xx": "origin"}])
         return patch
 
     def store(self, bucket: str) -> S3Store | None:

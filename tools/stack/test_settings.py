@@ -68,6 +68,7 @@ def test_an_existing_store() -> None:
         ("EXPOSED", "both", "root or path"),
         ("ORIGIN_DNS", "static", "logical or strict"),
         ("ORIGIN_HTTP", "3", "1 or 2"),
+        ("ON_5XX", "serve", "pass or origin"),
         ("ORIGIN", "files.example.com", "https://host"),
         ("ORIGIN", "ftp://files.example.com", "https://host"),
         ("ORIGIN", "http://", "https://host"),

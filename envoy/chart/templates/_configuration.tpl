@@ -62,6 +62,7 @@ eu-west-1.
 {{- $others := dict "STORE" .Values.bucket.endpoint }}
 {{- $_ := set $others "ADDRESSING_STYLE" (.Values.bucket.addressingStyle | trimPrefix "path") }}
 {{- $_ := set $others "IF_NONE_MATCH" (.Values.bucket.ifNoneMatch | trimPrefix "true") }}
+{{- $_ := set $others "ON_5XX" (.Values.bucket.on5xx | trimPrefix "pass") }}
 {{- $_ := set $others "CREDENTIALS" (eq .Values.credentials.type "irsa" | ternary "aws" "") }}
 {{- $_ := set $others "HEAP_MIB" (eq $heap "512" | ternary "" $heap) }}
 {{- range $name, $value := $others }}
