@@ -370,7 +370,7 @@ fn a_distinct_location_is_explained() {
 #[test]
 fn a_wrong_call_is_explained_and_help_has_examples() {
     for (arguments, what) in [
-        (&[][..], "expected check, explain or warm"),
+        (&[][..], "expected check, explain, probe or warm"),
         (&["frobnicate"], "\"frobnicate\""),
         (&["check"], "no FILE"),
         (&["explain", "-", "GET", "/a", "more"], "unexpected argument \"more\""),

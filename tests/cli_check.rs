@@ -123,8 +123,8 @@ fn a_wait_that_envoy_cuts_short_is_a_problem() {
     assert_eq!(check(&of("25.5s")).0, 0);
     assert_eq!(check(&of("0s")).0, 0, "no timeout");
     let route = own_edge().replace(
-        "                  timeout: 0s\n",
-        "                  timeout: 0s\n                  idle_timeout: 5s\n",
+        "                  timeout: 0s\n                  retry_policy:\n",
+        "                  timeout: 0s\n                  idle_timeout: 5s\n                  retry_policy:\n",
     );
     let (code, output, _) = check(&route);
     assert!(code == 1 && output.contains("Envoy's idle_timeout of the route object, 5s"), "{output}");

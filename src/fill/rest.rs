@@ -10,9 +10,6 @@ use crate::http::{ContentRange, Response};
 use crate::origin::{self, FirstRange, PartResult};
 use std::rc::Rc;
 
-/// Bytes that the first request asks for where clients may be passed: as many as an edge's connection holds.
-pub const SMALL_FIRST: u64 = 64 * 1024;
-
 /// A request for everything but the first bytes of an object.
 #[derive(Debug)]
 pub struct RestFetch {
@@ -29,7 +26,12 @@ impl RestFetch {
         (State::RestFetch(Box::new(Self { call, fetch, first })), vec![action])
     }
 
-    /// Takes the answer. Where that is not all of the rest, the beginning is asked for again after a while, in one part.
+    /// Bytes of the object, part of which is at hand, and the one more that is asked for where it begins again.
+    pub fn memory(&self) -> u64 {
+        self.first.version.total.saturating_add(1)
+    }
+
+    /// Takes the answer. Where that is not all of the rest, everything is asked for after a wait.
     pub fn answered(mut self, job: &mut Job, response: Option<Response>) -> Transition {
         let asked = range(&self.first);
         let endpoint = &self.fetch.source.endpoint;
@@ -40,8 +42,9 @@ impl RestFetch {
             Rc::make_mut(&mut self.first.object.body).extend_from_slice(&bytes);
             return self.fetch.gave(job, self.first);
         }
+        let length = self.memory().min(job.limits.part_size);
         job.begins_small = false;
-        self.fetch.asked_again(job)
+        self.fetch.asked_again(job, length)
     }
 }
 

@@ -164,3 +164,10 @@ fn a_later_part_counts_only_if_it_begins_where_asked_and_is_of_the_same_version(
     }
     assert_eq!(part(403, &[], ""), PartResult::Refused(403));
 }
+
+#[test]
+fn only_a_refusal_or_a_redirect_of_a_later_part_makes_its_signed_address_be_asked_for_again() {
+    let refused = |status| refuses(&Response { status, headers: Headers::default(), body: Vec::new() });
+    assert_eq!([301, 302, 307, 400, 401, 403].map(refused), [true; 6]);
+    assert_eq!([200, 206, 404, 410, 412, 416, 429, 500, 503, 504].map(refused), [false; 10]);
+}

@@ -234,4 +234,12 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn each_version_has_a_hash_of_its_own_which_a_client_sees_in_its_entity_tag() {
+        let hash = |etag: &str, total| Version::of(&headers(&[("etag", etag)]), total, Pin::Strong).hash();
+        assert_eq!(hash("\"a\"", 9), hash("\"a\"", 9));
+        assert_ne!(hash("\"a\"", 9), hash("\"b\"", 9));
+        assert_ne!(hash("\"a\"", 9), hash("\"a\"", 10));
+    }
 }

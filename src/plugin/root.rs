@@ -79,7 +79,7 @@ impl Root {
                     if let Outcome::Busy(shortage) = *outcome {
                         self.metrics.count(&metrics::refusals(shortage.label()));
                     }
-                    self.metrics.count(&metrics::requests(outcome.label()));
+                    self.metrics.count(&metrics::requests(handle.worker.borrow().label_for(stream, &outcome)));
                     let delivery = handle.worker.borrow_mut().deliver(stream, &source, &outcome);
                     deliver(self.id, stream, delivery);
                 }

@@ -9,7 +9,7 @@ pub mod reply;
 pub mod streaming;
 
 use crate::config::rule::{Mirror, On5xx, mirror_for};
-use crate::config::{Config, Deleted, Location};
+use crate::config::{Bucket, Config, Deleted, Location};
 use crate::fill::{FillKey, FillRequest, Outcome};
 use crate::http::{Body, Method, Response, is_field_value};
 use crate::request::denial::{Denial, Verdict, judge, outlasts_its_request};
@@ -354,7 +354,15 @@ impl Worker {
                     self.remember_bucket_error(denial, shared);
                 }
                 let mut steps = vec![Effect::Release(stream, "bucket_error")];
-                let what = format!("the bucket answers {code}: its answers are passed on and nothing is mirrored");
+                let cure = match code {
+                    "NoSuchBucket" => ": see BUCKET and STORE",
+                    "InvalidAccessKeyId" | "SignatureDoesNotMatch" => ": see reader.credentials",
+                    _ => "",
+                };
+                let Bucket { authority, path_prefix, .. } = &self.config.bucket;
+                let what = format!(
+                    "the bucket {authority}{path_prefix} answers {code} to the edge, and nothing is mirrored{cure}"
+                );
                 steps.extend(self.warn_of_bucket(what, now));
                 return steps;
             }
@@ -455,6 +463,11 @@ impl Worker {
         }
     }
 
+    /// Returns the label of the outcome that a held stream's client is told.
+    pub fn label_for(&self, stream: StreamId, outcome: &Outcome) -> &'static str {
+        self.streams.get(&stream).map_or(outcome, |held| held.told(outcome)).label()
+    }
+
     /// Makes the answer to a held stream, which is not held any more.
     pub fn deliver(&mut self, stream: StreamId, source: &Source, outcome: &Outcome) -> Delivery {
         let Some(held) = self.streams.remove(&stream) else { return Delivery::Untouched };
@@ -465,11 +478,7 @@ impl Worker {
         let target = page.unwrap_or(&held.wanted.target);
         // The client is to follow the redirect to a page itself, because references of the page are relative to that.
         let store_base = held.wanted.store_base.as_ref().filter(|_| page.is_none());
-        let outcome = match page {
-            Some(_) => &Outcome::Exists,
-            None if held.found_no_page(outcome) => &Outcome::NotFound,
-            None => outcome,
-        };
+        let outcome = held.told(outcome);
         let asked = ReplyContext {
             target,
             origin: source.origin,

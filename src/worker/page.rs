@@ -95,8 +95,17 @@ impl Held {
         self.page.as_ref().filter(|_| found)
     }
 
+    /// Returns the outcome that the client is told. A page that was found is there, however it came.
+    pub(super) fn told<'a>(&self, outcome: &'a Outcome) -> &'a Outcome {
+        match self.found_page(outcome) {
+            Some(_) => &Outcome::Exists,
+            None if self.found_no_page(outcome) => &Outcome::NotFound,
+            None => outcome,
+        }
+    }
+
     /// Tells if a stream looked for a page in vain. An origin that shows no listing of a directory refuses to.
-    pub(super) fn found_no_page(&self, outcome: &Outcome) -> bool {
+    fn found_no_page(&self, outcome: &Outcome) -> bool {
         self.page.is_some() && matches!(outcome, Outcome::NotFound | Outcome::OriginRefused { .. })
     }
 }

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -21,8 +20,8 @@ from stack.sample import SampleOrigin
 
 from .catalogue import BIN, PROGRAMS
 from .trial import run
+from .web import chromium
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 SCREENSHOT = CHECKOUT / "target" / "browser.png"
 
 
@@ -40,14 +39,13 @@ def main() -> int:
 
 
 def browser() -> str:
-    wanted = os.environ.get("CHROMIUM")
-    found = next(filter(None, map(shutil.which, [wanted] if wanted else NAMES)), None)
-    if not found:
-        raise StackError(f"no {wanted or 'Chromium'}: apt install chromium, or name one with CHROMIUM=")
+    if not (found := chromium()):
+        wanted = os.environ.get("CHROMIUM") or "Chromium"
+        raise StackError(f"no {wanted}: apt install chromium, or name one with CHROMIUM=")
     return found
 
 
-def look(chromium: str) -> dict[str, Any]:
+def look(path: str) -> dict[str, Any]:
     with ExitStack() as running:
         directory = Path(running.enter_context(tempfile.TemporaryDirectory()))
         origin = running.enter_context(SampleOrigin(lambda _: None))
@@ -55,7 +53,7 @@ def look(chromium: str) -> dict[str, Any]:
         stack = running.enter_context(Stack(directory, origin=origin.url, store=store))
         program = PROGRAMS / "with_chromium.cjs"
         # The sample origin itself is the other site.
-        done = run([BIN / "node", program, chromium, stack.url, origin.url, SCREENSHOT], directory)
+        done = run([BIN / "node", program, path, stack.url, origin.url, SCREENSHOT], directory)
         if done.returncode:
             raise StackError(f"the browser's program failed:\n{done.stderr}")
         return json.loads(done.stdout)

@@ -18,6 +18,8 @@ from stack.render import CHECKOUT
 INSTALLED = CHECKOUT / ".clients"
 BIN = INSTALLED / "bin"
 JAVA = INSTALLED / "java"
+MAVEN = INSTALLED / "maven"
+"""A repository of what `mvn dependency:get` itself is made of."""
 BUN = INSTALLED / "node_modules" / "@oven" / "bun-linux-x64" / "bin" / "bun"
 PROGRAMS = Path(__file__).with_name("programs")
 
@@ -196,6 +198,7 @@ CLIENTS: Sequence[Client] = (
     java("AWS SDK for Java v1", "aws-java-sdk-s3", "v1"),
     java("AWS SDK for Java v1, TransferManager", "aws-java-sdk-s3", "v1-manager", WHOLE),
     java("minio-java", "minio", "minio"),
+    java("Hadoop S3A", "hadoop-aws", "s3a"),
     go("AWS SDK for Go v2", "github.com/aws/aws-sdk-go-v2/service/s3", "aws-v2"),
     go("AWS SDK for Go v2, manager", "github.com/aws/aws-sdk-go-v2/feature/s3/manager", "manager", WHOLE),
     go(

@@ -32,34 +32,33 @@ class Proxy:
 
 def nginx(cache: bool) -> Callable[[str, Path, Endpoint], None]:
     def read(base: str, directory: Path, endpoint: Endpoint) -> None:
-        (port,) = free_ports(1)
-        at = urlsplit(base).netloc
-        lines = [
-            "user root;" if os.geteuid() == 0 else "",
-            f"daemon off; pid {directory}/pid; error_log {directory}/error.log; worker_processes 1;",
-            "events {}",
-            "http { access_log off;",
-            f"client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;",
-            f"fastcgi_temp_path {directory}/f; uwsgi_temp_path {directory}/u; scgi_temp_path {directory}/s;",
-            f"proxy_cache_path {directory}/cache keys_zone=a:1m;" if cache else "",
-            f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://{at};",
-            "proxy_cache a;" if cache else "",
-            "} } }",
-        ]
-        (directory / "nginx.conf").write_text("\n".join(lines))
-        command = [
-            "nginx",
-            "-p",
-            str(directory),
-            "-e",
-            f"{directory}/error.log",
-            "-c",
-            str(directory / "nginx.conf"),
-        ]
-        with running(command, directory, port):
+        with nginx_before(base, directory, cache=cache) as port:
             reads(endpoint, port, f"nginx-{cache}", hits=cache)
 
     return read
+
+
+@contextlib.contextmanager
+def nginx_before(base: str, directory: Path, *, cache: bool) -> Iterator[int]:
+    """Runs nginx in front of an edge. Gives its port."""
+    (port,) = free_ports(1)
+    at = urlsplit(base).netloc
+    lines = [
+        "user root;" if os.geteuid() == 0 else "",
+        f"daemon off; pid {directory}/pid; error_log {directory}/error.log; worker_processes 1;",
+        "events {}",
+        "http { access_log off;",
+        f"client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;",
+        f"fastcgi_temp_path {directory}/f; uwsgi_temp_path {directory}/u; scgi_temp_path {directory}/s;",
+        f"proxy_cache_path {directory}/cache keys_zone=a:1m;" if cache else "",
+        f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://{at};",
+        "proxy_cache a;" if cache else "",
+        "} } }",
+    ]
+    config, log = directory / "nginx.conf", f"{directory}/error.log"
+    config.write_text("\n".join(lines))
+    with running(["nginx", "-p", str(directory), "-e", log, "-c", str(config)], directory, port):
+        yield port
 
 
 def varnish(base: str, directory: Path, endpoint: Endpoint) -> None:

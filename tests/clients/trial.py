@@ -6,11 +6,13 @@ import os
 import random
 import re
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from doubles import ScriptedOrigin, StrictBucket
 from e2e.site import Site
@@ -37,6 +39,7 @@ PATH_STYLE = {"bucket": {"exposed": "path", "index": "index.html"}}
 
 SETUPS: Sequence[Setup] = (
     Setup("transparent", "transparent", PATH_STYLE),
+    Setup("serve", "transparent", {**PATH_STYLE, "rules": [{"response": "serve"}]}),
     Setup("redirect", "redirect", PATH_STYLE),
     Setup("distinct", "redirect", {**PATH_STYLE, "location": "distinct"}),
 )
@@ -84,6 +87,10 @@ class Endpoint:
         """The URL of the bucket."""
         return f"{self.site.stack.url}/{self.site.store.bucket}"
 
+    @property
+    def host(self) -> str:
+        return urlsplit(self.site.stack.url).netloc
+
     def __exit__(self, *_: object) -> None:
         self._running.close()
 
@@ -106,8 +113,12 @@ class Endpoint:
         if done.returncode != 0 or not is_right(ask.operation, got, body):
             last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or [f"{len(got)} bytes"]
             return False, f"exit code {done.returncode}: {last[0]}"
-        if self.site.store.get(ask.key)[2] != body:
-            return False, "it is not in the bucket"
+        # Under `serve` the client has it before.
+        end = time.monotonic() + PATIENCE
+        while self.site.store.get(ask.key)[2] != body:
+            if time.monotonic() > end:
+                return False, "it is not in the bucket"
+            time.sleep(0.05)
         return True, ""
 
     def _output(self, name: str) -> Path:

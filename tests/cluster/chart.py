@@ -18,8 +18,12 @@ from deploy.helm import CHART, helm, merged
 from deploy.kubectl import BINARY, HELM
 from deploy.kustomize import KUBERNETES
 from deploy.test_chart import EVERYTHING, SITES
+from doubles import ScriptedOrigin
+from doubles.replies import status
 from stack.render import CHECKOUT
 
+from . import go
+from .go import KUBERNETES as VERSION
 from .life import always_served, endpoints, eventually
 from .server import TENANT, Server
 
@@ -44,8 +48,10 @@ SWITCHES: list[tuple[str, dict[str, Any]]] = [
 class Release:
     """A release in a namespace of its own, which enforces `restricted`."""
 
-    def __init__(self, server: Server, work: Path, namespace: str, name: str = RELEASE) -> None:
-        self._server, self._work = server, work
+    def __init__(
+        self, server: Server, work: Path, namespace: str, name: str = RELEASE, program: Path = HELM
+    ) -> None:
+        self._server, self._work, self._program = server, work, program
         self.namespace, self.name = namespace, name
 
     def told(self, *arguments: str | Path, values: dict[str, Any] | None = None) -> str:
@@ -63,7 +69,7 @@ class Release:
             file = self._work / "values.json"
             file.write_text(json.dumps(merged(values)))
             options += ["--values", file]
-        return helm(*arguments, *options, KUBECONFIG=str(self._server.config))
+        return helm(*arguments, *options, binary=self._program, KUBECONFIG=str(self._server.config))
 
     def install(self, values: dict[str, Any], *options: str) -> str:
         return self.told("install", self.name, CHART, *options, values=values)
@@ -146,9 +152,14 @@ def renders(name: str, values: dict[str, Any]) -> Check:
     return check
 
 
-def a_life_with_helm(server: Server, work: Path) -> None:
+def program_of(version: int) -> Path:
+    return HELM if version == 4 else go.helm3()
+
+
+def a_life_with_helm(server: Server, work: Path, version: int = 4) -> None:
     """Installs, upgrades, rolls back and uninstalls, each until its pods run: nothing is left behind."""
-    release = Release(server, work, server.namespace("life"))
+    namespace = server.namespace(f"life-{version}")
+    release = Release(server, work, namespace, program=program_of(version))
     server.told("-n", release.namespace, "create", "secret", "generic", "other", "--from-literal=key=secret")
     before = set(release.objects())
     release.install({}, *WAIT)
@@ -162,7 +173,8 @@ def a_life_with_helm(server: Server, work: Path) -> None:
     for name, values in SWITCHES:
         release.upgrade(values)
         upgraded = {each: spec for each, spec in release.state().items() if each not in before}
-        rendered = release.told("template", RELEASE, CHART, "--no-hooks", values=values)
+        options = ["--no-hooks", "--kube-version", VERSION]
+        rendered = release.told("template", RELEASE, CHART, *options, values=values)
         wanted = {f"{each['kind'].lower()}/{each['metadata']['name']}" for each in documents(rendered)}
         assert set(upgraded) == wanted, name
     release.upgrade(EVERYTHING)
@@ -174,13 +186,14 @@ def a_life_with_helm(server: Server, work: Path) -> None:
     assert "sh.helm.release" not in records
 
 
-def a_release_whose_pods_never_run_is_rolled_back(server: Server, work: Path) -> None:
-    release = Release(server, work, server.namespace("broken"))
+def a_release_whose_pods_never_run_is_rolled_back(server: Server, work: Path, version: int = 4) -> None:
+    namespace = server.namespace(f"broken-{version}")
+    release = Release(server, work, namespace, program=program_of(version))
     release.install({}, *WAIT)
     release.scaled()
     first = release.state()
     wrong = merged({"credentials": {"writer": {"existingSecret": "no-such-secret"}}})
-    options = ["--rollback-on-failure", "--timeout", "15s"]
+    options = ["--rollback-on-failure" if version == 4 else "--atomic", "--timeout", "15s"]
     failed = release.helm("upgrade", RELEASE, CHART, *options, values=wrong)
     assert failed.returncode != 0
     assert release.state() == first
@@ -232,9 +245,10 @@ def two_releases_in_one_namespace(server: Server, work: Path) -> None:
     assert set(films.objects()) == before
 
 
-def objects_of_kustomize_are_adopted(server: Server, work: Path) -> None:
+def objects_of_kustomize_are_adopted(server: Server, work: Path, version: int = 4) -> None:
     """As docs/deploy-helm.md does it: the Deployment stays the same object."""
-    release = Release(server, work, server.namespace("adopted"))
+    namespace = server.namespace(f"adopted-{version}")
+    release = Release(server, work, namespace, program=program_of(version))
     server.told("-n", release.namespace, "apply", "-k", KUBERNETES / "base")
     release.scaled()
     secrets = {name for name in release.objects() if name.startswith("secret/")}
@@ -243,7 +257,8 @@ def objects_of_kustomize_are_adopted(server: Server, work: Path) -> None:
     assert refused.returncode != 0
     assert "cannot be imported" in refused.stderr, refused.stderr
     with always_served(server, release.namespace):
-        release.install({}, "--take-ownership", "--server-side=false", *WAIT)
+        way = ["--server-side=false"] if version == 4 else []
+        release.install({}, "--take-ownership", *way, *WAIT)
     after = release.objects()
     kept = {name for name in before if not name.startswith("configmap/")}
     assert kept <= set(after)
@@ -262,35 +277,61 @@ def objects_of_kustomize_are_adopted(server: Server, work: Path) -> None:
     assert set(release.objects()) == secrets
 
 
-def the_commands_of_the_docs(server: Server, work: Path) -> None:
-    """Runs what docs/deploy-helm.md says, as it stands there. First from nothing, then over kustomize's."""
+def its_own_test(server: Server, work: Path, version: int = 4) -> None:
+    """`helm test`, whose pod's command is run as a process, against an answer of the filter's and another."""
+    namespace = server.namespace(f"tested-{version}")
+    release = Release(server, work, namespace, program=program_of(version))
+    release.install({}, *WAIT)
+    with ScriptedOrigin() as edge, server.kubelet.running_tests(edge.port):
+        asked = "/mirror-on-miss-helm-test"
+        edge.script(asked, status(404, {"x-mirror-on-miss": "not_found"}), status(403))
+        release.told("test", RELEASE)
+        assert "pod/mirror-on-miss-test" not in release.objects()
+        failed = release.helm("test", RELEASE)
+        assert failed.returncode != 0
+        assert edge.count(asked) == 2
+    # It stays for its log, and Helm leaves it alone.
+    release.told("uninstall", RELEASE, *WAIT)
+    server.told("-n", namespace, "delete", "pod", "mirror-on-miss-test")
+    assert {name.partition("/")[0] for name in release.objects()} == {"secret"}
+
+
+def with_helm_3(check: Callable[[Server, Path, int], None]) -> Check:
+    return lambda server, work: check(server, work, 3)
+
+
+def the_commands_of_the_docs(server: Server, work: Path, version: int = 4) -> None:
+    """Runs what docs/deploy-helm.md says, as it stands there. First from nothing, then over kustomize's. One
+    of the options is not Helm 3's, as the page says.
+    """
     page = (CHECKOUT / "docs" / "deploy-helm.md").read_text()
     commands = [line for block in blocks(page, "console") for line in block.splitlines()]
-    beside = work / "beside"
+    beside = work / f"beside-{version}"
     beside.mkdir()
     (beside / "mirror-on-miss").symlink_to(CHECKOUT)
     (beside / "values.yaml").write_text(blocks(page, "yaml")[0])
     for name in ("reader", "writer"):
         (beside / f"{name}.credentials").write_text("[default]\n")
-    run = Shell(beside, server)
+    run = Shell(beside, server, program_of(version))
     before, _, after = page.partition("## Coming from kustomize")
     for command in commands:
         if command in after and "helm template" in command:
             run("kubectl apply -n mirror-on-miss -k mirror-on-miss/envoy/kubernetes/base")
         # The one needs pods that run, the others a registry on the internet.
         if not command.startswith(("$ helm test", "$ gh ", "$ helm pull")) and ".tgz" not in command:
-            run(command.removeprefix("$ "))
+            command = command.removeprefix("$ ")
+            run(command.replace(" --server-side=false", "") if version == 3 else command)
     run("helm uninstall mirror-on-miss --namespace mirror-on-miss --wait")
     run("kubectl delete namespace mirror-on-miss")
 
 
 class Shell:
-    def __init__(self, directory: Path, server: Server) -> None:
+    def __init__(self, directory: Path, server: Server, program: Path) -> None:
         self._directory = directory
         bin = directory / "bin"
         bin.mkdir()
-        for binary in (BINARY, HELM):
-            (bin / binary.name).symlink_to(binary)
+        (bin / "kubectl").symlink_to(BINARY)
+        (bin / "helm").symlink_to(program)
         homes = {f"HELM_{name}_HOME": str(directory / "helm") for name in ("CACHE", "CONFIG", "DATA")}
         path = f"{bin}:{os.environ['PATH']}"
         self._env = {**os.environ, **homes, "KUBECONFIG": str(server.config), "PATH": path}
@@ -324,4 +365,10 @@ CHECKS: dict[str, Check] = {
     "helm install as admin of the namespace alone": an_admin_of_the_namespace_installs_it,
     "two releases in one namespace": two_releases_in_one_namespace,
     "helm install over base, whose objects it adopts": objects_of_kustomize_are_adopted,
+    "helm test": its_own_test,
+    "Helm 3: the commands of docs/deploy-helm.md": with_helm_3(the_commands_of_the_docs),
+    "Helm 3: install, upgrade, rollback, uninstall": with_helm_3(a_life_with_helm),
+    "Helm 3: upgrade to pods that never run": with_helm_3(a_release_whose_pods_never_run_is_rolled_back),
+    "Helm 3: install over base, whose objects it adopts": with_helm_3(objects_of_kustomize_are_adopted),
+    "Helm 3: test": with_helm_3(its_own_test),
 }

@@ -21,6 +21,7 @@ import yaml
 
 from deploy.kustomize import KUBERNETES, Manifest, is_custom, kustomize
 from doubles import ScriptedOrigin, StrictBucket
+from doubles.large_origin import LargeOrigin
 from stack import Envoy, render
 from stack.children import free_ports
 from stack.stack import WASM
@@ -34,6 +35,14 @@ STORE = "s3.eu-west-1.amazonaws.com"
 
 NAMES = {"bucket": STORE, "origin": "files.example.com", "signer": "mirror-on-miss-signer"}
 """Parts of the hosts that an overlay names."""
+
+
+GATEWAY_CLASS: Manifest = {
+    "apiVersion": "gateway.networking.k8s.io/v1",
+    "kind": "GatewayClass",
+    "metadata": {"name": "eg"},
+    "spec": {"controllerName": "gateway.envoyproxy.io/gatewayclass-controller"},
+}
 
 
 class Bucket(StrictBucket):
@@ -68,7 +77,7 @@ class Site:
     port: int
     host: str
     bucket: Bucket
-    origin: ScriptedOrigin
+    origin: ScriptedOrigin | LargeOrigin
 
     def ask(
         self,
@@ -103,15 +112,8 @@ def manifests(directory: Path, overlay: str, components: list[str]) -> list[Mani
 
 def egctl(work: Path, manifests: list[Manifest]) -> Json:
     """Returns the resources with their status, and Envoy's configuration as a dump of it has it."""
-    controller = "gateway.envoyproxy.io/gatewayclass-controller"
-    gateway_class = {
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "GatewayClass",
-        "metadata": {"name": "eg"},
-        "spec": {"controllerName": controller},
-    }
     file = work / "manifests.yaml"
-    file.write_text(yaml.safe_dump_all([*manifests, gateway_class]))
+    file.write_text(yaml.safe_dump_all([*manifests, GATEWAY_CLASS]))
     argv = [go.gateway(), "x", "translate", "--from", "gateway-api", "--to", "gateway-api,xds"]
     argv += ["--output", "json", "--file", file, "--namespace", "mirror-on-miss"]
     return json.loads(told(argv))
@@ -271,6 +273,17 @@ def _take_module_from_here(node: Any) -> None:
             _take_module_from_here(value)
 
 
+def _configure(node: Any, plugin: Json) -> None:
+    if isinstance(node, dict):
+        if "vm_config" in node:
+            configuration = node["configuration"]
+            configuration["value"] = json.dumps({**json.loads(configuration["value"]), **plugin})
+        node = list(node.values())
+    if isinstance(node, list):
+        for value in node:
+            _configure(value, plugin)
+
+
 @contextmanager
 def running(
     work: Path,
@@ -281,12 +294,15 @@ def running(
     *,
     anonymous: bool = False,
     more: dict[str, int] | None = None,
+    origin: ScriptedOrigin | LargeOrigin | None = None,
+    plugin: Json | None = None,
 ) -> Iterator[Site]:
     """Runs what a proxy is sent, with everything behind it. `entry` is the listener for clients, `inner` the
-    one with the module, where that is another. `more` are ports of other hosts.
+    one with the module, where that is another. `more` are ports of other hosts. `plugin` is put over the
+    module's configuration.
     """
     with ExitStack() as stack:
-        origin = stack.enter_context(ScriptedOrigin())
+        origin = origin or stack.enter_context(ScriptedOrigin())
         bucket = stack.enter_context(Bucket("my-bucket", anonymous=anonymous))
         signer = Envoy("signer", render.signer(Place(bucket, bucket.bucket, work)), work, workers=1)
         signer.start()
@@ -303,6 +319,7 @@ def running(
         }
         ports = {entry: port, **({inner: inner_port} if inner else {})}
         config = static(resources, places, ports)
+        _configure(config, plugin or {})
         text = json.dumps(config).replace("/etc/mirror-on-miss", str(work))
         keys = bucket.reader
         (work / "reader.credentials").write_text(

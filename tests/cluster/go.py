@@ -1,4 +1,4 @@
-"""What comes from Go's registry: programs of Kubernetes, Envoy Gateway and Istio, and their definitions."""
+"""What comes from Go's registry: programs of Kubernetes, Envoy Gateway, Istio and Helm, and definitions."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from stack.render import CHECKOUT
 SOURCES = Path(__file__).parent
 KUBERNETES = "1.35.4"
 """As in program/go.mod."""
+
+HELM3 = "3.17.4"
+"""As in helm3/go.mod."""
 
 OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.92.1"
 
@@ -48,16 +51,34 @@ def gateway() -> Path:
     return _built("gateway", "Envoy Gateway's egctl", "github.com/envoyproxy/gateway/cmd/egctl")
 
 
+def gateway_server() -> Path:
+    """Returns Envoy Gateway itself."""
+    package = "github.com/envoyproxy/gateway/cmd/envoy-gateway"
+    return _built("gateway", "Envoy Gateway", package, name="server")
+
+
 def istio() -> Path:
     """Returns the program that has Istio's analyzers and its translation for Envoy."""
     return _built("istio", "Istio's analyzers and pilot", ".")
 
 
-def _built(directory: str, what: str, *arguments: str) -> Path:
+def helm3() -> Path:
+    """Returns the oldest Helm that docs/deploy-helm.md names."""
+    values = {
+        "internal/version.version": f"v{HELM3}",
+        # What `helm template` takes for granted: the version of its Kubernetes modules.
+        "pkg/chartutil.k8sVersionMajor": "1",
+        "pkg/chartutil.k8sVersionMinor": "32",
+    }
+    flags = " ".join(f"-X helm.sh/helm/v3/{name}={value}" for name, value in values.items())
+    return _built("helm3", f"Helm {HELM3}", "-ldflags", flags, "helm.sh/helm/v3/cmd/helm")
+
+
+def _built(directory: str, what: str, *arguments: str, name: str = "") -> Path:
     """Builds a program once, which takes ten minutes, and keeps it."""
     home = SOURCES / directory
     sources = b"".join(path.read_bytes() for path in sorted(home.iterdir()))
-    built = CHECKOUT / "target" / "cluster" / hashlib.sha256(sources).hexdigest()[:16] / directory
+    built = CHECKOUT / "target" / "cluster" / hashlib.sha256(sources).hexdigest()[:16] / (name or directory)
     if not built.exists():
         print(f"building {what}, once: this takes ten minutes...", flush=True)
         built.parent.mkdir(parents=True, exist_ok=True)

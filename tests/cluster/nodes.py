@@ -1,7 +1,7 @@
 """Nodes without machines: objects, and in the place of the kubelet a thread that says what it would say.
 
-It runs nothing. A pod is ready once what it names is there: its ConfigMaps and Secrets, and its images in a
-registry that answers, or on the node since an earlier pod. A pod that is deleted ends.
+It runs nothing but a test of Helm's. A pod is ready once what it names is there: its ConfigMaps and Secrets,
+and its images in a registry that answers, or on the node since an earlier pod. A pod that is deleted ends.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -58,6 +60,7 @@ class Kubelet:
         self.unreachable: set[str] = set()
         self.broken = "/broken"
         self.failed: Exception | None = None
+        self._tested_at: int | None = None
         self._api, self._nodes = api, nodes
         self._pulled: set[tuple[str, str]] = set()
         self._addresses = 0
@@ -76,6 +79,13 @@ class Kubelet:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+
+    @contextlib.contextmanager
+    def running_tests(self, port: int) -> Iterator[None]:
+        """Runs the command of Helm's test as a process, for which the Service is this port of loopback."""
+        self._tested_at = port
+        yield
+        self._tested_at = None
 
     def _run(self) -> None:
         try:
@@ -104,6 +114,10 @@ class Kubelet:
         self._addresses += 1
         address = f"10.64.{self._addresses // 250}.{self._addresses % 250 + 1}"
         ready = not any(self.broken in image for image in images(pod))
+        if self._tested_at and meta.get("annotations", {}).get("helm.sh/hook") == "test":
+            phase = "Failed" if run(pod, self._tested_at) else "Succeeded"
+            self._api("PATCH", f"{path}/status", {"status": {**status(pod, address=address), "phase": phase}})
+            return
         self._api("PATCH", f"{path}/status", {"status": status(pod, address=address, ready=ready)})
 
     def _waits_for(self, pod: Object) -> str:
@@ -116,6 +130,14 @@ class Kubelet:
             if not on_node and image.partition("/")[0] in self.unreachable:
                 return "ImagePullBackOff"
         return ""
+
+
+def run(pod: Object, port: int) -> int:
+    """Runs the one container's command, and returns its exit code."""
+    (container,) = pod["spec"]["containers"]
+    variables = {each["name"]: each["value"] for each in container["env"]}
+    env = {**os.environ, **variables, "HOST": "127.0.0.1", "PORT": str(port)}
+    return subprocess.run(container["command"], env=env, capture_output=True, check=False).returncode
 
 
 def node(name: str) -> Object:

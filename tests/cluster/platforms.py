@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import boto3
@@ -13,9 +14,10 @@ from botocore.config import Config
 from deploy.kustomize import Manifest
 from doubles import ScriptedOrigin
 
-from . import envoys
+from . import envoys, gateway_server
 from .envoys import Json, Site, running
 from .server import Server
+from .streams import streams
 
 Check = Callable[[Server, Path], None]
 
@@ -45,8 +47,12 @@ NOISE = {
     "IST0133",  # Every EnvoyFilter is warned of.
 }
 
-INNER = re.compile(r"IST0162.*mirror-on-miss-inner")
-"""The listener with the module is in no Service, and must not be."""
+MEANT = re.compile(
+    # The listener with the module is in no Service, and must not be.
+    r"IST0162.*mirror-on-miss-inner"
+    # Fills have the origin's cluster without a subset, streams the one with it.
+    r"|IST0140.*mirror-on-miss-streams"
+)
 
 GATEWAY = "mirror-on-miss/mirror-on-miss"
 
@@ -100,6 +106,9 @@ def envoy_gateway_redirects(server: Server, work: Path) -> None:
     resources = envoys.of_envoy_gateway(result)
     with running(work, resources, f"{GATEWAY}/http", host="files.example.net", anonymous=True) as site:
         redirected(site)
+        site.origin.put("/page.css", b"{}")
+        assert site.ask("/page.css").headers["access-control-allow-origin"] == "*", "the redirect"
+        read_from_any_page(site, "/page.css")
 
 
 def envoy_gateway_signs(server: Server, work: Path) -> None:
@@ -138,6 +147,52 @@ def envoy_gateway_is_transparent(server: Server, work: Path) -> None:
     listeners = (f"{GATEWAY}/http", f"{GATEWAY}/miss")
     with running(work, resources, *listeners, host="files.example.net", anonymous=True) as site:
         served(site)
+        read_from_any_page(site, "/my-bucket/img/a%20b.jpg")
+        # The bucket is asked without the query, but for a part of an object.
+        asked = len(site.bucket.requests)
+        assert site.ask("/my-bucket/img/a%20b.jpg?x-id=GetObject&v=%26acl").body == b"picture"
+        assert site.ask("/my-bucket/img/a%20b.jpg?versionId=1").status == 501
+        targets = [call.request.target for call in site.bucket.requests][asked:]
+        assert [str(target) for target in targets] == ["/my-bucket/img/a%20b.jpg"]
+
+
+def envoy_gateway_streams(overlay: str, listeners: tuple[str, ...], *components: str) -> Check:
+    def check(server: Server, work: Path) -> None:
+        work = directory(work, "streams", overlay, *components)
+        names = [f"{overlay}/{each}" for each in ("names", *components)]
+        resources = envoys.of_envoy_gateway(translated(work, overlay, names))
+        anonymous = "signed-reads" not in components
+        run = partial(running, work, resources, *listeners, host=HOST, anonymous=anonymous)
+        streams(run, **PATHS[overlay])
+
+    return check
+
+
+def envoy_gateway_itself(overlay: str) -> Check:
+    """It fetches the module for its EnvoyExtensionPolicy, and sends it to an Envoy that it has started."""
+
+    def check(server: Server, work: Path) -> None:
+        for what in ("objects", "streams"):
+            place = directory(work, "itself", overlay, what)
+            manifests = envoys.manifests(place / "site", overlay, [f"{overlay}/names"])
+            run = partial(gateway_server.running, place, manifests, host=HOST)
+            if what == "streams":
+                streams(run, **PATHS[overlay])
+                continue
+            with run() as site:
+                if PATHS[overlay]["redirects"]:
+                    redirected(site)
+                else:
+                    served(site)
+
+    return check
+
+
+HOST = "files.example.net"
+PATHS: dict[str, Json] = {
+    "envoy-gateway": {"redirects": True},
+    "envoy-gateway-transparent": {"prefix": "/my-bucket", "redirects": False},
+}
 
 
 # Istio.
@@ -169,7 +224,7 @@ def sent(work: Path, overlay: str, components: list[str], more: list[Manifest]) 
         proxy = ["sidecar", "shop", "app.kubernetes.io/name=shop"]
     (resources,) = envoys.istio(manifests, "envoy", *proxy)
     encrypted = [each for each in resources["clusters"] if "UpstreamTlsContext" in json.dumps(each)]
-    assert {each["name"].partition("||")[2] for each in encrypted} == {envoys.STORE, "files.example.com"}
+    assert {each["name"].rpartition("|")[2] for each in encrypted} == {envoys.STORE, "files.example.com"}
     for each in encrypted:
         # The certificate must be valid for the host that is asked.
         options = each["typed_extension_protocol_options"][OPTIONS]["upstream_http_protocol_options"]
@@ -187,7 +242,7 @@ def istio_s_analyzers(server: Server, work: Path) -> None:
             wrong = [
                 each["text"]
                 for each in messages
-                if each["code"] not in NOISE and not INNER.search(each["text"])
+                if each["code"] not in NOISE and not MEANT.search(each["text"])
             ]
             assert not wrong, wrong
 
@@ -276,6 +331,16 @@ def istio_is_transparent(components: list[str]) -> Check:
         listeners = ("0.0.0.0_80", "127.0.0.1_10002")
         with running(work, resources, *listeners, host="files.example.net", anonymous=True) as site:
             served(site, prefix="")
+
+    return check
+
+
+def istio_streams(overlay: str, listeners: tuple[str, ...], components: list[str]) -> Check:
+    def check(server: Server, work: Path) -> None:
+        work = directory(work, "streams", overlay, *components)
+        resources = sent(work, overlay, [f"{overlay}/names", *components], [])
+        run = partial(running, work, resources, *listeners, host=HOST, anonymous=True)
+        streams(run, redirects=overlay == "istio")
 
     return check
 
@@ -391,6 +456,15 @@ def no_content(site: Site, path: str) -> None:
     assert len(site.bucket.requests) == asked
 
 
+def read_from_any_page(site: Site, path: str) -> None:
+    """Checks what Fetch asks of an answer to a page of another site, and of what it asks first."""
+    page = {"origin": "https://app.example"}
+    first = site.ask(path, "OPTIONS", headers={**page, "access-control-request-method": "GET"})
+    assert (first.status, first.headers["access-control-allow-methods"]) == (200, "GET, HEAD")
+    for asked in (path, f"{path}.none"):
+        assert site.ask(asked, headers=page).headers["access-control-allow-origin"] == "*", asked
+
+
 def told(site: Site, to_bucket: set[str]) -> None:
     """Checks that nothing of a client, or of Envoy, is told but what is on a list."""
     more = {name for each in site.origin.requests for name, _ in each.headers} - TOLD_TO_ORIGIN
@@ -403,17 +477,36 @@ def told(site: Site, to_bucket: set[str]) -> None:
 
 
 FILE = ["istio/module-file"]
+LISTENERS = (f"{GATEWAY}/http", f"{GATEWAY}/miss")
+GATES = ("0.0.0.0_80", "127.0.0.1_10002")
 
 PLATFORMS: dict[str, Check] = {
     "Envoy Gateway's translator, of both overlays": envoy_gateway_s_translator,
     "overlays/envoy-gateway with module-file, in Envoy": envoy_gateway_redirects,
     "overlays/envoy-gateway with module-file and signed-reads, in Envoy": envoy_gateway_signs,
     "overlays/envoy-gateway-transparent with module-file, in Envoy": envoy_gateway_is_transparent,
+    "overlays/envoy-gateway with module-file, a stream": envoy_gateway_streams(
+        "envoy-gateway", LISTENERS[:1], "module-file"
+    ),
+    "overlays/envoy-gateway with module-file and signed-reads, a stream": envoy_gateway_streams(
+        "envoy-gateway", LISTENERS[:1], "module-file", "signed-reads"
+    ),
+    "overlays/envoy-gateway-transparent with module-file, a stream": envoy_gateway_streams(
+        "envoy-gateway-transparent", LISTENERS, "module-file"
+    ),
+    "overlays/envoy-gateway, by Envoy Gateway itself": envoy_gateway_itself("envoy-gateway"),
+    "overlays/envoy-gateway-transparent, by Envoy Gateway itself": envoy_gateway_itself(
+        "envoy-gateway-transparent"
+    ),
     "Istio's analyzers, of all three overlays": istio_s_analyzers,
     "overlays/istio, in Envoy": istio_redirects([]),
     "overlays/istio with module-file, in Envoy": istio_redirects(FILE),
     "overlays/istio-transparent, in Envoy": istio_is_transparent([]),
     "overlays/istio-transparent with module-file, in Envoy": istio_is_transparent(FILE),
+    "overlays/istio, a stream": istio_streams("istio", GATES[:1], []),
+    "overlays/istio with module-file, a stream": istio_streams("istio", GATES[:1], FILE),
+    "overlays/istio-transparent, a stream": istio_streams("istio-transparent", GATES, []),
+    "overlays/istio-transparent with module-file, a stream": istio_streams("istio-transparent", GATES, FILE),
     "overlays/istio-sidecar, in Envoy, with boto3": an_application_s_sidecar([]),
     "overlays/istio-sidecar with module-file, in Envoy, with boto3": an_application_s_sidecar(FILE),
 }

@@ -26,12 +26,12 @@ SITE: dict[str, Any] = {
 """The values that the chart demands: the names of envoy/kubernetes."""
 
 
-def helm(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def helm(*arguments: str | Path, binary: Path = HELM, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs helm without anything of its user's."""
     with tempfile.TemporaryDirectory() as home:
         homes = {f"HELM_{name}_HOME": home for name in ("CACHE", "CONFIG", "DATA")}
         env = {**os.environ, **homes, **environment}
-        return subprocess.run([HELM, *arguments], capture_output=True, text=True, env=env, check=False)
+        return subprocess.run([binary, *arguments], capture_output=True, text=True, env=env, check=False)
 
 
 def template(

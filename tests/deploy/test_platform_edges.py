@@ -15,7 +15,7 @@ import yaml
 from stack import headers
 from stack.render import named, plugin_of
 
-from .kustomize import build, of_kind
+from .kustomize import build, of_kind, only
 from .platforms import (
     CONFIGURATION,
     EDGE,
@@ -25,6 +25,7 @@ from .platforms import (
     NAMES,
     OPTIONS,
     PLATFORMS,
+    configuration,
     istio_s_plugin,
     named_site,
     patch_of,
@@ -95,7 +96,7 @@ def test_the_bucket_is_told_what_the_transparent_edge_tells_it() -> None:
         match = {"name": f"httproute/mirror-on-miss/{route}/rule/0"}
         patches = [each["value"] for each in patches_of("overlays/envoy-gateway-transparent", match)]
         (found,) = [each for each in patches if isinstance(each, dict)]
-        assert found[OPTIONS]["http_filters"][0] == expected
+        assert named(found[OPTIONS]["http_filters"], expected["name"]) == expected
 
 
 def patches_of(overlay: str, match: dict[str, str]) -> list[dict[str, Any]]:
@@ -122,6 +123,10 @@ def test_the_bucket_is_told_what_an_application_signs_and_the_list() -> None:
     }
 
 
+OBJECT = {
+    "applyTo": "HTTP_ROUTE",
+    "match": {"context": "GATEWAY", "routeConfiguration": {"vhost": {"route": {"name": "mirror-on-miss"}}}},
+}
 AGAINST_CONTENT = ["whole-request", "no-content"]
 
 
@@ -138,7 +143,7 @@ def test_content_in_a_read_is_refused_by_istio(overlay: str) -> None:
     found = [named(filters, f"mirror-on-miss-{name}") for name in AGAINST_CONTENT]
     assert [each["typed_config"] for each in found] == content_filters()
     if overlay == "overlays/istio":
-        route = patch_of(overlay, "EnvoyFilter", {"applyTo": "HTTP_ROUTE"})["typed_per_filter_config"]
+        route = patch_of(overlay, "EnvoyFilter", OBJECT)["typed_per_filter_config"]
         whole, none = (route[f"mirror-on-miss-{name}"] for name in AGAINST_CONTENT)
         assert whole["buffer"]["max_request_bytes"] == content_filters()[0]["max_request_bytes"]
         assert none["rbac"]["rules"] == content_filters()[1]["rules"]
@@ -152,6 +157,7 @@ def test_content_in_a_read_is_refused_by_envoy_gateway(overlay: str, listeners: 
     for listener in listeners:
         patches = patches_of(overlay, {"name": f"mirror-on-miss/mirror-on-miss/{listener}"})
         added = [each["value"] for each in patches if each["path"] == "http_filters/0"]
+        added = [each for each in added if each["name"] in AGAINST_CONTENT]
         assert [each["name"] for each in added] == AGAINST_CONTENT[::-1]
         assert [each["typed_config"] for each in added[::-1]] == content_filters()
 
@@ -184,7 +190,7 @@ def test_signed_reads_of_envoy_gateway_are_the_edge_s(tmp_path: Path) -> None:
     names.insert(int(signing["path"].rpartition("/")[2]), signing["value"]["name"])
     assert names == [each["name"] for each in edge[OPTIONS]["http_filters"]]
     assert signing["value"]["typed_config"]["region"] == NAMES["AWS_REGION"]
-    routes = [each["value"]["name"] for each in patches if each["path"] == "routes/0"]
+    routes = [each["value"]["name"] for each in patches if each["path"] == "routes/1"]
     shipped = EDGE["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     order = [each["name"] for each in shipped["route_config"]["virtual_hosts"][0]["routes"]]
     # The last one is the first route.
@@ -213,14 +219,14 @@ def test_a_module_from_a_file_is_the_edge_s_filter(tmp_path: Path, overlay: str)
     assert wasm["vm_config"]["code"] == {"local": {"filename": "/opt/module/plugin.wasm"}}
     for name in ("name", "root_id", "failure_policy", "allow_on_headers_stop_iteration"):
         assert wasm[name] == plugin_of(EDGE)[name]
-    configuration = json.loads(wasm["configuration"]["value"])
+    own = json.loads(wasm["configuration"]["value"])
     variables = wasm["vm_config"]["environment_variables"]["key_values"]
-    assert {each["env"] for each in values(configuration) if "env" in each} == set(variables)
+    assert {each["env"] for each in values(own) if "env" in each} == set(variables)
 
 
 def with_matcher(node: Any) -> Any:
     """Returns the one filter that has a matcher around it."""
-    found = [each for each in values(node) if "xds_matcher" in each]
+    found = [each for each in values(node) if {"xds_matcher", "extension_config"} <= set(each)]
     assert len(found) == 1
     return found[0]
 
@@ -269,7 +275,7 @@ def test_old_clients_of_istio_are_served(overlay: str) -> None:
     """They speak HTTP/1.0, or offer TLS. Other hosts of the gateway keep their WebSockets."""
     (policy,) = of_kind(build(overlay), "EnvoyFilter")
     managers = [each for each in policy["spec"]["configPatches"] if each["applyTo"] == "NETWORK_FILTER"]
-    of_clients = [each for each in managers if each["match"]["listener"]["portNumber"] == 80]
+    of_clients = [each for each in managers if each["match"]["listener"].get("portNumber") == 80]
     (options,) = (each["patch"]["value"]["typed_config"]["http_protocol_options"] for each in of_clients)
     assert options == {"accept_http_10": True, "ignore_http_11_upgrade": OFFERS_OF_TLS}
 
@@ -290,7 +296,89 @@ OFFERS_OF_TLS = [{"safe_regex": {"regex": "(?i)tls/.*"}}]
 
 def test_clients_of_a_dead_vm_are_answered_when_the_edge_would() -> None:
     manager = EDGE["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
-    route = patch_of("overlays/istio", "EnvoyFilter", {"applyTo": "HTTP_ROUTE"})["route"]
+    route = patch_of("overlays/istio", "EnvoyFilter", OBJECT)["route"]
     assert route == {"idle_timeout": manager["stream_idle_timeout"]}
     (policy,) = of_kind(build("overlays/envoy-gateway"), "BackendTrafficPolicy")
     assert policy["spec"]["timeout"]["http"]["streamIdleTimeout"] == manager["stream_idle_timeout"]
+
+
+@pytest.mark.parametrize("overlay", ENVOY_GATEWAYS)
+def test_a_page_of_any_site_may_read_through_envoy_gateway(overlay: str) -> None:
+    patches = patches_of(overlay, {"name": "mirror-on-miss/mirror-on-miss/http"})
+    manager = EDGE["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    by_path = {each["path"]: each["value"] for each in patches if "value" in each}
+    assert by_path["typed_config/local_reply_config"] == manager["local_reply_config"]
+    assert by_path["http_filters/0"] == named(manager["http_filters"], "any-site")
+    routes = [each for each in patches if each["path"] == "/virtual_hosts/0/routes/0" and "value" in each]
+    last = routes[-1]["value"]
+    assert last == named(routes_of_edge(), "preflight")
+
+
+# Streams.
+
+TAGS = ["if-match", "if-range", "if-none-match"]
+
+
+@pytest.mark.parametrize("overlay", PLATFORMS)
+def test_clients_are_passed_to_origins_as_the_edge_does_it(overlay: str) -> None:
+    """But for an application's sidecar, of which each page and overlay says why."""
+    found, variables = configuration(overlay)
+    if overlay == "overlays/istio-sidecar":
+        assert "stream" not in found
+        assert "stream_cluster" not in found["origin"]
+        return
+    assert found["stream"] == json.loads(plugin_of(EDGE)["configuration"]["value"])["stream"]
+    cluster = found["origin"]["stream_cluster"]
+    assert variables.get("STREAM_CLUSTER", cluster) == (
+        "outbound|443|streams|files.example.com" if overlay in ISTIOS else "origin-streams"
+    )
+
+
+def routes_of_edge() -> list[dict[str, Any]]:
+    manager = EDGE["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    return manager["route_config"]["virtual_hosts"][0]["routes"]
+
+
+@pytest.mark.parametrize("overlay", ENVOY_GATEWAYS)
+def test_streams_of_envoy_gateway_are_the_edge_s(overlay: str) -> None:
+    clusters = EDGE["static_resources"]["clusters"]
+    assert patch_of(overlay, "EnvoyPatchPolicy", {"name": "origin-streams"}) == named(
+        clusters, "origin-streams"
+    )
+    listener = "http" if overlay == ENVOY_GATEWAYS[0] else "miss"
+    patches = patches_of(overlay, {"name": f"mirror-on-miss/mirror-on-miss/{listener}"})
+    (stream,) = [each["value"] for each in patches if "cluster_header" in json.dumps(each)]
+    (stream,) = stream.get("routes", [stream])
+    assert stream.pop("response_headers_to_remove") == ["x-envoy-upstream-service-time"]
+    assert stream["route"].pop("idle_timeout") == "60s"
+    assert stream == named(routes_of_edge(), "stream")
+    names = [each["value"] for each in patches if each["path"].endswith("/0/name")]
+    order = [each["name"] for each in routes_of_edge() if each["name"] in names]
+    # The last one is the first route.
+    assert names[::-1] == order == ["marked", *(f"object-{tag}" for tag in TAGS)]
+
+
+@pytest.mark.parametrize("overlay", ["overlays/istio", "overlays/istio-transparent"])
+def test_the_bucket_of_istio_is_never_asked_with_the_tag_of_a_stream(overlay: str) -> None:
+    name = "mirror-on-miss" if overlay == "overlays/istio" else "mirror-on-miss-inner"
+    routes = only(build(overlay), "VirtualService", name)["spec"]["http"]
+    marked, *tagged, _ = routes
+    assert marked["match"][0]["queryParams"] == {"mirror-on-miss": {"exact": "stream"}}
+    for tag, route in zip(TAGS, tagged, strict=True):
+        assert [each["headers"] for each in route["match"]] == [{tag: {"prefix": '"mirror-'}}] * 2
+        of_edge = named(routes_of_edge(), f"object-{tag}")["request_headers_to_remove"]
+        common = marked["headers"]["request"]["remove"]
+        assert route["headers"]["request"]["remove"] == [*of_edge, *common]
+
+
+@pytest.mark.parametrize("overlay", ["overlays/envoy-gateway", "overlays/istio"])
+def test_the_module_hears_of_each_answer_to_a_stream(tmp_path: Path, overlay: str) -> None:
+    """With a module from a file, whose matcher keeps the answers of hits from it."""
+    manifests = named_site(tmp_path, overlay, MORE[overlay][:1])
+    edge = named(routes_of_edge(), "marked")["typed_per_filter_config"]["mirror_on_miss"]["config"]
+    found = [
+        {key: value for key, value in each.items() if key != "name"}
+        for each in values(manifests)
+        if str(each.get("@type")).endswith("ExtensionWithMatcherPerRoute")
+    ]
+    assert found == [edge]

@@ -72,6 +72,19 @@ def test_the_page_names_both_switches_and_the_digest() -> None:
     assert "that of the manifest for linux/amd64" in page
 
 
+@pytest.mark.parametrize(
+    ("overlay", "listeners"), list(zip(ENVOY_GATEWAYS, [["http"], ["http", "miss"]], strict=True))
+)
+def test_no_client_of_envoy_gateway_says_where_it_is_passed_to(overlay: str, listeners: list[str]) -> None:
+    """The header chooses the route of streams. The listener `miss` is a port of the Service, too."""
+    (policy,) = of_kind(build(overlay), "EnvoyPatchPolicy")
+    path = "typed_config/early_header_mutation_extensions"
+    early = [each for each in policy["spec"]["jsonPatches"] if each["operation"].get("path") == path]
+    assert {each["name"].rpartition("/")[2] for each in early} == set(listeners)
+    for each in early:
+        assert '"mutations": [{"remove": "x-mirror-on-miss-cluster"}]' in json.dumps(each)
+
+
 # Istio.
 
 
@@ -129,6 +142,7 @@ def test_clusters_that_only_the_module_calls_are_sent(overlay: str) -> None:
         for each in routes(overlay)
         for route in each["spec"]["http"]
         for destination in route["route"]
+        if "subset" not in destination["destination"]
     }
     assert hosts["files.example.com"] == hosts["mirror-on-miss-signer.mirror-on-miss.svc.cluster.local"] == 0
 
@@ -138,6 +152,8 @@ def test_a_kept_connection_may_be_closed_by_the_bucket(overlay: str) -> None:
     """Istio's own retries leave out `reset`. The way to the module repeats nothing."""
     for each in routes(overlay):
         for route in each["spec"]["http"]:
+            if route.get("name") == "mirror-on-miss-stream":
+                continue
             to_bucket = "s3.eu-west-1.amazonaws.com" in json.dumps(route["route"])
             expected = {"attempts": 2, "retryOn": "reset,connect-failure,refused-stream"}
             assert route["retries"] == (expected if to_bucket else {"attempts": 0})
@@ -148,7 +164,9 @@ def test_clients_are_told_nothing_of_envoy(overlay: str) -> None:
     for each in routes(overlay):
         for route in each["spec"]["http"]:
             assert route["headers"]["response"] == {"remove": ["x-envoy-upstream-service-time"]}
-            assert {"authorization", "cookie"} <= set(route["headers"]["request"]["remove"])
+            # The module makes the headers of a stream anew.
+            if route.get("name") != "mirror-on-miss-stream":
+                assert {"authorization", "cookie"} <= set(route["headers"]["request"]["remove"])
 
 
 # Rules of the platforms that no definition in npm has: the API server evaluates them in CEL.
@@ -180,12 +198,33 @@ def test_other_hosts_of_an_istio_gateway_never_meet_the_filter() -> None:
     # It changes nothing of a request, and nothing of another host reads what it keeps.
     assert set(metadata["typed_config"]) == {"@type", "request_rules"}
     (envoy_filter,) = of_kind(build("overlays/istio"), "EnvoyFilter")
-    (turned_on,) = [each for each in envoy_filter["spec"]["configPatches"] if each["applyTo"] == "HTTP_ROUTE"]
-    (service,) = of_kind(build("overlays/istio"), "VirtualService")
-    (route,) = service["spec"]["http"]
-    assert turned_on["match"]["routeConfiguration"]["vhost"]["route"]["name"] == route["name"]
+    routes_of_ours = only(build("overlays/istio"), "VirtualService", "mirror-on-miss")["spec"]["http"]
+    turned_on = {
+        each["match"]["routeConfiguration"]["vhost"]["route"]["name"]: set(
+            each["patch"]["value"]["typed_per_filter_config"]
+        )
+        for each in envoy_filter["spec"]["configPatches"]
+        if "typed_per_filter_config" in each["patch"]["value"]
+    }
     names = {each["name"] for each in (inserted, *against_content)}
-    assert set(turned_on["patch"]["value"]["typed_per_filter_config"]) == names
+    assert turned_on == {route["name"]: names for route in routes_of_ours}
+
+
+@pytest.mark.parametrize("overlay", GATEWAYS_OF_ISTIO)
+def test_no_client_of_an_istio_gateway_says_where_it_is_passed_to(overlay: str) -> None:
+    """The header chooses the route of streams. At whichever port of the gateway it comes, it is taken off."""
+    patches = [each for each in envoy_filter(overlay) if each["applyTo"] == "NETWORK_FILTER"]
+    (early,) = [each for each in patches if "early_header_mutation_extensions" in json.dumps(each)]
+    assert early["match"] == {
+        "context": "GATEWAY",
+        "listener": {"filterChain": {"filter": {"name": "envoy.filters.network.http_connection_manager"}}},
+    }
+    assert '"mutations": [{"remove": "x-mirror-on-miss-cluster"}]' in json.dumps(early)
+    (stream,) = only(build(overlay), "VirtualService", "mirror-on-miss-streams")["spec"]["http"]
+    assert stream["match"] == [{"headers": {"x-mirror-on-miss-cluster": {"exact": STREAMS_OF_ISTIO}}}]
+
+
+STREAMS_OF_ISTIO = "outbound|443|streams|files.example.com"
 
 
 def test_the_inner_listener_of_istio_is_reached_by_nobody_else() -> None:
@@ -245,8 +284,9 @@ def test_istio_s_analyzer_finds_a_priority(overlay: str) -> None:
 def test_a_route_of_istio_turns_the_filter_on_in_envoy_1_40() -> None:
     """It refuses a route's configuration of a filter that has none for routes, unless it is optional."""
     (envoy_filter,) = of_kind(build("overlays/istio"), "EnvoyFilter")
-    (patch,) = [each for each in envoy_filter["spec"]["configPatches"] if each["applyTo"] == "HTTP_ROUTE"]
-    assert patch["patch"]["value"]["typed_per_filter_config"]["mirror-on-miss"]["is_optional"] is True
+    values = [each["patch"]["value"] for each in envoy_filter["spec"]["configPatches"]]
+    turned_on = [each["typed_per_filter_config"] for each in values if "typed_per_filter_config" in each]
+    assert [each["mirror-on-miss"]["is_optional"] for each in turned_on] == [True, True]
 
 
 def test_a_replaced_prefix_of_gateway_api_has_one_match() -> None:

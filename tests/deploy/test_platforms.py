@@ -136,8 +136,10 @@ def defined(value: Any, path: Where = ()) -> Iterator[tuple[Where, Any]]:
     """
     patched = {"configPatches", "jsonPatches"} & set(path) and path[-1:] == ("value",)
     open_config = isinstance(value, dict) and path[-1:] == ("config",)
+    # A map of any names, of which each may match everything.
+    of_any_names = path[-1:] == ("queryParams",) or (path[-3:-2], path[-1:]) == (("match",), ("headers",))
     # What definitions.mjs lets pass as newer than the package.
-    if patched or open_config or path[-1:] == ("streamIdleTimeout",):
+    if patched or open_config or of_any_names or path[-1:] == ("streamIdleTimeout",):
         return
     yield path, value
     if isinstance(value, (dict, list)):

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from stack import Credentials, OriginAccess, S3Store, envoy, render
+from stack.kinds import CONDITIONS, STYLES, kinds
 from stack.origins import authorization
 from stack.render import CHECKOUT, ca_file, named
 from stack.stack import WASM
@@ -212,6 +213,44 @@ def test_edge_and_signer_agree_on_what_forbids_to_overwrite(
 
 
 @pytest.mark.parametrize("name", ["edge", "signer", "transparent"])
+@pytest.mark.parametrize("kind", kinds())
+def test_a_kind_of_store_is_the_variables_that_it_means(name: str, kind: str) -> None:
+    condition, style = kinds()[kind]
+    assert (condition in CONDITIONS, style in STYLES) == (True, True)
+    spelled_out = {"IF_NONE_MATCH": condition, "ADDRESSING_STYLE": style}
+    assert rendered(name, **LOCAL, STORE_KIND=kind) == rendered(name, **LOCAL, **spelled_out)
+    # One that is set goes before the kind.
+    others = {"IF_NONE_MATCH": "x-tos-forbid-overwrite", "ADDRESSING_STYLE": "path"}
+    assert rendered(name, **LOCAL, STORE_KIND=kind, **others) == rendered(name, **LOCAL, **others)
+
+
+def test_an_unknown_kind_of_store_is_answered_with_those_that_are_known() -> None:
+    done = start("print", "edge", STORE_KIND="minoi")
+    assert done.stderr == f"start.sh: STORE_KIND=minoi is not allowed: {', '.join(kinds())}\n"
+
+
+@pytest.mark.parametrize("name", ["edge", "signer", "transparent"])
+def test_the_authorities_of_bucket_and_origin_are_those_of_ca_file(name: str) -> None:
+    shipped = (ENVOY / f"{name}.yaml").read_text()
+    assert shipped.count("/etc/ssl/certs/ca-certificates.crt") == shipped.count("trusted_ca")
+    found = rendered(name, CA_FILE="/run/ca.pem")
+    assert found == shipped.replace("/etc/ssl/certs/ca-certificates.crt", "/run/ca.pem")
+
+
+def test_authorities_that_are_not_there_are_named_and_an_empty_file_is_none(tmp_path: Path) -> None:
+    done = start("signer", CA_FILE="/no/such.pem")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "start.sh: CA_FILE=/no/such.pem is not there, or not for this user to read\n",
+    )
+    envoy_stand_in = tmp_path / "envoy"
+    envoy_stand_in.write_text('#!/bin/sh\ncat "$2"\n')
+    envoy_stand_in.chmod(0o755)
+    done = start("signer", CA_FILE="/dev/null", PATH=f"{tmp_path}:/usr/bin:/bin", TMPDIR=str(tmp_path))
+    assert done.stdout == (ENVOY / "signer.yaml").read_text()
+
+
+@pytest.mark.parametrize("name", ["edge", "signer", "transparent"])
 @pytest.mark.parametrize("variables", [{}, AWS, LOCAL])
 def test_a_bucket_in_the_host_is_as_the_renderer_has_it(
     tmp_path: Path, name: str, variables: dict[str, str]
@@ -351,6 +390,8 @@ def test_edge_and_signer_agree_on_what_the_bucket_demands(tmp_path: Path, name: 
     [
         {"ADDRESSING_STYLE": "host"},
         {"BUCKET": "a|b"},
+        {"CA_FILE": "/a b.pem"},
+        {"STORE_KIND": "AWS"},
         {"AWS_REGION": "a b"},
         {"CREDENTIALS": "file"},
         {"HEAP_MIB": "1g"},

@@ -1,20 +1,24 @@
 """**An origin of objects of any size, as fast as the kernel copies, with the faults of long transfers.**
 
-The scripted origin holds every byte of its answers. This one only knows the place of each byte in a pattern.
+The scripted origin holds every byte of its answers. This one only knows the place of each byte in a pattern,
+or in a file. It can be as slow as a line, which all its connections share.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import functools
 import hashlib
 import os
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.utils import formatdate, parsedate_to_datetime
 from http import HTTPStatus
+from pathlib import Path
 from typing import BinaryIO
 
 from stack.sample import byte_range
@@ -27,6 +31,9 @@ PERIOD = 4_194_301
 
 SHIFT = 1_000_003
 """The bytes of the pattern between the beginnings of two versions."""
+
+PIECE = 64 << 10
+"""The bytes that a connection of a slow origin sends in its turn."""
 
 
 @dataclass(frozen=True)
@@ -50,22 +57,28 @@ class Large:
     """It answers a Range. Otherwise every answer is the whole object."""
     conditions: bool = True
     """It evaluates If-Match and If-Unmodified-Since. Many an origin does not."""
+    file: Path | None = None
+    """The content, where it is not that of the pattern."""
+    content_type: str = "video/mp4"
 
     def sha256(self) -> str:
         digest = hashlib.sha256()
-        pattern = memoryview(_pattern())
+        pattern = memoryview(self.file.read_bytes() if self.file else _pattern())
         for start, length in self.pieces(range(self.size)):
             digest.update(pattern[start : start + length])
         return digest.hexdigest()
 
     def content(self, span: range) -> bytes:
-        pattern = _pattern()
+        pattern = self.file.read_bytes() if self.file else _pattern()
         return b"".join(pattern[start : start + length] for start, length in self.pieces(span))
 
     def pieces(self, span: range) -> Iterator[tuple[int, int]]:
-        """Lists the pieces of the pattern that make these bytes of the object: first byte and length of
-        each.
+        """Lists the pieces of the pattern, or of the file, that make these bytes of the object: first byte
+        and length of each.
         """
+        if self.file:
+            yield span.start, len(span)
+            return
         start, left = (span.start + self.version * SHIFT) % PERIOD, len(span)
         while left > 0:
             length = min(left, PERIOD - start)
@@ -85,7 +98,7 @@ class Large:
 
     def _headers(self) -> dict[str, str]:
         known = {
-            "Content-Type": "video/mp4",
+            "Content-Type": self.content_type,
             "Date": formatdate(usegmt=True),
             "ETag": self.etag,
             "Last-Modified": self.last_modified,
@@ -124,9 +137,16 @@ class Fault:
 
 
 class LargeOrigin(Server):
-    """An origin of large objects. A path that has no object is a 404."""
+    """An origin of large objects. A path that has no object is a 404.
 
-    def __init__(self) -> None:
+    With `rate` it sends so many bytes a second, over all connections together, which take turns.
+    """
+
+    def __init__(self, rate: float | None = None) -> None:
+        self.sent: Counter[str] = Counter()
+        """The bytes of bodies that the kernel has taken, by path."""
+        self._rate = rate
+        self._free_at = 0.0
         self.requests: Journal[Request] = Journal()
         self._versions: dict[str, list[tuple[int, Large]]] = {}
         self._faults: dict[str, list[Fault]] = {}
@@ -195,7 +215,9 @@ class LargeOrigin(Server):
         cut = trouble in (Trouble.RESET, Trouble.STALL, Trouble.TRUNCATED)
         writer.write(_head(answer))
         if request.method != "HEAD":
-            await self._send(writer, large, answer.span[: len(answer.span) // 2] if cut else answer.span)
+            await self._send(
+                request.path, writer, large, answer.span[: len(answer.span) // 2] if cut else answer.span
+            )
         if trouble is Trouble.STALL:
             await self.silence()
         if trouble is Trouble.RESET:
@@ -218,9 +240,21 @@ class LargeOrigin(Server):
                 return fault.trouble
         return None
 
-    async def _send(self, writer: asyncio.StreamWriter, large: Large, span: range) -> None:
-        for start, length in large.pieces(span):
-            await self._loop.sendfile(writer.transport, self._pattern, start, length)
+    async def _send(self, path: str, writer: asyncio.StreamWriter, large: Large, span: range) -> None:
+        with contextlib.ExitStack() as opened:
+            source = opened.enter_context(large.file.open("rb")) if large.file else self._pattern
+            for start, length in large.pieces(span):
+                for at in range(start, start + length, PIECE if self._rate else max(length, 1)):
+                    piece = min(start + length - at, PIECE) if self._rate else length
+                    await self._turn(piece)
+                    self.sent[path] += await self._loop.sendfile(writer.transport, source, at, piece)
+
+    async def _turn(self, length: int) -> None:
+        """Waits until the line has carried what was asked for before, and these bytes."""
+        if self._rate:
+            now = self._loop.time()
+            self._free_at = max(self._free_at, now) + length / self._rate
+            await asyncio.sleep(self._free_at - now)
 
 
 @functools.cache

@@ -87,6 +87,8 @@ class StrictBucket(Server):
         self.anonymous = anonymous
         self.reader = Credentials(f"READER{secrets.token_hex(6).upper()}", secrets.token_urlsafe(30))
         self.writer = Credentials(f"WRITER{secrets.token_hex(6).upper()}", secrets.token_urlsafe(30))
+        self.owner = Credentials(f"OWNER{secrets.token_hex(6).upper()}", secrets.token_urlsafe(30))
+        """An operator's credential, for everything that is here."""
         self.requests: Journal[Call] = Journal()
         self.uploads = Uploads(keeps_parts)
         self._keeps_parts = keeps_parts
@@ -97,9 +99,10 @@ class StrictBucket(Server):
         self._being_written: set[str] = set()
         self._deleted: dict[str, str] = {}
         self._directories: set[str] = set()
-        self._listers = {self.reader.access_key, self.writer.access_key}
+        known = (self.reader, self.writer, self.owner)
+        self._listers = {credential.access_key for credential in known}
         self._objects: dict[str, StoredObject] = {}
-        self._secrets = {known.access_key: known.secret_key for known in (self.reader, self.writer)}
+        self._secrets = {credential.access_key: credential.secret_key for credential in known}
 
     @property
     def authority(self) -> str:
@@ -281,6 +284,8 @@ class StrictBucket(Server):
     def _authorize(self, call: Call) -> None:
         reads = call.access_key in (None, self.reader.access_key)
         allowed = call.operation in (READER_RIGHTS if reads else WRITER_RIGHTS)
+        if call.access_key == self.owner.access_key:
+            allowed = call.operation in self._operations
         if call.operation == "ListObjects":
             allowed = call.access_key in self._listers
         gets = call.operation in READER_RIGHTS
@@ -331,6 +336,10 @@ class StrictBucket(Server):
         self.uploads.abort(query_of(call.request)["uploadId"], call.key)
         return Answer(HTTPStatus.NO_CONTENT)
 
+    def _delete_object(self, call: Call) -> Answer:
+        self.delete(call.key)
+        return Answer(HTTPStatus.NO_CONTENT)
+
     def _list_uploads(self, _: Call) -> Answer:
         fields = (
             f"<Key>{escape(key)}</Key><UploadId>{upload}</UploadId>" for key, upload in self.uploads.open()
@@ -373,6 +382,7 @@ class StrictBucket(Server):
         "AbortMultipartUpload": _abort_upload,
         "CompleteMultipartUpload": _complete_upload,
         "CreateMultipartUpload": _create_upload,
+        "DeleteObject": _delete_object,
         "GetObject": _get_object,
         "HeadObject": _get_object,
         "ListMultipartUploads": _list_uploads,

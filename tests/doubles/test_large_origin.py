@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import http.client
 import math
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -129,3 +131,24 @@ def test_a_held_range_is_answered_once_the_gate_opens(origin: LargeOrigin) -> No
     assert ask(origin, "/a", range="bytes=0-4").status == 206
     gate.open()
     assert held.getresponse().status == 206
+
+
+def test_a_slow_origin_sends_no_faster_than_its_line_to_all_together() -> None:
+    with LargeOrigin(rate=8e6) as origin:
+        large = origin.put("/a", Large(1 << 20))
+        begun = time.monotonic()
+        answers = [ask(origin, "/a") for _ in range(2)]
+        bodies = [answer.read() for answer in answers]
+        assert time.monotonic() - begun >= 2 * large.size / 8e6
+        assert bodies == [large.content(range(large.size))] * 2
+        assert origin.sent["/a"] == 2 * large.size
+
+
+def test_a_file_is_an_object(tmp_path: Path) -> None:
+    file = tmp_path / "film"
+    file.write_bytes(bytes(range(200)))
+    with LargeOrigin() as origin:
+        large = origin.put("/a", Large(200, file=file, content_type="video/mp2t"))
+        part = ask(origin, "/a", range="bytes=150-")
+        assert (part.read(), part.getheader("content-type")) == (bytes(range(150, 200)), "video/mp2t")
+        assert large.sha256() == hashlib.sha256(ask(origin, "/a").read()).hexdigest()

@@ -81,7 +81,7 @@ impl Bytes {
     }
 
     fn of<T: Clone>(&mut self, choices: &[T]) -> T {
-        choices[usize::from(self.byte()) % choices.len()]
+        choices[usize::from(self.byte()) % choices.len()].clone()
     }
 
     /// Returns a number below `end`, which is above 0.

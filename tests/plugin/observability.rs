@@ -250,3 +250,20 @@ fn a_header_that_the_configuration_sets_for_an_origin_stays_the_only_one_of_its_
     assert_eq!(put.header("x-request-id"), Some(REQUEST_ID));
     envoy.respond(put, 200, &[], "");
 }
+
+#[test]
+fn a_page_that_was_stored_is_counted_as_its_client_is_told() {
+    let mut envoy = envoy_with(json!({"bucket": {"index": "index.html"}}));
+    let client = missed(&mut envoy, "/blog");
+    let object = expect_call(&mut envoy, "GET origin /blog");
+    envoy.respond(object, 404, &[], "");
+    let head = expect_call(&mut envoy, "HEAD signer /assets/blog/index.html");
+    envoy.respond(head, 404, &[], "");
+    let page = expect_call(&mut envoy, "GET origin /blog/");
+    origin_gives_bytes(&mut envoy, page, OBJECT);
+    let put = expect_call(&mut envoy, "PUT signer /assets/blog/index.html");
+    envoy.respond(put, 200, &[], "");
+    assert_eq!(result(client), is(302, "exists"));
+    let counted = ["exists", "stored"].map(|outcome| envoy.metric(&metrics::requests(outcome)));
+    assert_eq!(counted, [1, 0]);
+}

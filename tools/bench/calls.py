@@ -1,8 +1,9 @@
-"""The three calls of a small fill, for clients that make them as src/origin and src/s3 do."""
+"""The calls of a small fill, for clients that make them as src/origin and src/s3 do."""
 
 from __future__ import annotations
 
 import re
+from typing import Literal
 from urllib.parse import urlsplit
 
 from stack.render import CHECKOUT
@@ -19,9 +20,8 @@ ANSWERS = [404, 206, 200]
 """The statuses of their answers. The part that is asked for holds the whole object."""
 
 
-def calls_of_fill(here: Site, key: str, size: int) -> list[Call]:
+def calls_of_fill(here: Site, key: str, size: int | Literal["{size}"]) -> list[Call]:
     """Returns the bucket's 404 and the GET from the origin, through the edge, and the PUT to the signer."""
-    url = f"{here.stack.url}/{key}"
     ranged = {"accept-encoding": "identity", "range": f"bytes=0-{PART_SIZE - 1}", "user-agent": USER_AGENT}
     stored = {
         "if-none-match": "*",
@@ -31,7 +31,12 @@ def calls_of_fill(here: Site, key: str, size: int) -> list[Call]:
         "x-amz-meta-mirror-url": f"//{urlsplit(here.upstream.origin).netloc}/{key}",
     }
     return [
-        Call(url, headers={"host": BUCKET_HOST}),
-        Call(url, headers={"host": FETCH_HOST, **ranged}),
+        call_of_bucket(here, key),
+        Call(f"{here.stack.url}/{key}", headers={"host": FETCH_HOST, **ranged}),
         Call(f"{here.stack.signer.url}/{here.store.bucket}/{key}", "PUT", stored, size),
     ]
+
+
+def call_of_bucket(here: Site, key: str) -> Call:
+    """Returns the GET of a key from the bucket, through the edge, without the filter."""
+    return Call(f"{here.objects}/{key}", headers={"host": BUCKET_HOST})

@@ -62,7 +62,10 @@ def object_route(edge: dict[str, Any]) -> dict[str, Any]:
 
 
 def _route_to_halves(origin: str, edge: dict[str, Any]) -> None:
-    to_bucket = {**object_route(edge)["route"]}
+    to_bucket = {**object_route(edge)["route"], "cluster": "bucket"}
+    if to_bucket.pop("internal_redirect_policy", None):
+        # In the transparent wiring, what is repeated is for the filter.
+        del to_bucket["retry_policy"]
     to_origin = {"cluster": "origin", "host_rewrite_literal": origin, "timeout": "0s"}
     hosts = connection_manager(edge)["route_config"]["virtual_hosts"]
     for host, action in ((BUCKET_HOST, to_bucket), (FETCH_HOST, to_origin)):

@@ -16,12 +16,13 @@ from .measure import Measure, worst
 from .misses import gated
 from .native import Call
 from .resident import Growth, cpu_seconds
+from .short import SHORT, rounds
 from .site import Site, site
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 WORKERS = 2
-ROUNDS = 3
+ROUNDS = rounds(3)
 
 SIZES = [KIB, 16 * KIB, 256 * KIB, 4 * MIB, 64 * MIB, GIB]
 WAITERS = [1, 10, 100, 1_000, 5_000]
@@ -30,7 +31,7 @@ KEYS = [10**power for power in range(7)]
 KEY_SIZE = 1 * KIB
 KEY_CONNECTIONS = 32
 FILLED_AT_ONCE = 5_000
-KEY_SECONDS = 600.0
+KEY_SECONDS = 180.0 / SHORT
 """The seconds after which the keys seen so far must do."""
 FLAT_FROM = 10_000
 """The number of keys by which every buffer and table has been used once."""

@@ -15,6 +15,7 @@ from .measure import Measure, ratio, ratio_of_rates, typical
 from .native import Call, Load, Loader, Upstream
 from .peers import System, start, unavailable
 from .resident import cpu_seconds
+from .short import rounds
 from .site import directory
 
 WORKERS = 1
@@ -31,7 +32,7 @@ LARGE_CONNECTIONS = 4
 LARGE_ROUNDS = 16
 LARGE_REQUESTS = 4
 
-SMALL_PROCESSES, LARGE_PROCESSES = 6, 12
+SMALL_PROCESSES, LARGE_PROCESSES = rounds(6), rounds(9)
 """The turns and the processes of one system differ by a tenth and more, by chance. More of both make that
 matter less. A second bare Envoy beside the first shows the rest of it.
 """
@@ -92,10 +93,14 @@ def cost_of_hits() -> list[Measure]:
         ("a second bare Envoy", "bare Envoy", None),
     ]
     measures = [
-        ratio(f"hit of 4 KiB: CPU, {name} / {over}", costs[name], costs[over], target)
+        ratio(f"{title_of_cost(name)} / {over}", costs[name], costs[over], target)
         for name, over, target in compared
     ]
-    return measures + [typical(f"hit of 4 KiB: CPU, {name}", each, "us") for name, each in costs.items()]
+    return measures + [typical(title_of_cost(name), each, "us") for name, each in costs.items()]
+
+
+def title_of_cost(name: str) -> str:
+    return f"hit of 4 KiB: CPU, {name}"
 
 
 def throughput_of_hits() -> list[Measure]:

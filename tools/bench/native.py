@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from stack import Child, Credentials, S3Store, StackError
 from stack.render import CHECKOUT
@@ -32,12 +32,14 @@ NOBODY = Credentials("nobody", "secret")
 
 @dataclass(frozen=True)
 class Call:
-    """A request. `{n}` in its path and its headers is a number that was never used before."""
+    """A request. `{n}` in its path and its headers is a number that was never used before, `{size}` the size
+    that goes with it.
+    """
 
     url: str
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: int | None = None
+    body: int | Literal["{size}"] | None = None
     """Bytes."""
 
     def __str__(self) -> str:
@@ -58,6 +60,8 @@ class Load:
     """The times of each call, number by number."""
     cpu_seconds: float
     """The processor time of the load itself."""
+    first_ms: Sequence[Sequence[float]] = ()
+    """The times of each call until the first byte of the object, number by number."""
 
     @property
     def requests(self) -> int:
@@ -72,6 +76,10 @@ class Load:
     def p50(self) -> float:
         """Returns the milliseconds until all calls of a number were answered."""
         return self.percentile(50)
+
+    @property
+    def megabytes_per_second(self) -> float:
+        return self.bytes / self.seconds / 1e6
 
     def percentile(self, percent: int, calls: slice = slice(None)) -> float:
         """Returns a percentile of the milliseconds that these calls of a number took together."""
@@ -100,6 +108,7 @@ class Loader:
         requests: int | None = None,
         seconds: float | None = None,
         follow: bool = False,
+        sizes: Path | None = None,
     ) -> Load:
         """Makes so many numbers, or runs so long. The calls of each number are made one after the other."""
         options = {
@@ -107,6 +116,7 @@ class Loader:
             "requests": requests,
             "seconds": seconds,
             "first": self.asked,
+            "sizes": sizes,
         }
         argv = [str(_built(self.binary))]
         for call in calls:
@@ -125,9 +135,10 @@ class Loader:
 class Upstream:
     """A bucket and an origin in one process. upstream.rs describes their objects and their options."""
 
-    def __init__(self, run_dir: Path, **options: int) -> None:
+    def __init__(self, run_dir: Path, *, address: str = "127.0.0.1", **options: int) -> None:
         self._run_dir = run_dir
-        self._options = options
+        self._address = address
+        self._options = {"address": address, **options}
         self._said = run_dir / "upstream.json"
 
     def __enter__(self) -> Upstream:
@@ -138,9 +149,10 @@ class Upstream:
         self.child = Child("the upstream", argv, cwd=self._run_dir, stderr=log, stdout=self._said)
         self.child.wait_until(lambda: self._said.read_bytes().endswith(b"\n"), timeout=10)
         ports = json.loads(self._said.read_text())
-        self.origin = f"http://127.0.0.1:{ports['origin']}"
-        self.store = S3Store(f"http://127.0.0.1:{ports['bucket']}", "us-east-1", "mirror", NOBODY, NOBODY)
-        self._control = f"127.0.0.1:{ports['control']}"
+        self.origin = f"http://{self._address}:{ports['origin']}"
+        bucket = f"http://{self._address}:{ports['bucket']}"
+        self.store = S3Store(bucket, "us-east-1", "mirror", NOBODY, NOBODY)
+        self._control = f"{self._address}:{ports['control']}"
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -13,12 +13,13 @@ from typing import Any
 from .native import Call, Loader, Upstream
 from .peers import SYSTEMS, System, start, unavailable
 from .resident import Growth, cpu_seconds
+from .short import rounds
 from .site import directory
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 WORKERS = 2
-ROUNDS = 3
+ROUNDS = rounds(3)
 MANY = 4 * GIB
 """The bytes at once for which one round has to do: nginx keeps the objects of each round on its disk."""
 WARM_UP_SIZE = 1 << 10

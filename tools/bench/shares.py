@@ -17,6 +17,7 @@ from stack.render import named
 
 from .measure import Measure, ratio, typical
 from .native import Call, Loader, Upstream
+from .short import rounds
 from .site import PATIENCE, Site, directory
 from .stats import stats, wait_until
 from .unread import ask_and_read_nothing
@@ -24,7 +25,7 @@ from .unread import ask_and_read_nothing
 GIB = 1 << 30
 
 WORKERS = 1
-ROUNDS = 5
+ROUNDS = rounds(5)
 SECONDS = 3.0
 """The seconds of a turn: each part of a large object comes and goes several times meanwhile."""
 WARM_UP_REQUESTS = 500

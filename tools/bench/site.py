@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from stack import S3Store, SeaweedFS, Stack
+from stack.render import Wiring
 
 from .edges import to_halves
 from .native import Loader, Upstream
 
 PATIENCE = "85s"
 """The filter's `wait`, so that a client sees the end of a fill: as long as Envoy's idle timeout allows."""
+
+PATIENT: Mapping[str, Any] = {"wait": PATIENCE, "origin": {"timeout": PATIENCE}}
+DEFAULTS: Mapping[str, Any] = {}
+"""Configurations of the plugin, merged over what is shipped."""
 
 
 @contextmanager
@@ -35,6 +40,13 @@ class Site:
     loader: Loader
 
     @property
+    def objects(self) -> str:
+        """Returns the URL that a key is behind, as clients write it."""
+        return (
+            f"{self.stack.url}/{self.store.bucket}" if self.stack.wiring == "transparent" else self.stack.url
+        )
+
+    @property
     def pids(self) -> tuple[int, int]:
         return self.stack.edge.pid, self.stack.signer.pid
 
@@ -49,15 +61,22 @@ class Site:
 
 
 @contextmanager
-def site(*, workers: int, store: S3Store | None = None, **upstream_options: int) -> Iterator[Site]:
+def site(
+    *,
+    workers: int,
+    store: S3Store | None = None,
+    wiring: Wiring = "redirect",
+    plugin: Mapping[str, Any] = PATIENT,
+    **upstream_options: int,
+) -> Iterator[Site]:
     with directory() as run_dir, Upstream(run_dir, **upstream_options) as upstream:
         store = store or upstream.store
-        plugin: dict[str, Any] = {"wait": PATIENCE, "origin": {"timeout": PATIENCE}}
         with Stack(
             run_dir,
             origin=upstream.origin,
             store=store,
             workers=workers,
+            wiring=wiring,
             plugin=plugin,
             edit_edge=to_halves(urlsplit(upstream.origin).netloc),
         ) as stack:

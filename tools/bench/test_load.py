@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,6 +14,9 @@ import pytest
 from stack.render import CHECKOUT
 
 from .native import BUILT, Call, Loader
+
+SLOW = 0.05
+"""Seconds."""
 
 
 class Server(ThreadingHTTPServer):
@@ -38,6 +42,8 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         moved = self.path.startswith("/moved/")
+        if self.path.startswith("/moved/slowly/"):
+            time.sleep(SLOW)
         self.send_response(302 if moved else 200 if self.command == "PUT" else 404)
         if moved:
             self.send_header("location", f"{self.server.url}{self.path.removeprefix('/moved')}")
@@ -109,3 +115,24 @@ def test_a_redirect_is_followed_within_its_call(binary: Path, server: Server) ->
     load = Loader(binary=binary).run(call, requests=1, follow=True).expect(404)
     assert [path for _, path, *_ in server.seen] == ["/moved/0", "/0"]
     assert load.bytes == 8
+
+
+def test_each_number_has_the_size_of_its_place_in_its_path_and_in_its_body(
+    binary: Path, server: Server, tmp_path: Path
+) -> None:
+    sizes = tmp_path / "sizes"
+    sizes.write_text("3\n5\n")
+    put = Call(f"{server.url}/{{size}}/{{n}}", "PUT", body="{size}")
+    Loader(binary=binary).run(put, requests=3, sizes=sizes).expect(200)
+    assert [(path, length) for _, path, _, _, length in server.seen] == [
+        ("/3/0", 3),
+        ("/5/1", 5),
+        ("/3/2", 3),
+    ]
+
+
+def test_the_first_byte_is_that_of_the_object_and_not_of_what_redirected_to_it(
+    binary: Path, server: Server
+) -> None:
+    load = Loader(binary=binary).run(Call(f"{server.url}/moved/slowly/{{n}}"), requests=1, follow=True)
+    assert SLOW * 1000 <= load.first_ms[0][0] <= load.ms[0][0]

@@ -17,12 +17,13 @@ from .large import PART_SIZE
 from .measure import Measure, ratio, typical, worst
 from .native import Call, Loader, Upstream
 from .resident import Growth
+from .short import rounds
 from .site import PATIENCE, Site, directory
 from .stats import stats, wait_until, wait_until_still
 
 KIB, MIB = 1 << 10, 1 << 20
 
-ROUNDS = 3
+ROUNDS = rounds(3)
 WARM_UP_REQUESTS = 500
 SMALL = 4 * KIB
 RECEIVE_BUFFER = 4 * KIB

@@ -31,6 +31,7 @@ VARIABLES = {
     ("bucket", "path_prefix"): "BUCKET",
     ("origin", "authority"): "ORIGIN",
     ("origin", "cluster"): "ORIGIN_CLUSTER",
+    ("origin", "stream_cluster"): "STREAM_CLUSTER",
 }
 """What a site chooses, where the module reads it from variables of its VM."""
 
@@ -66,16 +67,23 @@ def _patches(source: Source, path: str) -> list[str]:
 
 def _fields(source: Source, path: str) -> list[str]:
     """Returns a JSON object as YAML, a line for each field."""
-    return [f"{name}: {_flow(value)}" for name, value in _configuration(source, path).items()]
+    return [f"{name}: {_flow(value)}" for name, value in json.loads(source.value(path)).items()]
 
 
 def _variables(source: Source, path: str) -> list[str]:
-    return ["value: |", *(f"  {line}" for line in _json(_configuration(source, path)))]
+    return ["value: |", *(f"  {line}" for line in _json(json.loads(source.value(path))))]
 
 
 def _variables_and_location(source: Source, path: str) -> list[str]:
     """Returns that of an edge that follows redirects itself, to a URL that the site chooses."""
-    configuration = {**_configuration(source, path), "location": {"env": "LOCATION"}}
+    configuration = {**json.loads(source.value(path)), "location": {"env": "LOCATION"}}
+    return ["value: |", *(f"  {line}" for line in _json(configuration))]
+
+
+def _without_streams(source: Source, path: str) -> list[str]:
+    """Returns the same for an edge that has no routes for streams."""
+    configuration = {**json.loads(source.value(path)), "location": {"env": "LOCATION"}}
+    del configuration["stream"], configuration["origin"]["stream_cluster"]
     return ["value: |", *(f"  {line}" for line in _json(configuration))]
 
 
@@ -91,17 +99,10 @@ def _module(source: Source, path: str) -> list[str]:
     return [*before, *(f"{indent}{line}" for line in value), *after]
 
 
-def _configuration(source: Source, path: str) -> dict[str, Any]:
-    """Returns the module's configuration without streams, for whose routes these platforms have no place."""
-    configuration = json.loads(source.value(path))
-    configuration.pop("stream", None)
-    configuration["origin"].pop("stream_cluster", None)
-    return configuration
-
-
 def _json(configuration: dict[str, Any]) -> list[str]:
     for (service, field), name in VARIABLES.items():
-        configuration[service][field] = {"env": name}
+        if field in configuration[service]:
+            configuration[service][field] = {"env": name}
     text = json.dumps(configuration, indent=2)
     return re.sub(r'\{\s*("env": "\w+")\s*\}', r"{\1}", text).splitlines()
 
@@ -117,4 +118,5 @@ FORMS: Mapping[str, Callable[[Source, str], list[str]]] = {
     "patches": _patches,
     "variables": _variables,
     "variables and LOCATION": _variables_and_location,
+    "variables and LOCATION, without streams": _without_streams,
 }

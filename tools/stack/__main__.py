@@ -58,6 +58,8 @@ def main() -> int:
 
 
 def _run(wanted: Settings) -> NoReturn:
+    if wanted.ca_file:
+        os.environ["SSL_CERT_FILE"] = str(wanted.ca_file)  # Where Envoys and the check look.
     require_free(wanted.port)  # Before anything is started that takes seconds.
     with contextlib.ExitStack() as running:
         try:

@@ -228,12 +228,14 @@ def authority(url: SplitResult) -> str:
 
 
 def ca_file() -> str:
-    """Returns the machine's certificate authorities, or those that SSL_CERT_FILE names."""
+    """Returns the machine's certificate authorities, or those that SSL_CERT_FILE names: there `make run` puts
+    CA_FILE.
+    """
     found = ssl.get_default_verify_paths().cafile
     for path in (found, *CA_FILES):
         if path and Path(path).exists():
             return path
-    raise StackError("no file of certificate authorities on this machine: name one in SSL_CERT_FILE")
+    raise StackError("no file of certificate authorities on this machine: name one in CA_FILE")
 
 
 def _load(name: str, replacements: Mapping[str, str]) -> dict[str, Any]:

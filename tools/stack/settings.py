@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import SplitResult, urlsplit
 
+from .kinds import CONDITIONS, STYLES, Kind, kinds, patch
 from .origins import OriginAccess
-from .render import Wiring
+from .render import Wiring, virtual_hosted
 from .sigv4 import Credentials
 from .store import S3Store
 
@@ -28,11 +29,13 @@ class Settings:
     bucket: str
     workers: int
     plugin: dict[str, Any]
-    """The fields of the plugin's configuration that CONFIG and EXPOSED change."""
+    """The fields of the plugin's configuration that STORE_KIND and its kin, CONFIG and EXPOSED change."""
     store: S3Store | None
     """None: the embedded SeaweedFS."""
     data: Path | None
     """The directory that keeps what the embedded SeaweedFS holds, and the logs. None: logs alone."""
+    ca_file: Path | None = None
+    """Authorities of the certificates of bucket and origin. None: those of this machine."""
     access: OriginAccess = OriginAccess()
 
     @property
@@ -54,20 +57,21 @@ class SettingsError(Exception):
 def parse(environment: Mapping[str, str]) -> Settings:
     """Parses the variables. An empty one counts as not set, as with any other program that make starts."""
     reader = _Reader(environment)
-    bucket = reader.bucket()
+    bucket, plugin = reader.bucket(), reader.plugin()
     settings = Settings(
         origin=reader.origin(),
         wiring="transparent" if reader.choice("WIRING", get_args(Wiring)) == "transparent" else "redirect",
         port=reader.integer("PORT", 10000, range(1, 65536)),
         bucket=bucket,
         workers=reader.integer("WORKERS", 2, range(1, 65)),
-        plugin=reader.plugin(),
-        store=reader.store(bucket),
+        plugin=plugin,
+        store=reader.store(bucket, virtual_hosted=virtual_hosted(plugin)),
         access=OriginAccess(
             strict_dns=reader.choice("ORIGIN_DNS", ("logical", "strict")) == "strict",
             http2=reader.choice("ORIGIN_HTTP", ("1", "2")) == "2",
         ),
         data=reader.data(),
+        ca_file=reader.ca_file(),
     )
     reader.envoy_version()
     if reader.problems:
@@ -96,6 +100,12 @@ class _Reader:
             self._wrong("DATA", value, "a directory, also one that is made then")
         return Path(value).absolute() if value else None
 
+    def ca_file(self) -> Path | None:
+        value = self._get("CA_FILE")
+        if value and not Path(value).is_file():
+            self._wrong("CA_FILE", value, "a file of certificates in PEM")
+        return Path(value).absolute() if value else None
+
     def bucket(self) -> str:
         value = self._get("BUCKET") or "mirror"
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
@@ -104,18 +114,29 @@ class _Reader:
         return value
 
     def plugin(self) -> dict[str, Any]:
-        patch = self._config()
+        config = self._config()
         exposed = self.choice("EXPOSED", ("root", "path"))
-        if exposed:
-            bucket = patch.setdefault("bucket", {})
+        # The later goes before the earlier: what the kind means, CONFIG, and EXPOSED.
+        needs = self._needs()
+        if needs or exposed:
+            bucket = config.setdefault("bucket", {})
             if isinstance(bucket, dict):  # Else the plugin itself has something to say about CONFIG.
-                bucket["exposed"] = exposed
+                config["bucket"] = {**needs, **bucket, **({"exposed": exposed} if exposed else {})}
         if self.choice("ON_5XX", ("pass", "origin")) == "origin":
             # CONFIG's own rules say themselves which of them it is for.
-            patch.setdefault("rules", [{"on_5xx": "origin"}])
-        return patch
+            config.setdefault("rules", [{"on_5xx": "origin"}])
+        return config
 
-    def store(self, bucket: str) -> S3Store | None:
+    def _needs(self) -> dict[str, Any]:
+        """Returns what the store needs of `bucket`: by its kind, where no variable says otherwise."""
+        name = self.choice("STORE_KIND", tuple(kinds()))
+        kind = kinds().get(name or "aws", Kind("true", "path"))
+        return patch(
+            self.choice("IF_NONE_MATCH", CONDITIONS) or kind.if_none_match,
+            self.choice("ADDRESSING_STYLE", STYLES) or kind.addressing_style,
+        )
+
+    def store(self, bucket: str, *, virtual_hosted: bool) -> S3Store | None:
         """Returns an existing server. Without S3_ENDPOINT the AWS_* variables, which many have set, mean
         nothing.
         """
@@ -136,6 +157,7 @@ class _Reader:
             bucket=bucket,
             reader=credentials,
             writer=credentials,
+            virtual_hosted=virtual_hosted,
         )
 
     def envoy_version(self) -> None:
@@ -159,7 +181,7 @@ class _Reader:
     def choice(self, name: str, allowed: tuple[str, ...]) -> str | None:
         value = self._get(name)
         if value is not None and value not in allowed:
-            self._wrong(name, value, " or ".join(allowed))
+            self._wrong(name, value, ", ".join(allowed[:-1]) + " or " + allowed[-1])
         return value
 
     def _config(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPSConnection
+from ssl import SSLCertVerificationError
 from urllib.parse import quote, urlencode, urlsplit
 
 from .children import StackError
@@ -29,6 +30,8 @@ class S3Store:
     """The edge's credentials, for reading."""
     writer: Credentials
     """The signer's credentials, for writing."""
+    virtual_hosted: bool = False
+    """The bucket is a part of the host, and no part of the path."""
 
     def request(
         self,
@@ -41,11 +44,13 @@ class S3Store:
         body: bytes = b"",
     ) -> Answer:
         """Sends one signed request for an object, or for the bucket if the key is empty."""
-        target = "/" + quote(f"{self.bucket}/{key}" if key else self.bucket)
+        base = [] if self.virtual_hosted else [self.bucket]
+        target = "/" + quote("/".join([*base, key] if key else base))
         if query:
             target += "?" + urlencode(query, quote_via=quote)
         headers = {**(headers or {}), "host": self.host}
-        signed = sign(method, f"{self.url}{target}", headers, body, credentials, self.region)
+        url = f"{urlsplit(self.url).scheme}://{self.host}{target}"
+        signed = sign(method, url, headers, body, credentials, self.region)
         return self.send(method, target, signed, body)
 
     def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
@@ -60,6 +65,11 @@ class S3Store:
         """Raises StackError if the store does not answer, or knows neither the bucket nor the credentials."""
         try:
             status, _, body = self.request("GET", "is-this-bucket-there", self.writer)
+        except SSLCertVerificationError as error:
+            raise StackError(
+                f"{self.url} has a certificate that is not trusted ({error.verify_message}): "
+                "name a file with the authority that signed it in CA_FILE"
+            ) from error
         except (OSError, HTTPException) as error:
             raise StackError(f"{self.url} does not answer: {error}") from error
         code = re.search(rb"<Code>(\w+)</Code>", body)
@@ -70,4 +80,5 @@ class S3Store:
 
     @property
     def host(self) -> str:
-        return urlsplit(self.url).netloc
+        host = urlsplit(self.url).netloc
+        return f"{self.bucket}.{host}" if self.virtual_hosted else host

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from .kinds import kinds
 from .origins import OriginAccess
 from .settings import SettingsError, parse
 from .sigv4 import Credentials
@@ -44,6 +45,31 @@ def test_exposed_is_merged_into_config(tmp_path: Path) -> None:
     assert settings.exposes_path
 
 
+def test_the_kind_of_the_store_says_what_it_needs() -> None:
+    needs = {name: parse({"STORE_KIND": name}).plugin.get("bucket", {}) for name in kinds()}
+    assert needs["aws"] == needs["minio"] == needs["seaweedfs"] == {}
+    assert needs["garage"] == needs["ceph"] == {"if_none_match": False}
+    assert needs["oss"] == {"if_none_match": "x-oss-forbid-overwrite", "path_prefix": ""}
+
+
+def test_what_is_said_of_a_store_goes_before_its_kind_and_config_before_both(tmp_path: Path) -> None:
+    said = {"STORE_KIND": "garage", "IF_NONE_MATCH": "true", "ADDRESSING_STYLE": "virtual"}
+    assert parse(said).plugin == {"bucket": {"path_prefix": ""}}
+    config = tmp_path / "config.json"
+    config.write_text('{"bucket": {"if_none_match": null, "path_prefix": "/b"}}')
+    assert parse({"STORE_KIND": "oss", "CONFIG": str(config)}).plugin["bucket"] == {
+        "if_none_match": None,
+        "path_prefix": "/b",
+    }
+
+
+def test_a_bucket_in_the_host_is_looked_at_there() -> None:
+    variables = {"S3_ENDPOINT": "https://oss.test", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    store = parse({**variables, "STORE_KIND": "oss", "BUCKET": "theirs"}).store
+    assert store is not None
+    assert store.host == "theirs.oss.test"
+
+
 def test_the_transparent_wiring_exposes_path_unless_told_otherwise() -> None:
     transparent = parse({"WIRING": "transparent"})
     assert (transparent.wiring, transparent.exposes_path) == ("transparent", True)
@@ -61,11 +87,15 @@ def test_an_existing_store() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [
+        ("ADDRESSING_STYLE", "host", "path or virtual"),
         ("BUCKET", "Upper", "a-z"),
         ("BUCKET", "ab", "3 to 63"),
         ("ENVOY_VERSION", "1.35.9", "1.36.2 or later"),
         ("ENVOY_VERSION", "latest", "1.36.2 or later"),
         ("EXPOSED", "both", "root or path"),
+        ("CA_FILE", "/no/such/file.pem", "a file of certificates in PEM"),
+        ("IF_NONE_MATCH", "x-evil", "true, false, x-cos-forbid-overwrite"),
+        ("STORE_KIND", "minoi", "aws, ceph, cos, garage, gcs, minio, oss, r2"),
         ("ORIGIN_DNS", "static", "logical or strict"),
         ("ORIGIN_HTTP", "3", "1 or 2"),
         ("ON_5XX", "serve", "pass or origin"),

@@ -60,8 +60,12 @@ eu-west-1.
 {{- $settings := dict "AWS_REGION" .Values.bucket.region "BUCKET" .Values.bucket.name "ORIGIN" .Values.origin.url }}
 {{- $heap := include "mirror-on-miss.heap" . }}
 {{- $others := dict "STORE" .Values.bucket.endpoint }}
-{{- $_ := set $others "ADDRESSING_STYLE" (.Values.bucket.addressingStyle | trimPrefix "path") }}
-{{- $_ := set $others "IF_NONE_MATCH" (.Values.bucket.ifNoneMatch | trimPrefix "true") }}
+{{- $_ := set $others "STORE_KIND" .Values.bucket.kind }}
+{{- $_ := set $others "ADDRESSING_STYLE" .Values.bucket.addressingStyle }}
+{{- $_ := set $others "IF_NONE_MATCH" .Values.bucket.ifNoneMatch }}
+{{- if include "mirror-on-miss.authorities" . }}
+{{- $_ := set $others "CA_FILE" (printf "/etc/mirror-on-miss-authorities/%s" .Values.authorities.key) }}
+{{- end }}
 {{- $_ := set $others "ON_5XX" (.Values.bucket.on5xx | trimPrefix "pass") }}
 {{- $_ := set $others "CREDENTIALS" (eq .Values.credentials.type "irsa" | ternary "aws" "") }}
 {{- $_ := set $others "HEAP_MIB" (eq $heap "512" | ternary "" $heap) }}

@@ -74,6 +74,16 @@ imagePullPolicy: {{ . }}
 {{- end }}
 {{- end }}
 
+{{/* The source of the volume with the authorities, if there are any. */}}
+{{- define "mirror-on-miss.authorities" -}}
+{{- with .Values.authorities.configMap }}
+configMap: {name: {{ . }}}
+{{- end }}
+{{- with .Values.authorities.secret }}
+secret: {secretName: {{ . }}, defaultMode: 0440}
+{{- end }}
+{{- end }}
+
 {{/* The command of a container: a dict with `name` of the configuration, and `values` of the container. */}}
 {{- define "mirror-on-miss.command" -}}
 - /bin/sh

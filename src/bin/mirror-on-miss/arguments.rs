@@ -1,5 +1,6 @@
 //! The command line.
 
+use super::probe::Options as Probe;
 use super::warm::Options;
 use lexopt::prelude::*;
 use std::num::NonZeroUsize;
@@ -11,6 +12,7 @@ pub enum Command {
     Explain(Explain),
     /// Print this text.
     Print(&'static str),
+    Probe(Probe),
     Warm(Options),
 }
 
@@ -45,16 +47,19 @@ pub struct Request {
 }
 
 const HELP: &str = "\
-Checks a configuration of mirror-on-miss, explains what happens to a request under it, and
-moves the objects that nobody asks for.
+Checks a configuration of mirror-on-miss, explains what happens to a request under it, asks a
+store what it can do, and moves the objects that nobody asks for.
 
 usage: mirror-on-miss check [--without-env] [--with-examples] FILE...
        mirror-on-miss explain [--without-env] [--json] FILE METHOD PATH
+       mirror-on-miss probe [--prefix KEY] [--virtual] STORE BUCKET
        mirror-on-miss warm [OPTION...] URL [LIST]
 
 check     prints every problem, one per line, or `ok`
 explain   takes a request for an object that the bucket lacks, and prints the rule that
           decides, the requests to origins, the place in the store and the answer
+probe     writes to the bucket below mirror-on-miss-probe/, removes it again, and prints what
+          the store does with the writes of a fill, and the settings that fit
 warm      asks the edge at URL for each key of LIST by HEAD, so that it fills the bucket
 
 FILE      the plugin's configuration in JSON, or a YAML or JSON file that contains it:
@@ -75,6 +80,17 @@ Exit code: 0 if all is well, 1 if the configuration has problems, 2 if it cannot
   mirror-on-miss explain envoy/configuration/edge.yaml GET '/img/a%20b.jpg?v=2'
   mirror-on-miss explain --json plugin.json HEAD https://cdn.example.com/img/a.jpg
   kubectl kustomize envoy/kubernetes/base | mirror-on-miss check -
+
+STORE     the S3 server, as https://HOST[:PORT]. The credential is yours, in AWS_ACCESS_KEY_ID,
+          AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN; also AWS_REGION (us-east-1), CA_FILE,
+          and STORE_KIND, which is compared with what is found. curl 7.88 or later must be here
+
+--prefix KEY     writes below that key
+--virtual        the bucket is in the host: BUCKET.HOST
+
+Exit code: 0 if the store will do, 1 if not, 2 if it cannot be asked.
+
+  mirror-on-miss probe https://s3.eu-west-1.amazonaws.com my-bucket
 
 URL       of the edge, over plain HTTP: run this beside it. In the transparent wiring with
           the bucket, http://127.0.0.1:10000/my-bucket/
@@ -97,7 +113,7 @@ Exit code: 0 if every key is moved, 1 if one failed, 2 if it cannot run, 130 aft
 
 const VERSION: &str = concat!("mirror-on-miss ", env!("CARGO_PKG_VERSION"), "\n");
 
-const COMMANDS: &str = "expected check, explain or warm";
+const COMMANDS: &str = "expected check, explain, probe or warm";
 
 /// Reads the command line. The error is a message for the user.
 pub fn read() -> Result<Command, String> {
@@ -111,6 +127,7 @@ pub fn read() -> Result<Command, String> {
     };
     match command.as_str() {
         "check" | "explain" => file(&mut parser, &command),
+        "probe" => probe(&mut parser),
         "warm" => warm(&mut parser),
         _ => Err(wrong(format!("no such command {command:?}; {COMMANDS}"))),
     }
@@ -155,6 +172,23 @@ fn request_of(method: String, path: String) -> Result<Request, String> {
     };
     let (authority, path) = rest.split_once('/').ok_or_else(|| wrong("a URL needs a path"))?;
     Ok(Request { method, path: format!("/{path}"), base: Some(format!("{scheme}{authority}")) })
+}
+
+fn probe(parser: &mut lexopt::Parser) -> Result<Command, String> {
+    let (mut words, mut prefix, mut virtual_hosted) = (Vec::new(), None, false);
+    while let Some(argument) = parser.next().map_err(wrong)? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Command::Print(HELP)),
+            Long("prefix") => prefix = Some(parser.value().map_err(wrong)?.string().map_err(wrong)?),
+            Long("virtual") => virtual_hosted = true,
+            Value(word) => words.push(word.string().map_err(wrong)?),
+            other => return Err(wrong(other.unexpected())),
+        }
+    }
+    match <[String; 2]>::try_from(words) {
+        Ok([store, bucket]) => Ok(Command::Probe(Probe { store, bucket, prefix, virtual_hosted })),
+        Err(_) => Err(wrong("probe needs STORE and BUCKET")),
+    }
 }
 
 fn warm(parser: &mut lexopt::Parser) -> Result<Command, String> {

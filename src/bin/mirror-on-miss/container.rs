@@ -26,7 +26,7 @@ struct Container {
     variables: BTreeMap<String, String>,
 }
 
-const SCRIPT: &str = include_str!("../../../envoy/configuration/start.sh");
+pub const SCRIPT: &str = include_str!("../../../envoy/configuration/start.sh");
 
 /// The shipped configurations, for a compose file that has none beside it.
 const SHIPPED: [(&str, &str); 4] = [
@@ -184,10 +184,10 @@ fn made(container: &Container, template: &str) -> Result<String, String> {
 }
 
 /// A temporary directory, which is removed in the end.
-struct Directory(PathBuf);
+pub struct Directory(pub PathBuf);
 
 impl Directory {
-    fn new() -> std::io::Result<Self> {
+    pub fn new() -> std::io::Result<Self> {
         let path = std::env::temp_dir().join(format!("mirror-on-miss-{}", std::process::id()));
         std::fs::create_dir(&path)?;
         Ok(Self(path))

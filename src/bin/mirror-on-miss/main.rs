@@ -1,11 +1,12 @@
-//! The command `mirror-on-miss`: it reports the problems of a configuration, explains a request under it, and moves
-//! the objects that nobody asks for.
+//! The command `mirror-on-miss`: it reports the problems of a configuration, explains a request under it, probes a
+//! store, and moves the objects that nobody asks for.
 
 mod arguments;
 mod around;
 mod container;
 mod explanation;
 mod file;
+mod probe;
 mod signer;
 mod warm;
 mod yaml;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let done = arguments::read().and_then(|command| match command {
         Command::Check(arguments) => check(&arguments),
         Command::Explain(arguments) => explanation(&arguments),
+        Command::Probe(options) => probe::run(&options),
         Command::Print(text) => Ok((0, text.to_owned())),
         Command::Warm(options) => warm::run(&options).map(|code| (code, String::new())),
     });

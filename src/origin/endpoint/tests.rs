@@ -308,3 +308,21 @@ fn what_means_that_there_is_no_object_is_a_setting_of_the_origin() {
         assert_eq!(lacks(missing.clone(), status, media_type), expected, "{missing} {status} {media_type}");
     }
 }
+
+#[test]
+fn only_another_place_is_one_to_move_to() {
+    let at = endpoint("a", json!({"hosts": {"cdn.test": "cdn"}}));
+    assert_eq!(at.moved(&at), None);
+    for location in ["/v1/b", "/v2/a", "https://cdn.test/v1/a"] {
+        let to = redirected(&at, 302, location).unwrap();
+        assert!(to.moved(&at).is_some(), "{location}");
+    }
+}
+
+#[test]
+fn a_listed_host_is_not_held_to_speak_http2_because_the_origin_does() {
+    let mut at = endpoint("a", json!({"hosts": {"cdn.test": "cdn"}}));
+    at.http2 = true;
+    assert!(redirected(&at, 302, "/v1/b").unwrap().http2);
+    assert!(!redirected(&at, 302, "https://cdn.test/b").unwrap().http2);
+}

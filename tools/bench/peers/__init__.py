@@ -2,6 +2,6 @@
 stack.
 """
 
-from .system import SYSTEMS, System, start, unavailable
+from .system import OURS, SYSTEMS, System, start, unavailable
 
-__all__ = ["SYSTEMS", "System", "start", "unavailable"]
+__all__ = ["OURS", "SYSTEMS", "System", "start", "unavailable"]

@@ -1,4 +1,6 @@
-"""nginx with `error_page` and `proxy_store`: it keeps its objects on its own disk, not in a bucket."""
+"""nginx with `error_page` and `proxy_store`, or with `proxy_cache`: it keeps its objects on its own disk, not
+in a bucket.
+"""
 
 from __future__ import annotations
 
@@ -29,21 +31,37 @@ http {{
   scgi_temp_path {dir}/scgi;
   types {{ image/jpeg jpg; }}
   upstream origin {{ server {origin}; keepalive 64; }}
+  proxy_http_version 1.1;
+  proxy_set_header Connection "";
+  {cache}
   server {{
     listen 127.0.0.1:{port} backlog=8192;
+    {server}
+  }}
+}}
+"""
+
+STORE = """
     root {dir}/data;
     log_not_found off;
     error_page 404 = @fetch;
     location @fetch {{
       proxy_pass http://origin;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
       proxy_store on;
       proxy_store_access user:rw group:r all:r;
     }}
-  }}
-}}
 """
+
+CACHE_ZONE = "proxy_cache_path {dir}/cache levels=1:2 keys_zone=objects:16m max_size=64g;"
+CACHE = """
+    location / {{
+      proxy_pass http://origin;
+      proxy_cache objects;
+      proxy_cache_valid 200 1h;
+      proxy_cache_lock on;
+    }}
+"""
+"""The lock has its default of 5 s: who waits longer reads the origin, too."""
 
 
 def binary() -> str | None:
@@ -57,7 +75,7 @@ def missing() -> str | None:
 class Nginx:
     """Runs between entry and exit."""
 
-    def __init__(self, run_dir: Path, origin: str, workers: int) -> None:
+    def __init__(self, run_dir: Path, origin: str, workers: int, *, caches: bool = False) -> None:
         (run_dir / "data").mkdir(parents=True)
         (self._port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self._port}"
@@ -65,7 +83,15 @@ class Nginx:
         # Where the master is root its workers would be nobody, who may not write here.
         user = "user root;" if Path.home().owner() == "root" else ""
         authority = origin.removeprefix("http://")
-        config = CONFIG.format(dir=run_dir, port=self._port, origin=authority, workers=workers, user=user)
+        config = CONFIG.format(
+            dir=run_dir,
+            port=self._port,
+            origin=authority,
+            workers=workers,
+            user=user,
+            cache=CACHE_ZONE.format(dir=run_dir) if caches else "",
+            server=(CACHE if caches else STORE).format(dir=run_dir),
+        )
         (run_dir / "nginx.conf").write_text(config)
 
     def __enter__(self) -> Nginx:

@@ -34,12 +34,12 @@ class System:
 @contextmanager
 def start(name: str, run_dir: Path, upstream: Upstream, workers: int) -> Iterator[System]:
     with ExitStack() as running:
-        yield SYSTEMS[name](running, run_dir / name, upstream, workers)
+        yield {**SYSTEMS, **STREAMING}[name](running, run_dir / name.replace(" ", "-"), upstream, workers)
 
 
 def unavailable(name: str) -> str | None:
     """Returns the reason for which a system cannot be started here."""
-    return nginx.missing() if name == "nginx" else None
+    return nginx.missing() if name.startswith("nginx") else None
 
 
 def of_stack(stack: Stack, prefix: str = "") -> System:
@@ -50,8 +50,10 @@ def _ours(running: ExitStack, run_dir: Path, upstream: Upstream, workers: int, *
     return of_stack(running.enter_context(_stack(run_dir, upstream, workers, plugin=plugin)))
 
 
-def _transparent(running: ExitStack, run_dir: Path, upstream: Upstream, workers: int) -> System:
-    stack = _stack(run_dir, upstream, workers, wiring="transparent")
+def _transparent(
+    running: ExitStack, run_dir: Path, upstream: Upstream, workers: int, **plugin: Any
+) -> System:
+    stack = _stack(run_dir, upstream, workers, wiring="transparent", plugin=plugin)
     return of_stack(running.enter_context(stack), f"/{upstream.store.bucket}")
 
 
@@ -63,8 +65,10 @@ def _lua(running: ExitStack, run_dir: Path, upstream: Upstream, workers: int) ->
     return of_stack(running.enter_context(_stack(run_dir, upstream, workers, edit_edge=edit)))
 
 
-def _nginx(running: ExitStack, run_dir: Path, upstream: Upstream, workers: int) -> System:
-    server = running.enter_context(nginx.Nginx(run_dir, upstream.origin, workers))
+def _nginx(
+    running: ExitStack, run_dir: Path, upstream: Upstream, workers: int, caches: bool = False
+) -> System:
+    server = running.enter_context(nginx.Nginx(run_dir, upstream.origin, workers, caches=caches))
     return System(server.url, [server.child.pid])
 
 
@@ -100,4 +104,12 @@ SYSTEMS: dict[str, Callable[[ExitStack, Path, Upstream, int], System]] = {
     "Lambda recipe": _recipe,
     "nginx": _nginx,
 }
-"""The first three are this project's."""
+OURS = ("redirect", "serve", "transparent")
+"""This project's."""
+
+STREAMING: dict[str, Callable[[ExitStack, Path, Upstream, int], System]] = {
+    "transparent, serve": partial(_transparent, rules=[{"response": "serve"}]),
+    "nginx proxy_store": _nginx,
+    "nginx proxy_cache": partial(_nginx, caches=True),
+}
+"""Those that are compared for large objects alone."""

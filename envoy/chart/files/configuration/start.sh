@@ -17,9 +17,14 @@
 #   LISTEN_PORT  for the 10000 of an edge or a front tier
 #   STATUS_LISTEN  for LISTEN at the status port, where an edge is for its own pod and its probes come from elsewhere
 #   HEAP_MIB     for the 512 MiB of memory that an edge takes beside its module: 128 more for each worker above two
+#   STORE_KIND   what the store is, which says what it needs: a name of the table `kinds` below. `aws` by default
+#   CA_FILE      for the image's /etc/ssl/certs/ca-certificates.crt: authorities, in PEM, that certificates of bucket and
+#                origin may be signed by. It replaces the image's, so a file for both has those as well
 #   IF_NONE_MATCH  `false` for a store without conditional writes, or the header that it has in their place:
-#                x-oss-forbid-overwrite, x-cos-forbid-overwrite, x-tos-forbid-overwrite. Edge and signer need the same
-#   ADDRESSING_STYLE  `virtual` for a store that has the bucket in the host (BUCKET.HOST) and not in the path; both need it
+#                x-oss-forbid-overwrite, x-cos-forbid-overwrite, x-tos-forbid-overwrite. Edge and signer need the same.
+#                It goes before what STORE_KIND says
+#   ADDRESSING_STYLE  `virtual` for a store that has the bucket in the host (BUCKET.HOST) and not in the path; both need
+#                it. It goes before what STORE_KIND says
 #   PUT_HEADERS  `name=value`, separated by spaces: what the bucket demands of a write (`bucket.put_headers`); both need it
 #   ON_5XX       `origin`: while the bucket fails, its origin serves (`rules[].on_5xx`). A file whose plugin has rules says
 #                there for which of them; this is Envoy's half then
@@ -37,6 +42,25 @@ here=$(dirname "$0")
 newline='
 '
 
+# STORE_KIND, and the IF_NONE_MATCH and ADDRESSING_STYLE that it means. docs/compatibility.md says what each was found to do;
+# `mirror-on-miss probe` asks a store itself.
+kinds='
+aws        true                    path
+ceph       false                   path
+cos        x-cos-forbid-overwrite  virtual
+garage     false                   path
+gcs        false                   path
+minio      true                    path
+oss        x-oss-forbid-overwrite  virtual
+r2         true                    path
+rclone     false                   path
+s3rver     false                   path
+seaweedfs  true                    path
+swift      true                    path
+tos        x-tos-forbid-overwrite  virtual
+versitygw  true                    path
+'
+
 main() {
   case "${1-}" in
     print) shift && render "$1" ;;
@@ -49,6 +73,7 @@ start() {
   name=$1
   shift
   case "$name" in edge | transparent) module ;; esac
+  authorities
   config=${TMPDIR:-/tmp}/$name.yaml
   render "$name" > "$config"
   # One Envoy in a container has no predecessor to take over from.
@@ -59,6 +84,12 @@ start() {
 module() {
   [ -z "${MODULE-}" ] || [ -e "$MODULE" ] || fail "MODULE=$MODULE is not there. On Kubernetes: image volumes need version\
  1.35, or the feature gate ImageVolume; components/custom-image needs neither"
+}
+
+# An empty file is that of a compose file which was told no other.
+authorities() {
+  [ -z "${CA_FILE-}" ] || [ -r "$CA_FILE" ] || fail "CA_FILE=$CA_FILE is not there, or not for this user to read"
+  [ -z "${CA_FILE-}" ] || [ -s "$CA_FILE" ] || CA_FILE=
 }
 
 # The status listener asks the admin interface of its own Envoy; both Envoys may share one network namespace.
@@ -78,6 +109,7 @@ status() {
 render() {
   examples=
   values=
+  of_kind
   # Before the examples become names.
   case "${IF_NONE_MATCH-}" in
     '' | true) ;;
@@ -122,6 +154,7 @@ render() {
     *[!0-9]* | 0* | ???????*) fail "HEAP_MIB=$HEAP_MIB is not allowed: a number of MiB" ;;
     *) examples="$examples${newline}s|max_heap_size_bytes: 536870912|max_heap_size_bytes: $((HEAP_MIB * 1048576))|" ;;
   esac
+  [ -z "${CA_FILE-}" ] || example '/etc/ssl/certs/ca-certificates\.crt' CA_FILE "$CA_FILE"
   [ -z "${MODULE-}" ] || example 'target/mirror_on_miss\.wasm' MODULE "$MODULE"
   [ -z "${REPLICAS-}" ] || example mirror-on-miss-replicas REPLICAS "$REPLICAS"
   listen "$1"
@@ -132,6 +165,20 @@ render() {
     *) fail "CREDENTIALS=$CREDENTIALS is not allowed: aws, or nothing for the file" ;;
   esac
   sed -e "$examples" -e "$values" "$here/$1.yaml"
+}
+
+# What the kind of the store means, where no variable says otherwise.
+of_kind() {
+  [ -n "${STORE_KIND-}" ] || return 0
+  names=
+  # shellcheck disable=SC2086
+  set -- $kinds
+  while [ $# -ge 3 ]; do
+    [ "$1" != "$STORE_KIND" ] || { : "${IF_NONE_MATCH:=$2}" "${ADDRESSING_STYLE:=$3}" && return 0; }
+    names="$names${names:+, }$1"
+    shift 3
+  done
+  fail "STORE_KIND=$STORE_KIND is not allowed: $names"
 }
 
 # Where a listener listens. The signer's is for its own pod alone unless it is told.
@@ -164,9 +211,13 @@ origin() {
     '') ;;
     authorization | gcs | s3) in_origin "/^        - name: envoy\.filters\.http\.upstream_codec\$/i\\$newline$(snippet "origin-$ORIGIN_AUTH" '        ')" ;;
     sas)
-      # Where vm_config stands, another one in each edge.
-      indent=$(sed -n 's/^\( *\)vm_id: mirror_on_miss$/\1/p' "$here/$1.yaml")
-      examples="$examples$newline/^ *vm_id: mirror_on_miss\$/a\\$newline$(snippet origin-sas "$indent")"
+      if grep -q '^ *environment_variables: {host_env_keys: \[' "$here/$1.yaml"; then
+        examples="$examples$newline"'s|^ *environment_variables: {host_env_keys: \[|&ORIGIN_SAS, |'
+      else
+        # Where vm_config stands, another one in each edge.
+        indent=$(sed -n 's/^\( *\)vm_id: mirror_on_miss$/\1/p' "$here/$1.yaml")
+        examples="$examples$newline/^ *vm_id: mirror_on_miss\$/a\\$newline$(snippet origin-sas "$indent")"
+      fi
       examples="$examples$newline"'s|"authority": "files\.example\.com"|&, "parameters": {"env": "ORIGIN_SAS"}|'
       ;;
     *) fail "ORIGIN_AUTH=$ORIGIN_AUTH is not allowed: authorization, gcs, s3 or sas" ;;

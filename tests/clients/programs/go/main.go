@@ -31,8 +31,9 @@ type ask struct{ operation, endpoint, bucket, key, output string }
 func main() {
 	a := ask{os.Args[2], os.Args[3], os.Args[4], os.Args[5], os.Args[6]}
 	clients := map[string]func(ask) error{
-		"aws-v1": awsV1, "aws-v2": awsV2, "manager": withManager, "transfermanager": withTransferManager,
-		"minio": withMinio, "net-http": netHTTP,
+		"aws-v1": awsV1, "aws-v2": awsV2, "manager": downloading(withManager),
+		"transfermanager": downloading(withTransferManager),
+		"minio":           withMinio, "net-http": netHTTP,
 	}
 	if err := clients[os.Args[1]](a); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -71,33 +72,31 @@ func awsV2(a ask) error {
 	return a.writes(got.Body)
 }
 
-func withManager(a ask) error {
-	client, err := awsV2Client(a)
-	if err != nil {
-		return err
+// Function downloading makes a client of a manager, which writes the parts of an object to their places in a file.
+func downloading(download func(*s3.Client, *os.File, ask) error) func(ask) error {
+	return func(a ask) error {
+		client, err := awsV2Client(a)
+		if err != nil {
+			return err
+		}
+		file, err := os.Create(a.output)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		return download(client, file, a)
 	}
-	file, err := os.Create(a.output)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	_, err = manager.NewDownloader(client).Download(context.Background(), file, &s3.GetObjectInput{Bucket: &a.bucket, Key: &a.key})
+}
+
+func withManager(client *s3.Client, file *os.File, a ask) error {
+	_, err := manager.NewDownloader(client).Download(context.Background(), file, &s3.GetObjectInput{Bucket: &a.bucket, Key: &a.key})
 	return err
 }
 
-func withTransferManager(a ask) error {
-	client, err := awsV2Client(a)
-	if err != nil {
-		return err
-	}
-	file, err := os.Create(a.output)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
+func withTransferManager(client *s3.Client, file *os.File, a ask) error {
 	// What it does by default: it reads the parts of an object by their numbers.
 	parts := transfermanager.New(client, func(o *transfermanager.Options) { o.GetObjectType = types.GetObjectParts })
-	_, err = parts.DownloadObject(context.Background(), &transfermanager.DownloadObjectInput{Bucket: &a.bucket, Key: &a.key, WriterAt: file})
+	_, err := parts.DownloadObject(context.Background(), &transfermanager.DownloadObjectInput{Bucket: &a.bucket, Key: &a.key, WriterAt: file})
 	return err
 }
 

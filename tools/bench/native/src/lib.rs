@@ -5,6 +5,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::time::Instant;
 
 /// Bytes that are read, or made up, at once.
 pub const CHUNK: usize = 256 << 10;
@@ -37,13 +38,15 @@ pub struct Connection {
     reader: BufReader<TcpStream>,
     /// Buffer for bodies.
     scratch: Vec<u8>,
+    /// The time of the first byte of the last message's body.
+    begun: Option<Instant>,
 }
 
 impl Connection {
     /// Takes a connection that is open.
     pub fn new(stream: TcpStream, buffer: usize) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        Ok(Self { reader: BufReader::with_capacity(buffer, stream), scratch: vec![0; buffer] })
+        Ok(Self { reader: BufReader::with_capacity(buffer, stream), scratch: vec![0; buffer], begun: None })
     }
 
     /// Sends bytes.
@@ -53,6 +56,7 @@ impl Connection {
 
     /// Reads the next message's head. `None` at the end of the connection.
     pub fn head(&mut self) -> io::Result<Option<Head>> {
+        self.begun = None;
         let mut line = String::new();
         if self.reader.read_line(&mut line)? == 0 {
             return Ok(None);
@@ -66,6 +70,11 @@ impl Connection {
                 None => return Ok(Some(head)),
             }
         }
+    }
+
+    /// Returns the time at which the body began that was read last, if it had a byte.
+    pub fn begun(&self) -> Option<Instant> {
+        self.begun
     }
 
     /// Reads a message's body and drops it. Returns its length.
@@ -101,6 +110,7 @@ impl Connection {
             if read == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
+            self.begun.get_or_insert_with(Instant::now);
             left -= read as u64;
         }
         Ok(length)

@@ -4,9 +4,10 @@
 //! `GET http://HOST:PORT/x/{n}`, or `PUT http://HOST:PORT/x/{n} BYTES`, with header fields on lines of their own if it has any.
 //! With several `--call`, each client makes all of them for each number, one after the other. `{n}`, in the path and
 //! in fields, counts from `--first`. `--follow` follows redirects, and counts the last answer as the one answer.
+//! `{size}`, also in place of BYTES, is the number's own size: the lines of the file `--sizes`, again and again.
 //!
 //! The result is one line of JSON. Its `ms` are the times of each call, for each number whose calls were all
-//! answered.
+//! answered. Its `first_ms` are the times until the first byte of the last answer's body.
 
 use bench_native::{CHUNK, Connection, STACK, number, option, options};
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ struct Plan {
     end: u64,
     time: Option<Duration>,
     follow: bool,
+    sizes: Vec<usize>,
     buffer: usize,
     ready: Barrier,
 }
@@ -36,7 +38,29 @@ struct Call {
     host: String,
     /// Everything but the host, as it is sent.
     fields: String,
-    body: Vec<u8>,
+    body: Body,
+}
+
+/// The length of a body.
+#[derive(Clone, Copy)]
+enum Body {
+    Fixed(usize),
+    None,
+    /// The size of the number.
+    Sized,
+}
+
+/// One number, and the size that goes with it.
+struct Number {
+    name: String,
+    size: usize,
+}
+
+/// The times of one answered call.
+struct Answer {
+    status: String,
+    first: Duration,
+    all: Duration,
 }
 
 #[derive(Default)]
@@ -45,6 +69,8 @@ struct Tally {
     statuses: BTreeMap<String, u64>,
     /// The times of each call.
     times: Vec<Vec<Duration>>,
+    /// Those until the first byte.
+    first: Vec<Vec<Duration>>,
     bytes: u64,
 }
 
@@ -61,6 +87,7 @@ fn main() -> io::Result<()> {
         end: option("requests").map_or(u64::MAX, |_| first.saturating_add(number("requests", 0))),
         time: option("seconds").map(|text| Duration::from_secs_f64(text.parse().expect("--seconds"))),
         follow: std::env::args().any(|argument| argument == "--follow"),
+        sizes: option("sizes").map(sizes).transpose()?.unwrap_or_default(),
         buffer: if connections > 100 { 16 << 10 } else { CHUNK },
         ready: Barrier::new(usize::try_from(connections).expect("--connections") + 1),
     });
@@ -80,6 +107,18 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
+fn sizes(path: String) -> io::Result<Vec<usize>> {
+    Ok(std::fs::read_to_string(path)?.lines().map(|line| line.parse().expect("--sizes: a number in a line")).collect())
+}
+
+impl Plan {
+    fn number(&self, number: u64) -> Number {
+        let places = u64::try_from(self.sizes.len()).unwrap_or(u64::MAX).max(1);
+        let place = usize::try_from(number % places).unwrap_or_default();
+        Number { name: number.to_string(), size: self.sizes.get(place).copied().unwrap_or_default() }
+    }
+}
+
 impl Call {
     fn parse(text: &str, servers: &mut Vec<String>) -> Self {
         let (line, fields) = text.split_once('\n').unwrap_or((text, ""));
@@ -87,31 +126,40 @@ impl Call {
         let method = words.next().unwrap_or_default().to_owned();
         let url = words.next().and_then(|url| url.strip_prefix("http://")).expect("METHOD http://HOST:PORT/PATH");
         let (address, path) = url.split_once('/').expect("a path");
-        let length = words.next().map(|word| word.parse().expect("BYTES"));
+        let body = match words.next() {
+            None => Body::None,
+            Some("{size}") => Body::Sized,
+            Some(word) => Body::Fixed(word.parse().expect("BYTES")),
+        };
         let known = servers.iter().position(|server| server == address);
         let server = known.unwrap_or_else(|| {
             servers.push(address.to_owned());
             servers.len() - 1
         });
-        let (hosts, mut fields): (Vec<_>, Vec<_>) = fields.lines().partition(|field| field.starts_with("host: "));
+        let (hosts, fields): (Vec<_>, Vec<_>) = fields.lines().partition(|field| field.starts_with("host: "));
         let host = hosts.first().and_then(|field| field.strip_prefix("host: ")).unwrap_or(address);
-        let length_field = length.map(|length: usize| format!("content-length: {length}"));
-        fields.extend(length_field.as_deref());
         Self {
             server,
             method,
             path: format!("/{path}"),
             host: host.to_owned(),
             fields: fields.iter().map(|field| format!("{field}\r\n")).collect(),
-            body: vec![b'x'; length.unwrap_or_default()],
+            body,
         }
     }
 
     /// Makes the request for a number, or for the target of its redirect.
-    fn request(&self, path: &str, number: &str) -> Vec<u8> {
-        let Self { method, host, fields, body, .. } = self;
-        let head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\n{fields}\r\n").replace("{n}", number);
-        [head.as_bytes(), body].concat()
+    fn request(&self, path: &str, number: &Number) -> Vec<u8> {
+        let Self { method, host, fields, .. } = self;
+        let length = match self.body {
+            Body::Fixed(length) => Some(length),
+            Body::None => None,
+            Body::Sized => Some(number.size),
+        };
+        let length_field = length.map(|length| format!("content-length: {length}\r\n")).unwrap_or_default();
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\n{fields}{length_field}\r\n");
+        let head = head.replace("{n}", &number.name).replace("{size}", &number.size.to_string());
+        [head.as_bytes(), &vec![b'x'; length.unwrap_or_default()]].concat()
     }
 }
 
@@ -126,25 +174,26 @@ fn work(plan: &Plan) -> Tally {
         if number >= plan.end || plan.time.is_some_and(|time| start.elapsed() >= time) {
             return tally;
         }
-        let (mut statuses, mut times) = (Vec::new(), Vec::new());
+        let number = plan.number(number);
+        let (mut statuses, mut answers) = (Vec::new(), Vec::new());
         for call in &plan.calls {
             let connection = &mut connections[call.server];
-            let asked = Instant::now();
-            let status = match connection {
-                Ok(connection) => exchange(connection, plan, call, &number.to_string(), &mut tally.bytes),
+            let answer = match connection {
+                Ok(connection) => exchange(connection, plan, call, &number, &mut tally.bytes),
                 Err(_) => Err(io::ErrorKind::NotConnected.into()),
             };
-            times.push(asked.elapsed());
-            let Ok(status) = status else {
+            let Ok(answer) = answer else {
                 *connection = connect(plan, &plan.servers[call.server]);
                 statuses.push("failed".to_owned());
                 break;
             };
-            statuses.push(status);
+            statuses.push(answer.status.clone());
+            answers.push(answer);
         }
-        if statuses.last().is_some_and(|status| status != "failed") {
-            for (all, time) in tally.times.iter_mut().zip(times) {
-                all.push(time);
+        if answers.len() == plan.calls.len() {
+            for ((all, first), answer) in tally.times.iter_mut().zip(&mut tally.first).zip(answers) {
+                all.push(answer.all);
+                first.push(answer.first);
             }
         }
         *tally.statuses.entry(statuses.join(" ")).or_default() += 1;
@@ -155,24 +204,27 @@ fn connect(plan: &Plan, server: &str) -> io::Result<Connection> {
     Connection::new(TcpStream::connect(server)?, plan.buffer)
 }
 
-/// Returns the status of the answer, after those that redirected.
+/// Returns the answer, after those that redirected.
 fn exchange(
     connection: &mut Connection,
     plan: &Plan,
     call: &Call,
-    number: &str,
+    number: &Number,
     bytes: &mut u64,
-) -> io::Result<String> {
+) -> io::Result<Answer> {
+    let asked = Instant::now();
     let mut path = call.path.clone();
     loop {
         connection.send(&call.request(&path, number))?;
         let head = connection.head()?.ok_or(io::ErrorKind::UnexpectedEof)?;
         *bytes += connection.body(&head)?;
+        let all = asked.elapsed();
+        let first = connection.begun().map_or(all, |begun| begun.duration_since(asked));
         if head.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
             *connection = connect(plan, &plan.servers[call.server])?;
         }
         let Some(location) = head.header("location").filter(|_| plan.follow) else {
-            return Ok(head.word(1).to_owned());
+            return Ok(Answer { status: head.word(1).to_owned(), first, all });
         };
         let origin = format!("http://{}", call.host);
         path = location.strip_prefix(&origin).unwrap_or(location).to_owned();
@@ -181,12 +233,13 @@ fn exchange(
 
 impl Tally {
     fn new(plan: &Plan) -> Self {
-        Self { times: vec![Vec::new(); plan.calls.len()], ..Self::default() }
+        let none = vec![Vec::new(); plan.calls.len()];
+        Self { times: none.clone(), first: none, ..Self::default() }
     }
 
     fn add(&mut self, other: Self) {
         self.bytes += other.bytes;
-        for (all, times) in self.times.iter_mut().zip(other.times) {
+        for (all, times) in self.times.iter_mut().zip(other.times).chain(self.first.iter_mut().zip(other.first)) {
             all.extend(times);
         }
         for (status, count) in other.statuses {
@@ -199,10 +252,12 @@ impl Tally {
             let each: Vec<_> = times.iter().map(|time| format!("{}", time.as_secs_f64() * 1e3)).collect();
             format!("[{}]", each.join(", "))
         };
-        let times: Vec<_> = self.times.iter().map(ms).collect();
+        let all = |calls: &[Vec<Duration>]| calls.iter().map(ms).collect::<Vec<_>>().join(", ");
         let statuses: Vec<_> = self.statuses.iter().map(|(status, count)| format!(r#""{status}": {count}"#)).collect();
         let (seconds, bytes) = (took.as_secs_f64(), self.bytes);
-        let (statuses, times) = (statuses.join(", "), times.join(", "));
-        println!(r#"{{"seconds": {seconds}, "bytes": {bytes}, "statuses": {{{statuses}}}, "ms": [{times}]}}"#);
+        let (statuses, times, first) = (statuses.join(", "), all(&self.times), all(&self.first));
+        println!(
+            r#"{{"seconds": {seconds}, "bytes": {bytes}, "statuses": {{{statuses}}}, "ms": [{times}], "first_ms": [{first}]}}"#
+        );
     }
 }

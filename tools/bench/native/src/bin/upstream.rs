@@ -2,8 +2,9 @@
 //!
 //! `--bucket NAME` names the bucket. Three options slow the servers down. With `--put-slots N --put-ms N` the bucket
 //! takes that many PUTs at once, each in that time. With `--origin-ms N` the origin waits before it answers. With
-//! `--origin-rate N` it sends at most that many bytes of an answer in a second. The program prints its three ports as
-//! JSON and runs until it is killed.
+//! `--origin-rate N` it sends at most that many bytes of an answer in a second, with `--origin-line N` of all answers
+//! together. `--address 127.0.0.1` is where all listen. The program prints its three ports as JSON and runs until it
+//! is killed.
 //!
 //! The origin has every object whose path has a number in it; the first such segment is its length: `/4096/a`.
 //! Answers below `/gated/` wait until the gate is open. The bucket keeps names and lengths, no bytes. It always has
@@ -13,11 +14,11 @@ use bench_native::{CHUNK, Connection, Head, STACK, number, option};
 use socket2::{Domain, Socket, Type};
 use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The content, repeated as often as needed.
 static CONTENT: LazyLock<Vec<u8>> =
@@ -37,6 +38,7 @@ struct State {
     origin_time: Duration,
     /// Bytes a second of one answer; 0 is no bound.
     origin_rate: u64,
+    origin_line: Line,
     counts: Counts,
 }
 
@@ -44,6 +46,8 @@ struct State {
 struct Counts {
     bucket_gets: AtomicU64,
     origin_gets: AtomicU64,
+    /// Bytes of the content that the origin sent.
+    origin_bytes: AtomicU64,
     puts: AtomicU64,
     parts: AtomicU64,
 }
@@ -52,6 +56,26 @@ struct Counts {
 struct Gate {
     open: Mutex<bool>,
     changed: Condvar,
+}
+
+/// A line that all answers share, in bytes a second; 0 is no bound.
+#[derive(Default)]
+struct Line {
+    rate: u64,
+    free: Mutex<Option<Instant>>,
+}
+
+impl Line {
+    /// Waits until the line has carried so many bytes, after all that came before them.
+    fn carry(&self, bytes: u64) {
+        let Some(micros) = (bytes * 1_000_000).checked_div(self.rate) else { return };
+        let mut free = lock(&self.free);
+        let now = Instant::now();
+        let end = free.map_or(now, |free| free.max(now)) + Duration::from_micros(micros);
+        *free = Some(end);
+        drop(free);
+        thread::sleep(end.duration_since(now));
+    }
 }
 
 /// The bound on PUTs at once; no bound without slots.
@@ -89,12 +113,14 @@ fn main() -> io::Result<()> {
         },
         origin_time: Duration::from_millis(number("origin-ms", 0)),
         origin_rate: number("origin-rate", 0),
+        origin_line: Line { rate: number("origin-line", 0), ..Line::default() },
         ..State::default()
     });
     LazyLock::force(&CONTENT);
-    let bucket = serve(&state, bucket)?;
-    let origin = serve(&state, origin)?;
-    let control = serve(&state, control)?;
+    let address = option("address").map_or(Ipv4Addr::LOCALHOST.into(), |text| text.parse().expect("--address"));
+    let bucket = serve(&state, address, bucket)?;
+    let origin = serve(&state, address, origin)?;
+    let control = serve(&state, address, control)?;
     println!(r#"{{"bucket": {bucket}, "origin": {origin}, "control": {control}}}"#);
     loop {
         thread::park();
@@ -103,10 +129,10 @@ fn main() -> io::Result<()> {
 
 type Role = fn(&State, &mut Connection, &Head) -> io::Result<()>;
 
-/// Listens on any free port of loopback, a thread for each connection. Returns the port.
-fn serve(state: &Arc<State>, role: Role) -> io::Result<u16> {
+/// Listens on any free port, a thread for each connection. Returns the port.
+fn serve(state: &Arc<State>, address: IpAddr, role: Role) -> io::Result<u16> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    socket.bind(&SocketAddr::new(address, 0).into())?;
     socket.listen(BACKLOG)?;
     let listener = TcpListener::from(socket);
     let port = listener.local_addr()?.port();
@@ -171,7 +197,7 @@ fn bucket(state: &State, connection: &mut Connection, head: &Head) -> io::Result
             state.counts.bucket_gets.fetch_add(1, Ordering::Relaxed);
             let known = lock(&state.objects).get(key).copied();
             match known.or_else(|| key.strip_prefix("hit/").and_then(size_of)) {
-                Some(size) => object(connection, head, size, 0),
+                Some(size) => object(connection, head, size, None),
                 None => answer(connection, head, 404, "", no_such_key()),
             }
         }
@@ -207,15 +233,21 @@ fn origin(state: &State, connection: &mut Connection, head: &Head) -> io::Result
         drop(state.gate.changed.wait_while(open, |open| !*open));
     }
     match size_of(path) {
-        Some(size) => object(connection, head, size, state.origin_rate),
+        Some(size) => object(connection, head, size, Some(state)),
         None => answer(connection, head, 404, "", &[]),
     }
 }
 
 fn control(state: &State, connection: &mut Connection, head: &Head) -> io::Result<()> {
-    let counts = &state.counts;
-    let fields =
-        [&counts.bucket_gets, &counts.origin_gets, &counts.puts, &counts.parts].map(|n| n.load(Ordering::Relaxed));
+    let Counts { bucket_gets, origin_gets, origin_bytes, puts, parts } = &state.counts;
+    let counts = [
+        ("bucket_gets", bucket_gets),
+        ("origin_gets", origin_gets),
+        ("origin_bytes", origin_bytes),
+        ("puts", puts),
+        ("parts", parts),
+    ];
+    let said = counts.map(|(name, count)| format!(r#""{name}": {}"#, count.load(Ordering::Relaxed))).join(", ");
     match head.word(1) {
         "/open" => {
             *lock(&state.gate.open) = true;
@@ -224,16 +256,13 @@ fn control(state: &State, connection: &mut Connection, head: &Head) -> io::Resul
         "/reset" => {
             *lock(&state.gate.open) = false;
             lock(&state.objects).clear();
-            for count in [&counts.bucket_gets, &counts.origin_gets, &counts.puts, &counts.parts] {
+            for (_, count) in counts {
                 count.store(0, Ordering::Relaxed);
             }
         }
         _ => {}
     }
-    let [bucket_gets, origin_gets, puts, parts] = fields;
-    let said =
-        format!(r#"{{"bucket_gets": {bucket_gets}, "origin_gets": {origin_gets}, "puts": {puts}, "parts": {parts}}}"#);
-    answer(connection, head, 200, "", said.as_bytes())
+    answer(connection, head, 200, "", format!("{{{said}}}").as_bytes())
 }
 
 /// Reads the object's length from its path.
@@ -241,8 +270,8 @@ fn size_of(path: &str) -> Option<u64> {
     path.split('/').find_map(|segment| segment.parse().ok())
 }
 
-/// Sends the whole object, or the range that was asked for, at that rate.
-fn object(connection: &mut Connection, head: &Head, size: u64, rate: u64) -> io::Result<()> {
+/// Sends the whole object, or the range that was asked for; an origin as slowly as it is told.
+fn object(connection: &mut Connection, head: &Head, size: u64, origin: Option<&State>) -> io::Result<()> {
     let known = "etag: \"1\"\r\nlast-modified: Tue, 14 Nov 2023 22:13:20 GMT\r\ncontent-type: image/jpeg\r\n";
     let range = head.header("range").and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
     let (status, start, end, range) = match range {
@@ -261,17 +290,31 @@ fn object(connection: &mut Connection, head: &Head, size: u64, rate: u64) -> io:
     let piece = |left: u64| &CONTENT[..usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK)];
     // Head and beginning in one piece: Envoy then reads them in one, as from a fast server.
     let first = piece(left.min(16 << 10));
+    if let Some(origin) = origin {
+        origin.origin_line.carry(first.len() as u64);
+    }
     connection.send(&[lines.as_bytes(), first].concat())?;
+    sent(origin, first);
     left -= first.len() as u64;
     while left > 0 {
         let next = piece(left);
-        if let Some(ms) = (next.len() as u64 * 1000).checked_div(rate) {
-            thread::sleep(Duration::from_millis(ms));
+        if let Some(origin) = origin {
+            if let Some(micros) = (next.len() as u64 * 1_000_000).checked_div(origin.origin_rate) {
+                thread::sleep(Duration::from_micros(micros));
+            }
+            origin.origin_line.carry(next.len() as u64);
         }
         connection.send(next)?;
+        sent(origin, next);
         left -= next.len() as u64;
     }
     Ok(())
+}
+
+fn sent(origin: Option<&State>, piece: &[u8]) {
+    if let Some(origin) = origin {
+        origin.counts.origin_bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
+    }
 }
 
 fn answer(connection: &mut Connection, head: &Head, status: u16, headers: &str, body: &[u8]) -> io::Result<()> {

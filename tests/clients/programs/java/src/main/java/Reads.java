@@ -16,6 +16,7 @@ import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.util.Arrays;
 import org.apache.hc.client5.http.classic.methods.HttpGet;
 import org.apache.hc.client5.http.classic.methods.HttpHead;
 import org.apache.hc.client5.http.impl.classic.HttpClients;
@@ -59,6 +60,7 @@ public final class Reads {
       case "v1" -> reads.v1(false);
       case "v1-manager" -> reads.v1(true);
       case "minio" -> reads.minio();
+      case "s3a" -> ReadsByHadoop.main(Arrays.copyOfRange(arguments, 1, arguments.length));
       case "jdk" -> reads.jdk();
       case "apache5" -> reads.apache5();
       default -> throw new IllegalArgumentException(arguments[0]);
