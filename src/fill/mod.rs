@@ -139,6 +139,8 @@ pub struct FillKey {
     pub origin_key: String,
     /// The bucket denied it with 403. It may be there, so clients that were told 404 do not share the fill.
     pub forbidden: bool,
+    /// The bucket failed. What its origin gives in its place is not stored, so other clients do not share that.
+    pub unavailable: bool,
     /// The method is HEAD, and the rules treat it otherwise than GET.
     pub head: bool,
     /// The parts of the client's request that the origins get.
@@ -175,7 +177,9 @@ impl FillRequest {
         check: bool,
     ) -> Self {
         let chain = rule::chain(rules, target.method, target.spellings());
-        let store = denial != Denial::BadRequest && target.reading.not_plain().is_none() && !mirror.unstored;
+        let unavailable = denial == Denial::Unavailable;
+        let store =
+            !unavailable && denial != Denial::BadRequest && target.reading.not_plain().is_none() && !mirror.unstored;
         let part = target.is_part();
         let headers_alone = !part && (!store || mirror.on_head == OnHead::Origin);
         let apart = headers_alone || rules.iter().any(|rule| !rule.methods.is_empty());
@@ -184,6 +188,7 @@ impl FillRequest {
             key: target.key.clone(),
             origin_key: target.origin_key().to_owned(),
             forbidden,
+            unavailable,
             head: target.method == Method::Head && apart,
             forwarded: Forwarded::of(target.query(), headers, &chain),
         };
@@ -196,6 +201,11 @@ impl FillRequest {
     /// Only the origin's headers are wanted, and nothing is stored.
     pub fn is_head(&self) -> bool {
         self.fill_key.head && !self.part && (self.mirror.on_head == OnHead::Origin || !self.store)
+    }
+
+    /// The object is the origin's at each request, and nothing else is said about it.
+    pub fn is_unstored(&self) -> bool {
+        self.mirror.unstored || self.fill_key.unavailable
     }
 
     /// The client is sent to the origin itself, whatever becomes of the fill, and of the bucket nothing is asked before.

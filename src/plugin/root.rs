@@ -107,14 +107,14 @@ impl Root {
         // cannot be read.
         let mut denied = DeniedResponse {
             asked: EnvoySharedHost.nanos(),
-            by_bucket: true,
+            details: None,
             document: None,
             precondition: Precondition::default(),
             trace: Trace::default(),
         };
         host::as_stream(stream.0, self.id, || {
             denied.asked = host::request_time().unwrap_or(denied.asked);
-            denied.by_bucket = host::is_upstreams();
+            denied.details = host::code_details();
             denied.trace = host::trace();
             denied.precondition = host::precondition();
             denied.document = if has_document { host::response_body(MAX_BUFFERED) } else { None };

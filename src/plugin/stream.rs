@@ -7,7 +7,7 @@ use crate::object::key::Key;
 use crate::request::denial::Denial;
 use crate::single_flight::effect::StreamId;
 use crate::single_flight::feeding::PieceStep;
-use crate::worker::streaming::{PassedStream, StreamStep};
+use crate::worker::streaming::{PassedStream, StreamFailure, StreamStep};
 use crate::worker::{BodyStep, ClientRequest};
 use log::warn;
 use proxy_wasm::hostcalls;
@@ -128,13 +128,15 @@ impl HttpContext for Stream {
                     }
                     Action::Continue
                 }
-                Err(reply) => {
+                Err(StreamFailure { reply, is_of_object }) => {
                     if let Some(handle) = &self.handle {
-                        handle.worker.borrow_mut().fail_stream(self.id, &EnvoySharedHost);
+                        if is_of_object {
+                            handle.worker.borrow_mut().fail_stream(self.id, &EnvoySharedHost);
+                        }
                         handle.failed_streams.set(handle.failed_streams.get().saturating_add(1));
                         handle.wake_up.call(Instant::now());
                     }
-                    warn!("stream key=/{}: the origin gives another version, or none", passed.key().encoded());
+                    warn!("stream key=/{}: the origin fails, or gives another version", passed.key().encoded());
                     reply_directly(&reply);
                     Action::Pause
                 }
@@ -146,7 +148,9 @@ impl HttpContext for Stream {
         let header = |name: &str| Self::header(MapType::HttpResponseHeaders, name);
         let status = header(":status");
         let Some(denial) = status.and_then(|status| Denial::of(&status, header)) else { return Action::Continue };
-        let Some(mirrored) = handle.worker.borrow().mirrored_request(client_request) else { return Action::Continue };
+        let Some(mirrored) = handle.worker.borrow().mirrored_request(client_request, denial) else {
+            return Action::Continue;
+        };
         let now = Instant::now();
         if !handle.wake_up.call(now) {
             return Action::Continue;
@@ -177,7 +181,12 @@ impl HttpContext for Stream {
         Action::Pause
     }
 
+    /// Removes those of an origin from the answer to a client that was passed to it: no trailer is on the list of what clients
+    /// get. Those of the bucket end the document that is held.
     fn on_http_response_trailers(&mut self, _num_trailers: usize) -> Action {
+        if self.passed.is_some() {
+            let _ = hostcalls::set_map(MapType::HttpResponseTrailers, Vec::new());
+        }
         let Some(handle) = self.handle.as_ref().filter(|_| self.held) else { return Action::Continue };
         if !handle.worker.borrow_mut().trailers(self.id) {
             return Action::Continue;

@@ -8,7 +8,7 @@ use super::messages::Message;
 use super::permits::Permit;
 use super::{Flights, answer};
 use crate::config::rule::{Mirror, OnWait, ResponseMode, TooLarge};
-use crate::fill::{FillKey, Outcome, PassedObject};
+use crate::fill::{FillKey, FillRequest, Outcome, PassedObject};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -52,7 +52,7 @@ impl Flights {
         let permit = Permit { place: flight.place(), object: object.clone() };
         let hash = flight.hash;
         flight.is_offered = self.leases.grant(shared, hash, &permit);
-        if !flight.is_offered || !is_served(&flight.request.mirror) {
+        if !flight.is_offered || !is_served(&flight.request) {
             return;
         }
         for follower in &flight.followers {
@@ -69,7 +69,7 @@ impl Flights {
         let Some(permit) = self.leases.permit(shared, hash) else { return };
         let object = permit.object;
         for fill_key in self.following(hash) {
-            let passes = |flight: &Flight| is_served(&flight.request.mirror) && flight.is_missing();
+            let passes = |flight: &Flight| is_served(&flight.request) && flight.is_missing();
             if self.flights.get(&fill_key).is_some_and(passes) {
                 self.pass_waiters(&fill_key, object.clone(), effects);
                 self.abandoned.push(fill_key);
@@ -149,6 +149,6 @@ pub fn outlives(outcome: &Outcome) -> bool {
     )
 }
 
-fn is_served(mirror: &Mirror) -> bool {
-    mirror.response == ResponseMode::Serve || mirror.unstored
+fn is_served(request: &FillRequest) -> bool {
+    request.mirror.response == ResponseMode::Serve || request.is_unstored()
 }

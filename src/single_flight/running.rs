@@ -281,7 +281,7 @@ impl Flights {
         let source = flight.source();
         if let Some(began) = flight.began {
             // The next client of what is not stored gets what the origin has then.
-            if flight.request.mirror.unstored && flight.is_offered {
+            if flight.request.is_unstored() && flight.is_offered {
                 self.leases.release(shared, flight.hash);
             } else {
                 self.leases.settle(shared, flight.hash, &outcome, flight.place());

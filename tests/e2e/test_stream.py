@@ -153,6 +153,24 @@ def test_a_tag_of_another_version_is_never_joined(films: StreamSite, unique: Uni
     films.finish(path)
 
 
+def test_a_client_that_has_the_object_is_told_so(films: StreamSite, unique: Unique) -> None:
+    path, other = unique("film.mp4"), '"mirror-0123456789abcdef"'
+    _, tag = films.begin(path)
+    for method in ("GET", "HEAD"):
+        for condition, value, status in [
+            ("if-none-match", tag, 304),
+            ("if-none-match", f'"x", W/{tag}', 304),
+            ("if-none-match", other, 200),
+            ("if-match", tag, 200),
+            ("if-match", other, 412),
+        ]:
+            answer = films.get(path, [(condition, value)], method)
+            seen = (method, condition, value)
+            assert (answer.status, answer.outcome) == (status, "streamed"), seen
+            assert (answer.header("etag"), answer.body[:1]) == (tag, b"") or status != 304, seen
+    films.finish(path)
+
+
 def test_the_origin_gets_nothing_of_the_client_and_no_marker(films: StreamSite, unique: Unique) -> None:
     path = unique("film.mp4")
     films.begin(path)
@@ -271,6 +289,19 @@ def test_another_version_of_the_origin_is_not_passed_on(films: StreamSite, uniqu
     assert (answer.status, answer.outcome) == (502, "origin_unavailable")
     assert films.marked(path).outcome != "streamed", "nor is anybody sent there again"
     films.origin._gates[path, PART_SIZE].open()
+
+
+def test_a_failure_that_says_nothing_about_the_object_is_its_own_clients(
+    films: StreamSite, unique: Unique
+) -> None:
+    path = unique("film.mp4")
+    film, _ = films.begin(path)
+    films.origin.fault(path, Trouble.UNAVAILABLE, times=1)
+    answer = films.marked(path)
+    assert (answer.status, answer.outcome, answer.header("retry-after")) == (502, "origin_unavailable", "5")
+    answer = films.marked(path)
+    assert (answer.status, answer.outcome, len(answer.body)) == (200, "streamed", film.size)
+    films.finish(path)
 
 
 def test_a_transfer_that_the_origin_breaks_off_is_broken_off(films: StreamSite, unique: Unique) -> None:

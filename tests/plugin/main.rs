@@ -27,6 +27,7 @@ mod miss_and_hit;
 mod multipart;
 mod not_stored;
 mod observability;
+mod on_5xx;
 mod remembered_outcomes;
 #[path = "../gallery/rows.rs"]
 mod rows;
