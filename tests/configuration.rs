@@ -138,6 +138,7 @@ fn alone() -> Vec<(&'static str, Value, Seen, &'static str)> {
         ("$.negative_ttl", json!("0s"), |c| shown(c.negative_ttl), "0ns"),
         ("$.loop_window", json!("250ms"), |c| shown(c.loop_window), "250ms"),
         ("$.limits.part_size", json!("5MiB"), |c| shown(c.limits.part_size), "5242880"),
+        ("$.limits.min_rate", json!("7KiB"), |c| shown(c.limits.min_rate), "7168"),
         ("$.limits.parts_in_flight", json!(5), |c| shown(c.limits.parts_in_flight), "5"),
         ("$.limits.memory", json!("64MiB"), |c| shown(c.limits.memory), "67108864"),
         ("$.limits.fills", json!(5), |c| shown(c.limits.fills), "5"),
