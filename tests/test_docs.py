@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from observability.shipped import documented_values
+from stack.kinds import kinds
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -72,6 +73,17 @@ def test_each_variable_of_start_sh_is_on_the_page_of_deploying() -> None:
     told = set(re.findall(r"`([A-Z]\w+)`", (CHECKOUT / "docs" / "deploy.md").read_text()))
     assert "ORIGIN_AUTH" in variables
     assert not variables - told
+
+
+def test_the_kinds_of_stores_are_told_as_start_sh_has_them() -> None:
+    page = (CHECKOUT / "docs" / "compatibility.md").read_text().partition("| `STORE_KIND` |")[2]
+    rows = re.findall(r"^\| (`.*`) \| `(\S+)` \| `(path|virtual)` \|$", page, re.MULTILINE)
+    told = {
+        name: (condition, style)
+        for names, condition, style in rows
+        for name in names.replace("`", "").split(", ")
+    }
+    assert told == kinds()
 
 
 def test_a_sentence_ends_with_its_block_its_cell_or_a_full_stop() -> None:

@@ -10,9 +10,20 @@ random() {
 for who in reader writer; do
   file=/run/$who/$who.credentials
   if [ ! -e "$file" ]; then
-    printf '[default]\naws_access_key_id=%s%s\naws_secret_access_key=%s\n' "$who" "$(random 6)" "$(random 20)" > "$file.new"
+    # Garage takes keys of its own form alone.
+    case "${STORE_KIND-}" in
+      garage) access_key=GK$(random 12) secret_key=$(random 32) ;;
+      *) access_key=$who$(random 6) secret_key=$(random 20) ;;
+    esac
+    printf '[default]\naws_access_key_id=%s\naws_secret_access_key=%s\n' "$access_key" "$secret_key" > "$file.new"
     mv "$file.new" "$file"
   fi
 done
 
+if [ "${STORE_KIND-}" = garage ]; then
+  for secret in rpc_secret admin_token; do
+    [ -e "/data/$secret" ] || (umask 077 && random 32 > "/data/$secret")
+    chown "$STORE_USER" "/data/$secret"
+  done
+fi
 chown "$STORE_USER" /data

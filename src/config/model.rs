@@ -118,6 +118,8 @@ pub enum Location {
 /// Bounds on what one worker holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// Bytes of the smallest first request to an origin. One that has room asks for more.
+    pub first_range: u64,
     /// Bytes asked of the origin at once. A larger object is not stored with a single PUT.
     pub part_size: u64,
     /// Fills that run at once.
@@ -154,7 +156,11 @@ pub const MAX_OBJECT_SIZE: u64 = 50_000 * GIB;
 const DEFAULT_PART_SIZE: u64 = 6 * MIB;
 const DEFAULT_MEMORY: u64 = 128 * MIB;
 const DEFAULT_PARTS_IN_FLIGHT: usize = 3;
-const DEFAULT_FILLS: usize = 64;
+/// Half of it, the share of one origin among several, keeps 256 clients of an origin far away going.
+const DEFAULT_FILLS: usize = 512;
+/// [`DEFAULT_FILLS`] of them take a quarter of [`DEFAULT_MEMORY`]. One byte more than objects of 64 KiB have: a 206 of exactly the
+/// length that was asked for proves no end.
+const FIRST_RANGE: u64 = 64 * 1024 + 1;
 const DEFAULT_QUEUE: usize = 256;
 /// About 1 kB each, in the module.
 const DEFAULT_WAITERS: usize = 10_000;
@@ -180,6 +186,7 @@ const _: () = assert!(MAX_OBJECT_SIZE < 49 * TIB);
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            first_range: FIRST_RANGE,
             part_size: DEFAULT_PART_SIZE,
             fills: DEFAULT_FILLS,
             queue: DEFAULT_QUEUE,

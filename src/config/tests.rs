@@ -66,6 +66,7 @@ fn the_long_form_is_read_field_by_field() {
     assert_eq!((config.failure_ttl, config.negative_ttl), (Duration::from_secs(2), Duration::ZERO));
     assert_eq!(config.loop_window, Duration::from_secs(60));
     let limits = Limits {
+        first_range: 65_537,
         part_size: 16 * MIB,
         fills: 8,
         queue: 0,

@@ -7,12 +7,12 @@ use super::multipart::{CreateMultipartUpload, MultipartObject};
 use super::outcome::NOT_ASKED;
 use super::passed::pass;
 use super::plan::{Plan, plan};
-use super::rest::{RestFetch, SMALL_FIRST};
+use super::rest::RestFetch;
 use super::state::{State, Transition, done};
 use super::write::Write;
 use super::{Action, CallId, Job, Outcome, Warning};
-use crate::config::MAX_PART_SIZE;
 use crate::config::rule::{Private, ResponseMode};
+use crate::config::{Limits, MAX_PART_SIZE};
 use crate::http::Response;
 use crate::origin::endpoint::{Endpoint, Moved, OwnRedirect};
 use crate::origin::{self, Failure, FetchResult, FirstRange, Span};
@@ -133,10 +133,7 @@ impl FirstFetch {
             Endpoint::at(origin, &job.mirror, &job.request.fill_key.origin_key, &job.request.fill_key.forwarded);
         let (cluster, at_origin) = (origin.cluster.clone(), endpoint.clone());
         let source = ActiveOrigin { at, cluster, endpoint, at_origin, restarted };
-        let at_once = job.responds(ResponseMode::Serve) || job.request.mirror.unstored;
-        let small = job.passes && job.begins_small && at_once;
-        let length = if small { SMALL_FIRST } else { job.limits.part_size };
-        let span = if job.request.is_head() { Span::Headers } else { Span::First { length } };
+        let span = if job.request.is_head() { Span::Headers } else { Span::First { length: first_range(job) } };
         Self { call: None, source, span, attempts: 0, doubted: None }.send(job)
     }
 
@@ -240,8 +237,9 @@ impl FirstFetch {
         let skipped = first.private && job.mirror.private == Private::Skip;
         let (came, total) = (first.object.length(), first.version.total);
         let asked = if let Span::First { length } = self.span { length } else { job.limits.part_size };
-        if asked < job.limits.part_size && came < total && total <= job.limits.part_size && first.version.joins() {
-            return RestFetch::ask(job, self, first);
+        if asked < job.limits.part_size && came < total && total <= job.limits.part_size.min(job.limits.max_object_size)
+        {
+            return if first.version.joins() { RestFetch::ask(job, self, first) } else { self.ask_whole(job, total) };
         }
         let unranged = job.limits.part_size < came;
         let unranged = unranged.then(|| Action::Unranged(source.cluster.clone()));
@@ -292,6 +290,18 @@ impl FirstFetch {
 fn adds_slash(job: &Job, redirect: Option<&Outcome>) -> bool {
     let Some(Outcome::OriginRedirect { key, .. }) = redirect else { return false };
     job.bucket.index.is_some() && key.strip_suffix('/') == Some(&job.request.fill_key.origin_key)
+}
+
+/// Returns the length of the first request, for which the fill has room. Where clients may be passed they wait for its answer
+/// alone, so it is small.
+fn first_range(job: &mut Job) -> u64 {
+    let Limits { first_range, part_size, .. } = job.limits;
+    let at_once = job.responds(ResponseMode::Serve) || job.request.mirror.unstored;
+    if job.passes && job.begins_small && at_once && !job.unranged {
+        job.expected = first_range;
+    }
+    job.expected = job.expected.max(first_range.min(part_size));
+    job.expected.min(part_size)
 }
 
 /// An answer that ended before its end.

@@ -42,10 +42,14 @@ use crate::request::denial::Denial;
 use crate::request::forwarded::Forwarded;
 use crate::request::target::Target;
 use crate::request::trace::Trace;
+use crate::s3::xml;
+use outcome::NOT_ASKED;
 use retry::Random;
 use state::State;
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
+use warning::StoreRefusal;
 
 /// One object on its way from an origin to the bucket.
 #[derive(Debug)]
@@ -213,6 +217,8 @@ struct Job {
     origin: String,
     /// The failures of origins, by the outcome's label.
     failures: Vec<&'static str>,
+    /// The store's last word on a write.
+    refusal: StoreRefusal,
     /// An upload was in conflict with another write, and was begun again.
     conflicted: bool,
     /// Clients may be passed to the origin.
@@ -252,6 +258,7 @@ impl Fill {
             trace: Trace::default(),
             origin: String::new(),
             failures: Vec::new(),
+            refusal: StoreRefusal::default(),
             conflicted: false,
             expected: config.limits.part_size,
             unranged: false,
@@ -260,6 +267,18 @@ impl Fill {
             wait: config.wait,
         };
         Self { job, state: State::Idle }
+    }
+
+    /// Lets a fill that has not begun ask for so many bytes first, or for fewer where clients may be passed.
+    pub fn expect(&mut self, bytes: u64) {
+        if !self.job.unranged {
+            self.job.expected = bytes;
+        }
+    }
+
+    /// Lets a fill that has not begun ask for so many bytes, which are all of the object.
+    pub fn expect_all(&mut self, bytes: u64) {
+        (self.job.begins_small, self.job.expected) = (false, bytes);
     }
 
     /// Lets a fill that has not begun expect whole objects from its origins.
@@ -290,9 +309,26 @@ impl Fill {
         self.state.memory(&self.job)
     }
 
+    /// Tells if it asks for the rest of an object whose beginning it holds.
+    pub fn asks_rest(&self) -> bool {
+        matches!(self.state, State::RestFetch(_))
+    }
+
     /// Tells if it is beyond the object's first part: an upload exists, or is asked for.
     pub fn is_multipart(&self) -> bool {
         self.state.is_multipart()
+    }
+
+    /// The text of a warning that it gave.
+    pub fn text(&self, warning: Warning) -> Cow<'static, str> {
+        warning.text(&self.job.bucket, &self.job.refusal)
+    }
+
+    /// The warning about the way in which it ended. A 412 has one of its own.
+    pub fn warning_at_end(&mut self, outcome: &Outcome) -> Option<Warning> {
+        let Outcome::NotStored { status, .. } = outcome else { return None };
+        self.job.refusal.status = *status;
+        (!matches!(*status, 412 | NOT_ASKED)).then_some(Warning::CannotWrite)
     }
 
     /// The headers that its calls carry.
@@ -326,6 +362,13 @@ impl Job {
         let id = CallId(self.calls);
         self.calls = self.calls.wrapping_add(1);
         (id, Action::Call(Call { id, to, request, timeout }))
+    }
+
+    /// Keeps the S3 error code of a store's answer. A HEAD has none.
+    fn note_code(&mut self, response: Option<&Response>) {
+        if let Some(code) = response.and_then(|response| xml::error_code(&response.body)) {
+            code.clone_into(&mut self.refusal.code);
+        }
     }
 
     /// Tells if the store is asked before the origins. One that would overwrite is never written to without that.

@@ -10,9 +10,6 @@ use crate::http::{ContentRange, Response};
 use crate::origin::{self, FirstRange, PartResult};
 use std::rc::Rc;
 
-/// Bytes that the first request asks for where clients may be passed: as many as an edge's connection holds.
-pub const SMALL_FIRST: u64 = 64 * 1024;
-
 /// A request for everything but the first bytes of an object.
 #[derive(Debug)]
 pub struct RestFetch {
@@ -29,6 +26,11 @@ impl RestFetch {
         (State::RestFetch(Box::new(Self { call, fetch, first })), vec![action])
     }
 
+    /// Bytes of the object, part of which is at hand, and the one more that is asked for where it begins again.
+    pub fn memory(&self) -> u64 {
+        self.first.version.total.saturating_add(1)
+    }
+
     /// Takes the answer. Where that is not all of the rest, everything is asked for at once, as ever.
     pub fn answered(mut self, job: &mut Job, response: Option<Response>) -> Transition {
         let asked = range(&self.first);
@@ -40,7 +42,7 @@ impl RestFetch {
             Rc::make_mut(&mut self.first.object.body).extend_from_slice(&bytes);
             return self.fetch.gave(job, self.first);
         }
-        job.begins_small = false;
+        (job.begins_small, job.expected) = (false, job.limits.part_size);
         self.fetch.source.asked_again(job)
     }
 }

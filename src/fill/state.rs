@@ -45,7 +45,8 @@ impl State {
             Self::ExpectDeadline(ExpectDeadline { operation, .. })
             | Self::ExpectResponse(ExpectResponse { operation, .. }) => operation.memory(job),
             Self::Finished => 0,
-            Self::FirstFetch(_) | Self::Idle | Self::OriginLength(_) | Self::RestFetch(_) => job.expected,
+            Self::FirstFetch(_) | Self::Idle | Self::OriginLength(_) => job.expected,
+            Self::RestFetch(rest) => rest.memory(),
             Self::Transfer(transfer) => transfer.memory(),
         }
     }

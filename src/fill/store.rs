@@ -47,6 +47,7 @@ impl ExpectResponse {
     /// Takes the answer, or `None` where the call came back without one.
     pub fn answered(self, job: &mut Job, response: Option<&Response>) -> Transition {
         let Self { operation, attempts, .. } = self;
+        job.note_code(response);
         match operation {
             Operation::AbortMultipartUpload(abort) => abort.answered(job, attempts, response),
             Operation::CreateMultipartUpload(create) => create.answered(job, attempts, response),

@@ -253,6 +253,7 @@ impl Transfer {
     }
 
     fn stored(&mut self, job: &mut Job, number: u64, attempts: u32, body: Body, response: Option<&Response>) {
+        job.note_code(response);
         let etag = match response.map(s3::read_upload_part).unwrap_or(Err(Refusal::UNANSWERED)) {
             Ok(etag) => etag,
             Err(refusal) if retry::STORE.allows(attempts, refusal) => {

@@ -1,6 +1,8 @@
 //! Warnings about the bucket.
 
+use crate::config::Bucket;
 use crate::sorted_map::SortedMap;
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 /// Something that an operator must see.
@@ -12,6 +14,8 @@ pub enum Warning {
     CannotHold,
     /// The store does not tell its writer what it has.
     CannotList,
+    /// The store does not take an object.
+    CannotWrite,
     /// Nothing proves the end of an origin's answer.
     EndNotProven,
     /// User metadata of an origin is more than a bucket takes.
@@ -20,10 +24,20 @@ pub enum Warning {
     NothingJoins,
 }
 
+/// The last refusal of a fill's store.
+#[derive(Debug, Default)]
+pub struct StoreRefusal {
+    /// Its status; 0 if it gave none.
+    pub status: u16,
+    /// The last S3 error code that came; empty if none came.
+    pub code: String,
+}
+
 impl Warning {
-    /// The text for the log.
-    pub fn text(self) -> &'static str {
-        match self {
+    /// The text for the log. `refusal` is that of [`CannotWrite`](Self::CannotWrite).
+    pub fn text(self, bucket: &Bucket, refusal: &StoreRefusal) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::CannotWrite => return Cow::Owned(refusal.text(bucket)),
             Self::CannotAbort => "an upload could not be aborted: the bucket's lifecycle rule has to",
             Self::CannotHold => "the store says that the object exists, and has none: it cannot hold this key",
             Self::CannotList => {
@@ -36,7 +50,23 @@ impl Warning {
                  signer takes, over 64 of them or over 2 KB in all"
             }
             Self::NothingJoins => "nothing that the origin sends joins the parts of the object: see origins.NAME.pin",
-        }
+        })
+    }
+}
+
+impl StoreRefusal {
+    /// Names the credential, the bucket and the cure. Ceph and MinIO say 403 and 400 of a bucket that is over its quota.
+    fn text(&self, bucket: &Bucket) -> String {
+        let Self { status, code } = self;
+        let cure = match status {
+            _ if code.contains("Quota") => "the bucket is over its quota",
+            401 | 403 => "give the signer's credential s3:PutObject there",
+            404 => "there is no such bucket",
+            400..=499 => "see STORE_KIND, and bucket.put_headers",
+            _ => "it is full, read-only or down",
+        };
+        let Bucket { authority, path_prefix, .. } = bucket;
+        format!("the store takes no object of the signer's into {authority}{path_prefix}: {status} {code}: {cure}")
     }
 }
 

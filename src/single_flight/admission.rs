@@ -153,6 +153,15 @@ impl Admission {
         self.limits.part_size.max(self.limits.memory / 2).min(MAX_PART_SIZE)
     }
 
+    /// Returns the bytes that a fill which begins may ask for first: a part while few run and wait, and as many as it holds while
+    /// many do. Where there are others, half of what is free stays free for those that turn out to need more.
+    pub fn first_range(&self, held: Hold) -> u64 {
+        let fills = u64::try_from(self.all.fills.saturating_add(self.queued)).unwrap_or(u64::MAX);
+        let room = held.bytes.saturating_add(self.spare(held));
+        let share = room.checked_div(fills.saturating_mul(2).saturating_sub(1)).unwrap_or_default();
+        share.min(self.limits.part_size).max(held.bytes)
+    }
+
     /// Tells if a fill may hold this in the place of the share that it holds.
     pub fn fits(&self, held: Option<Hold>, wanted: Hold) -> bool {
         if !self.fits_at_all(held, wanted) {

@@ -62,6 +62,8 @@ pub enum Phase {
 /// The room that a fill was found to need, and that there was not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
+    /// That for so many bytes, which are all of an object that fits one part.
+    All(u64),
     /// That of a large object, so many bytes.
     Large(u64),
     /// That for a whole object in one answer.

@@ -330,6 +330,7 @@ impl Flights {
         if self.admission.is_unranged(origin, now) {
             fill.expect_unranged();
         }
+        fill.expect(self.config.limits.first_range.min(self.config.limits.part_size));
         let wanted = Hold { origin, large: false, bytes: fill.memory().min(self.admission.most()) };
         Flight {
             id,

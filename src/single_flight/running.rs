@@ -25,6 +25,9 @@ impl Flights {
             flight.logged = now;
             flight.began.get_or_insert(now);
             if flight.parked.is_empty() {
+                if flight.needs.is_none() {
+                    flight.fill.expect(self.admission.first_range(hold));
+                }
                 self.advance(&fill_key, Input::Start, now, shared, effects);
                 continue;
             }
@@ -115,9 +118,9 @@ impl Flights {
         if has_room {
             self.admission.replace(held, Some(wanted));
             flight.phase = Phase::Running(wanted);
-        } else if wanted.large {
-            // An upload was to be created, so nothing is under way, and what came is let go.
-            flight.needs = Some(Needs::Large(wanted.bytes));
+        } else if wanted.large || flight.fill.asks_rest() {
+            // An upload was to be created, or the rest was to be asked for. So nothing is under way, and what came is let go.
+            flight.needs = Some(if wanted.large { Needs::Large } else { Needs::All }(wanted.bytes));
             actions.retain(|action| matches!(action, Action::Pass(_) | Action::Unranged(_)));
         } else {
             flight.parked = actions.extract_if(.., |action| self.asks_origin(action)).collect();
@@ -178,7 +181,7 @@ impl Flights {
                 self.admission.learn_unranged(origin, now);
             }
             Action::Warn(warning) => {
-                let warn = || Effect::Warn { key: Some(fill_key.key.clone()), what: warning.text().into() };
+                let warn = || Effect::Warn { key: Some(fill_key.key.clone()), what: flight.fill.text(warning) };
                 effects.extend(self.warnings.admits(warning, now).then(warn));
             }
             Action::Wait(wait) => flight.timer = Some(after(now, wait)),
@@ -201,7 +204,7 @@ impl Flights {
         let promised = flight.hold().map(|held| held.bytes).unwrap_or_default().max(self.admission.most());
         match flight.needs {
             Some(Needs::Large(bytes)) => Hold { origin, large: true, bytes: memory.min(promised).max(bytes) },
-            Some(Needs::Whole) | None => Hold { origin, large: false, bytes: memory.min(promised) },
+            Some(Needs::All(_) | Needs::Whole) | None => Hold { origin, large: false, bytes: memory.min(promised) },
         }
     }
 
@@ -241,8 +244,10 @@ impl Flights {
         flight.phase = Phase::Queued(wanted);
         if flight.parked.is_empty() {
             flight.fill = self.fill(flight.id, &flight.request, flight.fill.trace());
-            if flight.needs == Some(Needs::Whole) {
-                flight.fill.expect_unranged();
+            match flight.needs {
+                Some(Needs::All(bytes)) => flight.fill.expect_all(bytes),
+                Some(Needs::Whole) => flight.fill.expect_unranged(),
+                Some(Needs::Large(_)) | None => {}
             }
         }
         let refused = self.admission.enqueue(flight.id, fill_key, wanted);
@@ -281,6 +286,9 @@ impl Flights {
             if self.config.marker.is_some() && !outlives(&outcome) {
                 self.leases.revoke(shared, flight.hash);
             }
+            let warning = flight.fill.warning_at_end(&outcome).filter(|warning| self.warnings.admits(*warning, now));
+            let warn = |warning| Effect::Warn { key: Some(fill_key.key.clone()), what: flight.fill.text(warning) };
+            effects.extend(warning.map(warn));
             effects.push(Effect::Ended(FillEnded {
                 key: fill_key.key.clone(),
                 outcome: outcome.label(),

@@ -9,7 +9,7 @@ pub mod reply;
 pub mod streaming;
 
 use crate::config::rule::{Mirror, mirror_for};
-use crate::config::{Config, Deleted, Location};
+use crate::config::{Bucket, Config, Deleted, Location};
 use crate::fill::{FillKey, FillRequest, Outcome};
 use crate::http::{Body, Method, Response, is_field_value};
 use crate::request::denial::{Denial, Verdict, judge, outlasts_its_request};
@@ -526,7 +526,14 @@ impl Worker {
             return None;
         }
         self.warned = Some(now);
-        let what = format!("the bucket answers {code}: its answers are passed on and nothing is mirrored");
+        let cure = match code {
+            "NoSuchBucket" => ": see BUCKET and STORE",
+            "InvalidAccessKeyId" | "SignatureDoesNotMatch" => ": see reader.credentials",
+            _ => "",
+        };
+        let Bucket { authority, path_prefix, .. } = &self.config.bucket;
+        let what =
+            format!("the bucket {authority}{path_prefix} answers {code} to the edge, and nothing is mirrored{cure}");
         Some(Effect::Warn { key: None, what: what.into() })
     }
 }

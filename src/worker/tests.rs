@@ -133,7 +133,7 @@ fn a_document_that_does_not_come_in_time_is_not_waited_for() {
 #[test]
 fn a_broken_bucket_is_passed_on_and_told_once_a_minute() {
     let mut world = World::new();
-    let warning = "warn the bucket answers NoSuchBucket: its answers are passed on and nothing is mirrored";
+    let warning = "warn the bucket s3.example.com/b answers NoSuchBucket to the edge, and nothing is mirrored: see BUCKET and STORE";
     for (stream, seconds, expected) in [
         (1, 0, &["release 1 bucket_error", warning][..]),
         (2, 59, &["release 2 bucket_error"]),

@@ -30,6 +30,7 @@ def main() -> int:
     try:
         program, definitions = go.control_plane(), go.definitions()
         go.gateway()
+        go.gateway_server()
         go.istio()
         go.helm3()
         for checks, options, judging_only in GROUPS:

@@ -37,6 +37,14 @@ NAMES = {"bucket": STORE, "origin": "files.example.com", "signer": "mirror-on-mi
 """Parts of the hosts that an overlay names."""
 
 
+GATEWAY_CLASS: Manifest = {
+    "apiVersion": "gateway.networking.k8s.io/v1",
+    "kind": "GatewayClass",
+    "metadata": {"name": "eg"},
+    "spec": {"controllerName": "gateway.envoyproxy.io/gatewayclass-controller"},
+}
+
+
 class Bucket(StrictBucket):
     """The bucket of the example, at an address of loopback."""
 
@@ -104,15 +112,8 @@ def manifests(directory: Path, overlay: str, components: list[str]) -> list[Mani
 
 def egctl(work: Path, manifests: list[Manifest]) -> Json:
     """Returns the resources with their status, and Envoy's configuration as a dump of it has it."""
-    controller = "gateway.envoyproxy.io/gatewayclass-controller"
-    gateway_class = {
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "GatewayClass",
-        "metadata": {"name": "eg"},
-        "spec": {"controllerName": controller},
-    }
     file = work / "manifests.yaml"
-    file.write_text(yaml.safe_dump_all([*manifests, gateway_class]))
+    file.write_text(yaml.safe_dump_all([*manifests, GATEWAY_CLASS]))
     argv = [go.gateway(), "x", "translate", "--from", "gateway-api", "--to", "gateway-api,xds"]
     argv += ["--output", "json", "--file", file, "--namespace", "mirror-on-miss"]
     return json.loads(told(argv))

@@ -51,6 +51,12 @@ def gateway() -> Path:
     return _built("gateway", "Envoy Gateway's egctl", "github.com/envoyproxy/gateway/cmd/egctl")
 
 
+def gateway_server() -> Path:
+    """Returns Envoy Gateway itself."""
+    package = "github.com/envoyproxy/gateway/cmd/envoy-gateway"
+    return _built("gateway", "Envoy Gateway", package, name="server")
+
+
 def istio() -> Path:
     """Returns the program that has Istio's analyzers and its translation for Envoy."""
     return _built("istio", "Istio's analyzers and pilot", ".")
@@ -68,11 +74,11 @@ def helm3() -> Path:
     return _built("helm3", f"Helm {HELM3}", "-ldflags", flags, "helm.sh/helm/v3/cmd/helm")
 
 
-def _built(directory: str, what: str, *arguments: str) -> Path:
+def _built(directory: str, what: str, *arguments: str, name: str = "") -> Path:
     """Builds a program once, which takes ten minutes, and keeps it."""
     home = SOURCES / directory
     sources = b"".join(path.read_bytes() for path in sorted(home.iterdir()))
-    built = CHECKOUT / "target" / "cluster" / hashlib.sha256(sources).hexdigest()[:16] / directory
+    built = CHECKOUT / "target" / "cluster" / hashlib.sha256(sources).hexdigest()[:16] / (name or directory)
     if not built.exists():
         print(f"building {what}, once: this takes ten minutes...", flush=True)
         built.parent.mkdir(parents=True, exist_ok=True)

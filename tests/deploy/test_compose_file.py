@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from stack.kinds import kinds
 from stack.render import CHECKOUT
 
-FILES = ["docker-compose.yaml", "docker-compose.seaweedfs.yaml"]
+FILES = ["docker-compose.yaml", "docker-compose.garage.yaml", "docker-compose.seaweedfs.yaml"]
 ENVOY = CHECKOUT / "envoy"
 ENDS = {"prepare", "bucket"}
 
@@ -31,9 +32,24 @@ def test_it_has_the_form_of_a_compose_file(name: str) -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_every_image_is_pinned(name: str) -> None:
     for service, parts in services(name).items():
-        image = re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", parts["image"])
-        tag = image.rpartition(":")[2]
-        assert image == "mirror-on-miss:local" or re.search(r"\d", tag), service
+        image = re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", parts.get("image", "mirror-on-miss:local"))
+        pinned = re.search(r":[\w.-]*\d[\w.-]*@sha256:[0-9a-f]{64}$", image)
+        assert image == "mirror-on-miss:local" or pinned, service
+
+
+@pytest.mark.parametrize("kind", ["garage", "seaweedfs"])
+def test_another_store_is_named_as_what_it_is_to_edge_and_signer(kind: str) -> None:
+    for service in ("edge", "signer"):
+        told = services(f"docker-compose.{kind}.yaml")[service]["environment"]["STORE_KIND"]
+        assert told == f"${{STORE_KIND:-{kind}}}"
+    assert kind in kinds()
+
+
+def test_garage_has_the_region_that_edge_and_signer_sign_for() -> None:
+    toml = (ENVOY / "compose" / "garage.toml").read_text()
+    (region,) = re.findall(r'^s3_region = "(.*)"$', toml, re.MULTILINE)
+    for service in ("edge", "signer"):
+        assert services("docker-compose.garage.yaml")[service]["environment"]["AWS_REGION"] == region
 
 
 def test_everything_is_hardened() -> None:

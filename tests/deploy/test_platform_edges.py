@@ -157,6 +157,7 @@ def test_content_in_a_read_is_refused_by_envoy_gateway(overlay: str, listeners: 
     for listener in listeners:
         patches = patches_of(overlay, {"name": f"mirror-on-miss/mirror-on-miss/{listener}"})
         added = [each["value"] for each in patches if each["path"] == "http_filters/0"]
+        added = [each for each in added if each["name"] in AGAINST_CONTENT]
         assert [each["name"] for each in added] == AGAINST_CONTENT[::-1]
         assert [each["typed_config"] for each in added[::-1]] == content_filters()
 
@@ -189,7 +190,7 @@ def test_signed_reads_of_envoy_gateway_are_the_edge_s(tmp_path: Path) -> None:
     names.insert(int(signing["path"].rpartition("/")[2]), signing["value"]["name"])
     assert names == [each["name"] for each in edge[OPTIONS]["http_filters"]]
     assert signing["value"]["typed_config"]["region"] == NAMES["AWS_REGION"]
-    routes = [each["value"]["name"] for each in patches if each["path"] == "routes/0"]
+    routes = [each["value"]["name"] for each in patches if each["path"] == "routes/1"]
     shipped = EDGE["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     order = [each["name"] for each in shipped["route_config"]["virtual_hosts"][0]["routes"]]
     # The last one is the first route.
@@ -299,6 +300,18 @@ def test_clients_of_a_dead_vm_are_answered_when_the_edge_would() -> None:
     assert route == {"idle_timeout": manager["stream_idle_timeout"]}
     (policy,) = of_kind(build("overlays/envoy-gateway"), "BackendTrafficPolicy")
     assert policy["spec"]["timeout"]["http"]["streamIdleTimeout"] == manager["stream_idle_timeout"]
+
+
+@pytest.mark.parametrize("overlay", ENVOY_GATEWAYS)
+def test_a_page_of_any_site_may_read_through_envoy_gateway(overlay: str) -> None:
+    patches = patches_of(overlay, {"name": "mirror-on-miss/mirror-on-miss/http"})
+    manager = EDGE["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    by_path = {each["path"]: each["value"] for each in patches if "value" in each}
+    assert by_path["typed_config/local_reply_config"] == manager["local_reply_config"]
+    assert by_path["http_filters/0"] == named(manager["http_filters"], "any-site")
+    routes = [each for each in patches if each["path"] == "/virtual_hosts/0/routes/0" and "value" in each]
+    last = routes[-1]["value"]
+    assert last == named(routes_of_edge(), "preflight")
 
 
 # Streams.

@@ -119,13 +119,15 @@ def test_it_fills_from_the_origin_of_your_choice_and_ctrl_c_leaves_nothing(
     assert is_free(running.port)
 
 
+@pytest.mark.parametrize("by", ["CONFIG", "STORE_KIND"])
 def test_a_store_without_conditional_writes_is_one_setting(
-    run: Callable[..., Run], origin: ScriptedOrigin, unique: Unique, tmp_path: Path
+    run: Callable[..., Run], origin: ScriptedOrigin, unique: Unique, tmp_path: Path, by: str
 ) -> None:
     path, config = unique(), tmp_path / "config.json"
     config.write_text('{"bucket": {"if_none_match": false}}')
     origin.put(path, BODY)
-    running = run(ORIGIN=origin.url, CONFIG=str(config))
+    variables = {"CONFIG": str(config)} if by == "CONFIG" else {"STORE_KIND": "garage"}
+    running = run(ORIGIN=origin.url, **variables)
     running.wait_until_ready()
     assert ask(running.url, path).outcome == "stored"
     assert ask(running.url, path).body == BODY

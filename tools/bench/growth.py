@@ -31,7 +31,7 @@ KEYS = [10**power for power in range(7)]
 KEY_SIZE = 1 * KIB
 KEY_CONNECTIONS = 32
 FILLED_AT_ONCE = 5_000
-KEY_SECONDS = 300.0 / SHORT
+KEY_SECONDS = 180.0 / SHORT
 """The seconds after which the keys seen so far must do."""
 FLAT_FROM = 10_000
 """The number of keys by which every buffer and table has been used once."""

@@ -32,7 +32,7 @@ LARGE_CONNECTIONS = 4
 LARGE_ROUNDS = 16
 LARGE_REQUESTS = 4
 
-SMALL_PROCESSES, LARGE_PROCESSES = rounds(6), rounds(12)
+SMALL_PROCESSES, LARGE_PROCESSES = rounds(6), rounds(9)
 """The turns and the processes of one system differ by a tenth and more, by chance. More of both make that
 matter less. A second bare Envoy beside the first shows the rest of it.
 """

@@ -41,7 +41,7 @@ WORKERS = 2
 LARGE = 40 * MIB
 SMALL = 16 * KIB
 IDLE_SECONDS = 15.0
-GIVEN_UP = 300.0
+GIVEN_UP = 180.0
 """Seconds. The line alone carries the object in 67."""
 
 NAMESPACE = ["unshare", "--net"]

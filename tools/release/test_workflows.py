@@ -34,7 +34,7 @@ def test_all_build_with_one_rust() -> None:
     ("workflow", "job", "goals"),
     [
         ("ci.yml", "check", {"lint", "test", "msrv", "deny"}),
-        ("weekly.yml", "explore", {"fuzz", "chaos", "compat", "clients", "deny", "kubernetes"}),
+        ("weekly.yml", "explore", {"fuzz", "chaos", "compat", "clients", "deny", "kubernetes", "stores"}),
     ],
 )
 def test_workflows_run_what_people_run(workflow: str, job: str, goals: set[str]) -> None:

@@ -340,9 +340,9 @@ pub const ENTRIES: [Entry; 75] = [
     ),
     entry_of(
         "$.limits.fills",
-        Json("64"),
-        "The most fills that run at once. Each reserves one part of `memory` before it begins, so that the \
-         defaults let 21 run, and 10 of each origin where there are several.",
+        Json("512"),
+        "The most fills that run at once, and half of them of each origin where there are several. Each reserves the bytes of its \
+         first request before it begins: a part while few fills run, and at least 64 KiB while many do.",
     ),
     entry_of(
         "$.limits.queue",

@@ -256,6 +256,7 @@ impl<'a> Parser<'a> {
         let streams_per_key = fields.optional("streams_per_key", per_key);
         fields.finish();
         Limits {
+            first_range: default.first_range,
             part_size,
             fills: fills.unwrap_or(default.fills),
             queue: queue.unwrap_or(default.queue),

@@ -223,7 +223,10 @@ fn each_answer_of_the_only_origin_ends_in_its_own_outcome() {
     let mut unframed = World::new(false);
     unframed.answer(GET, 200, &[], "hello");
     assert_eq!(unframed.warnings, [Warning::EndNotProven]);
-    assert!(Warning::EndNotProven.text().contains("http2"), "the setting is named");
+    assert!(
+        Warning::EndNotProven.text(&Bucket::default(), &Default::default()).contains("http2"),
+        "the setting is named"
+    );
     assert_eq!(unframed.outcome(), Outcome::TooLarge);
 }
 
@@ -422,7 +425,10 @@ fn an_object_that_nothing_joins_comes_in_one_answer_or_not_at_all() {
     let mut large = World::with_key("b", false);
     large.answer("GET first /b", 206, &[("content-range", "bytes 0-6291455/33554433"), weak], &beginning);
     assert_eq!(large.warnings, [Warning::NothingJoins]);
-    assert!(Warning::NothingJoins.text().contains("pin"), "the setting is named");
+    assert!(
+        Warning::NothingJoins.text(&Bucket::default(), &Default::default()).contains("pin"),
+        "the setting is named"
+    );
     large.answer("GET second /b", 206, HELLO, "hello");
     large.answer("PUT signer /my-bucket/b", 200, &[], "");
     assert_eq!(large.outcome(), Outcome::Stored, "another origin may send more");

@@ -245,6 +245,52 @@ fn an_object_that_somebody_else_stored_first_is_believed_when_a_head_finds_it() 
 }
 
 #[test]
+fn a_store_that_takes_no_object_is_warned_of_with_credential_bucket_and_cure() {
+    for (status, code, cure) in [
+        (403, "AccessDenied", "give the signer's credential s3:PutObject there"),
+        (403, "QuotaExceeded", "the bucket is over its quota"),
+        (400, "XMinioAdminBucketQuotaExceeded", "the bucket is over its quota"),
+        (404, "NoSuchBucket", "there is no such bucket"),
+        (400, "InvalidRequest", "see STORE_KIND, and bucket.put_headers"),
+        (507, "XMinioStorageFull", "it is full, read-only or down"),
+        (503, "SlowDownWrite", "it is full, read-only or down"),
+    ] {
+        let body = format!("<Error><Code>{code}</Code></Error>");
+        let attempts = if status >= 500 { ATTEMPTS } else { 1 };
+        let mut put = written(json!({}));
+        for attempt in 1..=attempts {
+            put.answer(PUT, status, &[], &body);
+            if attempt < attempts {
+                put.wait();
+            }
+        }
+        if status == 507 {
+            // It may have been carried out.
+            put.answer(HEAD, 404, &[], "");
+        }
+        let outcome = put.outcome();
+        let mut fill = put.fill.take().unwrap();
+        assert_eq!(fill.warning_at_end(&outcome), Some(Warning::CannotWrite), "{status} {code}");
+        let text = fill.text(Warning::CannotWrite);
+        let place = "the store takes no object of the signer's into s3.test/my-bucket: ";
+        assert_eq!(text, format!("{place}{status} {code}: {cure}"));
+    }
+}
+
+#[test]
+fn only_a_store_that_was_asked_is_warned_of() {
+    let mut fill = written(json!({})).fill.take().unwrap();
+    for (outcome, warning) in [
+        (Outcome::Stored, None),
+        (Outcome::NotStored { object: None, status: 412 }, None),
+        (Outcome::NotStored { object: None, status: NOT_ASKED }, None),
+        (Outcome::NotStored { object: None, status: 0 }, Some(Warning::CannotWrite)),
+    ] {
+        assert_eq!(fill.warning_at_end(&outcome), warning, "{outcome:?}");
+    }
+}
+
+#[test]
 fn a_store_that_refuses_for_an_object_that_it_does_not_have_cannot_hold_the_key() {
     let mut put = written(json!({}));
     put.answer(PUT, 412, &[], "");

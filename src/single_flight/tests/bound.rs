@@ -64,7 +64,8 @@ struct Seen {
 }
 
 impl Seen {
-    fn new() -> Self {
+    /// A worker whose first ranges have so many bytes at least.
+    fn new(first_range: u64) -> Self {
         let origin = |name: &str| serde_json::json!({"cluster": name, "authority": "o.test", "timeout": "20s"});
         let config = serde_json::json!({
             "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
@@ -73,7 +74,7 @@ impl Seen {
                       {"prefix": "/2", "origins": ["c", "a"], "response": "serve"}, {"origins": ["b"], "response": "serve"}],
             "limits": {"fills": FILLS, "queue": 12}});
         let mut config = Config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
-        (config.limits.part_size, config.limits.memory) = (PART, MEMORY);
+        (config.limits.first_range, config.limits.part_size, config.limits.memory) = (first_range, PART, MEMORY);
         let world = World::configured(1, Rc::new(FakeSharedHost::new()), config, 0);
         Self { world, calls: Vec::new(), streams: BTreeMap::new(), copies: BTreeMap::new(), next: 0 }
     }
@@ -220,8 +221,11 @@ fn range(call: &Call) -> Option<(u64, u64)> {
 
 proptest! {
     #[test]
-    fn what_is_held_stays_within_the_limits_whatever_happens(events in proptest::collection::vec(event(), 0..120)) {
-        let mut seen = Seen::new();
+    fn what_is_held_stays_within_the_limits_whatever_happens(
+        first_range in 1..=PART,
+        events in proptest::collection::vec(event(), 0..120),
+    ) {
+        let mut seen = Seen::new(first_range);
         for event in &events {
             seen.happens(event);
         }

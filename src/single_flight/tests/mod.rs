@@ -1,6 +1,7 @@
 //! Flights in virtual time.
 
 mod bound;
+mod distant;
 mod passing;
 mod shares;
 mod turns;
@@ -35,6 +36,7 @@ struct World {
     now: Instant,
     shared: Rc<FakeSharedHost>,
     effects: VecDeque<Effect>,
+    warnings: Vec<String>,
     /// Only the bucket can answer the streams that come now.
     for_bucket: bool,
 }
@@ -65,7 +67,16 @@ impl World {
         let start = Instant::now();
         let leases = Leases::new(&config, 0, me);
         let flights = Flights::new(config, leases, me.into());
-        Self { flights, mirror, start, now: start, shared, effects: VecDeque::new(), for_bucket: false }
+        Self {
+            flights,
+            mirror,
+            start,
+            now: start,
+            shared,
+            effects: VecDeque::new(),
+            warnings: Vec::new(),
+            for_bucket: false,
+        }
     }
 
     fn join(&mut self, stream: u32, key: &str) {
@@ -118,7 +129,13 @@ impl World {
     }
 
     fn keep(&mut self, effects: Vec<Effect>) {
-        self.effects.extend(effects.into_iter().filter(|effect| !matches!(effect, Effect::Progress(_))));
+        for effect in effects {
+            match effect {
+                Effect::Progress(_) => {}
+                Effect::Warn { what, .. } => self.warnings.push(what.into_owned()),
+                effect => self.effects.push_back(effect),
+            }
+        }
     }
 
     fn leave(&mut self, stream: u32, key: &str) -> bool {
@@ -369,6 +386,9 @@ fn a_call_that_comes_back_twice_changes_nothing() {
 #[test]
 fn fills_that_would_hold_more_than_the_memory_wait_although_more_might_run() {
     let mut world = World::with_memory(64, 1, "12MiB");
+    let mut config = (*world.flights.config).clone();
+    config.limits.first_range = config.limits.part_size;
+    world = World::configured(1, world.shared, config, 0);
     for (stream, key) in [(1, "a"), (2, "b"), (3, "c"), (4, "d")] {
         world.join(stream, key);
     }
@@ -535,6 +555,22 @@ fn a_head_that_only_asks_the_origin_is_no_fill_of_its_key() {
     assert_eq!(world.ended(), ("head", 1));
     assert_eq!(world.answered(), (vec![2], "head"));
     assert_eq!(world.flights.running(), 1);
+}
+
+#[test]
+fn a_store_that_takes_nothing_is_warned_of_once_a_minute() {
+    let mut world = World::new(8, 0);
+    for (stream, key, minute) in [(1, "a", 1), (2, "b", 1), (3, "c", 2)] {
+        world.now = world.start + Duration::from_secs(60 * (minute - 1));
+        world.join(stream, key);
+        let (get, _) = world.call();
+        world.finish(get, 200);
+        let (put, _) = world.call();
+        world.respond(put, 403, &[], b"<Error><Code>AccessDenied</Code></Error>".to_vec());
+        assert_eq!((world.ended().0, world.answered().1), ("not_stored", "not_stored"));
+        assert_eq!(world.warnings.len() as u64, minute, "{:?}", world.warnings);
+    }
+    assert!(world.warnings[0].contains("into s3.example.com/b: 403 AccessDenied: give the signer's credential"));
 }
 
 #[test]

@@ -6,8 +6,19 @@ use crate::http::Method;
 
 const MIB: u64 = 1024 * 1024;
 
-/// A worker with a rule for each of these lists of origins; keys begin with the rule's number.
+/// A worker with a rule for each of these lists of origins; keys begin with the rule's number. Its fills ask for a part first.
 fn rules(rules: &[&[&str]], limits: serde_json::Value) -> World {
+    let mut config = config(rules, limits);
+    config.limits.first_range = config.limits.part_size;
+    World::configured(1, Rc::new(FakeSharedHost::new()), config, 0)
+}
+
+/// Likewise, with first ranges that follow the room.
+fn distant(rules: &[&[&str]], limits: serde_json::Value) -> World {
+    World::configured(1, Rc::new(FakeSharedHost::new()), config(rules, limits), 0)
+}
+
+fn config(rules: &[&[&str]], limits: serde_json::Value) -> Config {
     let origin = |name: &&str| ((*name).to_owned(), serde_json::json!({"cluster": name, "authority": "o.test"}));
     let origins: serde_json::Map<_, _> = rules.concat().iter().map(origin).collect();
     let rules: Vec<_> = rules
@@ -18,7 +29,7 @@ fn rules(rules: &[&[&str]], limits: serde_json::Value) -> World {
     let config = serde_json::json!({
         "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
         "origins": origins, "rules": rules, "limits": limits});
-    World::worker(1, Rc::new(FakeSharedHost::new()), &config)
+    Config::parse(config.to_string().as_bytes(), &|_| None).unwrap()
 }
 
 /// Bytes that a call asks for.
@@ -114,11 +125,11 @@ fn a_miss_of_another_origin_begins_at_once_while_one_is_silent() {
     for limits in
         [serde_json::json!({}), serde_json::json!({"fills": 2, "queue": 2}), serde_json::json!({"memory": "12MiB"})]
     {
-        let mut world = rules(&[&["silent"], &["healthy"]], limits);
-        for stream in 0..280 {
+        let mut world = distant(&[&["silent"], &["healthy"]], limits);
+        for stream in 0..600 {
             world.join_rule(stream, &format!("0/{stream}"));
         }
-        assert!(world.calls().len() <= 32);
+        assert!(world.calls().len() <= 256);
         while let Some(effect) = world.effects.pop_front() {
             assert!(matches!(effect, Effect::Answer { outcome: Outcome::Busy(_), .. }), "{effect:?}");
         }

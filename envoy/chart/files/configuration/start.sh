@@ -204,9 +204,13 @@ origin() {
     '') ;;
     authorization | gcs | s3) in_origin "/^        - name: envoy\.filters\.http\.upstream_codec\$/i\\$newline$(snippet "origin-$ORIGIN_AUTH" '        ')" ;;
     sas)
-      # Where vm_config stands, another one in each edge.
-      indent=$(sed -n 's/^\( *\)vm_id: mirror_on_miss$/\1/p' "$here/$1.yaml")
-      examples="$examples$newline/^ *vm_id: mirror_on_miss\$/a\\$newline$(snippet origin-sas "$indent")"
+      if grep -q '^ *environment_variables: {host_env_keys: \[' "$here/$1.yaml"; then
+        examples="$examples$newline"'s|^ *environment_variables: {host_env_keys: \[|&ORIGIN_SAS, |'
+      else
+        # Where vm_config stands, another one in each edge.
+        indent=$(sed -n 's/^\( *\)vm_id: mirror_on_miss$/\1/p' "$here/$1.yaml")
+        examples="$examples$newline/^ *vm_id: mirror_on_miss\$/a\\$newline$(snippet origin-sas "$indent")"
+      fi
       examples="$examples$newline"'s|"authority": "files\.example\.com"|&, "parameters": {"env": "ORIGIN_SAS"}|'
       ;;
     *) fail "ORIGIN_AUTH=$ORIGIN_AUTH is not allowed: authorization, gcs, s3 or sas" ;;

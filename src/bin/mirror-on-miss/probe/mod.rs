@@ -130,9 +130,12 @@ impl Probe {
     fn put(&self, name: &str, headers: &[&str], body: &[u8]) -> Result<Answer, String> {
         let (key, headers) = (self.key(name), [&["content-type: text/plain"][..], headers].concat());
         let put = Request { method: "PUT", key: &key, headers: &headers, body: Some(body), ..Request::default() };
+        let sent = self.store.send(put);
         // Even one without an answer may have been carried out.
-        self.written.borrow_mut().push(key.clone());
-        self.store.send(put)
+        if !sent.as_ref().is_ok_and(|answer| (400..=499).contains(&answer.status)) {
+            self.written.borrow_mut().push(key.clone());
+        }
+        sent
     }
 
     fn get(&self, name: &str) -> Result<Answer, String> {
@@ -152,7 +155,7 @@ impl Probe {
         left.sort();
         left.dedup();
         if !left.is_empty() {
-            report.note(&format!("not removed, if it was written: this credential may not delete {}", left.join(" ")));
+            report.note(&format!("not removed, because this credential may not delete: {}", left.join(" ")));
         }
     }
 }
