@@ -31,9 +31,9 @@ def write(results: Results) -> None:
 
 def fill_in(name: str, rows: Sequence[str]) -> None:
     """Writes the rows of one table between its marks."""
-    marked = re.compile(rf"(<!-- {name}: make [a-z-]+ -->\n).*?(\n<!-- end -->)", re.DOTALL)
+    marked = re.compile(rf"(<!-- {name}: make [a-z-]+ -->\n).*?(<!-- end -->)", re.DOTALL)
     text = PAGE.read_text()
-    PAGE.write_text(marked.sub(lambda found: found[1] + "\n".join(rows) + found[2], text))
+    PAGE.write_text(marked.sub(lambda found: found[1] + "".join(f"{row}\n" for row in rows) + found[2], text))
 
 
 def tables(results: Results) -> dict[str, list[str]]:
