@@ -45,6 +45,7 @@ run: $(STACK) $(ENVOY) wasm ## build and start everything: Envoy, signer, S3 ser
 ## ORIGIN=https://host[:port][/path]  fill the bucket from there instead of from the sample origin
 ## PORT=10000  WORKERS=2  BUCKET=mirror
 ## WIRING=redirect|transparent  clients follow a 302, or Envoy does it for them, as most S3 SDKs need
+## ON_5XX=origin       while the bucket fails, its origin serves
 ## ORIGIN_DNS=strict  each address of its name is a host of its own   ORIGIN_HTTP=2  it speaks HTTP/2 alone
 ## EXPOSED=root|path  clients write /KEY or /BUCKET/KEY; path is the default of the transparent wiring
 ## DATA=directory  keeps what the bucket of its own S3 server holds, and the logs, for the next run
@@ -120,9 +121,9 @@ chaos: $(TOOLS) $(ENVOY) wasm ## thousands of requests while origin and bucket f
 	@exec $(VENV)/bin/python -m chaos
 
 .PHONY: clients
-clients: $(TOOLS) $(ENVOY) $(CLIENTS)/.installed $(CLIENTS)/.java $(CLIENTS)/.go wasm ## fifty clients, each with cold keys, through both wirings; writes docs/clients.md
+clients: $(TOOLS) $(ENVOY) $(CLIENTS)/.installed $(CLIENTS)/.java $(CLIENTS)/.go wasm ## seventy clients, each with cold keys, through both wirings; writes docs/clients.md
 ## ONLY="Java|wget"  a regular expression, for these alone
-## those of Java and Go need mvn and java, and go; curl, wget2, nginx ... are Debian's packages; what is not installed is named
+## those of Java and Go need mvn and java, and go; curl, wget2, nginx, Chromium ... are Debian's packages; what is not installed is named
 	@exec $(VENV)/bin/python -m clients
 
 .PHONY: stores
@@ -134,6 +135,12 @@ stores: $(TOOLS) $(ENVOY) wasm ## nine S3 servers, each with cold keys, through 
 	@[ -n "$(S3_ENDPOINT)" ] || $(MAKE) $(STORES)/.installed $(if $(filter minio versitygw,$(SERVERS)),$(STORES)/.go) \
 	  $(if $(filter garage,$(SERVERS)),$(GARAGE))
 	@exec $(VENV)/bin/python -m stores
+
+.PHONY: clients-large
+clients-large: $(TOOLS) $(ENVOY) $(CLIENTS)/.installed $(CLIENTS)/.java $(CLIENTS)/.go wasm ## cold objects of 200 MiB from an origin of 5 MB/s, for half an hour; writes docs/clients.md
+## ONLY="boto3|Chromium"  a regular expression, for these alone
+	@$(VENV)/bin/python -m clients.large
+	@exec $(VENV)/bin/python -m clients.patience
 
 .PHONY: browser
 browser: $(TOOLS) $(ENVOY) $(CLIENTS)/.installed wasm ## Chromium with the sample page, through the redirect wiring

@@ -129,6 +129,7 @@ fn alone() -> Vec<(&'static str, Value, Seen, &'static str)> {
         ("$.rules[].on_head", json!("origin"), |c| shown(mirror(c).on_head), "Origin"),
         ("$.rules[].too_large", json!("error"), |c| shown(mirror(c).too_large), "Error"),
         ("$.rules[].on_wait", json!("busy"), |c| shown(mirror(c).on_wait), "Busy"),
+        ("$.rules[].on_5xx", json!("origin"), |c| shown(mirror(c).on_5xx), "Origin"),
         ("$.rules[].store", json!(false), |c| shown(mirror(c).unstored), "true"),
         ("$.rules[].observe", json!(true), |c| shown(mirror(c).observe), "true"),
         ("$.location", json!("absolute"), |c| shown(&c.location), "Some(Absolute)"),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::model::{DEFAULT_TIMEOUT, GIB, MIB};
-use crate::config::rule::{Mirror, On403, OnHead, OnWait, Private, ResponseMode, TooLarge};
+use crate::config::rule::{Mirror, On5xx, On403, OnHead, OnWait, Private, ResponseMode, TooLarge};
 use crate::http::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -142,6 +142,7 @@ fn every_field_of_a_rule_a_bucket_and_an_origin_is_read() {
         on_head: OnHead::Origin,
         too_large: TooLarge::Error,
         on_wait: OnWait::Origin,
+        on_5xx: On5xx::Pass,
         observe: true,
         unstored: false,
     };

@@ -32,8 +32,8 @@ impl RestFetch {
         self.first.version.total.saturating_add(1)
     }
 
-    /// Takes the answer. Where none came in time it is asked for in pieces. Where that is not all of the rest, everything is asked for
-    /// at once, as ever.
+    /// Takes the answer. Where none came in time, the rest is asked for in pieces. Where it is not all of the rest, everything is
+    /// asked for after a wait.
     pub fn answered(mut self, job: &mut Job, response: Option<Response>) -> Transition {
         let asked = range(&self.first);
         let endpoint = &self.fetch.source.endpoint;
@@ -46,8 +46,9 @@ impl RestFetch {
             Some(PartResult::TimedOut) => return self.fetch.begins(job, self.first),
             _ => {}
         }
-        (job.begins_small, job.expected) = (false, job.limits.part_size);
-        self.fetch.source.asked_again(job)
+        let length = self.memory().min(job.limits.part_size);
+        job.begins_small = false;
+        self.fetch.asked_again(job, length)
     }
 }
 

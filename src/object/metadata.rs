@@ -1,13 +1,14 @@
 //! Headers that are stored with an object.
 
+use super::http_date::{self, HttpDate};
 use super::key::Key;
-use super::{content_disposition, content_type, http_date};
+use super::{content_disposition, content_type};
 use crate::http::Headers;
 
 /// Headers that are stored with an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
-    /// Headers of the representation, which every reader gets.
+    /// Headers of the representation, which every reader gets, and the origin's date, which is not stored.
     representation: Vec<(&'static str, String)>,
     /// User metadata of the origin, by its names at the bucket, without the prefix.
     user: Vec<(String, String)>,
@@ -44,6 +45,8 @@ const PREFIX: &str = "x-amz-meta-";
 
 /// The start of the names by which this filter says where an object comes from.
 const OWN: &str = "mirror-";
+
+const LAST_MODIFIED: &str = "last-modified";
 
 /// Tells if user metadata of this name may be stored. With `snowball-auto-extract` MinIO unpacks an archive over objects that
 /// are there; the signer refuses it.
@@ -83,13 +86,15 @@ impl Metadata {
     pub fn new(headers: &Headers, url: &str, key: &Key, guess_types: bool, kept: &[KeptMetadata]) -> Self {
         let content_type = ("content-type", Some(content_type::read(headers, key, guess_types)));
         let representation = REPRESENTATION.map(|name| (name, represented(headers, name)));
+        let modified = headers.only(LAST_MODIFIED).map(http_date::first);
+        let date = modified.filter(|date| HttpDate::parse(date).is_some()).map(str::to_owned);
         let provenance = [
-            ("x-amz-meta-mirror-last-modified", headers.only("last-modified").map(http_date::first).map(str::to_owned)),
+            ("x-amz-meta-mirror-last-modified", modified.map(str::to_owned)),
             ("x-amz-meta-mirror-etag", headers.only("etag").filter(|etag| !etag.contains("\",")).map(str::to_owned)),
             ("x-amz-meta-mirror-url", Some(url.to_owned())),
         ];
         let provenance = provenance.map(|(name, value)| (name, value.filter(|value| is_user_value(value))));
-        let representation = [content_type].into_iter().chain(representation);
+        let representation = [content_type].into_iter().chain(representation).chain([(LAST_MODIFIED, date)]);
         let mut left = MAX_METADATA;
         let (user, left_out) = user_metadata(headers, kept, &mut left);
         Self {
@@ -104,7 +109,7 @@ impl Metadata {
     pub fn of_served<'n, 'v>(served: impl Iterator<Item = (&'n str, &'v str)>) -> Self {
         let mut representation = Vec::new();
         for (name, value) in served {
-            let known = REPRESENTATION.iter().chain(&["content-type"]).find(|known| **known == name);
+            let known = REPRESENTATION.iter().chain(&["content-type", LAST_MODIFIED]).find(|known| **known == name);
             representation.extend(known.map(|known| (*known, value.to_owned())));
         }
         Self { representation, ..Self::default() }
@@ -123,7 +128,8 @@ impl Metadata {
 
     /// The headers that a PUT carries, beside those [of the user](Self::of_user).
     pub fn stored(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.representation.iter().chain(&self.provenance).map(|(name, value)| (*name, value.as_str()))
+        let stored = self.representation.iter().filter(|(name, _)| *name != LAST_MODIFIED);
+        stored.chain(&self.provenance).map(|(name, value)| (*name, value.as_str()))
     }
 
     /// The headers of the origin's user metadata, which a PUT carries, too.
@@ -131,7 +137,8 @@ impl Metadata {
         self.user.iter().map(|(name, value)| (format!("{PREFIX}{name}"), value.clone())).collect()
     }
 
-    /// The headers with which the object itself is served.
+    /// The headers with which the object itself is served. `Last-Modified` is the origin's until the bucket has one of its own:
+    /// `aws s3 cp`, minio-go and Hadoop's S3A take no object without.
     pub fn served(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.representation.iter().map(|(name, value)| (*name, value.as_str()))
     }
@@ -215,6 +222,19 @@ mod tests {
         let caching: Vec<_> =
             metadata.stored().filter(|(name, _)| ["cache-control", "expires"].contains(name)).collect();
         assert_eq!(caching, [("cache-control", "no-cache")]);
+    }
+
+    #[test]
+    fn clients_get_the_origins_date_and_the_bucket_keeps_it_as_provenance_alone() {
+        const DATE: &str = "Sun, 22 Nov 2026 10:00:00 GMT";
+        for (sent, served) in [(DATE, Some(DATE)), ("yesterday", None)] {
+            let metadata = read(&[header(LAST_MODIFIED, sent.as_bytes())], &[]);
+            let date = |(name, value)| (name == LAST_MODIFIED).then_some(value);
+            assert_eq!(metadata.served().find_map(date), served);
+            assert_eq!(metadata.stored().find_map(date), None);
+            let provenance = |(name, value)| (name == "x-amz-meta-mirror-last-modified").then_some(value);
+            assert_eq!(metadata.stored().find_map(provenance), Some(sent));
+        }
     }
 
     fn kept(pairs: &[(&str, Option<&str>)]) -> Vec<KeptMetadata> {

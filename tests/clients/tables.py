@@ -14,21 +14,32 @@ from .tools import TOOLS
 PAGE = CHECKOUT / "docs" / "clients.md"
 OPERATIONS: Sequence[Operation] = get_args(Operation)
 TITLES = {"get": "GET", "range": "range", "head": "HEAD", "download": "20 MiB to a file"}
-SETUPS = {"transparent": "transparent", "redirect": "redirect", "distinct": "redirect, `distinct`"}
+SETUPS = {
+    "transparent": "transparent",
+    "serve": "transparent, `serve`",
+    "redirect": "redirect",
+    "distinct": "redirect, `distinct`",
+}
 
 Results = Mapping[str, Mapping[str, Any]]
 
 
 def write(results: Results) -> None:
-    text = PAGE.read_text()
     for name, rows in tables(results).items():
-        marked = re.compile(rf"(<!-- {name}: make clients -->\n).*?(\n<!-- end -->)", re.DOTALL)
-        text = marked.sub(lambda found, rows=rows: found[1] + "\n".join(rows) + found[2], text)
-    PAGE.write_text(text)
+        fill_in(name, rows)
+
+
+def fill_in(name: str, rows: Sequence[str]) -> None:
+    """Writes the rows of one table between its marks."""
+    marked = re.compile(rf"(<!-- {name}: make [a-z-]+ -->\n).*?(<!-- end -->)", re.DOTALL)
+    text = PAGE.read_text()
+    PAGE.write_text(marked.sub(lambda found: found[1] + "".join(f"{row}\n" for row in rows) + found[2], text))
 
 
 def tables(results: Results) -> dict[str, list[str]]:
-    wirings = {wiring: list(_of_operations(results, wiring)) for wiring in ("transparent", "redirect")}
+    wirings = {
+        wiring: list(_of_operations(results, wiring)) for wiring in ("transparent", "serve", "redirect")
+    }
     return {**wirings, "tools": list(_of_tools(results))}
 
 

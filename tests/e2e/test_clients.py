@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from minio import Minio
 
-from doubles import ScriptedOrigin
+from doubles import ScriptedOrigin, StrictBucket
+from doubles.large_origin import Large, LargeOrigin
 from stack import SeaweedFS
 
 from .conftest import Start, Unique
-from .site import Site, running
+from .site import Site, eventually, running
 
 BODY = bytes(range(256)) * 256
 LARGE = bytes(range(256)) * (20 << 12)
@@ -100,3 +102,35 @@ def test_minio_py_reads_cold_keys(site: Site, unique: Unique, tmp_path: Path) ->
     file = tmp_path / "downloaded"
     client.fget_object(*cold("download", LARGE), str(file))
     assert file.read_bytes() == LARGE
+
+
+def test_boto3_reads_a_large_object_while_it_is_stored(tmp_path: Path, unique: Unique) -> None:
+    """`make clients-large` has 200 MiB, an origin of 5 MB/s, and more clients."""
+    plugin = {"rules": [{"response": "serve"}]}
+    path, size = unique("film"), 40 << 20
+    with LargeOrigin(rate=20e6) as origin:
+        film = origin.put(path, Large(size))
+        with running(tmp_path, origin, StrictBucket(), wiring="transparent", plugin=plugin) as site:
+            once = Config(retries={"max_attempts": 0})
+            s3 = boto3.client(
+                "s3", endpoint_url=site.stack.url, region_name="us-east-1", config=once, **CREDENTIALS
+            )
+            file = tmp_path / "film"
+            s3.download_file("mirror", path[1:], str(file))
+            assert hashlib.sha256(file.read_bytes()).hexdigest() == film.sha256()
+            (refused,) = site.stats("^http.edge.downstream_rq_5xx").values()
+            assert refused == 0
+            eventually(lambda: site.stored(path) is not None, True)
+        # Ten connections are more reads of the origin than one: each that is passed on, and the fill.
+        assert origin.sent[path] < 3 * size
+
+
+def test_who_heads_a_large_cold_object_learns_its_date(start: Start, unique: Unique) -> None:
+    """aws-cli, minio-go and Hadoop's S3A fail without."""
+    date = "Sun, 06 Nov 1994 08:49:37 GMT"
+    site = start(wiring="transparent", plugin={"rules": [{"response": "serve"}]})
+    for body, outcome in ((bytes(7 << 20), "streamed"), (BODY, "served")):
+        path = unique(outcome)
+        site.origin.put(path, body, {"ETag": '"1"', "Last-Modified": date})
+        head = site.ask(f"/mirror{path}", "HEAD")
+        assert (head.outcome, head.header("last-modified")) == (outcome, date)

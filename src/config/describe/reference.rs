@@ -35,7 +35,7 @@ const fn entry_of(path: &'static str, default: Default, text: &'static str) -> E
 }
 
 /// Every field but those of `origin`, in the order of the documentation.
-pub const ENTRIES: [Entry; 76] = [
+pub const ENTRIES: [Entry; 77] = [
     entry_of("$.bucket", Needed, "The bucket, as the signer reaches it."),
     entry_of("$.bucket.cluster", Needed, "Envoy's name of the signer's cluster."),
     entry_of("$.bucket.authority", Needed, "The store's `host[:port]`. The signer signs it."),
@@ -291,6 +291,13 @@ pub const ENTRIES: [Entry; 76] = [
         Json(r#""origin""#),
         "The answer when `wait` is over. `origin` is a 302 to `public_url`; without one the client of an object of several parts is \
          passed to the origin where `stream` allows it, else it gets a 503. `busy` is always a 503.",
+    ),
+    entry_of(
+        "$.rules[].on_5xx",
+        Json(r#""pass""#),
+        "The answer while the bucket fails: with 500, 502, 503 or 504, or because it cannot be reached or is silent. `pass` is the \
+         bucket's. `origin` is the origin's object, handed out or passed on, and nothing is stored; the bucket's answer stands where no \
+         origin gives one. It needs Envoy's half, `ON_5XX=origin`.",
     ),
     entry_of(
         "$.rules[].store",
