@@ -45,6 +45,7 @@ run: $(STACK) $(ENVOY) wasm ## build and start everything: Envoy, signer, S3 ser
 ## ORIGIN=https://host[:port][/path]  fill the bucket from there instead of from the sample origin
 ## PORT=10000  WORKERS=2  BUCKET=mirror
 ## WIRING=redirect|transparent  clients follow a 302, or Envoy does it for them, as most S3 SDKs need
+## ON_5XX=origin       while the bucket fails, its origin serves
 ## ORIGIN_DNS=strict  each address of its name is a host of its own   ORIGIN_HTTP=2  it speaks HTTP/2 alone
 ## EXPOSED=root|path  clients write /KEY or /BUCKET/KEY; path is the default of the transparent wiring
 ## DATA=directory  keeps what the bucket of its own S3 server holds, and the logs, for the next run

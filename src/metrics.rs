@@ -44,6 +44,9 @@ pub const FILL_TIME: &str = "mirror_on_miss_fill_milliseconds";
 /// Fills that run, in all workers. A gauge.
 pub const FILLS_IN_FLIGHT: &str = "mirror_on_miss_fills_in_flight";
 
+/// Clients that are passed to origins, in all workers. A gauge.
+pub const STREAMS: &str = "mirror_on_miss_streams";
+
 /// Requests that wait for fills, in all workers. A gauge.
 pub const WAITERS: &str = "mirror_on_miss_waiters";
 

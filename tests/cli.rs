@@ -323,13 +323,23 @@ fn where_clients_are_passed_to_the_origin_that_is_told() {
         config["rules"] = json!([rule]);
         config.to_string()
     };
+    let late = "passed to the origin after 25s if it has several parts, else 503";
     for (rule, expected) in [
-        (json!({}), &["302 to /a, once it is stored", "passed to the origin, else 502, if it cannot be stored"][..]),
-        (json!({"too_large": "error"}), &["302 to /a, once it is stored", "502 if it cannot be stored"]),
-        (json!({"store": false}), &["200 with the object; passed to the origin if it has several parts"]),
+        (
+            json!({}),
+            &["302 to /a, once it is stored", "passed to the origin, else 502, if it cannot be stored", late][..],
+        ),
+        (json!({"too_large": "error"}), &["302 to /a, once it is stored", "502 if it cannot be stored", late]),
+        (
+            json!({"too_large": "error", "on_wait": "busy"}),
+            &["302 to /a, once it is stored", "502 if it cannot be stored", "503 after 25s, while it is being stored"],
+        ),
+        (json!({"store": false}), &["200 with the object; passed to the origin if it has several parts", late]),
     ] {
         let read = run(&["explain", "--json", "-", "GET", "/a"], &config(rule.clone())).1;
         let response = serde_json::from_str::<Value>(&read).unwrap()["response"].clone();
+        let on_wait = serde_json::from_str::<Value>(&read).unwrap()["on_wait"].clone();
+        assert_eq!(on_wait, rule.get("on_wait").cloned().unwrap_or(json!("origin")));
         assert_eq!(response, if rule["store"] == json!(false) { "serve" } else { "redirect" });
         let output = run(&["explain", "-", "GET", "/a"], &config(rule)).1;
         let answers: Vec<_> = output.lines().filter_map(|line| line.strip_prefix("answer       ")).collect();

@@ -80,6 +80,28 @@ fn streams_without_their_route_are_a_problem_and_the_route_without_streams_too()
 }
 
 #[test]
+fn a_rule_for_a_bucket_that_fails_needs_envoys_half_and_the_other_way_round() {
+    for name in ["edge", "transparent"] {
+        let text = |on_5xx: &str| {
+            let start = ["envoy/configuration/start.sh", "print", name];
+            let done = std::process::Command::new("sh").args(start).env("ON_5XX", on_5xx).output().unwrap();
+            String::from_utf8(done.stdout).unwrap()
+        };
+        let check = |text: &str| {
+            let (code, output, _) = run(&["check", "--with-examples", "-"], text, &[]);
+            (code, output)
+        };
+        let (off, on) = (text("pass"), text("origin"));
+        assert_eq!([check(&off), check(&on)], [(0, "ok\n".to_owned()), (0, "ok\n".to_owned())]);
+        let rule = "\"rules\": [{\"on_5xx\": \"origin\"}],";
+        let (code, output) = check(&off.replace("\"stream\": {", &format!("{rule} \"stream\": {{")));
+        assert!(code == 1 && output.contains("does not hear of a bucket that fails"), "{output}");
+        let (code, output) = check(&on.replace(rule, ""));
+        assert!(code == 1 && output.contains("no rule says \"origin\""), "{output}");
+    }
+}
+
+#[test]
 fn a_cluster_that_does_not_exist_is_a_problem_unless_clusters_come_by_discovery() {
     let edge = own_edge().replace("\"cluster\": \"signer\"", "\"cluster\": \"sinner\"");
     let (code, output, _) = check(&edge);
@@ -101,8 +123,8 @@ fn a_wait_that_envoy_cuts_short_is_a_problem() {
     assert_eq!(check(&of("25.5s")).0, 0);
     assert_eq!(check(&of("0s")).0, 0, "no timeout");
     let route = own_edge().replace(
-        "                  timeout: 0s\n",
-        "                  timeout: 0s\n                  idle_timeout: 5s\n",
+        "                  timeout: 0s\n                  retry_policy:\n",
+        "                  timeout: 0s\n                  idle_timeout: 5s\n                  retry_policy:\n",
     );
     let (code, output, _) = check(&route);
     assert!(code == 1 && output.contains("Envoy's idle_timeout of the route object, 5s"), "{output}");

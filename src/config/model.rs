@@ -130,8 +130,10 @@ pub struct Limits {
     pub waiters: usize,
     /// Bytes of objects that all fills together hold. Envoy holds up to as many again, on their way in and out.
     pub memory: u64,
-    /// Parts of one object that are fetched and stored at once.
+    /// Parts of one object that are fetched and stored at once, at most.
     pub parts_in_flight: usize,
+    /// Bytes a second below which a request that stores bytes ends. Above 0.
+    pub min_rate: u64,
     /// Bytes of the largest object that is mirrored.
     pub max_object_size: u64,
     /// Clients that are passed to origins at once.
@@ -156,6 +158,8 @@ pub const MAX_OBJECT_SIZE: u64 = 50_000 * GIB;
 const DEFAULT_PART_SIZE: u64 = 6 * MIB;
 const DEFAULT_MEMORY: u64 = 128 * MIB;
 const DEFAULT_PARTS_IN_FLIGHT: usize = 3;
+/// Ten parts at once over 5 Mbit/s have twice as much.
+const DEFAULT_MIN_RATE: u64 = 32 * 1024;
 /// Half of it, the share of one origin among several, keeps 256 clients of an origin far away going.
 const DEFAULT_FILLS: usize = 512;
 /// [`DEFAULT_FILLS`] of them take a quarter of [`DEFAULT_MEMORY`]. One byte more than objects of 64 KiB have: a 206 of exactly the
@@ -193,6 +197,7 @@ impl Default for Limits {
             waiters: DEFAULT_WAITERS,
             memory: DEFAULT_MEMORY,
             parts_in_flight: DEFAULT_PARTS_IN_FLIGHT,
+            min_rate: DEFAULT_MIN_RATE,
             max_object_size: MAX_OBJECT_SIZE,
             streams: DEFAULT_STREAMS,
             streams_per_key: DEFAULT_STREAMS_PER_KEY,

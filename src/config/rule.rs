@@ -93,6 +93,8 @@ pub struct Mirror {
     pub too_large: TooLarge,
     /// The answer to a client whose time is over.
     pub on_wait: OnWait,
+    /// The answer to a client while the bucket fails.
+    pub on_5xx: On5xx,
     /// A miss is only counted; nothing is fetched.
     pub observe: bool,
     /// The object is handed out, and never stored.
@@ -238,6 +240,16 @@ pub enum TooLarge {
     /// A 302 to `public_url` if there is one. Else the client is passed to the origin, if that may be, and gets a 502 if not.
     #[default]
     Origin,
+}
+
+/// The answer to a client while the bucket fails: with 500, 502, 503 or 504, or because it cannot be reached or is silent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum On5xx {
+    /// The origin's object. Nothing is stored.
+    Origin,
+    /// The bucket's own.
+    #[default]
+    Pass,
 }
 
 /// The answer to a client whose time is over, while the fill goes on.

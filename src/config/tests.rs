@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::model::{DEFAULT_TIMEOUT, GIB, MIB};
-use crate::config::rule::{Mirror, On403, OnHead, OnWait, Private, ResponseMode, TooLarge};
+use crate::config::rule::{Mirror, On5xx, On403, OnHead, OnWait, Private, ResponseMode, TooLarge};
 use crate::http::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -55,7 +55,7 @@ fn the_long_form_is_read_field_by_field() {
                   {"origins": ["backup"], "mirror": true}],
         "location": "https://cdn.example.com/",
         "wait": "5s", "failure_ttl": "2s", "negative_ttl": "0s", "loop_window": "1m",
-        "limits": {"part_size": "16MiB", "parts_in_flight": 2, "memory": "32MiB", "fills": 8, "queue": 0, "waiters": 9, "max_object_size": "1GiB",
+        "limits": {"part_size": "16MiB", "parts_in_flight": 2, "memory": "32MiB", "fills": 8, "queue": 0, "waiters": 9, "max_object_size": "1GiB", "min_rate": "8KiB",
                    "streams": 8, "streams_per_key": 3},
         "stream": {"marker": "m=s"},
     }))
@@ -73,6 +73,7 @@ fn the_long_form_is_read_field_by_field() {
         waiters: 9,
         memory: 32 * MIB,
         parts_in_flight: 2,
+        min_rate: 8 * 1024,
         max_object_size: GIB,
         streams: 8,
         streams_per_key: 3,
@@ -141,6 +142,7 @@ fn every_field_of_a_rule_a_bucket_and_an_origin_is_read() {
         on_head: OnHead::Origin,
         too_large: TooLarge::Error,
         on_wait: OnWait::Origin,
+        on_5xx: On5xx::Pass,
         observe: true,
         unstored: false,
     };

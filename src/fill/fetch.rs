@@ -61,11 +61,6 @@ impl ActiveOrigin {
         FirstFetch::ask(job, self.at, true)
     }
 
-    /// Asks it again, though the object may not have changed.
-    pub fn asked_again(self, job: &mut Job) -> Transition {
-        FirstFetch::ask(job, self.at, self.restarted)
-    }
-
     /// Goes on after an origin that does not have the object: asks the rule's next origin, and after the last one those of
     /// the next rule, unless one that failed may have it.
     fn missing(self, job: &mut Job) -> Transition {
@@ -129,12 +124,20 @@ impl FirstFetch {
             return done(Outcome::Broken("a rule without an origin"));
         };
         job.origin = origin.name.clone();
+        job.feed.forget();
         let endpoint =
             Endpoint::at(origin, &job.mirror, &job.request.fill_key.origin_key, &job.request.fill_key.forwarded);
         let (cluster, at_origin) = (origin.cluster.clone(), endpoint.clone());
         let source = ActiveOrigin { at, cluster, endpoint, at_origin, restarted };
         let span = if job.request.is_head() { Span::Headers } else { Span::First { length: first_range(job) } };
         Self { call: None, source, span, attempts: 0, doubted: None }.send(job)
+    }
+
+    /// Asks its origin again as after any failure, for so many bytes: what came behind the beginning was not the rest.
+    pub fn asked_again(self, job: &mut Job, length: u64) -> Transition {
+        job.expected = length;
+        let source = self.source.before_redirect().unwrap_or(self.source);
+        Self { source, span: Span::First { length }, ..self }.failed(job, CUT)
     }
 
     /// Sends the request. Its time has come, or nothing stands before it.
@@ -226,21 +229,28 @@ impl FirstFetch {
 
     /// Plans the storing of an object whose beginning, or whole, is at hand.
     pub fn gave(self, job: &mut Job, mut first: FirstRange) -> Transition {
-        let Self { source, .. } = &self;
         if !job.mirror.accepts(first.object.metadata.content_type()) {
             return self.source.next(job, Outcome::WrongType);
         }
         if let Some(cache_control) = &job.mirror.cache_control {
             first.object.metadata.set_cache_control(cache_control);
         }
-        let left_out = first.object.metadata.left_out;
-        let skipped = first.private && job.mirror.private == Private::Skip;
         let (came, total) = (first.object.length(), first.version.total);
-        let asked = if let Span::First { length } = self.span { length } else { job.limits.part_size };
+        let asked = self.asked(job);
         if asked < job.limits.part_size && came < total && total <= job.limits.part_size.min(job.limits.max_object_size)
         {
             return if first.version.joins() { RestFetch::ask(job, self, first) } else { self.ask_whole(job, total) };
         }
+        self.begins(job, first)
+    }
+
+    /// Stores what is at hand, or begins to store the object in parts.
+    pub fn begins(self, job: &mut Job, mut first: FirstRange) -> Transition {
+        let Self { source, .. } = &self;
+        let (came, total) = (first.object.length(), first.version.total);
+        let left_out = first.object.metadata.left_out;
+        let skipped = first.private && job.mirror.private == Private::Skip;
+        let asked = self.asked(job);
         let unranged = job.limits.part_size < came;
         let unranged = unranged.then(|| Action::Unranged(source.cluster.clone()));
         let (version, announced) = (first.version.clone(), std::mem::take(&mut first.announced));
@@ -259,7 +269,7 @@ impl FirstFetch {
             Plan::Single(object) => match announced.verify(&object.body) {
                 Ok(()) if skipped => done(Outcome::Private((!job.withheld).then_some(object))),
                 Ok(()) if job.request.store => Write::put(job, object),
-                Ok(()) if job.request.mirror.unstored && !job.withheld => done(Outcome::Served(object)),
+                Ok(()) if job.request.is_unstored() && !job.withheld => done(Outcome::Served(object)),
                 Ok(()) => done(Outcome::NotStored { object: (!job.withheld).then_some(object), status: NOT_ASKED }),
                 Err(header) => self.source.next(job, Outcome::Corrupt(header)),
             },
@@ -273,6 +283,11 @@ impl FirstFetch {
             Some(passed) => with(passed, (state, actions)),
             None => (state, actions),
         }
+    }
+
+    /// Returns the bytes that were asked for.
+    fn asked(&self, job: &Job) -> u64 {
+        if let Span::First { length } = self.span { length } else { job.limits.part_size }
     }
 
     /// Asks for the whole object in one answer, because nothing proves that later parts are of the same version.
@@ -296,7 +311,7 @@ fn adds_slash(job: &Job, redirect: Option<&Outcome>) -> bool {
 /// alone, so it is small.
 fn first_range(job: &mut Job) -> u64 {
     let Limits { first_range, part_size, .. } = job.limits;
-    let at_once = job.responds(ResponseMode::Serve) || job.request.mirror.unstored;
+    let at_once = job.responds(ResponseMode::Serve) || job.request.is_unstored();
     if job.passes && job.begins_small && at_once && !job.unranged {
         job.expected = first_range;
     }

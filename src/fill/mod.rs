@@ -16,6 +16,7 @@
 //! `Operation` (`store.rs`) with the same two states: it expects the answer, or the time for another attempt. A write that
 //! ends in doubt is followed by a HeadObject, whose `Question` (`head.rs`) has the table of answers.
 
+mod feed;
 mod fetch;
 mod head;
 mod multipart;
@@ -30,6 +31,7 @@ mod transfer;
 mod warning;
 mod write;
 
+pub use feed::{Chunk, Reader};
 pub use outcome::{Outcome, Shortage};
 pub use passed::PassedObject;
 pub use warning::{Warning, Warnings};
@@ -43,6 +45,7 @@ use crate::request::forwarded::Forwarded;
 use crate::request::target::Target;
 use crate::request::trace::Trace;
 use crate::s3::xml;
+use feed::Feed;
 use outcome::NOT_ASKED;
 use retry::Random;
 use state::State;
@@ -65,6 +68,8 @@ pub struct CallId(u32);
 /// An event of a fill.
 #[derive(Debug)]
 pub enum Input {
+    /// A client's stream brought a piece of the object.
+    Chunk(Chunk),
     /// The wait that was asked for is over.
     Deadline,
     /// A call came back without a response: the connection was refused, reset or cut short, or the response was
@@ -73,6 +78,8 @@ pub enum Input {
         /// The call.
         call: CallId,
     },
+    /// A client's stream ended, the one with this number.
+    Left(u32),
     /// A call came back.
     Response {
         /// The call.
@@ -102,7 +109,7 @@ pub enum Action {
         /// Bytes of the object.
         total: u64,
     },
-    /// Come back with [`Input::Deadline`] after this time. A fill waits for one time only.
+    /// Come back with [`Input::Deadline`] after this time, and not after one that was asked for before.
     Wait(Duration),
     /// The origin behind this cluster gave a whole object where a part was asked for; so it will the next time.
     Unranged(String),
@@ -132,6 +139,8 @@ pub struct FillKey {
     pub origin_key: String,
     /// The bucket denied it with 403. It may be there, so clients that were told 404 do not share the fill.
     pub forbidden: bool,
+    /// The bucket failed. What its origin gives in its place is not stored, so other clients do not share that.
+    pub unavailable: bool,
     /// The method is HEAD, and the rules treat it otherwise than GET.
     pub head: bool,
     /// The parts of the client's request that the origins get.
@@ -168,7 +177,9 @@ impl FillRequest {
         check: bool,
     ) -> Self {
         let chain = rule::chain(rules, target.method, target.spellings());
-        let store = denial != Denial::BadRequest && target.reading.not_plain().is_none() && !mirror.unstored;
+        let unavailable = denial == Denial::Unavailable;
+        let store =
+            !unavailable && denial != Denial::BadRequest && target.reading.not_plain().is_none() && !mirror.unstored;
         let part = target.is_part();
         let headers_alone = !part && (!store || mirror.on_head == OnHead::Origin);
         let apart = headers_alone || rules.iter().any(|rule| !rule.methods.is_empty());
@@ -177,6 +188,7 @@ impl FillRequest {
             key: target.key.clone(),
             origin_key: target.origin_key().to_owned(),
             forbidden,
+            unavailable,
             head: target.method == Method::Head && apart,
             forwarded: Forwarded::of(target.query(), headers, &chain),
         };
@@ -189,6 +201,11 @@ impl FillRequest {
     /// Only the origin's headers are wanted, and nothing is stored.
     pub fn is_head(&self) -> bool {
         self.fill_key.head && !self.part && (self.mirror.on_head == OnHead::Origin || !self.store)
+    }
+
+    /// The object is the origin's at each request, and nothing else is said about it.
+    pub fn is_unstored(&self) -> bool {
+        self.mirror.unstored || self.fill_key.unavailable
     }
 
     /// The client is sent to the origin itself, whatever becomes of the fill, and of the bucket nothing is asked before.
@@ -223,6 +240,8 @@ struct Job {
     conflicted: bool,
     /// Clients may be passed to the origin.
     passes: bool,
+    /// The clients' streams that bring the object.
+    feed: Feed,
     /// Where clients may be passed, the first request is a small one.
     begins_small: bool,
     /// The bucket may deny its reader the object, so no byte of it is handed out.
@@ -248,6 +267,7 @@ impl Fill {
             limits: config.limits.clone(),
             mirror: request.mirror.clone(),
             passes,
+            feed: Feed::new(&config.limits),
             begins_small: true,
             withheld: request.fill_key.forbidden,
             request,
@@ -290,6 +310,22 @@ impl Fill {
     /// Lets the calls of a fill that has not begun carry these headers.
     pub fn carry(&mut self, trace: Trace) {
         self.job.trace = trace;
+    }
+
+    /// Notes that clients were passed to the object, at this time since its first input. Their streams may bring it.
+    pub fn expect_stream(&mut self, spent: Duration) {
+        self.job.feed.expect(spent);
+    }
+
+    /// Returns the next bytes that it takes of so many of a stream's, as the offsets of their first one and of the one behind
+    /// their last.
+    pub fn wants(&mut self, reader: &Reader, length: u64) -> Option<(u64, u64)> {
+        self.state.wants(reader, reader.next.saturating_add(length))
+    }
+
+    /// Tells if what streams bring is found to be not what the origin announced.
+    pub fn is_corrupt(&self) -> bool {
+        self.job.feed.is_corrupt
     }
 
     /// Takes one input and says what is to be done now. `spare` is how many bytes the fill may hold beyond its
@@ -379,6 +415,12 @@ impl Job {
     /// Tells if clients are answered this way, and not sent to the bucket.
     fn responds(&self, mode: ResponseMode) -> bool {
         !self.withheld && !self.request.is_head() && self.request.mirror.response == mode
+    }
+
+    /// Returns the longest time of a call that moves so many bytes, and may take this time without them.
+    fn time_for(&self, bytes: u64, without: Duration) -> Duration {
+        let moving = bytes.saturating_mul(1000).checked_div(self.limits.min_rate).unwrap_or_default();
+        without.saturating_add(Duration::from_millis(moving))
     }
 
     fn store(&self) -> Upstream {

@@ -1,5 +1,6 @@
 //! The frame of a multipart upload: it is created, and then completed ([`Write`](super::write::Write)) or aborted.
 
+use super::feed::{Chunk, Reader};
 use super::fetch::ActiveOrigin;
 use super::plan::Parts;
 use super::retry::{self, Attempts};
@@ -13,6 +14,7 @@ use crate::object::integrity::ExpectedDigests;
 use crate::object::metadata::Metadata;
 use crate::origin::Version;
 use crate::s3::{self, Refusal, UploadId};
+use std::rc::Rc;
 
 /// An object that is stored part by part.
 #[derive(Debug)]
@@ -69,6 +71,27 @@ impl CreateMultipartUpload {
         self.object.parts.size().max(job.limits.part_size)
     }
 
+    /// Returns the bytes that are missing of the first part, as far as a stream brings them next.
+    pub fn wants(&self, reader: &Reader, end: u64) -> Option<(u64, u64)> {
+        let next = self.first_missing();
+        let end = end.min(self.object.parts.size());
+        (reader.next <= next && next < end && reader.is_of(&self.object.version)).then_some((next, end))
+    }
+
+    /// Takes a piece of a stream.
+    pub fn fed(&mut self, job: &mut Job, chunk: Chunk) {
+        if chunk.reader.is_of(&self.object.version) {
+            if chunk.first == self.first_missing() {
+                append(Rc::make_mut(&mut self.first), &chunk.bytes, self.object.parts.size());
+            }
+            job.feed.brought(chunk.reader, chunk.length, job.spent);
+        }
+    }
+
+    fn first_missing(&self) -> u64 {
+        u64::try_from(self.first.len()).unwrap_or(u64::MAX)
+    }
+
     /// Takes an answer, or asks again. Without a clear one there may be an upload that nobody knows the name of, and
     /// another try could leave another.
     pub fn answered(self, job: &mut Job, attempts: Attempts, response: Option<&Response>) -> Transition {
@@ -80,6 +103,13 @@ impl CreateMultipartUpload {
             Err(refusal) => done(Outcome::NotStored { object: None, status: refusal.status }),
         }
     }
+}
+
+/// Appends bytes to the beginning of something so long.
+pub fn append(came: &mut Vec<u8>, bytes: &[u8], length: u64) {
+    let length = usize::try_from(length).unwrap_or_default();
+    came.reserve(length.saturating_sub(came.len()));
+    came.extend_from_slice(bytes);
 }
 
 /// The end of an upload that is not to become an object. No call that could add a part to it is under way.

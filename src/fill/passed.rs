@@ -26,9 +26,20 @@ impl PassedObject {
 
     /// Lists the headers with which it is served. `Last-Modified` is the origin's; the bucket will say another.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
+        self.headers_of(true)
+    }
+
+    /// Lists those that a client gets which has the object (RFC 9110, 15.4.5).
+    pub fn headers_not_modified(&self) -> Vec<(&'static str, String)> {
+        self.headers_of(false)
+    }
+
+    fn headers_of(&self, content: bool) -> Vec<(&'static str, String)> {
         let mut headers = vec![("etag", self.tag()), ("accept-ranges", "bytes".to_owned())];
         for (name, value) in self.metadata.served() {
-            headers.push((name, value.to_owned()));
+            if content || matches!(name, "cache-control" | "expires") {
+                headers.push((name, value.to_owned()));
+            }
         }
         headers
     }

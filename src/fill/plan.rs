@@ -47,6 +47,12 @@ impl Parts {
         self.total.div_ceil(self.size.max(1))
     }
 
+    /// Finds the first part that begins at this byte or behind it, and is free.
+    pub fn next_free(&self, byte: u64, is_free: &dyn Fn(u64) -> bool) -> Option<u64> {
+        let first = byte.div_ceil(self.size.max(1)).saturating_add(1);
+        (first..=self.count()).find(|number| is_free(*number))
+    }
+
     /// The bytes of a part. Numbers begin at 1, as S3's do.
     pub fn range(&self, number: u64) -> ContentRange {
         let first = number.saturating_sub(1).saturating_mul(self.size);

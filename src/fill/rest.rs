@@ -21,7 +21,8 @@ pub struct RestFetch {
 impl RestFetch {
     pub fn ask(job: &mut Job, fetch: FirstFetch, first: FirstRange) -> Transition {
         let endpoint = &fetch.source.endpoint;
-        let request = origin::get_part(endpoint, &first.version, range(&first), true);
+        let range = range(&first);
+        let request = origin::get_part(endpoint, &first.version, range, true);
         let (call, action) = job.call(endpoint.upstream.clone(), request, endpoint.timeout);
         (State::RestFetch(Box::new(Self { call, fetch, first })), vec![action])
     }
@@ -31,19 +32,23 @@ impl RestFetch {
         self.first.version.total.saturating_add(1)
     }
 
-    /// Takes the answer. Where that is not all of the rest, everything is asked for at once, as ever.
+    /// Takes the answer. Where none came in time, the rest is asked for in pieces. Where it is not all of the rest, everything is
+    /// asked for after a wait.
     pub fn answered(mut self, job: &mut Job, response: Option<Response>) -> Transition {
         let asked = range(&self.first);
         let endpoint = &self.fetch.source.endpoint;
         let read = |response| origin::read_part(response, endpoint, &self.first.version, asked);
-        if let Some(PartResult::Bytes(bytes)) = response.map(read)
-            && u64::try_from(bytes.len()).is_ok_and(|length| length == asked.length())
-        {
-            Rc::make_mut(&mut self.first.object.body).extend_from_slice(&bytes);
-            return self.fetch.gave(job, self.first);
+        match response.map(read) {
+            Some(PartResult::Bytes(bytes)) if u64::try_from(bytes.len()) == Ok(asked.length()) => {
+                Rc::make_mut(&mut self.first.object.body).extend_from_slice(&bytes);
+                return self.fetch.gave(job, self.first);
+            }
+            Some(PartResult::TimedOut) => return self.fetch.begins(job, self.first),
+            _ => {}
         }
-        (job.begins_small, job.expected) = (false, job.limits.part_size);
-        self.fetch.source.asked_again(job)
+        let length = self.memory().min(job.limits.part_size);
+        job.begins_small = false;
+        self.fetch.asked_again(job, length)
     }
 }
 

@@ -13,7 +13,7 @@
 //! | GET at an origin, for the beginning | yes | 3 times within `wait` | no answer, 408, 425, 429, 5xx but 504; then the next origin |
 //! | the same without a range | yes | 3 times within `wait` | likewise; once where a 5xx may have been a refusal of ranges |
 //! | HEAD at an origin, for its length | yes | once | its failure is that of the GET before it |
-//! | GET at an origin, for the rest of a small object | yes | once | whatever is not all of it: the beginning is asked for again |
+//! | GET at an origin, for the rest of a small object | yes | once | whatever is not all of it: the beginning is asked for again, after a wait |
 //! | GET at an origin, for a later part | yes, by its validator | 3 times | no answer, 408, 425, 429, 5xx, timeout |
 //! | the same, answered 412 | yes | once more | it has no precondition then |
 //! | the same, refused where the origin redirected to | yes | once more at the origin | 400, 401, 403; again when a part has come since |
@@ -92,6 +92,7 @@ impl Attempts {
 impl Job {
     /// Waits for the next attempt; `made` were made.
     pub fn back_off(&mut self, made: u32) -> Action {
+        self.feed.watching = false;
         Action::Wait(self.random.jitter(longest_wait(made)))
     }
 

@@ -1,8 +1,10 @@
 //! Multipart fills in a simulated world: an origin and a store that keep what they are told, answers in any order, and
 //! a fault at every step.
 
+mod streams;
+
 use super::*;
-use crate::config::Overwrite;
+use crate::config::{Limits, Overwrite};
 use crate::http::{Headers, Method};
 use std::collections::BTreeMap;
 
@@ -55,7 +57,9 @@ struct World {
     created: u32,
     strikes: Vec<Strike>,
     under_way: Vec<Call>,
-    waits: u32,
+    /// The time since the fill began, and that for which it waits.
+    clock: Duration,
+    timer: Option<Duration>,
     calls: Vec<String>,
     warnings: Vec<Warning>,
     most_memory: u64,
@@ -73,18 +77,9 @@ impl World {
     }
 
     fn with_origins(origins: usize, overwrite: Overwrite, length: usize, seed: u64, strikes: &[Strike]) -> Self {
-        let config = r#"{"bucket": {"cluster": "store", "authority": "s3", "path_prefix": "/b"},
-                         "origins": {"first": {"cluster": "origin", "authority": "o",
-                                               "redirects": {"hosts": {"cdn.test": "cdn"}}},
-                                     "second": {"cluster": "origin", "authority": "o"}},
-                         "rules": [{"origins": ["first"]}, {"origins": ["first", "second"]}]}"#;
-        let mut config = Config::parse(config.as_bytes(), &|_| None).unwrap();
-        config.limits.part_size = PART;
-        config.bucket.overwrite = overwrite;
-        let mirror = config.rules[origins - 1].mirror.clone().unwrap();
-        let fill = Fill::new(&config, super::tests::request("k", mirror, false), seed);
+        let limits = Limits { part_size: PART, ..Limits::default() };
         Self {
-            fill: Some(fill),
+            fill: Some(Self::fill(overwrite, origins, limits, seed)),
             random: Random(seed),
             content: (0..length).map(|n| b'a' + u8::try_from(n % 26).unwrap()).collect(),
             etag: "\"one\"",
@@ -102,7 +97,8 @@ impl World {
             created: 0,
             strikes: strikes.to_vec(),
             under_way: Vec::new(),
-            waits: 0,
+            clock: Duration::ZERO,
+            timer: None,
             calls: Vec::new(),
             warnings: Vec::new(),
             most_memory: 0,
@@ -111,22 +107,34 @@ impl World {
         }
     }
 
+    fn fill(overwrite: Overwrite, origins: usize, limits: Limits, seed: u64) -> Fill {
+        let config = r#"{"bucket": {"cluster": "store", "authority": "s3", "path_prefix": "/b"},
+                         "origins": {"first": {"cluster": "origin", "authority": "o",
+                                               "redirects": {"hosts": {"cdn.test": "cdn"}}},
+                                     "second": {"cluster": "origin", "authority": "o"}},
+                         "rules": [{"origins": ["first"]}, {"origins": ["first", "second"]}]}"#;
+        let mut config = Config::parse(config.as_bytes(), &|_| None).unwrap();
+        (config.limits, config.bucket.overwrite) = (limits, overwrite);
+        let mirror = config.rules[origins - 1].mirror.clone().unwrap();
+        Fill::new(&config, super::tests::request("k", mirror, false), seed)
+    }
+
     /// Runs the fill to its end, with the calls coming back in an order that the seed decides.
     fn run(&mut self, spare: u64) -> Outcome {
         let mut outcome = self.input(Input::Start, spare);
         for _ in 0..10_000 {
             if let Some(outcome) = outcome {
-                assert!(self.under_way.is_empty() && self.waits == 0, "nothing comes after the end");
+                assert!(self.under_way.is_empty() && self.timer.is_none(), "nothing comes after the end");
                 return outcome;
             }
-            let choices = self.under_way.len() + usize::try_from(self.waits).unwrap();
+            let choices = self.under_way.len() + usize::from(self.timer.is_some());
             assert!(choices > 0, "the fill awaits nothing: {:?}", self.calls);
             let choice = usize::try_from(self.random.next() % choices as u64).unwrap();
             let input = if choice < self.under_way.len() {
                 let call = self.under_way.swap_remove(choice);
                 self.answer(call)
             } else {
-                self.waits -= 1;
+                self.timer = None;
                 Input::Deadline
             };
             outcome = self.input(input, spare);
@@ -137,9 +145,11 @@ impl World {
     fn input(&mut self, input: Input, spare: u64) -> Option<Outcome> {
         let fill = self.fill.take().unwrap();
         let spare = spare.saturating_sub(fill.memory());
-        let (fill, actions) = fill.handle(input, spare, Duration::ZERO);
+        let (fill, actions) = fill.handle(input, spare, self.clock);
         self.most_memory = self.most_memory.max(fill.memory());
         self.fill = Some(fill);
+        let waits = actions.iter().filter(|action| matches!(action, Action::Wait(_))).count();
+        assert!(waits <= 1, "one wait at a time");
         let mut outcome = None;
         for action in actions {
             match action {
@@ -150,11 +160,10 @@ impl World {
                 Action::Done(end) => assert!(outcome.replace(end).is_none(), "one end only"),
                 Action::Progress { bytes, .. } => self.progress += bytes,
                 Action::Meanwhile(_) | Action::Pass(_) | Action::Unranged(_) => {}
-                Action::Wait(_) => self.waits += 1,
+                Action::Wait(wait) => self.timer = Some(self.clock + wait),
                 Action::Warn(warning) => self.warnings.push(warning),
             }
         }
-        assert!(self.waits <= 1, "one wait at a time");
         self.most_under_way = self.most_under_way.max(self.under_way.len());
         outcome
     }

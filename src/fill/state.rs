@@ -1,9 +1,11 @@
 //! The states of a fill, and which of them takes which input.
 
+use super::feed::Reader;
 use super::fetch::{FirstFetch, OriginLength};
 use super::head::{HeadObject, Question};
+use super::multipart::CreateMultipartUpload;
 use super::rest::RestFetch;
-use super::store::{ExpectDeadline, ExpectResponse};
+use super::store::{ExpectDeadline, ExpectResponse, Operation};
 use super::transfer::Transfer;
 use super::{Action, CallId, Input, Job, Outcome};
 use crate::http::Response;
@@ -29,6 +31,21 @@ impl State {
         match (self, input) {
             (Self::Finished, _) => (Self::Finished, Vec::new()),
             (Self::Transfer(state), input) => state.handle(job, input),
+            (mut state, Input::Chunk(chunk)) => {
+                if let Some(create) = state.creating() {
+                    create.fed(job, chunk);
+                }
+                (state, Vec::new())
+            }
+            (state, Input::Left(stream)) => {
+                job.feed.leave(stream);
+                (state, Vec::new())
+            }
+            // A transfer watched its streams, and did not wait for that to end.
+            (state, Input::Deadline) if job.feed.watching => {
+                job.feed.watching = false;
+                (state, Vec::new())
+            }
             (Self::Idle, Input::Start) if job.asks_first() => HeadObject::ask(job, Question::Denied),
             (Self::Idle, Input::Start) => FirstFetch::start(job),
             (Self::ExpectDeadline(state), Input::Deadline) => state.passed(job),
@@ -36,6 +53,24 @@ impl State {
             (state, Input::Response { call, response }) if state.awaits(call) => state.answered(job, Some(response)),
             (state, Input::Failed { call }) if state.awaits(call) => state.answered(job, None),
             (state, _) => state.broken(job),
+        }
+    }
+
+    /// Returns the next bytes that it takes of those that a stream brings up to `end`.
+    pub fn wants(&mut self, reader: &Reader, end: u64) -> Option<(u64, u64)> {
+        match self {
+            Self::Transfer(transfer) => transfer.wants(reader, end),
+            state => state.creating()?.wants(reader, end),
+        }
+    }
+
+    fn creating(&mut self) -> Option<&mut CreateMultipartUpload> {
+        match self {
+            Self::ExpectDeadline(ExpectDeadline { operation: Operation::CreateMultipartUpload(create), .. })
+            | Self::ExpectResponse(ExpectResponse { operation: Operation::CreateMultipartUpload(create), .. }) => {
+                Some(create)
+            }
+            _ => None,
         }
     }
 

@@ -11,7 +11,7 @@ use crate::http::{Request, Response};
 use crate::s3;
 use std::time::Duration;
 
-/// Bound on one request to the store: a default part at 2.5 Mbit/s.
+/// Bound on one request to the store, without the time that its bytes take.
 pub const STORE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Bound on a HEAD, which moves no bytes. Three of them end within the `wait` of a client by default.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(7);
@@ -125,7 +125,10 @@ impl Operation {
                 let request = s3::complete_multipart_upload(bucket, key, id, &complete.etags, total);
                 return (request, COMPLETE_TIMEOUT);
             }
-            Self::Write(Write::Put(object)) => s3::put_object(bucket, key, &object.metadata, object.body.clone()),
+            Self::Write(Write::Put(object)) => {
+                let request = s3::put_object(bucket, key, &object.metadata, object.body.clone());
+                return (request, job.time_for(object.length(), STORE_TIMEOUT));
+            }
         };
         (request, STORE_TIMEOUT)
     }

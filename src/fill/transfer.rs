@@ -2,10 +2,14 @@
 //!
 //! Where the origin announced what the whole object comes to, parts are compared with that in the object's order. One
 //! that is stored before its turn stays in the window until then, so that memory stays bounded.
+//!
+//! A part that a client's stream brings is not asked for ([`feed`](super::feed)). Without anything to compare, parts that are
+//! about to be read by a stream come before others.
 
+use super::feed::{Chunk, LOOK_AGAIN, Reader};
 use super::fetch::outcome_of;
 use super::head::{HeadObject, Question, Reason};
-use super::multipart::{AbortMultipartUpload, Ending, Upload};
+use super::multipart::{AbortMultipartUpload, Ending, Upload, append};
 use super::retry::{self, ATTEMPTS, Attempts};
 use super::state::{State, Transition};
 use super::store::STORE_TIMEOUT;
@@ -16,13 +20,15 @@ use crate::object::integrity::Hasher;
 use crate::origin::{self, Failure, PartResult};
 use crate::s3::{self, Refusal};
 use std::rc::Rc;
+use std::time::Duration;
 
-/// A window of parts, in any order, between the last one stored and the next one to be fetched.
+/// A call that takes this share of its time, as its inverse, is a slow one: parts that take turns do not come to the end of it.
+const SLOW: u32 = 4;
+
+/// A window of parts that are fetched and stored, in any order.
 #[derive(Debug)]
 pub struct Transfer {
     upload: Upload,
-    /// Number of the next part that nobody takes care of yet.
-    next: u64,
     window: Vec<Part>,
     /// Entity tags by part, empty where a part is not stored.
     etags: Vec<String>,
@@ -36,6 +42,8 @@ pub struct Transfer {
     renewed: bool,
     /// The fill waits to ask again for the parts whose time comes later.
     waiting: bool,
+    /// The most parts that are on their way at once.
+    width: usize,
     /// Nothing more is asked for; when the calls under way are back, the upload is aborted.
     ending: Option<Ending>,
     actions: Vec<Action>,
@@ -47,10 +55,14 @@ struct Part {
     /// Of what the stage is about.
     attempts: u32,
     stage: PartState,
+    /// The time since the fill began from which on its call is a slow one.
+    slow: Duration,
 }
 
 #[derive(Debug)]
 enum PartState {
+    /// These are its first bytes; a stream brings the rest.
+    Fed(Vec<u8>),
     /// These are its first bytes; the rest is asked for.
     Fetch(Vec<u8>),
     Fetching {
@@ -67,23 +79,31 @@ enum PartState {
 }
 
 impl Part {
+    fn new(number: u64, attempts: u32, stage: PartState) -> Self {
+        Self { number, attempts, stage, slow: Duration::ZERO }
+    }
+
     fn call(&self) -> Option<CallId> {
         match self.stage {
             PartState::Fetching { call, .. } | PartState::Storing(call, _) => Some(call),
-            PartState::Fetch(_) | PartState::Store(_) | PartState::Stored(_) => None,
+            PartState::Fed(_) | PartState::Fetch(_) | PartState::Store(_) | PartState::Stored(_) => None,
         }
     }
 
     fn body(&self) -> Option<&Body> {
         match &self.stage {
             PartState::Store(body) | PartState::Storing(_, body) | PartState::Stored(body) => Some(body),
-            PartState::Fetch(_) | PartState::Fetching { .. } => None,
+            PartState::Fed(_) | PartState::Fetch(_) | PartState::Fetching { .. } => None,
         }
     }
 
-    /// Tells if it waits for its time to be asked for again.
+    /// Tells if it waits to be asked for again: for its time, or for another part to come back.
     fn waits(&self) -> bool {
         matches!(self.stage, PartState::Fetch(_) | PartState::Store(_))
+    }
+
+    fn is_fed(&self) -> bool {
+        matches!(self.stage, PartState::Fed(_))
     }
 
     fn is_stored(&self) -> bool {
@@ -98,7 +118,6 @@ impl Transfer {
         let hasher = std::mem::take(&mut upload.object.announced).hasher();
         let mut transfer = Self {
             upload,
-            next: 2,
             window: Vec::new(),
             etags: vec![String::new(); count],
             hasher: hasher.map(|hasher| (hasher, 1)),
@@ -106,6 +125,7 @@ impl Transfer {
             moves: 0,
             renewed: false,
             waiting: false,
+            width: job.limits.parts_in_flight,
             ending: None,
             actions: Vec::new(),
         };
@@ -122,15 +142,10 @@ impl Transfer {
         match input {
             Input::Response { call, response } => self.answered(job, call, Some(response)),
             Input::Failed { call } => self.answered(job, call, None),
-            Input::Deadline if self.waiting => {
-                self.waiting = false;
-                let (due, others): (Vec<Part>, Vec<Part>) =
-                    std::mem::take(&mut self.window).into_iter().partition(Part::waits);
-                self.window = others;
-                for part in due {
-                    self.send(job, part);
-                }
-            }
+            Input::Chunk(chunk) => self.fed(job, chunk),
+            Input::Left(stream) => job.feed.leave(stream),
+            Input::Deadline if job.feed.watching => job.feed.watching = false,
+            Input::Deadline if self.waiting => self.waiting = false,
             Input::Deadline | Input::Start => self.fail(Ending::Done(Outcome::Broken("no such input in a transfer"))),
         }
         self.proceed(job)
@@ -141,8 +156,11 @@ impl Transfer {
             return self.fail(Ending::Done(Outcome::Broken("an answer that the transfer does not await")));
         };
         let part = self.window.swap_remove(at);
+        self.adapt(job, &part);
         match part.stage {
-            PartState::Fetch(came) => self.fetched(job, part.number, part.attempts, came, false, response),
+            PartState::Fed(came) | PartState::Fetch(came) => {
+                self.fetched(job, part.number, part.attempts, came, false, response)
+            }
             PartState::Fetching { came, conditional, moves, .. } => {
                 if let Some(came) = self.moved(job, part.number, part.attempts, came, moves, response.as_ref()) {
                     self.fetched(job, part.number, part.attempts, came, conditional, response);
@@ -185,7 +203,7 @@ impl Transfer {
             self.moves = self.moves.saturating_add(1);
         }
         let attempts = attempts.saturating_sub(1);
-        self.send(job, Part { number, attempts, stage: PartState::Fetch(came) });
+        self.send(job, Part::new(number, attempts, PartState::Fetch(came)));
         None
     }
 
@@ -218,7 +236,7 @@ impl Transfer {
             PartResult::PreconditionFailed if conditional => {
                 self.unconditional = true;
                 let attempts = attempts.saturating_sub(1);
-                return self.send(job, Part { number, attempts, stage: PartState::Fetch(came) });
+                return self.send(job, Part::new(number, attempts, PartState::Fetch(came)));
             }
             PartResult::Changed | PartResult::PreconditionFailed if self.upload.object.source.restarted => {
                 let changed = Outcome::OriginUnavailable("the object changed twice while it was fetched");
@@ -226,28 +244,74 @@ impl Transfer {
             }
             PartResult::Changed | PartResult::PreconditionFailed => return self.fail(Ending::Restart),
             PartResult::Refused(status) => return self.fail(Ending::Done(Outcome::OriginRefused { status })),
-            PartResult::TimedOut => Outcome::OriginTimeout,
+            // The origin is silent, or the line from it is thin: it is asked for less at once.
+            PartResult::TimedOut => {
+                let range = &mut self.upload.object.range;
+                *range = (*range / 4).max(job.limits.first_range).min(*range);
+                Outcome::OriginTimeout
+            }
             PartResult::Unavailable(failure) => outcome_of(failure),
         };
         if attempts < ATTEMPTS {
-            self.wait(job, Part { number, attempts, stage: PartState::Fetch(came) });
+            self.wait(job, Part::new(number, attempts, PartState::Fetch(came)));
         } else {
             self.fail(Ending::NextOrigin(last));
         }
     }
 
+    /// Returns the next bytes that a part in the window misses, of those that a stream brings up to `end`.
+    pub fn wants(&self, reader: &Reader, end: u64) -> Option<(u64, u64)> {
+        let mut wanted = None;
+        let mut least = end;
+        for part in &self.window {
+            if let Some((first, last)) = self.missing(part)
+                && reader.next <= first
+                && first < least
+            {
+                (least, wanted) = (first, Some((first, end.min(last.saturating_add(1)))));
+            }
+        }
+        wanted.filter(|_| self.ending.is_none() && reader.is_of(&self.upload.object.version))
+    }
+
+    /// Returns the bytes that a stream is to bring of a part, both ends inclusive.
+    fn missing(&self, part: &Part) -> Option<(u64, u64)> {
+        let PartState::Fed(came) = &part.stage else { return None };
+        let range = self.upload.object.parts.range(part.number);
+        Some((range.first.saturating_add(length_of(came)), range.last))
+    }
+
+    /// Takes a piece of a stream.
+    fn fed(&mut self, job: &mut Job, chunk: Chunk) {
+        let Chunk { reader, length, first, bytes } = chunk;
+        if !reader.is_of(&self.upload.object.version) {
+            return;
+        }
+        job.feed.brought(reader, length, job.spent);
+        let is_next = |part: &Part| self.missing(part).is_some_and(|(missing, _)| missing == first);
+        let Some(at) = self.window.iter().position(is_next).filter(|_| !bytes.is_empty()) else { return };
+        let Some(Part { number, attempts, stage: PartState::Fed(came), .. }) = self.window.get_mut(at) else { return };
+        let part = self.upload.object.parts.range(*number);
+        append(came, &bytes, part.length());
+        *attempts = 0;
+        if first.saturating_add(length_of(&bytes)) > part.last {
+            let (number, came) = (*number, std::mem::take(came));
+            self.window.remove(at);
+            self.came(job, number, came);
+        }
+    }
+
     /// Stores a part that is at hand, or asks for the rest of it.
     fn came(&mut self, job: &mut Job, number: u64, bytes: Vec<u8>) {
-        let is_whole =
-            u64::try_from(bytes.len()).is_ok_and(|came| came >= self.upload.object.parts.range(number).length());
+        let is_whole = length_of(&bytes) >= self.upload.object.parts.range(number).length();
         let stage = if is_whole { PartState::Store(Rc::new(bytes)) } else { PartState::Fetch(bytes) };
-        self.send(job, Part { number, attempts: 0, stage });
+        self.send(job, Part::new(number, 0, stage));
     }
 
     /// Returns the range that is asked for next, of a part whose first bytes came.
     fn rest(&self, number: u64, came: &[u8]) -> ContentRange {
         let part = self.upload.object.parts.range(number);
-        let first = part.first.saturating_add(u64::try_from(came.len()).unwrap_or(u64::MAX));
+        let first = part.first.saturating_add(length_of(came));
         let end = first.saturating_add(self.upload.object.range.max(1));
         ContentRange { first, last: part.last.min(end.saturating_sub(1)), total: part.total }
     }
@@ -257,7 +321,7 @@ impl Transfer {
         let etag = match response.map(s3::read_upload_part).unwrap_or(Err(Refusal::UNANSWERED)) {
             Ok(etag) => etag,
             Err(refusal) if retry::STORE.allows(attempts, refusal) => {
-                return self.wait(job, Part { number, attempts, stage: PartState::Store(body) });
+                return self.wait(job, Part::new(number, attempts, PartState::Store(body)));
             }
             Err(Refusal { status, .. }) => {
                 return self.fail(Ending::Done(Outcome::NotStored { object: None, status }));
@@ -267,34 +331,46 @@ impl Transfer {
         if let Some(entry) = self.etags.get_mut(at) {
             *entry = etag;
         }
-        let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
+        let bytes = length_of(&body);
         self.actions.push(Action::Progress { bytes, total: self.upload.object.parts.total() });
         if self.hasher.is_some() && self.ending.is_none() {
-            self.window.push(Part { number, attempts, stage: PartState::Stored(body) });
+            self.window.push(Part::new(number, attempts, PartState::Stored(body)));
         }
     }
 
     /// Sends the request that a part's stage is about.
     fn send(&mut self, job: &mut Job, part: Part) {
-        let Part { number, attempts, stage } = part;
+        let Part { number, attempts, stage, .. } = part;
         let object = &self.upload.object;
-        let (stage, action) = match stage {
-            PartState::Fetch(came) | PartState::Fetching { came, .. } => {
+        let (stage, action, timeout) = match stage {
+            PartState::Fed(came) | PartState::Fetch(came) | PartState::Fetching { came, .. } => {
+                let range = self.rest(number, &came);
+                if job.feed.brings(range.first, object.parts.range(number).last, job.spent) {
+                    return self.window.push(Part::new(number, attempts, PartState::Fed(came)));
+                }
                 let endpoint = &object.source.endpoint;
                 let conditional = !self.unconditional;
-                let request = origin::get_part(endpoint, &object.version, self.rest(number, &came), conditional);
+                let request = origin::get_part(endpoint, &object.version, range, conditional);
                 let (call, action) = job.call(endpoint.upstream.clone(), request, endpoint.timeout);
-                (PartState::Fetching { call, came, conditional, moves: self.moves }, action)
+                (PartState::Fetching { call, came, conditional, moves: self.moves }, action, endpoint.timeout)
             }
             PartState::Store(body) | PartState::Storing(_, body) | PartState::Stored(body) => {
+                let timeout = job.time_for(length_of(&body), STORE_TIMEOUT);
                 let request =
                     s3::upload_part(&job.bucket, &job.request.fill_key.key, &self.upload.id, number, body.clone());
-                let (call, action) = job.call(job.store(), request, STORE_TIMEOUT);
-                (PartState::Storing(call, body), action)
+                let (call, action) = job.call(job.store(), request, timeout);
+                (PartState::Storing(call, body), action, timeout)
             }
         };
         self.actions.push(action);
-        self.window.push(Part { number, attempts: attempts.saturating_add(1), stage });
+        let slow = job.spent.saturating_add(timeout.checked_div(SLOW).unwrap_or_default());
+        self.window.push(Part { number, attempts: attempts.saturating_add(1), stage, slow });
+    }
+
+    /// Has fewer parts on their way after a slow call, and more after others.
+    fn adapt(&mut self, job: &Job, part: &Part) {
+        let more = self.width.saturating_add(1).min(job.limits.parts_in_flight);
+        self.width = if job.spent >= part.slow { (self.width / 2).max(1) } else { more };
     }
 
     /// Keeps a part until the fill's next deadline.
@@ -336,11 +412,21 @@ impl Transfer {
     /// Fetches on as far as the window and the memory allow, or takes the transfer to its end.
     fn proceed(mut self: Box<Self>, job: &mut Job) -> Transition {
         self.compare();
+        job.feed.is_corrupt |= matches!(self.ending, Some(Ending::NextOrigin(Outcome::Corrupt(_))));
         if self.ending.is_none() {
-            while self.has_room(job) {
-                let part = Part { number: self.next, attempts: 0, stage: PartState::Fetch(Vec::new()) };
-                self.next = self.next.saturating_add(1);
+            self.send_fed(job);
+            while !self.waiting && self.under_way() < self.width {
+                let Some(at) = self.window.iter().position(Part::waits) else { break };
+                let part = self.window.swap_remove(at);
                 self.send(job, part);
+            }
+            while self.has_room(job) {
+                let Some(number) = self.next(job) else { break };
+                self.send(job, Part::new(number, 0, PartState::Fetch(Vec::new())));
+            }
+            if self.window.iter().any(Part::is_fed) && !self.waiting && !job.feed.watching {
+                job.feed.watching = true;
+                self.actions.push(Action::Wait(LOOK_AGAIN));
             }
         }
         let mut actions = std::mem::take(&mut self.actions);
@@ -362,15 +448,44 @@ impl Transfer {
         (state, actions)
     }
 
+    /// Asks for what streams were to bring, and do not bring any more.
+    fn send_fed(&mut self, job: &mut Job) {
+        let (fed, others): (Vec<Part>, Vec<Part>) =
+            std::mem::take(&mut self.window).into_iter().partition(Part::is_fed);
+        self.window = others;
+        for part in fed {
+            self.send(job, part);
+        }
+    }
+
+    /// Returns the part to be begun next, if there is another one. What is to be compared is compared in the object's order.
+    fn next(&self, job: &Job) -> Option<u64> {
+        let parts = &self.upload.object.parts;
+        let is_free = |number: u64| {
+            let at = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
+            self.etags.get(at).is_some_and(String::is_empty) && self.window.iter().all(|part| part.number != number)
+        };
+        let fed = if self.hasher.is_none() { job.feed.next_part(parts, &is_free, job.spent) } else { None };
+        fed.or_else(|| parts.next_free(0, &is_free))
+    }
+
+    /// Counts the parts whose calls are under way.
+    fn under_way(&self) -> usize {
+        self.window.iter().filter(|part| part.call().is_some()).count()
+    }
+
     /// Tells if another part may be begun. One always may.
     fn has_room(&self, job: &Job) -> bool {
         let held = self.window.len();
         let more = held.saturating_add(1);
-        self.next <= self.upload.object.parts.count()
-            && (held == 0 || (held < job.limits.parts_in_flight && self.held_by(more) <= job.budget))
+        held == 0 || (held < self.width && self.held_by(more) <= job.budget)
     }
 
     fn held_by(&self, parts: usize) -> u64 {
         u64::try_from(parts).unwrap_or(u64::MAX).saturating_mul(self.upload.object.parts.size())
     }
+}
+
+fn length_of(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }

@@ -65,6 +65,11 @@ pub fn response_body(max_size: usize) -> Option<Vec<u8>> {
     hostcalls::get_buffer(BufferType::HttpResponseBody, 0, max_size).ok().flatten()
 }
 
+/// Reads so many bytes from a place on, of the piece of a body that a callback is about.
+pub fn response_piece(from: usize, length: usize) -> Vec<u8> {
+    hostcalls::get_buffer(BufferType::HttpResponseBody, from, length).ok().flatten().unwrap_or_default()
+}
+
 /// Replaces the buffered body. The same condition holds.
 pub fn replace_response_body(body: &[u8]) {
     // Envoy's `Buffer::copyFrom` replaces everything if the length is not below that of the buffer.
@@ -105,17 +110,15 @@ pub fn request_time() -> Option<u64> {
     Some(u64::from_le_bytes(time.try_into().ok()?))
 }
 
-/// Tells if the response of the effective stream came from its upstream. Envoy can make one itself: in a filter
-/// behind this one, such as RBAC, or in the router.
-pub fn is_upstreams() -> bool {
-    let details = hostcalls::get_property(vec!["response", "code_details"]).ok().flatten();
-    // `ResponseCodeDetails::ViaUpstream` in Envoy's `stream_info.h`.
-    details.is_none_or(|details| details == b"via_upstream")
+/// Reads what made the response of the effective stream: its upstream, or Envoy itself, in the router or in a filter behind
+/// this one.
+pub fn code_details() -> Option<Vec<u8>> {
+    hostcalls::get_property(vec!["response", "code_details"]).ok().flatten()
 }
 
 /// Tells if the upstream of the effective stream broke its response off, and not the client.
 pub fn is_broken_off() -> bool {
-    let details = hostcalls::get_property(vec!["response", "code_details"]).ok().flatten();
+    let details = code_details();
     // `ResponseCodeDetails::UpstreamResetAfterResponseStarted` in the router, with the reason behind it.
     details.is_some_and(|details| details.starts_with(b"upstream_reset_after_response_started"))
 }

@@ -15,12 +15,15 @@ pub struct Metrics {
     /// Envoy's numbers for the metrics.
     known: Known,
     /// This root's share of [`GAUGES`].
-    shown: [usize; 2],
+    shown: [usize; 3],
 }
 
 /// The gauges, and the sum that all roots of this VM add to them.
-static GAUGES: [(&str, AtomicUsize); 2] =
-    [(metrics::FILLS_IN_FLIGHT, AtomicUsize::new(0)), (metrics::WAITERS, AtomicUsize::new(0))];
+static GAUGES: [(&str, AtomicUsize); 3] = [
+    (metrics::FILLS_IN_FLIGHT, AtomicUsize::new(0)),
+    (metrics::STREAMS, AtomicUsize::new(0)),
+    (metrics::WAITERS, AtomicUsize::new(0)),
+];
 
 /// The VM has panicked. If the panic was in a callback inside another one, Envoy continues the outer one.
 static PANICKED: AtomicBool = AtomicBool::new(false);
@@ -63,8 +66,8 @@ impl Metrics {
         }
     }
 
-    /// Shows the number of fills that run in this worker, and the number of requests that wait.
-    pub fn show(&mut self, values: [usize; 2]) {
+    /// Shows the numbers of fills that run in this worker, of clients that are passed to origins, and of requests that wait.
+    pub fn show(&mut self, values: [usize; 3]) {
         if PANICKED.load(Ordering::Relaxed) {
             return;
         }
@@ -86,7 +89,7 @@ impl Metrics {
 /// A root that is replaced has no fills and no waiters any more.
 impl Drop for Metrics {
     fn drop(&mut self) {
-        self.show([0; 2]);
+        self.show([0; 3]);
     }
 }
 

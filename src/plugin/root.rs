@@ -96,7 +96,7 @@ impl Root {
         // The outcome that their answers name.
         self.metrics.add(&metrics::requests(STREAM_FAILED), handle.failed_streams.take());
         let worker = handle.worker.borrow();
-        self.metrics.show([worker.fills(), worker.waiters()]);
+        self.metrics.show([worker.fills(), worker.streams(), worker.waiters()]);
         let next = worker.next_deadline();
         host::tick_after(next.map(|next| next.saturating_duration_since(Instant::now())));
     }
@@ -107,14 +107,14 @@ impl Root {
         // cannot be read.
         let mut denied = DeniedResponse {
             asked: EnvoySharedHost.nanos(),
-            by_bucket: true,
+            details: None,
             document: None,
             precondition: Precondition::default(),
             trace: Trace::default(),
         };
         host::as_stream(stream.0, self.id, || {
             denied.asked = host::request_time().unwrap_or(denied.asked);
-            denied.by_bucket = host::is_upstreams();
+            denied.details = host::code_details();
             denied.trace = host::trace();
             denied.precondition = host::precondition();
             denied.document = if has_document { host::response_body(MAX_BUFFERED) } else { None };

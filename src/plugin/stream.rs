@@ -3,9 +3,11 @@
 use super::host::EnvoySharedHost;
 use super::root::{replace_headers, reply_directly};
 use super::{WorkerHandle, host};
+use crate::object::key::Key;
 use crate::request::denial::Denial;
 use crate::single_flight::effect::StreamId;
-use crate::worker::streaming::{PassedStream, StreamStep};
+use crate::single_flight::feeding::PieceStep;
+use crate::worker::streaming::{PassedStream, StreamFailure, StreamStep};
 use crate::worker::{BodyStep, ClientRequest};
 use log::warn;
 use proxy_wasm::hostcalls;
@@ -32,6 +34,21 @@ impl Stream {
         Self { id, handle, client_request: None, held: false, passed: None }
     }
 
+    fn feed(&self, key: &Key, length: usize) -> Action {
+        let Some(handle) = &self.handle else { return Action::Continue };
+        let now = Instant::now();
+        let step = handle.worker.borrow_mut().feed(self.id, length, &host::response_piece, now, &EnvoySharedHost);
+        if step != PieceStep::Pass {
+            handle.wake_up.call(now);
+        }
+        if step == PieceStep::Reset {
+            warn!("stream key=/{}: the object is not what the origin announced", key.encoded());
+            let _ = hostcalls::reset_http_response();
+            return Action::Pause;
+        }
+        Action::Continue
+    }
+
     fn header(map: MapType, name: &str) -> Option<Vec<u8>> {
         hostcalls::get_map_value_bytes(map, name).ok().flatten()
     }
@@ -45,7 +62,9 @@ impl Drop for Stream {
     fn drop(&mut self) {
         let Some(handle) = &self.handle else { return };
         if let Some(passed) = &self.passed {
-            handle.worker.borrow_mut().close_stream(self.id);
+            let now = Instant::now();
+            handle.worker.borrow_mut().close_stream(self.id, now, &EnvoySharedHost);
+            handle.wake_up.call(now);
             if host::is_broken_off() {
                 warn!("stream key=/{}: the origin broke the transfer off", passed.key().encoded());
             }
@@ -71,7 +90,8 @@ impl HttpContext for Stream {
         let header = |name: &str| Self::header(MapType::HttpRequestHeaders, name);
         self.client_request = handle.worker.borrow().capture(&header);
         if let Some(request) = self.client_request.as_ref().filter(|request| request.is_marked() && end_of_stream) {
-            let step = handle.worker.borrow_mut().open_stream(self.id, request, &header, &EnvoySharedHost);
+            let now = Instant::now();
+            let step = handle.worker.borrow_mut().open_stream(self.id, request, &header, now, &EnvoySharedHost);
             match step {
                 StreamStep::Answer(reply) => {
                     reply_directly(&reply);
@@ -81,6 +101,7 @@ impl HttpContext for Stream {
                 StreamStep::Pass(passed, headers) => {
                     self.client_request = None;
                     self.passed = Some(passed);
+                    handle.wake_up.call(now);
                     let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
                     let _ = hostcalls::set_map(MapType::HttpRequestHeaders, headers);
                     return Action::Continue;
@@ -102,15 +123,20 @@ impl HttpContext for Stream {
             return match passed.answered(&host::response_headers()) {
                 Ok(answer) => {
                     replace_headers(&answer);
+                    if let Some(handle) = &self.handle {
+                        handle.worker.borrow_mut().answer_stream(self.id);
+                    }
                     Action::Continue
                 }
-                Err(reply) => {
+                Err(StreamFailure { reply, is_of_object }) => {
                     if let Some(handle) = &self.handle {
-                        handle.worker.borrow_mut().fail_stream(self.id, &EnvoySharedHost);
+                        if is_of_object {
+                            handle.worker.borrow_mut().fail_stream(self.id, &EnvoySharedHost);
+                        }
                         handle.failed_streams.set(handle.failed_streams.get().saturating_add(1));
                         handle.wake_up.call(Instant::now());
                     }
-                    warn!("stream key=/{}: the origin gives another version, or none", passed.key().encoded());
+                    warn!("stream key=/{}: the origin fails, or gives another version", passed.key().encoded());
                     reply_directly(&reply);
                     Action::Pause
                 }
@@ -122,7 +148,9 @@ impl HttpContext for Stream {
         let header = |name: &str| Self::header(MapType::HttpResponseHeaders, name);
         let status = header(":status");
         let Some(denial) = status.and_then(|status| Denial::of(&status, header)) else { return Action::Continue };
-        let Some(mirrored) = handle.worker.borrow().mirrored_request(client_request) else { return Action::Continue };
+        let Some(mirrored) = handle.worker.borrow().mirrored_request(client_request, denial) else {
+            return Action::Continue;
+        };
         let now = Instant::now();
         if !handle.wake_up.call(now) {
             return Action::Continue;
@@ -132,9 +160,14 @@ impl HttpContext for Stream {
         Action::Pause
     }
 
-    /// Leaves the document to the root, which reads it once all of it is there. It may begin a fill, and only the
+    /// Lets a fill have what a stream brings, as it passes.
+    ///
+    /// Leaves an error document to the root, which reads it once all of it is there. It may begin a fill, and only the
     /// root's calls outlive the stream.
     fn on_http_response_body(&mut self, body_size: usize, end_of_stream: bool) -> Action {
+        if let Some(passed) = &self.passed {
+            return self.feed(passed.key(), body_size);
+        }
         let Some(handle) = self.handle.as_ref().filter(|_| self.held) else { return Action::Continue };
         let step = handle.worker.borrow_mut().body(self.id, body_size, end_of_stream);
         match step {
@@ -148,7 +181,12 @@ impl HttpContext for Stream {
         Action::Pause
     }
 
+    /// Removes those of an origin from the answer to a client that was passed to it: no trailer is on the list of what clients
+    /// get. Those of the bucket end the document that is held.
     fn on_http_response_trailers(&mut self, _num_trailers: usize) -> Action {
+        if self.passed.is_some() {
+            let _ = hostcalls::set_map(MapType::HttpResponseTrailers, Vec::new());
+        }
         let Some(handle) = self.handle.as_ref().filter(|_| self.held) else { return Action::Continue };
         if !handle.worker.borrow_mut().trailers(self.id) {
             return Action::Continue;

@@ -1,4 +1,6 @@
 //! The bucket's denials, and the judgement that tells a miss from other errors.
+//!
+//! A bucket that fails denies, too. A miss that is not, but its origin may serve in its place (`rules[].on_5xx`).
 
 use crate::config::rule::On403;
 
@@ -12,6 +14,8 @@ pub enum Denial {
     /// 403.
     Forbidden,
     NotFound,
+    /// 500, 502, 503 or 504: the bucket's own, or Envoy's of a bucket that cannot be reached or is silent.
+    Unavailable,
 }
 
 /// The header that says, with the value `true`, that an object was deleted from a versioned bucket:
@@ -26,7 +30,26 @@ impl Denial {
             b"403" => Some(Self::Forbidden),
             b"404" if header(DELETE_MARKER).is_some_and(|value| value == b"true") => Some(Self::Deleted),
             b"404" => Some(Self::NotFound),
+            b"500" | b"502" | b"503" | b"504" => Some(Self::Unavailable),
             _ => None,
+        }
+    }
+
+    /// Tells if the bucket gave the answer, and not a filter behind this one, such as RBAC. `details` are Envoy's
+    /// `response.code_details`.
+    ///
+    /// The router makes the answer of a bucket that refuses, resets or says nothing. It makes the one of an edge that is full,
+    /// too: that says nothing about the bucket.
+    pub fn is_by_bucket(self, details: Option<&[u8]>) -> bool {
+        // `ResponseCodeDetails` in Envoy's `stream_info.h`.
+        match details {
+            None | Some(b"via_upstream") => true,
+            // A route that keeps a request from the bucket says that, and nobody else: the others have no filter, or no 404.
+            Some(b"direct_response") => self == Self::NotFound,
+            Some(b"no_healthy_upstream") => self == Self::Unavailable,
+            Some(details) => {
+                self == Self::Unavailable && details.starts_with(b"upstream_") && !details.ends_with(b"{overflow}")
+            }
         }
     }
 }
@@ -65,6 +88,7 @@ pub fn judge(denial: Denial, code: Option<&str>, is_plain: bool, on_403: On403) 
         (Denial::BadRequest, Some("KeyTooLongError" | "XMinioInvalidObjectName")) => Verdict::Unstorable,
         (Denial::BadRequest, None) if !is_plain => Verdict::Unstorable,
         (Denial::BadRequest, _) => Verdict::Untouched,
+        (Denial::Unavailable, _) => Verdict::Miss,
         _ => Verdict::BucketError,
     }
 }
@@ -126,8 +150,42 @@ mod tests {
 
     #[test]
     fn other_statuses_are_never_a_miss() {
-        for status in ["200", "206", "301", "304", "401", "405", "416", "500", "503", "", "4040"] {
+        for status in ["200", "206", "301", "304", "401", "405", "416", "501", "505", "", "4040"] {
             assert_eq!(Denial::of(status.as_bytes(), |_| Some(b"true".into())), None);
+        }
+    }
+
+    #[test]
+    fn an_answer_is_the_buckets_where_it_came_from_there_or_tells_of_it() {
+        let reset = |reason: &str| format!("upstream_reset_before_response_started{{{reason}}}");
+        for (details, any, unavailable) in [
+            ("via_upstream", true, true),
+            ("direct_response", true, false),
+            ("no_healthy_upstream", false, true),
+            ("upstream_per_try_timeout", false, true),
+            ("upstream_response_timeout", false, true),
+            (&reset("connection_termination"), false, true),
+            (&reset("remote_connection_failure|delayed_connect_error:_Connection_refused"), false, true),
+            (&reset("overflow"), false, false),
+            ("rbac_access_denied_matched_policy[none]", false, false),
+            ("cluster_not_found", false, false),
+            ("stream_idle_timeout", false, false),
+        ] {
+            let details = Some(details.as_bytes());
+            assert_eq!(Denial::NotFound.is_by_bucket(details), any, "{details:?}");
+            assert_eq!(Denial::Unavailable.is_by_bucket(details), unavailable, "{details:?}");
+        }
+        assert!(!Denial::Forbidden.is_by_bucket(Some(b"direct_response")));
+        assert!(Denial::Forbidden.is_by_bucket(None) && Denial::Unavailable.is_by_bucket(None));
+    }
+
+    #[test]
+    fn a_bucket_that_fails_is_told_by_its_status_whatever_it_says() {
+        for status in ["500", "502", "503", "504"] {
+            assert_eq!(Denial::of(status.as_bytes(), |_| None), Some(Denial::Unavailable));
+        }
+        for code in [None, Some("SlowDownRead"), Some("InternalError")] {
+            assert_eq!(judge(Denial::Unavailable, code, true, On403::Check), Verdict::Miss);
         }
     }
 

@@ -13,6 +13,8 @@ pub enum Wanted {
     All,
     /// It depends on a validator of the bucket.
     AskBucket,
+    /// None: the client has them.
+    NotModified,
     /// None: the client holds another version.
     OtherVersion,
     /// These, both ends inclusive.
@@ -44,6 +46,12 @@ pub fn text(header: &dyn Fn(&str) -> Option<Vec<u8>>, name: &str) -> String {
     header(name).and_then(|value| String::from_utf8(value).ok()).unwrap_or_default()
 }
 
+/// Tells if an entity tag is in a list of them. A weak one counts for `If-None-Match` alone (RFC 9110, 13.1.2).
+#[inline(never)]
+pub fn is_listed(tag: &str, tags: &str, weakly: bool) -> bool {
+    tags.split(',').map(str::trim).any(|known| known == tag || (weakly && known.strip_prefix("W/") == Some(tag)))
+}
+
 /// Reads the conditions and the range of a GET. `header` looks up its headers; `tag` is the entity tag of the stream. A range that
 /// is none, or several, may be ignored (RFC 9110, 14.2).
 pub fn wanted(header: &dyn Fn(&str) -> Option<Vec<u8>>, tag: &str, total: u64) -> Wanted {
@@ -52,9 +60,11 @@ pub fn wanted(header: &dyn Fn(&str) -> Option<Vec<u8>>, tag: &str, total: u64) -
         return Wanted::AskBucket;
     }
     let tags = text("if-match");
-    let holds = tags.split(',').any(|known| known.trim() == tag);
-    if !(tags.is_empty() || tags == "*" || holds) {
+    if !(tags.is_empty() || tags == "*" || is_listed(tag, &tags, false)) {
         return if tags.starts_with(TAG) { Wanted::OtherVersion } else { Wanted::AskBucket };
+    }
+    if is_listed(tag, &text("if-none-match"), true) {
+        return Wanted::NotModified;
     }
     let (range, known) = (text("range"), text("if-range"));
     if range.is_empty() || !(known.is_empty() || known == tag) { Wanted::All } else { in_range(&range, total) }
@@ -160,6 +170,8 @@ mod tests {
             ("if-unmodified-since", "Sun, 06 Nov 1994 08:49:37 GMT", Wanted::AskBucket),
             ("if-none-match", "*", Wanted::AskBucket),
             ("if-none-match", "\"x\"", Wanted::All),
+            ("if-none-match", "\"x\", W/\"mirror-0123\"", Wanted::NotModified),
+            ("if-none-match", "\"mirror-4567\"", Wanted::All),
             ("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT", Wanted::All),
         ] {
             assert_eq!(want(&[(name, value)]), expected, "{name}: {value}");

@@ -128,7 +128,7 @@ pub fn upload_part(bucket: &Bucket, key: &Key, upload: &UploadId, number: u64, b
 
 /// Reads the stored part's entity tag, by which the upload is completed.
 pub fn read_upload_part(response: &Response) -> Result<String, Refusal> {
-    let etag = response.headers.text("etag").filter(|_| ok(response));
+    let etag = response.headers.text("etag").filter(|etag| ok(response) && !etag.is_empty());
     etag.map(str::to_owned).ok_or_else(|| Refusal::of(response))
 }
 

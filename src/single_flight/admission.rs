@@ -23,8 +23,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// The time for which an origin that gave a whole object for a range is expected to do so again.
-const UNRANGED_FOR: Duration = Duration::from_secs(600);
+/// The time for which an origin is expected to do again what it did: to be slow, or to give a whole object for a range.
+const LEARNED_FOR: Duration = Duration::from_secs(600);
 
 /// Bytes a second that a client is taken to read. With HTTP/1 a stream is gone when Envoy has the whole answer in the
 /// connection's buffer, which no limit bounds (measured on 1.40), and not when the client has read it.
@@ -63,7 +63,9 @@ struct OriginShare {
     large: Amount,
     /// Its fills that wait for room, oldest first: those that begin or begin again, and those of large objects.
     lines: [VecDeque<Queued>; 2],
-    /// The end of the time for which it is expected to ignore ranges.
+    /// The end of the time for which it is expected to be slow.
+    slow: Option<Instant>,
+    /// Likewise to ignore ranges.
     unranged: Option<Instant>,
 }
 
@@ -154,8 +156,12 @@ impl Admission {
     }
 
     /// Returns the bytes that a fill which begins may ask for first: a part while few run and wait, and as many as it holds while
-    /// many do. Where there are others, half of what is free stays free for those that turn out to need more.
-    pub fn first_range(&self, held: Hold) -> u64 {
+    /// many do, or where the origin is slow. Where there are others, half of what is free stays free for those that turn out to need more.
+    pub fn first_range(&self, held: Hold, now: Instant) -> u64 {
+        let slow = self.origins.get(held.origin.0).and_then(|share| share.slow);
+        if slow.is_some_and(|until| now < until) {
+            return held.bytes;
+        }
         let fills = u64::try_from(self.all.fills.saturating_add(self.queued)).unwrap_or(u64::MAX);
         let room = held.bytes.saturating_add(self.spare(held));
         let share = room.checked_div(fills.saturating_mul(2).saturating_sub(1)).unwrap_or_default();
@@ -304,10 +310,17 @@ impl Admission {
         if self.queued > 0 { reads.min() } else { None }
     }
 
+    /// Notes that an origin did not give a first range in time.
+    pub fn learn_slow(&mut self, origin: OriginId, now: Instant) {
+        if let Some(share) = self.origins.get_mut(origin.0) {
+            share.slow = now.checked_add(LEARNED_FOR);
+        }
+    }
+
     /// Notes that an origin gave a whole object where a part was asked for.
     pub fn learn_unranged(&mut self, origin: OriginId, now: Instant) {
         if let Some(share) = self.origins.get_mut(origin.0) {
-            share.unranged = now.checked_add(UNRANGED_FOR);
+            share.unranged = now.checked_add(LEARNED_FOR);
         }
     }
 
@@ -351,7 +364,7 @@ impl Admission {
 impl OriginShare {
     fn new(name: &str) -> Self {
         let (first, large) = (Amount::default(), Amount::default());
-        Self { name: name.to_owned(), first, large, lines: Default::default(), unranged: None }
+        Self { name: name.to_owned(), first, large, lines: Default::default(), slow: None, unranged: None }
     }
 
     fn of(&self, large: bool) -> Amount {

@@ -8,7 +8,7 @@ use crate::config::rule::Mirror;
 use crate::fill::{Action, Fill, FillRequest, Outcome};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A fill, and the streams that wait for it.
 #[derive(Debug)]
@@ -96,6 +96,11 @@ impl Flight {
     /// those who got a 403.
     pub fn is_missing(&self) -> bool {
         self.is_offered || !self.request.fill_key.forbidden
+    }
+
+    /// Returns the time since it began.
+    pub fn spent(&self, now: Instant) -> Duration {
+        self.began.map(|began| now.saturating_duration_since(began)).unwrap_or_default()
     }
 
     /// Returns the share that it holds.

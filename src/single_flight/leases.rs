@@ -134,8 +134,8 @@ impl Leases {
     /// Hashes a fill key, under this configuration. The bucket's denial is no part of the hash: a fact holds for both, and
     /// workers tell each other no object.
     pub fn hash(&self, fill_key: &FillKey) -> KeyHash {
-        let FillKey { key, origin_key, head, forwarded, forbidden: _ } = fill_key;
-        self.hash_of((key, origin_key, head, forwarded))
+        let FillKey { key, origin_key, head, forwarded, forbidden: _, unavailable } = fill_key;
+        self.hash_of((key, origin_key, head, unavailable, forwarded))
     }
 
     fn hash_of(&self, what: impl Hash) -> KeyHash {

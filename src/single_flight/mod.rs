@@ -7,6 +7,7 @@
 mod admission;
 pub mod effect;
 pub mod events;
+pub mod feeding;
 mod flight;
 mod following;
 pub mod leases;
@@ -24,10 +25,11 @@ use crate::request::trace::Trace;
 use crate::sorted_map::SortedMap;
 use admission::{Admission, Hold, OriginId};
 use effect::{Effect, Source, StreamId, Ticket};
+use feeding::OpenStreams;
 use flight::{Flight, Phase, Waiter};
 use leases::{Claim, KeyHash, LEASE, Leases, SharedHost};
 use messages::Message;
-use passing::{OpenStreams, Passes};
+use passing::Passes;
 use report::Place;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -49,6 +51,8 @@ pub struct Flights {
     abandoned: Vec<Rc<FillKey>>,
     warnings: Warnings,
     open_streams: OpenStreams,
+    /// Effects of what streams brought, until the next tick.
+    deferred: Vec<Effect>,
     /// The time at which a call may have its turn at an origin with a rate.
     next_turn: Option<Instant>,
 }
@@ -84,6 +88,7 @@ impl Flights {
             abandoned: Vec::new(),
             warnings: Warnings::default(),
             open_streams: OpenStreams::default(),
+            deferred: Vec::new(),
             next_turn: None,
         }
     }
@@ -205,7 +210,10 @@ impl Flights {
         let mut effects = Vec::new();
         self.forget_abandoned(now, shared, &mut effects);
         let Ticket { fill_key, fill, call, to_store, due } = ticket;
-        if self.flights.get(&fill_key).is_some_and(|flight| flight.id == fill) {
+        if let Some(flight) = self.flights.get(&fill_key).filter(|flight| flight.id == fill) {
+            if now >= due && !to_store && !flight.fill.is_multipart() {
+                self.admission.learn_slow(self.origin(flight), now);
+            }
             let input = match response {
                 Some(response) => Input::Response { call, response },
                 // Envoy answers 504 in the place of an upstream that does not, but gives nothing where the answer had begun.
@@ -237,7 +245,7 @@ impl Flights {
 
     /// Does what is due at `now`. To be called when [`next_deadline`](Self::next_deadline) has come.
     pub fn tick(&mut self, now: Instant, shared: &dyn SharedHost) -> Vec<Effect> {
-        let mut effects = Vec::new();
+        let mut effects = std::mem::take(&mut self.deferred);
         self.forget_abandoned(now, shared, &mut effects);
         for fill_key in self.fill_keys(|flight| flight.timer.is_some_and(|timer| timer <= now)) {
             if let Some(flight) = self.flights.get_mut(&fill_key) {

@@ -1,18 +1,16 @@
 //! Clients that are passed to origins: to which objects, and how many.
 
 use super::effect::{Effect, StreamId};
+use super::feeding::{OpenStream, OpenStreams};
 use super::flight::Flight;
 use super::leases::{KeyHash, SharedHost};
 use super::messages::Message;
 use super::permits::Permit;
 use super::{Flights, answer};
 use crate::config::rule::{Mirror, OnWait, ResponseMode, TooLarge};
-use crate::fill::{FillKey, Outcome, PassedObject};
+use crate::fill::{FillKey, FillRequest, Outcome, PassedObject};
 use std::rc::Rc;
-
-/// The streams that read objects of origins, by the keys of these.
-#[derive(Debug, Default)]
-pub struct OpenStreams(Vec<(StreamId, KeyHash)>);
+use std::time::Instant;
 
 /// The facts of a flight that say if its streams may be passed.
 #[derive(Clone, Copy, Debug)]
@@ -27,21 +25,15 @@ impl Flights {
     pub fn open_stream(&mut self, stream: StreamId, fill_key: &FillKey, shared: &dyn SharedHost) -> Option<Permit> {
         let hash = self.leases.hash(fill_key);
         let permit = self.leases.permit(shared, hash).filter(|_| self.room_for_streams(hash) > 0)?;
-        self.open_streams.0.push((stream, hash));
+        let Permit { place, object } = permit.clone();
+        let (is_answered, is_corrupt) = (false, false);
+        self.open_streams.0.push(OpenStream { stream, hash, place, object, next: 0, last: 0, is_answered, is_corrupt });
         Some(permit)
-    }
-
-    /// Takes the end of a stream.
-    pub fn close_stream(&mut self, stream: StreamId) {
-        let OpenStreams(open) = &mut self.open_streams;
-        if let Some(at) = open.iter().position(|(open, _)| *open == stream) {
-            open.swap_remove(at);
-        }
     }
 
     /// Takes the failure of a stream: the origin does not have the object that was permitted. The next client asks it anew.
     pub fn fail_stream(&mut self, stream: StreamId, shared: &dyn SharedHost) {
-        let hash = self.open_streams.0.iter().find(|(open, _)| *open == stream).map(|(_, hash)| *hash);
+        let hash = self.open_streams.0.iter().find(|open| open.stream == stream).map(|open| open.hash);
         if let Some(hash) = hash {
             self.leases.revoke(shared, hash);
         }
@@ -52,28 +44,32 @@ impl Flights {
         &mut self,
         fill_key: &FillKey,
         object: Rc<PassedObject>,
+        now: Instant,
         shared: &dyn SharedHost,
         effects: &mut Vec<Effect>,
     ) {
         let Some(flight) = self.flights.get_mut(fill_key) else { return };
-        let permit = Permit { place: flight.place(), object: PassedObject::clone(&object) };
+        let permit = Permit { place: flight.place(), object: object.clone() };
         let hash = flight.hash;
         flight.is_offered = self.leases.grant(shared, hash, &permit);
-        if !flight.is_offered || !is_served(&flight.request.mirror) {
+        if !flight.is_offered || !is_served(&flight.request) {
             return;
         }
         for follower in &flight.followers {
             shared.post(*follower, &Message::Offered { hash }.encode());
         }
-        self.pass_waiters(fill_key, object, effects);
+        let passed = self.pass_waiters(fill_key, object, effects);
+        if let Some(flight) = self.flights.get_mut(fill_key).filter(|_| passed > 0) {
+            flight.fill.expect_stream(flight.spent(now));
+        }
     }
 
     /// Takes the word of another worker that clients may be passed to the object that it fills.
     pub(super) fn told_of_offer(&mut self, hash: KeyHash, shared: &dyn SharedHost, effects: &mut Vec<Effect>) {
         let Some(permit) = self.leases.permit(shared, hash) else { return };
-        let object = Rc::new(permit.object);
+        let object = permit.object;
         for fill_key in self.following(hash) {
-            let passes = |flight: &Flight| is_served(&flight.request.mirror) && flight.is_missing();
+            let passes = |flight: &Flight| is_served(&flight.request) && flight.is_missing();
             if self.flights.get(&fill_key).is_some_and(passes) {
                 self.pass_waiters(&fill_key, object.clone(), effects);
                 self.abandoned.push(fill_key);
@@ -81,11 +77,11 @@ impl Flights {
         }
     }
 
-    /// Passes as many of those who wait as there is room for.
-    fn pass_waiters(&mut self, fill_key: &FillKey, object: Rc<PassedObject>, effects: &mut Vec<Effect>) {
-        let Some(hash) = self.flights.get(fill_key).map(|flight| flight.hash) else { return };
+    /// Passes as many of those who wait as there is room for, and counts them.
+    fn pass_waiters(&mut self, fill_key: &FillKey, object: Rc<PassedObject>, effects: &mut Vec<Effect>) -> usize {
+        let Some(hash) = self.flights.get(fill_key).map(|flight| flight.hash) else { return 0 };
         let room = self.room_for_streams(hash);
-        let Some(flight) = self.flights.get_mut(fill_key) else { return };
+        let Some(flight) = self.flights.get_mut(fill_key) else { return 0 };
         let mut passed = Vec::new();
         flight.waiters.retain(|waiter| {
             let passes = waiter.may_pass && passed.len() < room;
@@ -94,8 +90,10 @@ impl Flights {
             }
             !passes
         });
-        self.waiters = self.waiters.saturating_sub(passed.len());
+        let count = passed.len();
+        self.waiters = self.waiters.saturating_sub(count);
         answer(effects, passed, flight.source(), Outcome::Passed(object));
+        count
     }
 
     /// Returns the answer that passes a client at once, where its rule says so. What is not stored changes, so the origin is asked
@@ -126,12 +124,12 @@ impl Flights {
         if self.config.marker.is_none() || self.room_for_streams(hash) == 0 {
             return None;
         }
-        self.leases.permit(shared, hash).map(|permit| Outcome::Passed(Rc::new(permit.object)))
+        self.leases.permit(shared, hash).map(|permit| Outcome::Passed(permit.object))
     }
 
     fn room_for_streams(&self, hash: KeyHash) -> usize {
         let OpenStreams(open) = &self.open_streams;
-        let own = open.iter().filter(|(_, of)| *of == hash).count();
+        let own = open.iter().filter(|open| open.hash == hash).count();
         let limits = &self.config.limits;
         limits.streams.saturating_sub(open.len()).min(limits.streams_per_key.saturating_sub(own))
     }
@@ -151,6 +149,6 @@ pub fn outlives(outcome: &Outcome) -> bool {
     )
 }
 
-fn is_served(mirror: &Mirror) -> bool {
-    mirror.response == ResponseMode::Serve || mirror.unstored
+fn is_served(request: &FillRequest) -> bool {
+    request.mirror.response == ResponseMode::Serve || request.is_unstored()
 }

@@ -11,6 +11,7 @@ use crate::http::digits;
 use crate::object::metadata::Metadata;
 use crate::origin::Version;
 use crate::origin::endpoint::Moved;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Sets in the table. They stand behind those of the leases.
@@ -30,7 +31,7 @@ pub const PERMIT: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permit {
     pub place: Place,
-    pub object: PassedObject,
+    pub object: Rc<PassedObject>,
 }
 
 /// An entry of a set: `hash until length text`, in 16, 8 and 4 bytes, and the text's.
@@ -134,7 +135,8 @@ fn set(hash: KeyHash) -> u32 {
 /// Writes a permit as lines: the place, the version, where it has moved, and the headers. `None` if it has a line's end in it, or
 /// is too long.
 fn write(permit: &Permit) -> Option<String> {
-    let Permit { place, object: PassedObject { metadata, version, moved } } = permit;
+    let Permit { place, object } = permit;
+    let PassedObject { metadata, version, moved } = &**object;
     let [total, coding, validator] = version.lines();
     let (cluster, authority, path, is_own) = match moved {
         Some(Moved { cluster, authority, path, is_own }) => (&**cluster, &**authority, &**path, *is_own),
@@ -168,7 +170,7 @@ fn read(text: &str) -> Option<Permit> {
     let (cluster, authority, path) = (line()?.to_owned(), line()?.to_owned(), line()?.to_owned());
     let moved = (!cluster.is_empty()).then_some(Moved { cluster, authority, path, is_own });
     let metadata = Metadata::of_served(std::iter::from_fn(|| Some((lines.next()?, lines.next()?))));
-    Some(Permit { place, object: PassedObject { metadata, version, moved } })
+    Some(Permit { place, object: Rc::new(PassedObject { metadata, version, moved }) })
 }
 
 #[cfg(test)]

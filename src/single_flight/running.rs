@@ -26,7 +26,7 @@ impl Flights {
             flight.began.get_or_insert(now);
             if flight.parked.is_empty() {
                 if flight.needs.is_none() {
-                    flight.fill.expect(self.admission.first_range(hold));
+                    flight.fill.expect(self.admission.first_range(hold, now));
                 }
                 self.advance(&fill_key, Input::Start, now, shared, effects);
                 continue;
@@ -110,9 +110,12 @@ impl Flights {
         let Some(mut flight) = self.flights.remove(fill_key) else { return };
         let held = flight.hold();
         let spare = held.map(|held| self.admission.spare(held)).unwrap_or_default();
-        let spent = flight.began.map(|began| now.saturating_duration_since(began)).unwrap_or_default();
+        let spent = flight.spent(now);
         let (fill, mut actions) = flight.fill.handle(input, spare, spent);
         flight.fill = fill;
+        if flight.fill.is_corrupt() {
+            self.open_streams.corrupt(flight.hash, flight.place());
+        }
         let wanted = self.wanted(&flight);
         let has_room = self.has_room(held, spare, wanted, &actions);
         if has_room {
@@ -153,7 +156,7 @@ impl Flights {
         match action {
             Action::Call(call) => self.send(fill_key, call, now, shared, effects),
             Action::Done(_) => {}
-            Action::Pass(object) => self.offer(fill_key, object, shared, effects),
+            Action::Pass(object) => self.offer(fill_key, object, now, shared, effects),
             Action::Meanwhile(outcome) => {
                 flight.meanwhile = Some(outcome.clone());
                 let served = flight.waiters.iter().filter(|waiter| !waiter.for_bucket).map(|waiter| waiter.stream);
@@ -278,7 +281,7 @@ impl Flights {
         let source = flight.source();
         if let Some(began) = flight.began {
             // The next client of what is not stored gets what the origin has then.
-            if flight.request.mirror.unstored && flight.is_offered {
+            if flight.request.is_unstored() && flight.is_offered {
                 self.leases.release(shared, flight.hash);
             } else {
                 self.leases.settle(shared, flight.hash, &outcome, flight.place());

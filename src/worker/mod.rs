@@ -8,7 +8,7 @@ mod page;
 pub mod reply;
 pub mod streaming;
 
-use crate::config::rule::{Mirror, mirror_for};
+use crate::config::rule::{Mirror, On5xx, mirror_for};
 use crate::config::{Bucket, Config, Deleted, Location};
 use crate::fill::{FillKey, FillRequest, Outcome};
 use crate::http::{Body, Method, Response, is_field_value};
@@ -81,8 +81,8 @@ pub struct MirroredRequest {
 pub struct DeniedResponse {
     /// The time of the client's request, on the shared host's clock.
     pub asked: u64,
-    /// The bucket answered, and not a filter behind this one or Envoy itself.
-    pub by_bucket: bool,
+    /// Envoy's `response.code_details`, which say what made it.
+    pub details: Option<Vec<u8>>,
     /// The error document, if there is one.
     pub document: Option<Vec<u8>>,
     /// The condition of the client's request.
@@ -242,9 +242,12 @@ impl Worker {
         (asked != captured.path_and_query).then_some(asked)
     }
 
-    /// Finds the object of a request, if it is mirrored.
-    pub fn mirrored_request(&self, captured: ClientRequest) -> Option<MirroredRequest> {
+    /// Finds the object of a request, if it is mirrored when the bucket denies it so.
+    pub fn mirrored_request(&self, captured: ClientRequest, denial: Denial) -> Option<MirroredRequest> {
         let (target, mirror) = self.target_and_mirror(&captured)?;
+        if denial == Denial::Unavailable && (mirror.on_5xx == On5xx::Pass || mirror.observe) {
+            return None;
+        }
         let ClientRequest { headers, is_marked, store_base, .. } = captured;
         Some(MirroredRequest { target, headers, mirror: mirror.clone(), is_marked, store_base })
     }
@@ -323,12 +326,16 @@ impl Worker {
     ) -> Vec<Effect> {
         let Some(held) = self.streams.get_mut(&stream) else { return Vec::new() };
         held.reading = false;
-        (held.precondition, held.trace) = (denied.precondition, denied.trace.clone());
+        (held.precondition, held.trace) = (denied.precondition.clone(), denied.trace.clone());
         let MirroredRequest { target, headers, mirror, .. } = &held.wanted;
-        if !denied.by_bucket {
+        if !held.denial.is_by_bucket(denied.details.as_deref()) {
             return vec![Effect::Release(stream, "not_the_bucket")];
         }
-        let code = denied.document.as_deref().and_then(xml::error_code);
+        let fails = held.denial == Denial::Unavailable;
+        if fails && (target.is_part() || !denied.precondition.may_pass()) {
+            return vec![Effect::Release(stream, "bucket_unavailable")];
+        }
+        let code = denied.document.as_deref().filter(|_| !fails).and_then(xml::error_code);
         if code.is_none() && self.flights.leases().knows_bucket_error(shared, held.denial) {
             return vec![Effect::Release(stream, "bucket_error")];
         }
@@ -347,7 +354,16 @@ impl Worker {
                     self.remember_bucket_error(denial, shared);
                 }
                 let mut steps = vec![Effect::Release(stream, "bucket_error")];
-                steps.extend(self.warn_of_bucket(code, now));
+                let cure = match code {
+                    "NoSuchBucket" => ": see BUCKET and STORE",
+                    "InvalidAccessKeyId" | "SignatureDoesNotMatch" => ": see reader.credentials",
+                    _ => "",
+                };
+                let Bucket { authority, path_prefix, .. } = &self.config.bucket;
+                let what = format!(
+                    "the bucket {authority}{path_prefix} answers {code} to the edge, and nothing is mirrored{cure}"
+                );
+                steps.extend(self.warn_of_bucket(what, now));
                 return steps;
             }
         };
@@ -360,7 +376,7 @@ impl Worker {
         }
         let request = FillRequest::new(&self.config.rules, mirror, target, headers, held.denial, check);
         held.fill_key = Some(request.fill_key.clone());
-        held.lookup = Some(PageLookup::new(denied.asked, now));
+        held.lookup = (!fails).then(|| PageLookup::new(denied.asked, now));
         let for_bucket = target.is_part() || denied.precondition.is_for_bucket();
         // A marked request has no permit. With another marker it could go round for ever.
         let may_pass = self.config.marker.is_some()
@@ -369,7 +385,11 @@ impl Worker {
             && denied.precondition.may_pass();
         let (asked, trace) = (denied.asked, &denied.trace);
         let join = Join { stream, asked, request: &request, trace, may_pass, for_bucket };
-        let effects = self.flights.join(join, now, shared);
+        let mut effects = self.flights.join(join, now, shared);
+        if fails {
+            let what = "the bucket fails: origins serve in its place and nothing is stored".to_owned();
+            effects.extend(self.warn_of_bucket(what, now));
+        }
         self.with_pages(effects, now, shared)
     }
 
@@ -431,6 +451,11 @@ impl Worker {
         self.flights.waiters()
     }
 
+    /// Returns the number of clients that are passed to origins now.
+    pub fn streams(&self) -> usize {
+        self.flights.streams()
+    }
+
     /// Lets a stream go with the bucket's answer, as far as that can still be passed on, for the reason that was given with
     /// [`Effect::Release`].
     pub fn release(&mut self, stream: StreamId, reason: &'static str) -> Delivery {
@@ -463,7 +488,7 @@ impl Worker {
             target,
             origin: source.origin,
             denial: held.denial,
-            precondition: held.precondition,
+            precondition: &held.precondition,
             request_id: held.trace.request_id(),
             body_kept,
         };
@@ -520,20 +545,12 @@ impl Worker {
         }
     }
 
-    fn warn_of_bucket(&mut self, code: &str, now: Instant) -> Option<Effect> {
+    fn warn_of_bucket(&mut self, what: String, now: Instant) -> Option<Effect> {
         let quiet = self.warned.is_some_and(|at| now.saturating_duration_since(at) < WARN_EVERY);
         if quiet {
             return None;
         }
         self.warned = Some(now);
-        let cure = match code {
-            "NoSuchBucket" => ": see BUCKET and STORE",
-            "InvalidAccessKeyId" | "SignatureDoesNotMatch" => ": see reader.credentials",
-            _ => "",
-        };
-        let Bucket { authority, path_prefix, .. } = &self.config.bucket;
-        let what =
-            format!("the bucket {authority}{path_prefix} answers {code} to the edge, and nothing is mirrored{cure}");
         Some(Effect::Warn { key: None, what: what.into() })
     }
 }

@@ -1,5 +1,6 @@
 //! The one table from an outcome to the client's answer.
 
+use super::streaming::refused;
 use crate::config::rule::{Mirror, OnWait, TooLarge};
 use crate::fill::Outcome;
 use crate::http::{Body, Method};
@@ -29,7 +30,7 @@ pub struct ReplyContext<'a> {
     /// The index of the origin that was asked last, in the rule.
     pub origin: usize,
     pub denial: Denial,
-    pub precondition: Precondition,
+    pub precondition: &'a Precondition,
     /// The request's id; empty if it has none.
     pub request_id: &'a str,
     /// The bucket's own body, if it sent one, can still be passed on.
@@ -59,7 +60,18 @@ pub struct LocalReply {
 
 /// Makes the answer. `location` is the place of the object once it is stored.
 pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location: String) -> Reply {
-    with_id(look_up(outcome, asked, mirror, location), asked.request_id)
+    let reply = match look_up(outcome, asked, mirror, location) {
+        // The bucket may have what no origin gave in its place, so its own answer says more.
+        Reply::Local(made) if asked.denial == Denial::Unavailable && made.status >= 400 => {
+            if asked.body_kept {
+                Reply::Tagged(outcome.label())
+            } else {
+                untouched(outcome, asked)
+            }
+        }
+        reply => reply,
+    };
+    with_id(reply, asked.request_id)
 }
 
 fn with_id(mut reply: Reply, request_id: &str) -> Reply {
@@ -90,12 +102,7 @@ fn look_up(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location
         Outcome::Exists | Outcome::Stored => redirect(outcome, target, location),
         Outcome::OriginRedirect { status, .. } => redirect_with(*status, outcome, target, location),
         Outcome::Broken(_) | Outcome::Forbidden | Outcome::Loop => untouched(outcome, asked),
-        Outcome::BucketUnavailable => error(
-            503,
-            "ServiceUnavailable",
-            "The bucket cannot be asked whether it has the object.",
-            Some(RETRY_AFTER_FAILURE),
-        ),
+        Outcome::BucketUnavailable => unavailable(outcome.label(), asked),
         Outcome::NotFound if asked.denial == Denial::NotFound && asked.body_kept => Reply::Tagged(outcome.label()),
         Outcome::NotFound => no_such_key(outcome.label(), asked),
         Outcome::Served(object) | Outcome::Private(Some(object)) | Outcome::NotStored { object: Some(object), .. }
@@ -105,6 +112,9 @@ fn look_up(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location
             serve(outcome, asked, &object.metadata, Some(length), &object.body)
         }
         Outcome::Passed(object) if target.method == Method::Head => {
+            if let Some(status) = asked.precondition.refuses(&object.tag()) {
+                return Reply::Local(refused(status, target, "", object));
+            }
             let mut headers = object.headers();
             headers.push((OUTCOME_HEADER, outcome.label().to_owned()));
             headers.push(("content-length", object.version.total.to_string()));
@@ -184,12 +194,17 @@ pub fn stream_error(
     (status, label, code, message): (u16, &str, &str, &str),
     retry_after: Option<&str>,
 ) -> LocalReply {
-    let (denial, precondition) = (Denial::NotFound, Precondition::default());
+    let (denial, precondition) = (Denial::NotFound, &Precondition::None);
     let asked = ReplyContext { target, origin: 0, denial, precondition, request_id, body_kept: false };
     match with_id(error_reply(label, asked, status, code, message, retry_after), request_id) {
         Reply::Local(reply) => reply,
         Reply::Tagged(_) | Reply::Untouched => LocalReply { status, headers: Vec::new(), body: None },
     }
+}
+
+fn unavailable(label: &str, asked: ReplyContext<'_>) -> Reply {
+    let message = "The bucket cannot be asked whether it has the object.";
+    error_reply(label, asked, 503, "ServiceUnavailable", message, Some(RETRY_AFTER_FAILURE))
 }
 
 fn no_such_key(label: &str, asked: ReplyContext<'_>) -> Reply {
@@ -208,12 +223,13 @@ fn untouched(outcome: &Outcome, asked: ReplyContext<'_>) -> Reply {
     let label = match asked.denial {
         Denial::BadRequest => "bad_request",
         Denial::Deleted => "deleted",
-        Denial::Forbidden | Denial::NotFound => outcome.label(),
+        Denial::Forbidden | Denial::NotFound | Denial::Unavailable => outcome.label(),
     };
     match asked.denial {
         Denial::BadRequest => error_reply(label, asked, 400, "InvalidRequest", "Bad Request", None),
         Denial::Forbidden => error_reply(label, asked, 403, "AccessDenied", "Access Denied", None),
         Denial::Deleted | Denial::NotFound => no_such_key(label, asked),
+        Denial::Unavailable => unavailable(label, asked),
     }
 }
 
@@ -236,7 +252,7 @@ fn serve(
             let headers = vec![("cache-control", "no-store".to_owned()), (OUTCOME_HEADER, outcome.label().to_owned())];
             return Reply::Local(LocalReply { status: 304, headers, body: None });
         }
-        Precondition::None | Precondition::Stream | Precondition::Unmodified => {}
+        Precondition::None | Precondition::NoneOf(_) | Precondition::Stream(_) | Precondition::Unmodified => {}
     }
     let mut headers: Vec<_> = metadata.served().map(|(name, value)| (name, value.to_owned())).collect();
     headers.push((OUTCOME_HEADER, outcome.label().to_owned()));

@@ -3,8 +3,8 @@
 use super::reply::{LocalReply, OUTCOME_HEADER, RETRY_AFTER_FAILURE, stream_error};
 use super::{ClientRequest, Worker};
 use crate::config::Origin;
-use crate::config::rule::Mirror;
-use crate::fill::{FillRequest, PassedObject};
+use crate::config::rule::{Mirror, On5xx};
+use crate::fill::{FillKey, FillRequest, PassedObject};
 use crate::http::{ContentRange, Headers, Method, digits};
 use crate::object::key::Key;
 use crate::origin::endpoint::Endpoint;
@@ -13,7 +13,10 @@ use crate::request::denial::Denial;
 use crate::request::passing::{Wanted, text, wanted};
 use crate::request::target::Target;
 use crate::single_flight::effect::StreamId;
+use crate::single_flight::feeding::PieceStep;
 use crate::single_flight::leases::SharedHost;
+use std::rc::Rc;
+use std::time::Instant;
 
 /// The header by which the route of streams chooses the cluster. No client's comes that far, and it goes no further.
 pub const CLUSTER_HEADER: &str = "x-mirror-on-miss-cluster";
@@ -35,10 +38,20 @@ pub enum StreamStep {
     Pass(Box<PassedStream>, Vec<(String, String)>),
 }
 
+/// The failure of a stream, in the place of the object.
+#[derive(Debug, PartialEq, Eq)]
+pub struct StreamFailure {
+    /// The client's answer.
+    pub reply: LocalReply,
+    /// The origin does not have the object that was permitted, so nobody else is to be passed to it. Else it says nothing about
+    /// the object: the origin is overloaded, or cannot be reached.
+    pub is_of_object: bool,
+}
+
 /// A stream that was passed to an origin.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PassedStream {
-    object: PassedObject,
+    object: Rc<PassedObject>,
     target: Target,
     range: Option<(u64, u64)>,
     request_id: String,
@@ -51,9 +64,10 @@ impl Worker {
         stream: StreamId,
         request: &ClientRequest,
         header: &dyn Fn(&str) -> Option<Vec<u8>>,
+        now: Instant,
         shared: &dyn SharedHost,
     ) -> StreamStep {
-        self.passed(stream, request, header, shared).unwrap_or(StreamStep::AskBucket)
+        self.passed(stream, request, header, now, shared).unwrap_or(StreamStep::AskBucket)
     }
 
     fn passed(
@@ -61,6 +75,7 @@ impl Worker {
         stream: StreamId,
         request: &ClientRequest,
         header: &dyn Fn(&str) -> Option<Vec<u8>>,
+        now: Instant,
         shared: &dyn SharedHost,
     ) -> Option<StreamStep> {
         if !request.is_marked || request.method != Method::Get {
@@ -71,7 +86,13 @@ impl Worker {
             return None;
         }
         let fill = FillRequest::new(&self.config.rules, mirror, &target, &request.headers, Denial::NotFound, false);
-        let permit = self.flights.open_stream(stream, &fill.fill_key, shared)?;
+        let permit = match self.flights.open_stream(stream, &fill.fill_key, shared) {
+            None if fill.mirror.on_5xx == On5xx::Origin => {
+                let unavailable = FillKey { unavailable: true, ..FillKey::clone(&fill.fill_key) };
+                self.flights.open_stream(stream, &unavailable, shared)?
+            }
+            permit => permit?,
+        };
         let mirror = [&fill.mirror].into_iter().chain(&fill.then).nth(permit.place.mirror.into());
         let origin = mirror.and_then(|mirror| Some((mirror, mirror.origins.get(usize::from(permit.place.origin))?)));
         let endpoint = origin.map(|(mirror, origin)| endpoint(mirror, origin, &fill, &permit.object));
@@ -85,14 +106,15 @@ impl Worker {
         let (range, (endpoint, cluster)) = match range {
             Ok(passed) => passed,
             Err(wanted) => {
-                self.flights.close_stream(stream);
-                return refusal(wanted, &target, &request_id, total).map(StreamStep::Answer);
+                self.flights.close_stream(stream, now, shared);
+                return refusal(wanted, &target, &request_id, &permit.object).map(StreamStep::Answer);
             }
         };
         if !origin.is_some_and(|(_, origin)| self.flights.may_stream(origin, shared)) {
-            self.flights.close_stream(stream);
+            self.flights.close_stream(stream, now, shared);
             return None;
         }
+        self.flights.ask_range(stream, range.unwrap_or((0, total.saturating_sub(1))));
         let headers = headers(endpoint, cluster, range, header);
         Some(StreamStep::Pass(Box::new(PassedStream { object: permit.object, target, range, request_id }), headers))
     }
@@ -102,9 +124,26 @@ impl Worker {
         self.flights.fail_stream(stream, shared);
     }
 
-    /// Takes the end of a stream that was passed.
-    pub fn close_stream(&mut self, stream: StreamId) {
-        self.flights.close_stream(stream);
+    /// Notes that the answer to a stream is of the object that it was passed to.
+    pub fn answer_stream(&mut self, stream: StreamId) {
+        self.flights.answer_stream(stream);
+    }
+
+    /// Takes a piece of a stream's body. `read` reads some bytes of it, from a place on.
+    pub fn feed(
+        &mut self,
+        stream: StreamId,
+        length: usize,
+        read: &dyn Fn(usize, usize) -> Vec<u8>,
+        now: Instant,
+        shared: &dyn SharedHost,
+    ) -> PieceStep {
+        self.flights.feed(stream, length, read, now, shared)
+    }
+
+    /// Takes the end of a stream that was passed. [`tick`](Self::tick) may have something to do.
+    pub fn close_stream(&mut self, stream: StreamId, now: Instant, shared: &dyn SharedHost) {
+        self.flights.close_stream(stream, now, shared);
     }
 }
 
@@ -162,22 +201,39 @@ fn add(headers: &mut Vec<(String, String)>, name: &str, value: String) {
 }
 
 /// Answers a request that goes nowhere. `None` if it is for the bucket.
-fn refusal(wanted: Wanted, target: &Target, request_id: &str, total: u64) -> Option<LocalReply> {
-    let error = match wanted {
-        Wanted::OtherVersion => (412, LABEL, "PreconditionFailed", "The object has changed."),
-        Wanted::Unsatisfiable => (416, LABEL, "InvalidRange", "The object has no such bytes."),
+fn refusal(wanted: Wanted, target: &Target, request_id: &str, object: &PassedObject) -> Option<LocalReply> {
+    let status = match wanted {
+        Wanted::NotModified => 304,
+        Wanted::OtherVersion => 412,
+        Wanted::Unsatisfiable => 416,
         Wanted::All | Wanted::AskBucket | Wanted::Range(..) => return None,
     };
+    Some(refused(status, target, request_id, object))
+}
+
+/// Answers a client that gets nothing of a stream's object: 304, 412 or 416.
+#[inline(never)]
+pub fn refused(status: u16, target: &Target, request_id: &str, object: &PassedObject) -> LocalReply {
+    let error = match status {
+        304 => {
+            let mut headers = object.headers_not_modified();
+            headers.push((OUTCOME_HEADER, LABEL.to_owned()));
+            return LocalReply { status, headers, body: None };
+        }
+        412 => (status, LABEL, "PreconditionFailed", "The object has changed."),
+        _ => (status, LABEL, "InvalidRange", "The object has no such bytes."),
+    };
     let mut reply = stream_error(target, request_id, error, None);
-    if wanted == Wanted::Unsatisfiable {
-        reply.headers.push(("content-range", format!("bytes */{total}")));
+    if status == 416 {
+        reply.headers.push(("content-range", format!("bytes */{}", object.version.total)));
     }
-    Some(reply)
+    reply
 }
 
 impl PassedStream {
-    /// Returns the status and headers for the client, or the answer in the place of one that is not of the object's version.
-    pub fn answered(&self, headers: &Headers) -> Result<LocalReply, LocalReply> {
+    /// Returns the status and headers for the client, or the failure in the place of an answer that is not of the object's
+    /// version.
+    pub fn answered(&self, headers: &Headers) -> Result<LocalReply, StreamFailure> {
         let length = headers.text("content-length").and_then(digits);
         let range = self.range.and_then(|(first, last)| {
             let range = headers.only("content-range").and_then(ContentRange::parse)?;
@@ -188,7 +244,9 @@ impl PassedStream {
         let total = range.map(|range| range.total).or(length.filter(|_| is_whole));
         let Some(length) = length.filter(|_| total.is_some_and(|total| self.object.version.has(headers, total))) else {
             let error = (502, STREAM_FAILED, "OriginUnavailable", "The origin failed to give the object.");
-            return Err(stream_error(&self.target, &self.request_id, error, Some(RETRY_AFTER_FAILURE)));
+            let reply = stream_error(&self.target, &self.request_id, error, Some(RETRY_AFTER_FAILURE));
+            let is_of_object = !matches!(headers.status(), 408 | 425 | 429 | 500..=599);
+            return Err(StreamFailure { reply, is_of_object });
         };
         let mut answer = self.object.headers();
         answer.push((OUTCOME_HEADER, LABEL.to_owned()));

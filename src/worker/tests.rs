@@ -39,7 +39,7 @@ impl World {
     fn judge(&mut self, stream: u32, document: Option<&[u8]>) -> Vec<String> {
         let denied = DeniedResponse {
             asked: 0,
-            by_bucket: true,
+            details: None,
             document: document.map(<[u8]>::to_vec),
             precondition: Precondition::None,
             trace: Trace::default(),
@@ -71,7 +71,7 @@ fn captured(worker: &Worker, method: &str, path: &str) -> Option<ClientRequest> 
 }
 
 fn wanted(worker: &Worker, method: &str, path: &str) -> Option<MirroredRequest> {
-    worker.mirrored_request(captured(worker, method, path)?)
+    worker.mirrored_request(captured(worker, method, path)?, Denial::NotFound)
 }
 
 fn shown(step: &Effect) -> String {
@@ -233,7 +233,7 @@ fn a_body_too_large_for_envoys_buffer_is_a_reply_of_its_own() {
                 StreamId(1),
                 &DeniedResponse {
                     asked: 0,
-                    by_bucket: true,
+                    details: None,
                     document: None,
                     precondition: Precondition::None,
                     trace: Trace::default(),
@@ -359,7 +359,7 @@ fn a_put_that_finds_no_bucket_says_so_to_heads() {
         world.readable();
         let denied = DeniedResponse {
             asked: 0,
-            by_bucket: true,
+            details: None,
             document: None,
             precondition: Precondition::None,
             trace: Trace::default(),
@@ -389,7 +389,7 @@ fn a_denial_that_is_not_the_buckets_is_let_go() {
     world.hold(1, "/a", Denial::Forbidden, true);
     let denied = DeniedResponse {
         asked: 0,
-        by_bucket: false,
+        details: Some(b"rbac_access_denied".to_vec()),
         document: None,
         precondition: Precondition::None,
         trace: Trace::default(),

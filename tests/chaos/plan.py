@@ -47,6 +47,11 @@ FAMILIES = ("plain", "served", "guarded", "backed-up", "dead")
 dead origin and then a working one; only a dead one."""
 
 
+FILMS = ("plain", "served")
+"""The rules of the two films: clients of the first are passed to the origin when their time is over, those of
+the second at once, so that what they read feeds the fill.
+"""
+
 MARKER = "mirror-on-miss=stream"
 """`stream.marker` of the shipped edges."""
 
@@ -195,7 +200,7 @@ def plan(seed: int) -> Plan:
 
 
 def _thing(random: Random, seed: int, number: int) -> Thing:
-    family = "plain" if number < 2 else random.choices(FAMILIES, weights=(6, 2, 1, 2, 1))[0]
+    family = FILMS[number] if number < 2 else random.choices(FAMILIES, weights=(6, 2, 1, 2, 1))[0]
     path = f"/{family}/{seed}-{number}.bin"
     # Two films, many small objects, an empty one now and then, and many that are missing.
     if number < 2:

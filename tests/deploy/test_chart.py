@@ -275,7 +275,7 @@ def test_ports_of_the_store_and_the_origin_are_reached() -> None:
 
 def test_a_store_without_conditional_writes_is_told_to_both() -> None:
     values = {
-        "bucket": {"ifNoneMatch": "false", "addressingStyle": "virtual"},
+        "bucket": {"ifNoneMatch": "false", "addressingStyle": "virtual", "on5xx": "origin"},
         "settings": {"LISTEN": "0.0.0.0"},
     }
     found = settings(template(values))
@@ -285,6 +285,7 @@ def test_a_store_without_conditional_writes_is_told_to_both() -> None:
         "BUCKET": "my-bucket",
         "IF_NONE_MATCH": "false",
         "LISTEN": "0.0.0.0",
+        "ON_5XX": "origin",
         "ORIGIN": "https://files.example.com",
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +290,44 @@ def managers(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", ["edge", "transparent"])
+@pytest.mark.parametrize("variables", [{}, {"ADDRESSING_STYLE": "virtual"}], ids=str)
+def test_a_bucket_that_fails_is_passed_to_the_filter_as_the_renderer_has_it(
+    tmp_path: Path, name: str, variables: dict[str, str]
+) -> None:
+    """The two ways to adapt a file agree; the renderer's is tested on buckets that fail."""
+    nobody = Credentials("nobody", "secret")
+    place = render.Place(S3Store(LOCAL["STORE"], "us-east-2", "files", nobody, nobody), "files", tmp_path)
+    plugin = {"rules": [{"on_5xx": "origin"}]}
+    options = {"port": 1, "origin": LOCAL["ORIGIN"], "signer_port": 2, "wasm": WASM, "plugin": plugin}
+    wiring = "redirect" if name == "edge" else "transparent"
+    expected = render.edge(place, wiring=wiring, **options)
+    text = yaml.safe_load(rendered(name, **LOCAL, ON_5XX="origin", **variables))
+    assert json.loads(render.plugin_of(text)["configuration"]["value"])["rules"] == plugin["rules"]
+    assert list(retries(text)) == list(retries(expected))
+    assert list(statuses(text)) == list(statuses(expected))
+    unchanged = yaml.safe_load(rendered(name, **LOCAL, ON_5XX="pass", **variables))
+    assert unchanged == yaml.safe_load(rendered(name, **LOCAL, **variables))
+
+
+def retries(document: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """Lists how the routes ask again."""
+    for manager in managers(document):
+        for route in manager["route_config"]["virtual_hosts"][0]["routes"]:
+            action = route.get("route", {})
+            yield route["name"], action.get("retry_policy"), action.get("hedge_policy")
+
+
+def statuses(document: dict[str, Any]) -> Iterator[Any]:
+    """Lists what the filter hears of."""
+    for manager in managers(document):
+        yield from (
+            each["typed_config"].get("xds_matcher")
+            for each in manager["http_filters"]
+            if each["name"] == "mirror_on_miss"
+        )
+
+
+@pytest.mark.parametrize("name", ["edge", "transparent"])
 @pytest.mark.parametrize(
     ("variables", "access"),
     [
@@ -367,6 +406,7 @@ def test_edge_and_signer_agree_on_what_the_bucket_demands(tmp_path: Path, name: 
         {"ORIGIN_AUTH": "azure"},
         {"ORIGIN_DNS": "static"},
         {"ORIGIN_HTTP": "3"},
+        {"ON_5XX": "serve"},
         {"PUT_HEADERS": "x-amz-copy-source=/a/b"},
         {"PUT_HEADERS": 'x-amz-acl="a'},
         {"ORIGIN": "https://files.example.net:port"},

@@ -13,6 +13,7 @@ import functools
 import hashlib
 import os
 import random
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -60,6 +61,10 @@ class Large:
     file: Path | None = None
     """The content, where it is not that of the pattern."""
     content_type: str = "video/mp4"
+    rate: int | None = None
+    """Bytes a second of each answer. None is as fast as the kernel copies."""
+    digest: str | None = None
+    """The `Repr-Digest` that it announces, true or not."""
 
     def sha256(self) -> str:
         digest = hashlib.sha256()
@@ -102,6 +107,7 @@ class Large:
             "Date": formatdate(usegmt=True),
             "ETag": self.etag,
             "Last-Modified": self.last_modified,
+            "Repr-Digest": self.digest,
         }
         return {name: value for name, value in known.items() if value is not None}
 
@@ -136,6 +142,20 @@ class Fault:
     times: float
 
 
+class Line:
+    """A line that carries so many bytes a second."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._free_at = 0.0
+
+    async def turn(self, length: int) -> None:
+        """Waits until the line has carried what was asked for before, and these bytes."""
+        now = time.monotonic()
+        self._free_at = max(self._free_at, now) + length / self._rate
+        await asyncio.sleep(self._free_at - now)
+
+
 class LargeOrigin(Server):
     """An origin of large objects. A path that has no object is a 404.
 
@@ -145,8 +165,7 @@ class LargeOrigin(Server):
     def __init__(self, rate: float | None = None) -> None:
         self.sent: Counter[str] = Counter()
         """The bytes of bodies that the kernel has taken, by path."""
-        self._rate = rate
-        self._free_at = 0.0
+        self._line = Line(rate) if rate else None
         self.requests: Journal[Request] = Journal()
         self._versions: dict[str, list[tuple[int, Large]]] = {}
         self._faults: dict[str, list[Fault]] = {}
@@ -215,9 +234,8 @@ class LargeOrigin(Server):
         cut = trouble in (Trouble.RESET, Trouble.STALL, Trouble.TRUNCATED)
         writer.write(_head(answer))
         if request.method != "HEAD":
-            await self._send(
-                request.path, writer, large, answer.span[: len(answer.span) // 2] if cut else answer.span
-            )
+            span = answer.span[: len(answer.span) // 2] if cut else answer.span
+            await self._send(request.path, writer, large, span)
         if trouble is Trouble.STALL:
             await self.silence()
         if trouble is Trouble.RESET:
@@ -241,23 +259,18 @@ class LargeOrigin(Server):
         return None
 
     async def _send(self, path: str, writer: asyncio.StreamWriter, large: Large, span: range) -> None:
+        line = Line(large.rate) if large.rate else self._line
         with contextlib.ExitStack() as opened:
             source = opened.enter_context(large.file.open("rb")) if large.file else self._pattern
             for start, length in large.pieces(span):
-                for at in range(start, start + length, PIECE if self._rate else max(length, 1)):
-                    piece = min(start + length - at, PIECE) if self._rate else length
-                    await self._turn(piece)
+                for at in range(start, start + length, PIECE if line else max(length, 1)):
+                    piece = min(start + length - at, PIECE) if line else length
+                    if line:
+                        await line.turn(piece)
                     if writer.transport.is_closing():
                         raise ConnectionResetError
                     sent = await self._loop.sendfile(writer.transport, source, at, piece)
                     self.sent[path] += sent
-
-    async def _turn(self, length: int) -> None:
-        """Waits until the line has carried what was asked for before, and these bytes."""
-        if self._rate:
-            now = self._loop.time()
-            self._free_at = max(self._free_at, now) + length / self._rate
-            await asyncio.sleep(self._free_at - now)
 
 
 @functools.cache

@@ -85,6 +85,8 @@ class StrictBucket(Server):
         self.bucket, self.region, self.dialect = bucket, region, dialect
         self.virtual_hosted = virtual_hosted
         self.anonymous = anonymous
+        self.front: str | None = None
+        """The `host:port` of whatever clients reach it by, if that is not its own."""
         self.reader = Credentials(f"READER{secrets.token_hex(6).upper()}", secrets.token_urlsafe(30))
         self.writer = Credentials(f"WRITER{secrets.token_hex(6).upper()}", secrets.token_urlsafe(30))
         self.owner = Credentials(f"OWNER{secrets.token_hex(6).upper()}", secrets.token_urlsafe(30))
@@ -106,6 +108,8 @@ class StrictBucket(Server):
 
     @property
     def authority(self) -> str:
+        if self.front:
+            return self.front
         # A name of which there are others below it, as there are of no address.
         return f"localhost:{self.port}" if self.virtual_hosted else super().authority
 

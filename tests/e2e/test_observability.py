@@ -141,6 +141,8 @@ def let_everything_happen(site: Site) -> set[str]:
     store.put("deleted.bin", BODY)
     store.delete("deleted.bin", marker=True)
     happens("deleted")
+    store.put("hit.bin", BODY)
+    assert site.ask("/hit.bin").status == 200
     return happened
 
 

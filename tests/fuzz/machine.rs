@@ -80,8 +80,8 @@ impl Bytes {
         self.0.pop_front().unwrap_or(0)
     }
 
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[usize::from(self.byte()) % choices.len()]
+    fn of<T: Clone>(&mut self, choices: &[T]) -> T {
+        choices[usize::from(self.byte()) % choices.len()].clone()
     }
 
     /// Returns a number below `end`, which is above 0.
@@ -197,8 +197,9 @@ impl World {
             ":path" => Some(path.to_vec()),
             _ => None,
         };
-        let wanted = side.worker.capture(&header).and_then(|captured| side.worker.mirrored_request(captured)).unwrap();
         let denial = bytes.of(&[Denial::NotFound, Denial::NotFound, Denial::Forbidden]);
+        let captured = side.worker.capture(&header).unwrap();
+        let wanted = side.worker.mirrored_request(captured, denial).unwrap();
         let end = method == b"HEAD" || bytes.one_in(8);
         side.worker.hold(stream, wanted, denial, end, self.now);
         side.held.insert(stream, self.now + READ_TIMEOUT + self.wait);
@@ -207,7 +208,7 @@ impl World {
         }
         let mut denied = DeniedResponse {
             asked: self.table.nanos(),
-            by_bucket: !bytes.one_in(16),
+            details: bytes.one_in(16).then(|| b"rbac_access_denied".to_vec()),
             document: None,
             precondition: bytes.of(&[
                 Precondition::None,

@@ -18,6 +18,7 @@ mod capacity;
 mod configuration;
 mod error_documents;
 mod failures;
+mod feeding;
 mod gallery;
 mod host;
 mod integrity;
@@ -26,6 +27,7 @@ mod miss_and_hit;
 mod multipart;
 mod not_stored;
 mod observability;
+mod on_5xx;
 mod remembered_outcomes;
 #[path = "../gallery/rows.rs"]
 mod rows;

@@ -5,14 +5,26 @@ use serde_json::{Value, json};
 
 use crate::host::{Answer, Headers};
 use crate::steps::{
-    NO_SUCH_KEY, OBJECT, PATH, answer, denial, deny, envoy_with, expect_call, is, miss, origin_gives, result,
-    store_says,
+    NO_SUCH_KEY, OBJECT, PATH, answer, denial, deny, envoy_with, expect_call, is, miss, next_call, origin_gives,
+    result, store_says,
 };
 
 const PUBLIC_URL: &str = "https://files.example.com/v1";
 
 fn rule(rule: Value) -> Value {
     json!({"origin": {"public_url": PUBLIC_URL}, "rules": [rule]})
+}
+
+#[test]
+fn a_head_of_what_is_not_stored_is_the_origins_however_gets_are_answered() {
+    for response in ["redirect", "serve", "origin"] {
+        let mut envoy = envoy_with(rule(json!({"store": false, "response": response})));
+        let client = envoy.request("HEAD", PATH).send();
+        miss(client);
+        let call = next_call(&mut envoy);
+        envoy.respond(call, 200, &[("content-length", "7000000")], "");
+        assert_eq!(result(client), is(200, "head"), "so warm says at once that nothing is stored: {response}");
+    }
 }
 
 #[test]

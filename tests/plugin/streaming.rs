@@ -67,8 +67,8 @@ fn what_is_not_of_the_version_is_replaced_and_ends_the_permit() {
         (200, &[("etag", "\"1\"")]),
         (206, &[("etag", "\"1\""), ("content-range", "bytes 0-0/7000000"), ("content-length", "1")]),
         (304, &[("etag", "\"1\"")]),
+        (403, &[]),
         (404, &[]),
-        (503, &[]),
     ] {
         let (mut envoy, _) = begun();
         let passed = envoy.get(MARKED);
@@ -79,6 +79,21 @@ fn what_is_not_of_the_version_is_replaced_and_ends_the_permit() {
         let next = envoy.get(MARKED);
         assert_eq!(next.request_sent().text("x-mirror-on-miss-cluster"), None);
         assert_eq!(next.path_sent(), PATH, "the bucket is asked, without the marker");
+    }
+}
+
+#[test]
+fn a_failure_that_says_nothing_about_the_object_is_its_own_clients_alone() {
+    for status in [408, 425, 429, 500, 502, 503, 504] {
+        let (mut envoy, _) = begun();
+        for _ in 0..2 {
+            let passed = envoy.get(MARKED);
+            assert_eq!(passed.request_sent().text("x-mirror-on-miss-cluster"), Some("origin"), "{status}");
+            passed.bucket_answers(status, &[], "what the origin or Envoy says");
+            assert_eq!(result(passed), is(502, "origin_unavailable"), "{status}");
+            assert_eq!(answer(passed).header("retry-after"), Some("5"));
+        }
+        assert_eq!(envoy.metric("mirror_on_miss_requests_total.outcome.origin_unavailable"), 2);
     }
 }
 

@@ -30,6 +30,19 @@ EXAMPLE_ORIGIN = "files.example.com"
 EXAMPLE_REGION = "eu-west-1"
 EXAMPLE_STORE = "s3.eu-west-1.amazonaws.com"
 
+FAILURES = (500, 502, 503, 504)
+"""The answers of a bucket that fails."""
+
+SILENCE = "5s"
+"""A bucket that says nothing for so long is asked once more."""
+
+STATUS_CLASS = {
+    "name": "class",
+    "typed_config": {
+        "@type": "type.googleapis.com/envoy.type.matcher.v3.HttpResponseStatusCodeClassMatchInput"
+    },
+}
+
 HEAP_OF_A_WORKER = 128 << 20
 """Bytes of Envoy's memory for the parts of one worker, `limits.memory`. What is shipped is for two."""
 
@@ -161,6 +174,8 @@ def edge(
             for name in OBJECTS:
                 named(inner, name)["match"]["prefix"] = "/"
             named(inner, "bucket-root")["match"]["safe_regex"]["regex"] = "(/|%2[fF])*"
+    if _on_5xx(configuration):
+        _pass_failures(document, wiring)
     module["configuration"]["value"] = json.dumps(configuration, indent=2)
     if wiring == "transparent":
         document = _replace(document, _passing_on(_request_headers(configuration)))
@@ -377,6 +392,35 @@ def _passing_on(more: set[str]) -> dict[str, str]:
     """Returns what has the transparent edge leave these headers to the listener of the filter."""
     file = FILES["transparent"]
     return {headers.expression(file): headers.expression(file, more)} if more else {}
+
+
+def _on_5xx(configuration: Mapping[str, Any]) -> bool:
+    """Tells if an origin may serve in the bucket's place, by some rule."""
+    rules = configuration.get("rules")
+    return any(isinstance(rule, Mapping) and rule.get("on_5xx") == "origin" for rule in rules or ())
+
+
+def _pass_failures(document: dict[str, Any], wiring: Wiring) -> None:
+    """Has the filter hear of a bucket that fails, as start.sh does with ON_5XX=origin."""
+    listeners = document["static_resources"]["listeners"]
+    edge = manager_of(named(listeners, "edge"))
+    asking = edge
+    if wiring == "redirect":
+        matcher = named(edge["http_filters"], "mirror_on_miss")["typed_config"]["xds_matcher"]["matcher_list"]
+        statuses = matcher["matchers"][0]["predicate"]["not_matcher"]["or_matcher"]["predicate"]
+        statuses.append({"single_predicate": {"input": STATUS_CLASS, "value_match": {"exact": "5xx"}}})
+    else:
+        asking = manager_of(named(listeners, "miss"))
+        # Envoy lets aliases be copies.
+        for route in edge["route_config"]["virtual_hosts"][0]["routes"]:
+            action = route.get("route", {})
+            if action.get("cluster") == "bucket-then-miss":
+                action["hedge_policy"] = {"hedge_on_per_try_timeout": True}
+                codes = sorted({*action["retry_policy"]["retriable_status_codes"], *FAILURES})
+                action["retry_policy"].update(per_try_timeout=SILENCE, retriable_status_codes=codes)
+    for route in asking["route_config"]["virtual_hosts"][0]["routes"]:
+        if route.get("route", {}).get("cluster") == "bucket" and "retry_policy" in route["route"]:
+            route["route"]["retry_policy"].update(num_retries=1, per_try_timeout=SILENCE)
 
 
 def _exposed(configuration: Mapping[str, Any]) -> Any:

@@ -122,6 +122,9 @@ class _Reader:
             bucket = config.setdefault("bucket", {})
             if isinstance(bucket, dict):  # Else the plugin itself has something to say about CONFIG.
                 config["bucket"] = {**needs, **bucket, **({"exposed": exposed} if exposed else {})}
+        if self.choice("ON_5XX", ("pass", "origin")) == "origin":
+            # CONFIG's own rules say themselves which of them it is for.
+            config.setdefault("rules", [{"on_5xx": "origin"}])
         return config
 
     def _needs(self) -> dict[str, Any]:

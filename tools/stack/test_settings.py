@@ -98,6 +98,7 @@ def test_an_existing_store() -> None:
         ("STORE_KIND", "minoi", "aws, ceph, cos, garage, gcs, minio, oss, r2"),
         ("ORIGIN_DNS", "static", "logical or strict"),
         ("ORIGIN_HTTP", "3", "1 or 2"),
+        ("ON_5XX", "serve", "pass or origin"),
         ("ORIGIN", "files.example.com", "https://host"),
         ("ORIGIN", "ftp://files.example.com", "https://host"),
         ("ORIGIN", "http://", "https://host"),

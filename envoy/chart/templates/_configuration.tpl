@@ -66,6 +66,7 @@ eu-west-1.
 {{- if include "mirror-on-miss.authorities" . }}
 {{- $_ := set $others "CA_FILE" (printf "/etc/mirror-on-miss-authorities/%s" .Values.authorities.key) }}
 {{- end }}
+{{- $_ := set $others "ON_5XX" (.Values.bucket.on5xx | trimPrefix "pass") }}
 {{- $_ := set $others "CREDENTIALS" (eq .Values.credentials.type "irsa" | ternary "aws" "") }}
 {{- $_ := set $others "HEAP_MIB" (eq $heap "512" | ternary "" $heap) }}
 {{- range $name, $value := $others }}

@@ -3,6 +3,7 @@
 use super::file::{Document, Found, StreamRoutes};
 use super::yaml;
 use mirror_on_miss::config::Config;
+use mirror_on_miss::config::rule::On5xx;
 use std::collections::BTreeMap;
 use yaml_rust2::Yaml;
 
@@ -26,6 +27,7 @@ pub fn problems(found: &Found, config: &Config) -> Vec<String> {
         }
     }
     problems.extend(found.around.streams.as_ref().and_then(|routes| stream(config.marker.as_deref(), routes)));
+    problems.extend(found.around.failures.and_then(|heard| failures(config, heard)));
     problems.into_iter().map(|problem| format!("{}: {problem}\n", found.at)).collect()
 }
 
@@ -39,6 +41,22 @@ fn stream(marker: Option<&str>, routes: &StreamRoutes) -> Option<String> {
         None if routes.to_origin => {
             Some("$.stream: is not set, and the file has a route for it, with cluster_header".to_owned())
         }
+        _ => None,
+    }
+}
+
+/// Tells if one half of `on_5xx` is there without the other. `heard` says that Envoy's is.
+fn failures(config: &Config, heard: bool) -> Option<String> {
+    let mut mirrors = config.rules.iter().filter_map(|rule| rule.mirror.as_ref());
+    match (mirrors.any(|mirror| mirror.on_5xx == On5xx::Origin), heard) {
+        (true, false) => Some(
+            "$.rules[].on_5xx: the filter does not hear of a bucket that fails; start.sh has that with ON_5XX=origin"
+                .to_owned(),
+        ),
+        (false, true) => Some(
+            "$.rules[].on_5xx: no rule says \"origin\", and the filter hears of a bucket that fails, to no end"
+                .to_owned(),
+        ),
         _ => None,
     }
 }

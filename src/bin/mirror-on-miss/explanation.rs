@@ -1,6 +1,6 @@
 //! An explanation as text for people and as JSON for programs.
 
-use mirror_on_miss::config::rule::{On403, Private, ResponseMode, TooLarge};
+use mirror_on_miss::config::rule::{On5xx, On403, OnWait, Private, ResponseMode, TooLarge};
 use mirror_on_miss::config::{Config, Location, OtherRedirects, Rate, Redirects};
 use mirror_on_miss::explain::{Explanation, Fetch, Mirrored, Store, Why};
 use mirror_on_miss::object::key::{KeyError, NotPlain};
@@ -54,6 +54,7 @@ impl Lines {
         self.object(&mirrored.target);
         self.rule(mirrored.rule, config);
         self.add("on 403", on_403(mirrored.mirror.on_403).1);
+        self.add("on 5xx", on_5xx(mirrored.mirror.on_5xx).1);
         for (number, fetch) in (1..).zip(&mirrored.fetches) {
             self.fetch(number, fetch, !mirrored.only_headers);
         }
@@ -138,15 +139,24 @@ fn answers(mirrored: &Mirrored, config: &Config) -> Vec<String> {
             format!("200 with the object, or 302 to {location} if it has several parts{followed}")
         }
     };
+    let late = match (&mirrored.public_location, mirrored.mirror.on_wait) {
+        (Some(location), OnWait::Origin) => {
+            format!("302 to {location} after {:?}, while it is being stored", config.wait)
+        }
+        (None, OnWait::Origin) if passes => {
+            format!("passed to the origin after {:?} if it has several parts, else 503", config.wait)
+        }
+        _ => format!("503 after {:?}, while it is being stored", config.wait),
+    };
     let cannot = if mirrored.store.is_some() { "cannot be stored" } else { "has more than one part" };
     let too_large = match (&mirrored.public_location, mirrored.mirror.too_large) {
-        _ if passes && mirrored.mirror.unstored => return vec![found],
+        _ if passes && mirrored.mirror.unstored => return vec![found, late],
         (Some(location), TooLarge::Origin) => format!("302 to {location} if it {cannot}"),
-        (None, TooLarge::Origin) if passes && mirrored.store.is_none() => return vec![found],
+        (None, TooLarge::Origin) if passes && mirrored.store.is_none() => return vec![found, late],
         (None, TooLarge::Origin) if passes => "passed to the origin, else 502, if it cannot be stored".to_owned(),
         _ => format!("502 if it {cannot}"),
     };
-    vec![found, too_large]
+    if mirrored.mirror.response == ResponseMode::Origin { vec![found, too_large] } else { vec![found, too_large, late] }
 }
 
 /// Writes the explanation as an object. `untouched` is there if the bucket's answer stays as it is.
@@ -168,6 +178,8 @@ pub fn json(explanation: &Explanation, config: &Config) -> Value {
             "bucket": mirrored.target.path_of_bucket(),
             "rule": {"index": mirrored.rule, "prefix": prefix(mirrored.rule)},
             "on_403": on_403(mirrored.mirror.on_403).0,
+            "on_5xx": on_5xx(mirrored.mirror.on_5xx).0,
+            "on_wait": if mirrored.mirror.on_wait == OnWait::Origin { "origin" } else { "busy" },
             "fetch": mirrored.fetches.iter().map(fetch).collect::<Vec<_>>(),
             "store": mirrored.store.as_ref().map(|Store { cluster, authority, path, headers }| {
                 json!({"cluster": cluster, "authority": authority, "path": path, "headers": headers})
@@ -275,6 +287,13 @@ fn because_not_plain(not_plain: NotPlain) -> &'static str {
         NotPlain::EmptySegment => "the key has an empty segment, which some servers leave out",
         NotPlain::TooLong => "the key is longer than the 1,024 bytes that a bucket can hold",
         NotPlain::TrailingSlash => "the key ends in a slash",
+    }
+}
+
+fn on_5xx(on_5xx: On5xx) -> (&'static str, &'static str) {
+    match on_5xx {
+        On5xx::Origin => ("origin", "origin: while the bucket fails the origin serves, and nothing is stored"),
+        On5xx::Pass => ("pass", "pass: the bucket's failure stays as it is"),
     }
 }
 

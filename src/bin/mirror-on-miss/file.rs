@@ -55,6 +55,8 @@ pub struct Around {
     pub idle: Vec<(String, Duration)>,
     /// The routes for streams; `None` where the file has no routes.
     pub streams: Option<StreamRoutes>,
+    /// The filter hears of a bucket that fails; `None` where the file does not choose what the filter hears of.
+    pub failures: Option<bool>,
 }
 
 /// Envoy's half of streaming.
@@ -225,6 +227,7 @@ impl Around {
             let mut streams = StreamRoutes::default();
             streams.collect(resources);
             around.streams = (!discovered).then_some(streams);
+            around.failures = hears_of_failures(resources).filter(|_| !discovered);
         }
         if field(fields, "http_filters").is_some() && field(fields, "stat_prefix").is_some() {
             let set = field(fields, "stream_idle_timeout").and_then(yaml::duration);
@@ -253,12 +256,34 @@ impl StreamRoutes {
     }
 }
 
+/// Tells if 503 is among the statuses by which a file chooses: those that a matcher passes to the filter, or those that are tried
+/// again at the filter. `None` without such statuses.
+fn hears_of_failures(yaml: &Yaml) -> Option<bool> {
+    match yaml {
+        Yaml::Array(elements) => elements.iter().filter_map(hears_of_failures).max(),
+        Yaml::Hash(fields) => {
+            let exact = field(fields, "value_match").and_then(|matched| matched["exact"].as_str());
+            let matched = exact.and_then(|exact| match exact {
+                "5xx" | "503" => Some(true),
+                "403" | "404" => Some(false),
+                _ => None,
+            });
+            let retried = field(fields, "retriable_status_codes").and_then(Yaml::as_vec);
+            let retried = retried.map(|statuses| statuses.contains(&Yaml::Integer(503)));
+            fields.values().filter_map(hears_of_failures).chain(matched).chain(retried).max()
+        }
+        _ => None,
+    }
+}
+
 /// Lists the `idle_timeout` of each route that has one.
 fn idle_timeouts(yaml: &Yaml) -> Vec<(String, Duration)> {
     match yaml {
         Yaml::Array(elements) => elements.iter().flat_map(idle_timeouts).collect(),
         Yaml::Hash(fields) => {
-            let own = field(fields, "route").and_then(|route| yaml::duration(&route["idle_timeout"]));
+            // Nobody waits for a fill on a route to an origin.
+            let waits = |route: &&Yaml| route["cluster_header"].as_str() != Some(CLUSTER_HEADER);
+            let own = field(fields, "route").filter(waits).and_then(|route| yaml::duration(&route["idle_timeout"]));
             let name = field(fields, "name").and_then(Yaml::as_str).unwrap_or("without a name");
             let own = own.map(|time| (format!("idle_timeout of the route {name}"), time));
             own.into_iter().chain(fields.values().flat_map(idle_timeouts)).collect()

@@ -35,7 +35,7 @@ const fn entry_of(path: &'static str, default: Default, text: &'static str) -> E
 }
 
 /// Every field but those of `origin`, in the order of the documentation.
-pub const ENTRIES: [Entry; 75] = [
+pub const ENTRIES: [Entry; 77] = [
     entry_of("$.bucket", Needed, "The bucket, as the signer reaches it."),
     entry_of("$.bucket.cluster", Needed, "Envoy's name of the signer's cluster."),
     entry_of("$.bucket.authority", Needed, "The store's `host[:port]`. The signer signs it."),
@@ -116,7 +116,7 @@ pub const ENTRIES: [Entry; 75] = [
     entry_of(
         "$.origins.NAME.timeout",
         Json(r#""20s""#),
-        "The longest time for one request to it, to the last byte of the answer.",
+        "The longest time for one request to it, to the last byte of the answer. An origin that needs longer is asked for less at once.",
     ),
     entry_of("$.origins.NAME.headers", Json("{}"), "Headers of each request to it. No other host gets them."),
     entry_of(
@@ -293,6 +293,13 @@ pub const ENTRIES: [Entry; 75] = [
          passed to the origin where `stream` allows it, else it gets a 503. `busy` is always a 503.",
     ),
     entry_of(
+        "$.rules[].on_5xx",
+        Json(r#""pass""#),
+        "The answer while the bucket fails: with 500, 502, 503 or 504, or because it cannot be reached or is silent. `pass` is the \
+         bucket's. `origin` is the origin's object, handed out or passed on, and nothing is stored; the bucket's answer stands where no \
+         origin gives one. It needs Envoy's half, `ON_5XX=origin`.",
+    ),
+    entry_of(
         "$.rules[].store",
         Json("true"),
         "`false`: what the bucket lacks is handed out, or passed from the origin, at each request, and never stored. For files that \
@@ -331,7 +338,16 @@ pub const ENTRIES: [Entry; 75] = [
         Json(r#""6MiB""#),
         "Bytes that an origin is asked for at once. So it is also the largest object that is stored with one PUT.",
     ),
-    entry_of("$.limits.parts_in_flight", Json("3"), "Parts of one object that are fetched and stored at once."),
+    entry_of(
+        "$.limits.parts_in_flight",
+        Json("3"),
+        "The most parts of one object that are fetched and stored at once. Over a thin line there are fewer.",
+    ),
+    entry_of(
+        "$.limits.min_rate",
+        Json(r#""32KiB""#),
+        "Bytes a second. A request that stores a part may take 20 s, and as much longer as the part takes at this rate.",
+    ),
     entry_of(
         "$.limits.memory",
         Json(r#""128MiB""#),

@@ -238,6 +238,8 @@ impl<'a> Parser<'a> {
         let part_size = fields.optional("part_size", part_size).unwrap_or(default.part_size);
         let parts_in_flight = Count { min: 1, max: 16, allowed: "a whole number from 1 to 16" };
         let parts_in_flight = fields.optional("parts_in_flight", parts_in_flight);
+        let min_rate = Size { min: 1024, max: GIB, allowed: "a size from \"1KiB\" to \"1GiB\"" };
+        let min_rate = fields.optional("min_rate", min_rate).unwrap_or(default.min_rate);
         let memory = Size { min: MIN_PART_SIZE, max: GIB, allowed: "a size from \"5MiB\" to \"1GiB\"" };
         let memory = fields.optional("memory", memory).unwrap_or(default.memory);
         if memory < part_size {
@@ -263,6 +265,7 @@ impl<'a> Parser<'a> {
             waiters: waiters.unwrap_or(default.waiters),
             memory,
             parts_in_flight: parts_in_flight.unwrap_or(default.parts_in_flight),
+            min_rate,
             max_object_size: max_object_size.unwrap_or(default.max_object_size),
             streams: streams.unwrap_or(default.streams),
             streams_per_key: streams_per_key.unwrap_or(default.streams_per_key),

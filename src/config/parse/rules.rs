@@ -6,7 +6,7 @@ use super::parser::Parser;
 use super::reader::{Fields, Kind};
 use super::values::{Boolean, Choice, FieldValue, MediaRange, Text};
 use crate::config::origin::Origin;
-use crate::config::rule::{Mirror, On403, OnHead, OnWait, Private, ResponseMode, Rule, TooLarge};
+use crate::config::rule::{Mirror, On5xx, On403, OnHead, OnWait, Private, ResponseMode, Rule, TooLarge};
 use crate::http::Method;
 use serde_json::Value;
 use std::rc::Rc;
@@ -60,6 +60,7 @@ impl<'a> Parser<'a> {
             on_head: fields.optional("on_head", ON_HEAD).unwrap_or_default(),
             too_large: fields.optional("too_large", TOO_LARGE).unwrap_or_default(),
             on_wait: fields.optional("on_wait", ON_WAIT).unwrap_or_default(),
+            on_5xx: fields.optional("on_5xx", ON_5XX).unwrap_or_default(),
             observe: fields.optional("observe", Boolean).unwrap_or_default(),
             unstored: fields.optional("store", Boolean) == Some(false),
         };
@@ -146,6 +147,11 @@ const PRIVATE: Choice<Private> =
 const TOO_LARGE: Choice<TooLarge> = Choice {
     of: &[("origin", TooLarge::Origin), ("error", TooLarge::Error)],
     allowed: "\"origin\" (redirect to its public_url) or \"error\"",
+};
+
+const ON_5XX: Choice<On5xx> = Choice {
+    of: &[("pass", On5xx::Pass), ("origin", On5xx::Origin)],
+    allowed: "\"pass\" (the bucket's answer) or \"origin\" (its object, and nothing is stored)",
 };
 
 const ON_WAIT: Choice<OnWait> = Choice {

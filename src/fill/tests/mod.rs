@@ -5,6 +5,7 @@ mod golden;
 mod property;
 mod rules;
 mod store;
+mod thin;
 
 use super::retry::{ATTEMPTS, BACKOFF};
 use super::*;
@@ -21,7 +22,8 @@ const CONFIG: &str = r#"{
 /// The order of a plain GET.
 pub fn request(key: &str, mirror: Rc<Mirror>, check: bool) -> FillRequest {
     let (key, origin_key) = (Key::from_path(key.as_bytes()).unwrap(), key.to_owned());
-    let fill_key = FillKey { key, origin_key, forbidden: check, head: false, forwarded: Forwarded::default() };
+    let fill_key =
+        FillKey { key, origin_key, forbidden: check, unavailable: false, head: false, forwarded: Forwarded::default() };
     FillRequest { fill_key: Rc::new(fill_key), mirror, then: Vec::new(), check, part: false, store: true }
 }
 

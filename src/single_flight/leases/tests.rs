@@ -74,7 +74,14 @@ fn worker(me: u32, salt: u64) -> Leases {
 
 fn hash(leases: &Leases, key: &str) -> KeyHash {
     let (key, origin_key) = (Key::from_path(key.as_bytes()).unwrap(), key.to_owned());
-    leases.hash(&FillKey { key, origin_key, forbidden: false, head: false, forwarded: Forwarded::default() })
+    leases.hash(&FillKey {
+        key,
+        origin_key,
+        forbidden: false,
+        unavailable: false,
+        head: false,
+        forwarded: Forwarded::default(),
+    })
 }
 
 #[test]

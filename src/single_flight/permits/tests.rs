@@ -15,7 +15,14 @@ fn leases() -> Leases {
 
 fn hash(leases: &Leases, key: &str) -> KeyHash {
     let (key, origin_key) = (Key::from_path(key.as_bytes()).unwrap(), key.to_owned());
-    leases.hash(&FillKey { key, origin_key, forbidden: false, head: false, forwarded: Forwarded::default() })
+    leases.hash(&FillKey {
+        key,
+        origin_key,
+        forbidden: false,
+        unavailable: false,
+        head: false,
+        forwarded: Forwarded::default(),
+    })
 }
 
 fn permit(headers: &[(&str, &str)], pin: Pin) -> Permit {
@@ -24,7 +31,7 @@ fn permit(headers: &[(&str, &str)], pin: Pin) -> Permit {
     let all = Metadata::new(&headers, "//o/a", &Key::from_path(b"a").unwrap(), false, &[]);
     let metadata = Metadata::of_served(all.served());
     let object = PassedObject { metadata, version: Version::of(&headers, 9, pin), moved: None };
-    Permit { place: Place { mirror: 1, origin: 2 }, object }
+    Permit { place: Place { mirror: 1, origin: 2 }, object: Rc::new(object) }
 }
 
 #[test]
@@ -41,7 +48,7 @@ fn a_permit_reads_as_it_was_written_in_every_worker() {
     ] {
         let mut granted = permit(headers, pin);
         for moved in [None, Some(false), Some(true)] {
-            granted.object.moved = moved.map(|is_own| Moved {
+            Rc::make_mut(&mut granted.object).moved = moved.map(|is_own| Moved {
                 cluster: "outbound|443||cdn".to_owned(),
                 authority: "cdn:8443".to_owned(),
                 path: "/a?b=c\td".to_owned(),
@@ -106,7 +113,7 @@ fn what_does_not_fit_its_lines_is_no_permit() {
     let mut granted = permit(&[("etag", "\"a\"")], Pin::Strong);
     for cluster in ["a\nb".to_owned(), "a".repeat(MAX_BYTES)] {
         let (authority, path) = ("o".to_owned(), "/a".to_owned());
-        granted.object.moved = Some(Moved { cluster, authority, path, is_own: true });
+        Rc::make_mut(&mut granted.object).moved = Some(Moved { cluster, authority, path, is_own: true });
         assert_eq!(write(&granted), None);
     }
     for text in ["", "1\n2", "1\n2\n0\nx\n\n3\"a\"\n\n\n", "1\n2\n0\n9\n\n\n\n\n"] {

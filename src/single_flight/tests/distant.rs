@@ -172,14 +172,39 @@ fn an_origin_that_ignores_ranges_may_give_more_than_was_asked_for_where_there_is
 }
 
 #[test]
-fn where_the_rest_does_not_come_whole_a_part_is_asked_for() {
+fn where_the_rest_does_not_come_whole_all_of_it_is_asked_for_after_a_wait() {
     let mut world = world(false, serde_json::json!({}));
     let (get, call) = world.begin_far(300).pop().unwrap();
     world.give_range(get, &call, 2 * MIB);
     let (get, _) = world.next_call();
+    let held = world.flights.admission.held();
     world.respond(get, 412, &[], Vec::new());
+    assert!(world.effects.is_empty(), "not at once");
+    assert_eq!(world.flights.admission.held(), held);
+    world.pass_to_deadline();
     let (get, call) = world.next_call();
-    assert_eq!(range(&call), Some((0, 6 * MIB - 1)));
+    assert_eq!(range(&call), Some((0, 2 * MIB)), "and the byte behind it, which another version may have");
     world.give_range(get, &call, 2 * MIB);
     assert_eq!(world.next_call().1.request.body.len() as u64, 2 * MIB);
+}
+
+#[test]
+fn an_origin_that_gave_no_first_range_in_time_is_asked_for_little_first_for_ten_minutes() {
+    let mut world = world(true, serde_json::json!({}));
+    for (wait, key, first) in
+        [(0, "0/a", 6 * MIB), (20, "0/b", FIRST), (0, "1/c", 6 * MIB), (599, "0/d", FIRST), (1, "0/e", 6 * MIB)]
+    {
+        world.now += Duration::from_secs(wait);
+        world.join_rule(1, key);
+        let (get, call) = world.next_call();
+        assert_eq!(range(&call).unwrap().1 + 1, first, "{key}");
+        if key == "0/a" {
+            world.now += Duration::from_secs(20);
+            world.fail(get);
+            world.now -= Duration::from_secs(20);
+        } else {
+            world.finish(get, 404);
+        }
+        world.effects.clear();
+    }
 }

@@ -23,6 +23,7 @@ fn fill_key(key: &str) -> Rc<FillKey> {
         key: Key::from_path(key.as_bytes()).unwrap(),
         origin_key: key.to_owned(),
         forbidden: false,
+        unavailable: false,
         head: false,
         forwarded: Forwarded::default(),
     })

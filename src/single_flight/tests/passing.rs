@@ -86,6 +86,38 @@ fn all_who_wait_for_a_large_object_are_passed_when_its_beginning_is_there() {
 }
 
 #[test]
+fn clients_that_are_let_go_at_once_open_no_more_streams_than_the_limits_let() {
+    let config = config(&json!({"response": "serve"}), &json!({"streams": 3, "streams_per_key": 2}));
+    let mut world = World::worker(1, Rc::new(FakeSharedHost::new()), &config);
+    let mut calls = Vec::new();
+    for (stream, key) in [(1, "a"), (2, "a"), (3, "a"), (11, "b"), (12, "b")] {
+        world.join(stream, key);
+        calls.extend(world.effects.drain(..).filter_map(|effect| match effect {
+            Effect::Call { ticket, .. } => Some(ticket),
+            _ => None,
+        }));
+    }
+    let mut passed = Vec::new();
+    for call in calls {
+        world.give(call, 0, TOTAL);
+        passed.extend(world.effects.drain(..).filter_map(|effect| match effect {
+            Effect::Answer { streams, .. } => Some(streams),
+            _ => None,
+        }));
+    }
+    let streams = |numbers: &[u32]| numbers.iter().copied().map(StreamId).collect::<Vec<_>>();
+    assert_eq!(passed, [streams(&[1, 2]), streams(&[11, 12])], "four, before any of them has come back");
+    let shared = world.shared.clone();
+    let mut opens = |stream, key| world.flights.open_stream(StreamId(stream), &fill_key(key), &*shared).is_some();
+    assert_eq!([opens(1, "a"), opens(2, "a"), opens(3, "a")], [true, true, false], "two of a key");
+    assert_eq!(
+        [opens(11, "b"), opens(12, "b")],
+        [true, false],
+        "three in all; the last one asks the bucket, and waits"
+    );
+}
+
+#[test]
 fn a_small_object_is_fetched_with_a_second_request_and_served() {
     let mut world = served();
     world.join(1, "a");
@@ -148,7 +180,7 @@ fn limits_bound_the_streams_and_the_others_wait() {
     assert!(world.open(1) && world.open(2) && !world.open(3));
     world.join(4, "a");
     assert!(world.effects.is_empty(), "it waits");
-    world.flights.close_stream(StreamId(1));
+    world.flights.close_stream(StreamId(1), world.now, &*world.shared.clone());
     world.join(5, "a");
     assert_eq!(world.answered(), (vec![5], "streamed"));
 }

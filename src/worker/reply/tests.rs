@@ -54,7 +54,7 @@ fn object() -> Object {
 fn ask(outcome: &Outcome, target: &Target, denial: Denial, mirror: &Mirror) -> Reply {
     reply(
         outcome,
-        ReplyContext { target, denial, precondition: Precondition::None, request_id: "", body_kept: true, origin: 0 },
+        ReplyContext { target, denial, precondition: &Precondition::None, request_id: "", body_kept: true, origin: 0 },
         mirror,
         target.location(None),
     )
@@ -81,7 +81,7 @@ fn an_object_without_a_validator_is_given_only_where_no_condition_asks_for_one()
         let asked = ReplyContext {
             target: &get,
             denial: Denial::NotFound,
-            precondition,
+            precondition: &precondition,
             request_id: "",
             body_kept: true,
             origin: 0,
@@ -107,7 +107,7 @@ fn every_answer_of_ours_has_the_id_of_its_request_where_s3_has_it() {
             let asked = ReplyContext {
                 target: &target,
                 denial: Denial::Forbidden,
-                precondition: Precondition::None,
+                precondition: &Precondition::None,
                 request_id: "0f9e6c1c",
                 body_kept: false,
                 origin: 0,
@@ -288,7 +288,7 @@ fn an_answer_whose_body_is_lost_is_never_passed_on_without_it() {
             let asked = ReplyContext {
                 target: &target,
                 denial,
-                precondition: Precondition::None,
+                precondition: &Precondition::None,
                 request_id: "",
                 body_kept: false,
                 origin: 0,
@@ -309,7 +309,7 @@ fn a_location_base_is_the_recipes_service_endpoint() {
     let asked = ReplyContext {
         target: &target,
         denial: Denial::NotFound,
-        precondition: Precondition::None,
+        precondition: &Precondition::None,
         request_id: "",
         body_kept: true,
         origin: 0,

@@ -26,6 +26,8 @@
 #   ADDRESSING_STYLE  `virtual` for a store that has the bucket in the host (BUCKET.HOST) and not in the path; both need
 #                it. It goes before what STORE_KIND says
 #   PUT_HEADERS  `name=value`, separated by spaces: what the bucket demands of a write (`bucket.put_headers`); both need it
+#   ON_5XX       `origin`: while the bucket fails, its origin serves (`rules[].on_5xx`). A file whose plugin has rules says
+#                there for which of them; this is Envoy's half then
 #   ORIGIN_AUTH  what the origin demands of its readers: `s3`, `gcs`, `sas` or `authorization`. origin-*.yaml say more
 #   ORIGIN_REGION  for the eu-central-1 of an origin of S3
 #   ORIGIN_DNS   `strict`: each address of the origin's name is a host of its own, which is left alone while it fails
@@ -132,6 +134,11 @@ render() {
     [ "$scheme" = https ] || { without_tls bucket && without_tls store; }
   fi
   if [ -n "${PUT_HEADERS-}" ]; then put_headers; fi
+  case "${ON_5XX-}" in
+    '' | pass) ;;
+    origin) on_5xx "$1" ;;
+    *) fail "ON_5XX=$ON_5XX is not allowed: pass or origin" ;;
+  esac
   case "$1" in edge | transparent) origin "$1" ;; esac
   if [ -n "${ORIGIN-}" ]; then
     url ORIGIN "$ORIGIN"
@@ -232,6 +239,21 @@ origin() {
       examples="$examples$newline"'s|"authority": "files\.example\.com"|&, "http2": true|' ;;
     *) fail "ORIGIN_HTTP=$ORIGIN_HTTP is not allowed: 1 or 2" ;;
   esac
+}
+
+# Envoy's half: the filter hears of a bucket that fails. One that says nothing for 5 s is asked once more. The transparent edge
+# lets its first attempt go on beside the second one: that is the filter's, and may take longer.
+on_5xx() {
+  class='{name: class, typed_config: {"@type": type.googleapis.com/envoy.type.matcher.v3.HttpResponseStatusCodeClassMatchInput}}'
+  case "$1" in
+    edge) examples="$examples$newline"'s|^\( *\)- single_predicate: {input: \*status, value_match: {exact: "400"}}$|&\n\1- single_predicate: {input: '"$class"', value_match: {exact: "5xx"}}|' ;;
+    transparent)
+      examples="$examples$newline"'s|^\( *\)retriable_status_codes: \[400, 403, 404\]$|\1retriable_status_codes: [400, 403, 404, 500, 502, 503, 504]\n\1per_try_timeout: 5s|'
+      examples="$examples$newline"'/cluster: bucket-then-miss/,/retry_policy:/ s|^\( *\)timeout: 0s$|&\n\1hedge_policy: {hedge_on_per_try_timeout: true}|' ;;
+    *) return 0 ;;
+  esac
+  examples="$examples$newline"'s|^\( *\)num_retries: 2$|\1num_retries: 1\n\1per_try_timeout: 5s|'
+  grep -q '"rules"' "$here/$1.yaml" || examples="$examples$newline"'s|^\( *\)"stream": {$|\1"rules": [{"on_5xx": "origin"}],\n&|'
 }
 
 # In the cluster of the origin, and in the one for streams from there, which shares most of it.

@@ -113,7 +113,7 @@ fn judge(status: u16, outcome: Option<&str>) -> Next {
         (302, Some("stored" | "exists")) => Next::Ask,
         (_, Some("loop")) => Next::Retry(failure("it was stored, and the bucket does not have it")),
         (_, Some("busy" | "filling" | "origin" | "served" | "streamed")) => Next::Wait(failure("it is not stored yet")),
-        (200, Some("head")) => failed("the rule says on_head: origin, so a HEAD stores nothing"),
+        (200, Some("head")) => failed("the rule says on_head: origin or store: false, so a HEAD stores nothing"),
         (_, Some("corrupt")) => failed("the origin's bytes contradict the checksum that came with them"),
         (_, Some("deleted")) => failed("the bucket says that it was deleted on purpose"),
         (_, Some("forbidden")) => failed("the bucket has it, and the edge's reader may not read it"),
