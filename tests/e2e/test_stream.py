@@ -138,9 +138,16 @@ def test_one_tag_holds_from_the_first_range_to_the_last(films: StreamSite, uniqu
             answer = films.get(path, [asked, (condition, tag)])
             assert (answer.status, answer.body) == (206, film.content(span)), (number, condition, answer)
             assert answer.outcome == ("streamed" if number < len(spans) // 2 else None)
+    # As the AWS SDK for Java v1 writes it.
+    for target in (path, f"{path}?partNumber=1"):
+        assert films.get(target, [("if-match", tag.strip('"'))]).status in (200, 206)
     assert films.get(path, [("if-none-match", tag)]).status == 200
     seen = [call.request for call in films.store.requests.matching(lambda call: call.key == path[1:])]
-    assert not [request for request in seen if any('"mirror-' in value for _, value in request.headers)]
+    assert not [
+        request
+        for request in seen
+        if any(name.startswith("if-") and "mirror-" in value for name, value in request.headers)
+    ]
 
 
 def test_a_tag_of_another_version_is_never_joined(films: StreamSite, unique: Unique) -> None:
