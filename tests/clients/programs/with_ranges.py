@@ -11,7 +11,9 @@ STEP = 8 << 20
 def with_pyarrow() -> Callable[[range], bytes]:
     from pyarrow.fs import S3FileSystem
 
-    file = S3FileSystem(endpoint_override=endpoint).open_input_file(f"{bucket}/{key}")
+    # By default it gives an answer 3 s to begin, and `wait` is 25 s.
+    files = S3FileSystem(endpoint_override=endpoint, request_timeout=60)
+    file = files.open_input_file(f"{bucket}/{key}")
     return lambda span: file.read_at(len(span), span.start)
 
 
