@@ -157,4 +157,12 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_backslash_escapes_a_quote_within_quotes_only() {
+        let escaped = stored(b"attachment; filename=\"\xe4\\\"; b.txt\"");
+        assert_eq!(escaped.as_deref(), Some("attachment; filename*=UTF-8''%C3%A4%22%3B%20b.txt"));
+        let outside = "inline; x=\\\"b, attachment; y=";
+        assert_eq!(stored(outside.as_bytes()).as_deref(), Some(outside));
+    }
 }

@@ -309,4 +309,12 @@ mod tests {
             assert_eq!(guessed(unknown), None, "{unknown:?}");
         }
     }
+
+    #[test]
+    fn a_type_needs_two_tokens() {
+        for text in ["text/", "/html", "te xt/html", "text/ht ml", "text"] {
+            assert!(!is_media_type(text), "{text}");
+        }
+        assert!(is_media_type("text/html"));
+    }
 }

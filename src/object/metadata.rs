@@ -313,4 +313,12 @@ mod tests {
             "with what says where it is from"
         );
     }
+
+    #[test]
+    fn what_was_served_is_served_again() {
+        let served = [("content-type", "text/css"), ("content-encoding", "gzip"), ("etag", "\"a\"")];
+        let metadata = Metadata::of_served(served.into_iter());
+        assert_eq!(metadata.content_type(), "text/css");
+        assert_eq!(metadata.served().collect::<Vec<_>>(), served[..2]);
+    }
 }

@@ -207,4 +207,9 @@ mod tests {
             assert_eq!(outlasts_its_request(code), None, "{code}");
         }
     }
+
+    #[test]
+    fn a_400_is_a_bad_request() {
+        assert_eq!(Denial::of(b"400", |_| None), Some(Denial::BadRequest));
+    }
 }

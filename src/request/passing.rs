@@ -177,4 +177,10 @@ mod tests {
             assert_eq!(want(&[(name, value)]), expected, "{name}: {value}");
         }
     }
+
+    #[test]
+    fn an_empty_object_has_no_first_byte_to_ask_for() {
+        let header = |name: &str| (name == "range").then(|| b"bytes=0-".to_vec());
+        assert_eq!(wanted(&header, OURS, 0), Wanted::Unsatisfiable);
+    }
 }

@@ -104,4 +104,18 @@ mod tests {
             assert_eq!(Precondition::read(Some(metadata.as_bytes())).refuses("\"mirror-1\""), expected, "{metadata}");
         }
     }
+
+    #[test]
+    fn a_condition_that_a_stream_can_judge_may_pass() {
+        for (metadata, may_pass) in [
+            (None, true),
+            (Some("none \"a\""), true),
+            (Some("\"mirror-0\""), true),
+            (Some("\"a\""), false),
+            (Some("none *"), false),
+            (Some("unmodified"), false),
+        ] {
+            assert_eq!(Precondition::read(metadata.map(str::as_bytes)).may_pass(), may_pass, "{metadata:?}");
+        }
+    }
 }
