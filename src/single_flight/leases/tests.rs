@@ -1,10 +1,9 @@
 //! Tests of the table, and a shared host in memory for tests of other modules.
 
 use super::*;
-use crate::object::key::Key;
-use crate::request::forwarded::Forwarded;
 use crate::single_flight::messages::Message;
 use crate::single_flight::permits::PERMIT_SETS;
+use crate::single_flight::tests::fill_key;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -73,15 +72,7 @@ fn worker(me: u32, salt: u64) -> Leases {
 }
 
 fn hash(leases: &Leases, key: &str) -> KeyHash {
-    let (key, origin_key) = (Key::from_path(key.as_bytes()).unwrap(), key.to_owned());
-    leases.hash(&FillKey {
-        key,
-        origin_key,
-        forbidden: false,
-        unavailable: false,
-        head: false,
-        forwarded: Forwarded::default(),
-    })
+    leases.hash(&fill_key(key))
 }
 
 #[test]

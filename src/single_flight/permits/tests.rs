@@ -2,11 +2,10 @@
 
 use super::*;
 use crate::config::{Config, Pin};
-use crate::fill::FillKey;
 use crate::http::Headers;
 use crate::object::key::Key;
-use crate::request::forwarded::Forwarded;
 use crate::single_flight::leases::tests::FakeSharedHost;
+use crate::single_flight::tests::fill_key;
 
 fn leases() -> Leases {
     let config = r#"{"bucket": {"cluster": "s", "authority": "s"}, "origin": {"cluster": "o", "authority": "o"}}"#;
@@ -14,15 +13,7 @@ fn leases() -> Leases {
 }
 
 fn hash(leases: &Leases, key: &str) -> KeyHash {
-    let (key, origin_key) = (Key::from_path(key.as_bytes()).unwrap(), key.to_owned());
-    leases.hash(&FillKey {
-        key,
-        origin_key,
-        forbidden: false,
-        unavailable: false,
-        head: false,
-        forwarded: Forwarded::default(),
-    })
+    leases.hash(&fill_key(key))
 }
 
 fn permit(headers: &[(&str, &str)], pin: Pin) -> Permit {

@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn fill_key(key: &str) -> Rc<FillKey> {
+pub(super) fn fill_key(key: &str) -> Rc<FillKey> {
     Rc::new(FillKey {
         key: Key::from_path(key.as_bytes()).unwrap(),
         origin_key: key.to_owned(),
