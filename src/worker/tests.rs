@@ -37,13 +37,7 @@ impl World {
     }
 
     fn judge(&mut self, stream: u32, document: Option<&[u8]>) -> Vec<String> {
-        let denied = DeniedResponse {
-            asked: 0,
-            details: None,
-            document: document.map(<[u8]>::to_vec),
-            precondition: Precondition::None,
-            trace: Trace::default(),
-        };
+        let denied = DeniedResponse { document: document.map(<[u8]>::to_vec), ..denied() };
         let steps = self.worker.judge(StreamId(stream), &denied, self.now, &self.shared);
         steps.iter().map(shown).collect()
     }
@@ -59,6 +53,17 @@ impl World {
 
     fn body(&mut self, stream: u32, size: usize, end: bool) -> BodyStep {
         self.worker.body(StreamId(stream), size, end)
+    }
+}
+
+/// A denial of which nothing but the headers is known.
+fn denied() -> DeniedResponse {
+    DeniedResponse {
+        asked: 0,
+        details: None,
+        document: None,
+        precondition: Precondition::None,
+        trace: Trace::default(),
     }
 }
 
@@ -229,18 +234,7 @@ fn a_body_too_large_for_envoys_buffer_is_a_reply_of_its_own() {
             for (size, end) in pieces {
                 world.body(1, *size, *end);
             }
-            let steps = world.worker.judge(
-                StreamId(1),
-                &DeniedResponse {
-                    asked: 0,
-                    details: None,
-                    document: None,
-                    precondition: Precondition::None,
-                    trace: Trace::default(),
-                },
-                world.now,
-                &world.shared,
-            );
+            let steps = world.worker.judge(StreamId(1), &denied(), world.now, &world.shared);
             let Some(Effect::Call { ticket, .. }) = steps.into_iter().next() else { panic!("a call") };
             let headers = Headers::new(vec![("content-length".into(), length.to_string().into_bytes())]);
             let object = Response { status: 200, headers, body: vec![b'x'; length] };
@@ -357,14 +351,7 @@ fn a_put_that_finds_no_bucket_says_so_to_heads() {
         let mut world = World::new();
         world.hold(1, "/a", Denial::NotFound, true);
         world.readable();
-        let denied = DeniedResponse {
-            asked: 0,
-            details: None,
-            document: None,
-            precondition: Precondition::None,
-            trace: Trace::default(),
-        };
-        let mut steps = world.worker.judge(StreamId(1), &denied, world.now, &world.shared);
+        let mut steps = world.worker.judge(StreamId(1), &denied(), world.now, &world.shared);
         let object = Response {
             status: 200,
             headers: Headers::new(vec![("content-length".into(), b"1".to_vec())]),
@@ -384,16 +371,23 @@ fn a_put_that_finds_no_bucket_says_so_to_heads() {
 }
 
 #[test]
+fn an_origin_that_has_no_such_bucket_says_nothing_of_this_one() {
+    let mut world = World::new();
+    world.hold(1, "/a", Denial::NotFound, true);
+    let mut steps = world.worker.judge(StreamId(1), &denied(), world.now, &world.shared);
+    let Some(Effect::Call { ticket, .. }) = steps.pop() else { panic!("a call") };
+    let body = b"<Error><Code>NoSuchBucket</Code></Error>".to_vec();
+    let answer = Response { status: 404, headers: Headers::default(), body };
+    world.worker.finish_call(ticket, Some(answer), 0, world.now, &world.shared);
+    world.hold(2, "/b", Denial::NotFound, true);
+    assert_eq!(world.judge(2, None), ["GET origin /b"]);
+}
+
+#[test]
 fn a_denial_that_is_not_the_buckets_is_let_go() {
     let mut world = World::new();
     world.hold(1, "/a", Denial::Forbidden, true);
-    let denied = DeniedResponse {
-        asked: 0,
-        details: Some(b"rbac_access_denied".to_vec()),
-        document: None,
-        precondition: Precondition::None,
-        trace: Trace::default(),
-    };
+    let denied = DeniedResponse { details: Some(b"rbac_access_denied".to_vec()), ..denied() };
     let steps = world.worker.judge(StreamId(1), &denied, world.now, &world.shared);
     assert_eq!(steps.iter().map(shown).collect::<Vec<_>>(), ["release 1 not_the_bucket"]);
 }
