@@ -83,6 +83,41 @@ fn what_is_not_of_the_version_is_replaced_and_ends_the_permit() {
 }
 
 #[test]
+fn the_answer_to_a_range_is_the_range_or_its_beginning_or_the_whole_object() {
+    let all = ("content-length", "7000000");
+    for (status, headers, passes) in [
+        (206, &[("content-range", "bytes 5-9/7000000"), ("content-length", "5")][..], true),
+        (206, &[("content-range", "bytes 5-7/7000000"), ("content-length", "3")], true),
+        (200, &[all], true),
+        (206, &[("content-range", "bytes 4-9/7000000"), ("content-length", "6")], false),
+        (206, &[("content-range", "bytes 6-9/7000000"), ("content-length", "4")], false),
+        (206, &[("content-range", "bytes 5-10/7000000"), ("content-length", "6")], false),
+        (206, &[("content-range", "bytes 5-9/7000000"), ("content-length", "4")], false),
+        (206, &[("content-range", "bytes 5-9/7000000")], false),
+        (206, &[("content-range", "bytes 5-9/6999999"), ("content-length", "5")], false),
+        (206, &[all], false),
+        (200, &[("content-range", "bytes 5-9/7000000"), ("content-length", "5")], false),
+        (200, &[("content-range", "bytes 5-9/7000000"), all], false),
+        (200, &[("content-length", "5")], false),
+    ] {
+        let (mut envoy, _) = begun();
+        let passed = envoy.request("GET", MARKED).header("range", "bytes=5-9").send();
+        let header = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        let length = header("content-length").filter(|_| passes).map(|length| length.parse().unwrap());
+        let body = "a".repeat(length.unwrap_or_default());
+        passed.bucket_answers(status, &[&[("etag", "\"1\"")], headers].concat(), &body);
+        let expected = if passes { is(status, "streamed") } else { is(502, "origin_unavailable") };
+        assert_eq!(result(passed), expected, "{status} {headers:?}");
+        if passes {
+            let got = answer(passed);
+            for name in ["content-range", "content-length"] {
+                assert_eq!(got.header(name), header(name), "{status} {headers:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_failure_that_says_nothing_about_the_object_is_its_own_clients_alone() {
     for status in [408, 425, 429, 500, 502, 503, 504] {
         let (mut envoy, _) = begun();
