@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 use crate::host::{Client, Envoy};
-use crate::steps::{PATH, answer, envoy_with, is, miss, next_call, result};
+use crate::steps::{PATH, answer, configured, envoy_with, is, miss, next_call, result};
 
 const MARKED: &str = "/img/a.jpg?v=1&m=s";
 
@@ -19,15 +19,20 @@ fn begun_with(mut changes: Value) -> (Envoy, Client) {
     let mut envoy = envoy_with(changes);
     let client = envoy.get("/img/a.jpg?v=1");
     miss(client);
+    begin(&mut envoy);
+    (envoy, client)
+}
+
+/// The beginning of a large object comes.
+fn begin(envoy: &mut Envoy) {
     let headers = [
         ("etag", "\"1\""),
         ("content-type", "video/mp4"),
         ("content-range", "bytes 0-65535/7000000"),
         ("content-length", "65536"),
     ];
-    let call = next_call(&mut envoy);
+    let call = next_call(envoy);
     envoy.respond(call, 206, &headers, vec![0; 65_536]);
-    (envoy, client)
 }
 
 #[test]
@@ -114,6 +119,58 @@ fn the_answer_to_a_range_is_the_range_or_its_beginning_or_the_whole_object() {
                 assert_eq!(got.header(name), header(name), "{status} {headers:?}");
             }
         }
+    }
+}
+
+#[test]
+fn only_a_get_of_the_whole_object_with_the_marker_is_passed() {
+    let (mut envoy, _) = begun();
+    for (method, path) in [("HEAD", MARKED), ("GET", PATH), ("GET", "/img/a.jpg?partNumber=1&m=s")] {
+        let sent = envoy.request(method, path).send().request_sent();
+        assert_eq!(sent.text("x-mirror-on-miss-cluster"), None, "{method} {path}");
+    }
+    assert_eq!(envoy.get(MARKED).request_sent().text("x-mirror-on-miss-cluster"), Some("origin"), "the permit stands");
+}
+
+#[test]
+fn a_client_that_gets_nothing_of_the_object_is_answered_without_the_origin() {
+    let (mut envoy, _) = begun();
+    let passed = envoy.request("GET", MARKED).header("range", "bytes=0-0").send();
+    let first = [("etag", "\"1\""), ("content-range", "bytes 0-0/7000000"), ("content-length", "1")];
+    passed.bucket_answers(206, &first, "a");
+    let tag = answer(passed).header("etag").unwrap().to_owned();
+    for (name, value, status) in [
+        ("if-none-match", tag.as_str(), 304),
+        ("if-match", "\"mirror-0123456789abcdef\"", 412),
+        ("range", "bytes=7000000-", 416),
+    ] {
+        let client = envoy.request("GET", MARKED).header(name, value).send();
+        assert_eq!(result(client), is(status, "streamed"), "{name}");
+        let range = (status == 416).then_some("bytes */7000000");
+        assert_eq!(answer(client).header("content-range"), range, "{name}");
+    }
+    let client = envoy.request("GET", MARKED).header("if-match", "\"1\"").send();
+    assert_eq!(client.request_sent().text("x-mirror-on-miss-cluster"), None, "the bucket's own tags are its to judge");
+}
+
+#[test]
+fn streams_have_a_cluster_of_their_own_at_the_origin_and_none_where_it_redirects_to() {
+    for (location, cluster) in [(None, "streams"), (Some("https://cdn.test/x"), "cdn")] {
+        let redirects = json!({"hosts": {"cdn.test": "cdn"}});
+        let mut envoy = Envoy::builder().clusters(&["origin", "signer", "cdn"]).start(&configured(json!({
+            "origin": {"stream_cluster": "streams", "redirects": redirects},
+            "stream": {"marker": "m=s"},
+            "rules": [{"response": "serve"}]})));
+        let client = envoy.get("/img/a.jpg?v=1");
+        miss(client);
+        if let Some(location) = location {
+            let call = next_call(&mut envoy);
+            envoy.respond(call, 302, &[("location", location)], "");
+        }
+        begin(&mut envoy);
+        let sent = envoy.get(MARKED).request_sent();
+        assert_eq!(sent.text("x-mirror-on-miss-cluster"), Some(cluster));
+        assert_eq!(sent.text(":path"), Some(if location.is_some() { "/x" } else { PATH }));
     }
 }
 
