@@ -572,6 +572,45 @@ fn an_upload_is_created_again_only_where_certainly_none_was() {
 }
 
 #[test]
+fn an_input_that_nobody_awaits_ends_the_fill_without_its_upload() {
+    let mut completing = uploaded(json!({}));
+    completing.expect(COMPLETE);
+    let mut repeating = uploaded(json!({}));
+    repeating.answer(COMPLETE, 503, &[], "");
+    repeating.pending.clear();
+    let mut asking = uploaded(json!({}));
+    asking.answer(COMPLETE, 412, &[], "");
+    asking.expect(HEAD);
+    for mut world in [completing, repeating, asking] {
+        world.input(Input::Failed { call: CallId(99) });
+        world.answer(ABORT, 204, &[], "");
+        assert!(matches!(world.outcome(), Outcome::Broken(_)));
+    }
+}
+
+#[test]
+fn a_part_that_does_not_come_in_time_is_asked_for_in_quarters_and_at_last_in_the_smallest_range() {
+    let mut config = config(json!({}), json!({}));
+    (config.limits.part_size, config.limits.parts_in_flight) = (1 << 20, 1);
+    let mut world = denied(&config, "GET", Denial::NotFound, false);
+    let first = [("content-range", "bytes 0-1048575/2097152"), ("etag", "\"e\"")];
+    world.answer(GET, 206, &first, &"a".repeat(1 << 20));
+    world.answer(CREATE, 200, &[], "<UploadId>u</UploadId>");
+    world.answer(PART, 200, &[("etag", "\"1\"")], "");
+    let mut ranges = Vec::new();
+    for attempt in 1..=ATTEMPTS {
+        let get = world.answer(GET, 504, &[], "");
+        ranges.extend(get.request.headers.into_iter().find(|(name, _)| *name == "range").map(|(_, range)| range));
+        if attempt < ATTEMPTS {
+            world.wait();
+        }
+    }
+    assert_eq!(ranges, ["bytes=1048576-2097151", "bytes=1048576-1310719", "bytes=1048576-1114112"]);
+    world.answer(ABORT, 204, &[], "");
+    assert_eq!(world.outcome(), Outcome::OriginTimeout);
+}
+
+#[test]
 fn only_an_upload_counts_as_a_large_object() {
     let put = written(json!({}));
     assert!(!put.fill.as_ref().unwrap().is_multipart());
