@@ -219,6 +219,36 @@ fn a_store_that_would_overwrite_is_not_written_to_while_nobody_knows_what_it_has
     }
 }
 
+// What is not stored.
+
+#[test]
+fn an_object_that_is_not_stored_is_handed_out_and_told_from_one_that_could_not_be() {
+    let long = format!("/{}", "a".repeat(1025));
+    for (rule, path, denial, served) in [
+        (json!({"store": false}), "/a", Denial::NotFound, true),
+        (json!({"store": false}), "/a", Denial::Forbidden, true),
+        (json!({"on_5xx": "origin"}), "/a", Denial::Unavailable, true),
+        (json!({}), "/a", Denial::BadRequest, false),
+        (json!({}), &long, Denial::NotFound, false),
+        (json!({}), &long, Denial::Forbidden, false),
+    ] {
+        let config = config(json!({}), rule.clone());
+        let mut world = denied_path(&config, "GET", path.as_bytes(), denial, denial == Denial::Forbidden);
+        if denial == Denial::Forbidden {
+            let head = world.call();
+            world.respond(head.id, 404, &[], "");
+        }
+        let get = world.call();
+        world.respond(get.id, 206, HELLO, "hello");
+        let object = match world.outcome() {
+            Outcome::Served(object) if served => object,
+            Outcome::NotStored { object: Some(object), status: NOT_ASKED } if !served => object,
+            other => panic!("{rule} {denial:?}: {other:?}"),
+        };
+        assert_eq!(**object.body, *b"hello");
+    }
+}
+
 // A write that the store refuses because an object is there.
 
 #[test]
