@@ -2,6 +2,7 @@
 
 mod bound;
 mod distant;
+mod feeding;
 mod passing;
 mod shares;
 mod turns;
