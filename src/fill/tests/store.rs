@@ -616,6 +616,18 @@ fn an_input_that_nobody_awaits_ends_the_fill_without_its_upload() {
         world.answer(ABORT, 204, &[], "");
         assert!(matches!(world.outcome(), Outcome::Broken(_)));
     }
+    for input in [Input::Deadline, Input::Start, Input::Failed { call: CallId(99) }] {
+        let mut config = config(json!({}), json!({}));
+        (config.limits.part_size, config.limits.parts_in_flight) = (4, 1);
+        let mut world = denied(&config, "GET", Denial::NotFound, false);
+        created(&mut world);
+        let part = world.expect(PART);
+        world.input(input);
+        assert!(world.pending.is_empty(), "a part that arrives after the abort would be kept");
+        world.respond(part.id, 200, &[("etag", "\"1\"")], "");
+        world.answer(ABORT, 204, &[], "");
+        assert!(matches!(world.outcome(), Outcome::Broken(_)));
+    }
 }
 
 #[test]
