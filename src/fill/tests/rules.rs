@@ -369,6 +369,17 @@ fn stores_part(world: &mut World, number: u64) {
 }
 
 #[test]
+fn a_signed_url_is_asked_for_each_part_while_it_is_good() {
+    let mut world = signed(1);
+    stores_part(&mut world, 1);
+    for (number, range) in [(2, "bytes 5-9/15"), (3, "bytes 10-14/15")] {
+        world.answer("GET cdn /x?sig=1", 206, &[("content-range", range), ("etag", "\"e\"")], "bbbbb");
+        stores_part(&mut world, number);
+    }
+    world.expect("POST signer /my-bucket/a.jpg?uploadId=u");
+}
+
+#[test]
 fn a_signed_url_that_expires_is_asked_of_the_origin_again_and_each_part_may_have_another() {
     let mut world = signed(1);
     stores_part(&mut world, 1);
