@@ -631,6 +631,23 @@ fn an_input_that_nobody_awaits_ends_the_fill_without_its_upload() {
 }
 
 #[test]
+fn an_origin_that_says_412_without_a_precondition_has_another_version() {
+    let mut config = config(json!({}), json!({}));
+    (config.limits.part_size, config.limits.parts_in_flight) = (4, 1);
+    let mut world = denied(&config, "GET", Denial::NotFound, false);
+    for _ in 0..2 {
+        created(&mut world);
+        world.answer(PART, 200, &[("etag", "\"1\"")], "");
+        for conditional in [true, false] {
+            let get = world.answer(GET, 412, &[], "");
+            assert_eq!(get.request.headers.iter().any(|(name, _)| *name == "if-match"), conditional);
+        }
+        world.answer(ABORT, 204, &[], "");
+    }
+    assert_eq!(world.outcome(), Outcome::OriginUnavailable("the object changed twice while it was fetched"));
+}
+
+#[test]
 fn a_part_that_does_not_come_in_time_is_asked_for_in_quarters_and_at_last_in_the_smallest_range() {
     let mut config = config(json!({}), json!({}));
     (config.limits.part_size, config.limits.parts_in_flight) = (1 << 20, 1);
