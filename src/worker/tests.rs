@@ -42,6 +42,7 @@ impl World {
             details: None,
             document: document.map(<[u8]>::to_vec),
             precondition: Precondition::None,
+            range: None,
             trace: Trace::default(),
         };
         let steps = self.worker.judge(StreamId(stream), &denied, self.now, &self.shared);
@@ -236,6 +237,7 @@ fn a_body_too_large_for_envoys_buffer_is_a_reply_of_its_own() {
                     details: None,
                     document: None,
                     precondition: Precondition::None,
+                    range: None,
                     trace: Trace::default(),
                 },
                 world.now,
@@ -362,6 +364,7 @@ fn a_put_that_finds_no_bucket_says_so_to_heads() {
             details: None,
             document: None,
             precondition: Precondition::None,
+            range: None,
             trace: Trace::default(),
         };
         let mut steps = world.worker.judge(StreamId(1), &denied, world.now, &world.shared);
@@ -392,6 +395,7 @@ fn a_denial_that_is_not_the_buckets_is_let_go() {
         details: Some(b"rbac_access_denied".to_vec()),
         document: None,
         precondition: Precondition::None,
+        range: None,
         trace: Trace::default(),
     };
     let steps = world.worker.judge(StreamId(1), &denied, world.now, &world.shared);
