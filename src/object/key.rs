@@ -315,7 +315,8 @@ mod tests {
             keys.sort();
             for (one, other) in [(0, 1), (1, 2), (0, 2)] {
                 prop_assert_eq!(keys[one] == keys[other], keys[one].cmp(&keys[other]).is_eq());
-                prop_assert!(keys[one] <= keys[other] && keys[other] >= keys[one]);
+                prop_assert_eq!(keys[one].cmp(&keys[other]).reverse(), keys[other].cmp(&keys[one]));
+                prop_assert!(keys[one] <= keys[other]);
             }
         }
 
