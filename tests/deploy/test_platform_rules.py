@@ -101,7 +101,12 @@ def inserted_filters(overlay: str) -> list[dict[str, Any]]:
 def test_the_module_knows_a_request_s_id_condition_and_range(overlay: str) -> None:
     _, metadata, *_ = inserted_filters(overlay)
     rules = metadata["typed_config"]["request_rules"]
-    assert {rule["on_header_present"]["key"] for rule in rules} == {"x-request-id", "precondition", "range", "if-range"}
+    assert {rule["on_header_present"]["key"] for rule in rules} == {
+        "x-request-id",
+        "precondition",
+        "range",
+        "if-range",
+    }
 
 
 @pytest.mark.parametrize("overlay", ISTIOS)
