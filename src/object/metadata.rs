@@ -46,7 +46,7 @@ const PREFIX: &str = "x-amz-meta-";
 /// The start of the names by which this filter says where an object comes from.
 const OWN: &str = "mirror-";
 
-const LAST_MODIFIED: &str = "last-modified";
+pub const LAST_MODIFIED: &str = "last-modified";
 
 /// Tells if user metadata of this name may be stored. With `snowball-auto-extract` MinIO unpacks an archive over objects that
 /// are there; the signer refuses it.

@@ -8,6 +8,7 @@ pub mod key;
 pub mod metadata;
 
 use crate::http::Body;
+use http_date::HttpDate;
 use metadata::Metadata;
 
 /// An object's content and metadata.
@@ -49,6 +50,12 @@ impl Representation<'_> {
     /// Lists those that a client gets which has the object (RFC 9110, 15.4.5).
     pub fn headers_not_modified(&self) -> Vec<(&'static str, String)> {
         self.headers_of(false)
+    }
+
+    /// Returns the date of its last change.
+    pub fn modified(&self) -> Option<HttpDate> {
+        let date = |(name, value)| if name == metadata::LAST_MODIFIED { HttpDate::parse(value) } else { None };
+        self.metadata.served().find_map(date)
     }
 
     fn headers_of(&self, content: bool) -> Vec<(&'static str, String)> {

@@ -1,6 +1,7 @@
 //! The client's side of what the module hands out or passes on: the marker of a stream, and the bytes that the client wants.
 
 use crate::http::digits;
+use crate::object::http_date::HttpDate;
 
 /// The beginning of the entity tags that clients get before the bucket has the object, with its quote. The edges take conditions
 /// with such a tag off before the bucket is asked, which has another tag for the same bytes.
@@ -79,13 +80,22 @@ pub fn is_listed(tag: &str, tags: &str, weakly: bool) -> bool {
     tags.split(',').map(str::trim).any(|known| known == tag || (weakly && known.strip_prefix("W/") == Some(tag)))
 }
 
-/// Reads the conditions and the range of a GET. `header` looks up its headers; `tag` is the entity tag of the stream.
-pub fn wanted(header: &dyn Fn(&str) -> Option<Vec<u8>>, tag: &str, total: u64) -> Wanted {
+/// Reads the conditions and the range of a GET. `header` looks up its headers; `tag` is the entity tag of the stream, and
+/// `modified` the date of its object.
+pub fn wanted(header: &dyn Fn(&str) -> Option<Vec<u8>>, tag: &str, modified: Option<HttpDate>, total: u64) -> Wanted {
     let text = |name: &str| text(header, name);
-    if !text("if-unmodified-since").is_empty() || text("if-none-match") == "*" {
+    if text("if-none-match") == "*" {
         return Wanted::AskBucket;
     }
-    let tags = text("if-match");
+    let (tags, since) = (text("if-match"), text("if-unmodified-since"));
+    // `If-Match` comes before it (RFC 9110, 13.2.2).
+    if tags.is_empty() && !since.is_empty() {
+        match (HttpDate::parse(&since), modified) {
+            (Some(since), Some(modified)) if since < modified => return Wanted::OtherVersion,
+            (Some(_), Some(_)) => {}
+            _ => return Wanted::AskBucket,
+        }
+    }
     if !(tags.is_empty() || tags == "*" || is_listed(tag, &tags, false)) {
         return if tags.starts_with(TAG) { Wanted::OtherVersion } else { Wanted::AskBucket };
     }
@@ -125,7 +135,7 @@ mod tests {
     fn want(headers: &[(&str, &str)]) -> Wanted {
         let header =
             |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_bytes().to_vec());
-        wanted(&header, OURS, 10)
+        wanted(&header, OURS, HttpDate::parse("Sun, 06 Nov 1994 08:49:37 GMT"), 10)
     }
 
     #[test]
@@ -192,7 +202,9 @@ mod tests {
             ("if-match", "\"x\", \"mirror-0123\"", Wanted::All),
             ("if-match", "\"mirror-4567\"", Wanted::OtherVersion),
             ("if-match", "\"x\"", Wanted::AskBucket),
-            ("if-unmodified-since", "Sun, 06 Nov 1994 08:49:37 GMT", Wanted::AskBucket),
+            ("if-unmodified-since", "Sun, 06 Nov 1994 08:49:37 GMT", Wanted::All),
+            ("if-unmodified-since", "Sun, 06 Nov 1994 08:49:36 GMT", Wanted::OtherVersion),
+            ("if-unmodified-since", "yesterday", Wanted::AskBucket),
             ("if-none-match", "*", Wanted::AskBucket),
             ("if-none-match", "\"x\"", Wanted::All),
             ("if-none-match", "\"x\", W/\"mirror-0123\"", Wanted::NotModified),
@@ -204,8 +216,16 @@ mod tests {
     }
 
     #[test]
+    fn an_object_without_a_date_is_the_buckets_to_judge_by_one_unless_a_tag_does() {
+        let since = ("if-unmodified-since", "Sun, 06 Nov 1994 08:49:36 GMT");
+        let header = |name: &str| (name == since.0).then(|| since.1.as_bytes().to_vec());
+        assert_eq!(wanted(&header, OURS, None, 10), Wanted::AskBucket);
+        assert_eq!(want(&[since, ("if-match", OURS)]), Wanted::All);
+    }
+
+    #[test]
     fn an_empty_object_has_no_first_byte_to_ask_for() {
         let header = |name: &str| (name == "range").then(|| b"bytes=0-".to_vec());
-        assert_eq!(wanted(&header, OURS, 0), Wanted::Unsatisfiable);
+        assert_eq!(wanted(&header, OURS, None, 0), Wanted::Unsatisfiable);
     }
 }

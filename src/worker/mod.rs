@@ -338,7 +338,7 @@ impl Worker {
             return vec![Effect::Release(stream, "not_the_bucket")];
         }
         let fails = held.denial == Denial::Unavailable;
-        if fails && (target.is_part() || !denied.precondition.may_pass()) {
+        if fails && (target.is_part() || !denied.precondition.may_replace_bucket()) {
             return vec![Effect::Release(stream, "bucket_unavailable")];
         }
         let code = denied.document.as_deref().filter(|_| !fails).and_then(xml::error_code);

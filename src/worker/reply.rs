@@ -251,7 +251,7 @@ fn untouched(outcome: &Outcome, asked: ReplyContext<'_>) -> Reply {
 /// Makes an answer of the object itself, or of its headers alone. The range is for a GET (RFC 9110, 14.2).
 fn serve(outcome: &Outcome, asked: ReplyContext<'_>, object: &Representation<'_>, body: Option<&Body>) -> Reply {
     let label = outcome.label();
-    if let Some(status) = asked.precondition.refuses(object.etag.as_deref()) {
+    if let Some(status) = asked.precondition.refuses(object.etag.as_deref(), object.modified()) {
         return refused(status, label, asked, object);
     }
     let body = body.filter(|_| asked.target.method != Method::Head);

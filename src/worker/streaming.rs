@@ -98,8 +98,9 @@ impl Worker {
         let endpoint = origin.map(|(mirror, origin)| endpoint(mirror, origin, &fill, &permit.object));
         let total = permit.object.version.total;
         let request_id = text(header, "x-request-id");
-        let tag = permit.object.version.tag().unwrap_or_default();
-        let range = match (wanted(header, &tag, total), endpoint) {
+        let object = permit.object.representation();
+        let (tag, modified) = (object.etag.clone().unwrap_or_default(), object.modified());
+        let range = match (wanted(header, &tag, modified, total), endpoint) {
             (Wanted::All, Some(endpoint)) => Ok((None, endpoint)),
             (Wanted::Range(first, last), Some(endpoint)) => Ok((Some((first, last)), endpoint)),
             (wanted, _) => Err(wanted),

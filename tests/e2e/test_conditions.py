@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from doubles import ScriptedOrigin, StrictBucket
+from doubles.replies import LAST_MODIFIED
 
 from .client import Answer
 from .conftest import WIRINGS, Unique
@@ -14,6 +15,7 @@ from .site import Site, error_code, running
 
 BODY = b"an object\n"
 LONG_AGO = "Sun, 06 Nov 1994 08:49:37 GMT"
+LATER = "Tue, 14 Nov 2023 22:13:21 GMT"
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,6 @@ def read(site: Site, wiring: str, target: str, method: str, condition: dict[str,
     [
         ({"if-match": '"other"'}, 412),
         ({"if-match": '"other", "another"', "if-none-match": '"x"'}, 412),
-        ({"if-unmodified-since": LONG_AGO}, 412),
         ({"if-none-match": "*"}, 304),
     ],
 )
@@ -58,10 +59,36 @@ def test_a_condition_waits_for_the_bucket_where_others_are_served_from_memory(
     assert read(site, wiring, path, method, condition).status == status
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(("date", "status"), [(LONG_AGO, 412), (LAST_MODIFIED, 200), (LATER, 200)])
+@pytest.mark.parametrize("length", [10, 7 << 20])
+def test_a_cold_object_is_judged_by_the_date_that_it_is_given_with(
+    site: Site, wiring: str, unique: Unique, method: str, date: str, status: int, length: int
+) -> None:
+    path = unique(under="/served")
+    site.origin.put(path, bytes(length))
+    outcome = "served" if length == 10 else "streamed"
+    answer = read(site, wiring, path, method, {"if-unmodified-since": date})
+    assert (answer.status, answer.outcome) == (status, outcome)
+    if status == 200:
+        assert answer.header("last-modified") == LAST_MODIFIED
+        assert answer.body == (bytes(length) if method == "GET" else b"")
+    elif method == "GET":
+        assert error_code(answer) == "PreconditionFailed"
+
+
+def test_only_the_bucket_judges_what_is_no_date(site: Site, wiring: str, unique: Unique) -> None:
+    path = unique(under="/served")
+    site.origin.put(path, BODY)
+    answer = read(site, wiring, path, "GET", {"if-unmodified-since": "yesterday"})
+    assert (answer.status, answer.outcome, answer.body) == (200, None, BODY)
+
+
 @pytest.mark.parametrize(
     "condition",
     [
         {"if-match": "*"},
+        {"if-match": "*", "if-unmodified-since": LONG_AGO},
         {"if-none-match": '"other"'},
         {"if-modified-since": LONG_AGO},
         {"if-range": '"other"', "range": "bytes=1-2"},
@@ -82,7 +109,8 @@ def test_a_condition_that_no_cold_object_fails_is_served_from_memory(
         ({"if-match": '"other"'}, 412),
         ({"if-match": "*"}, 200),
         ({"if-none-match": "*"}, 304),
-        ({"if-unmodified-since": LONG_AGO}, 200),
+        ({"if-unmodified-since": LONG_AGO}, 412),
+        ({"if-unmodified-since": LAST_MODIFIED}, 200),
     ],
 )
 def test_an_object_that_is_not_stored_has_no_tag_of_the_buckets(

@@ -144,7 +144,12 @@ def test_a_rule_that_does_not_say_so_passes_the_failure_on(
 
 
 @pytest.mark.parametrize(
-    ("query", "condition"), [("", ("if-match", '"of-the-bucket"')), ("?partNumber=2", ("x-none", "1"))]
+    ("query", "condition"),
+    [
+        ("", ("if-match", '"of-the-bucket"')),
+        ("", ("if-unmodified-since", "Fri, 01 Jan 2100 00:00:00 GMT")),
+        ("?partNumber=2", ("x-none", "1")),
+    ],
 )
 def test_what_only_the_bucket_can_answer_waits_for_it(
     failing: FailingSite, unique: Unique, query: str, condition: tuple[str, str]

@@ -122,9 +122,9 @@ def test_conditions_with_the_tag_of_what_was_served_hold_at_the_bucket(served: W
     served.site.origin.put(path, BODY)
     tag = served.read(path).header("etag") or ""
     eventually(lambda: served.site.stored(path), BODY)
-    for condition, expected in (("if-match", BODY[1:3]), ("if-range", BODY), ("if-none-match", BODY[1:3])):
+    for condition in ("if-match", "if-range", "if-none-match"):
         hit = served.read(path, headers=[("range", "bytes=1-2"), (condition, tag)])
-        assert (hit.outcome, hit.body) in ((None, BODY[1:3]), (None, expected)), condition
+        assert (hit.status, hit.outcome, hit.body) == (206, None, BODY[1:3]), condition
 
 
 @pytest.mark.parametrize("length", [900, 7 << 20])

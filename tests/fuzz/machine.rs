@@ -217,7 +217,7 @@ impl World {
                 Precondition::None,
                 Precondition::None,
                 Precondition::Match,
-                Precondition::Unmodified,
+                Precondition::Unmodified(None),
             ]),
             range: bytes
                 .one_in(4)

@@ -95,6 +95,31 @@ fn one_tag_holds_from_what_was_served_to_what_follows() {
 }
 
 #[test]
+fn a_date_is_judged_by_the_one_that_the_object_is_given_with() {
+    const DATES: [&str; 3] =
+        ["Sun, 06 Nov 1994 08:49:36 GMT", "Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:38 GMT"];
+    for (condition, status) in [(DATES[0], 412), (DATES[1], 200), (DATES[2], 200)] {
+        let mut envoy = envoy_with(serving(false));
+        kept(&mut envoy, "precondition", format!("unmodified {condition}"));
+        let client = envoy.get(PATH);
+        miss(client);
+        let call = expect_call(&mut envoy, &format!("GET origin {PATH}"));
+        envoy.respond(call, 200, &[("content-length", "5"), ("last-modified", DATES[1])], OBJECT);
+        assert_eq!(result(client), is(status, "served"), "{condition}");
+    }
+}
+
+#[test]
+fn an_older_edge_that_tells_no_date_has_the_bucket_judge_it() {
+    let mut envoy = envoy_with(serving(false));
+    kept(&mut envoy, "precondition", "unmodified");
+    let client = given(&mut envoy, OBJECT);
+    assert!(client.is_waiting());
+    store_says(&mut envoy, 200);
+    assert_eq!(result(client), is(302, "stored"));
+}
+
+#[test]
 fn a_client_with_another_version_waits_for_the_bucket_where_nothing_is_served() {
     let mut envoy = envoy_with(json!({}));
     kept(&mut envoy, "precondition", "\"mirror-0123\"");

@@ -263,9 +263,9 @@ pub const ENTRIES: [Entry; 77] = [
     entry_of(
         "$.rules[].response",
         Json(r#""redirect""#),
-        "`redirect`: a 302 to the same URL once the object is stored. `serve`: a 200 with the object as soon as \
-         it has come, while it is being stored; with `stream` also if it has several parts. `origin`: a 302 to `public_url` at once, \
-         while the bucket is filled.",
+        "`redirect`: a 302 to the same URL once the object is stored. `serve`: a 200 with the object, or a 206 with \
+         the range that is asked for, as soon as the object has come, while it is being stored; with `stream` also if \
+         it has several parts. `origin`: a 302 to `public_url` at once, while the bucket is filled.",
     ),
     entry_of(
         "$.rules[].on_403",

@@ -96,7 +96,7 @@ fn an_object_is_given_only_where_the_condition_does_not_exclude_its_version() {
     let head = |object: Object| Outcome::Head { metadata: object.metadata, length: Some(5), etag: object.etag };
     for (precondition, versioned, without) in [
         (Precondition::None, 200, 200),
-        (Precondition::Unmodified, 200, 200),
+        (Precondition::Unmodified(None), 200, 200),
         (Precondition::Match, 412, 412),
         (Precondition::NoneMatch, 304, 304),
         (Precondition::NoneOf("\"x\"".into()), 200, 200),
