@@ -218,7 +218,11 @@ fn xml_headers() -> Vec<(&'static str, String)> {
 /// Returns the bucket's answer. If its body is lost, S3's own words replace it.
 fn untouched(outcome: &Outcome, asked: ReplyContext<'_>) -> Reply {
     if asked.body_kept {
-        return Reply::Untouched;
+        return match outcome {
+            // The filter knows more than the bucket says: the object may be there in a moment.
+            Outcome::Broken(_) | Outcome::Loop => Reply::Tagged(outcome.label()),
+            _ => Reply::Untouched,
+        };
     }
     let label = match asked.denial {
         Denial::BadRequest => "bad_request",

@@ -83,6 +83,17 @@ def test_what_fails_is_told_with_its_reason_and_is_a_list_for_the_next_run(
     assert seaweed.stored(missing) == BODY
 
 
+def test_a_key_that_crossed_and_was_deleted_a_moment_ago_is_asked_for_until_it_crosses_again(
+    start: Start, unique: Unique, tmp_path: Path
+) -> None:
+    site, path = start(plugin={"loop_window": "2s"}), unique()
+    site.origin.put(path, BODY)
+    assert site.ask(path).outcome == "stored"
+    site.store.delete(path[1:])
+    assert end(warm(site, tmp_path, lines=[path[1:]])) == (0, "1 key: 1 in the bucket, 0 failed\n")
+    assert (site.stored(path), site.origin.count(path)) == (BODY, 2)
+
+
 def test_an_interrupted_run_goes_on_and_asks_the_origin_for_nothing_twice(
     seaweed: Site, paths: list[str], tmp_path: Path
 ) -> None:

@@ -175,8 +175,15 @@ fn an_object_that_somebody_else_stored_is_the_buckets_to_give_whatever_it_said_b
         let (status, headers, _) = shown(ask(&Outcome::Exists, &target, denial, &mirror));
         assert_eq!((status, headers[0].as_str()), (302, "location: /a"));
     }
-    for outcome in [Outcome::Forbidden, Outcome::Loop, Outcome::Broken("x")] {
-        assert_eq!(ask(&outcome, &target, Denial::Forbidden, &mirror), Reply::Untouched);
+    assert_eq!(ask(&Outcome::Forbidden, &target, Denial::Forbidden, &mirror), Reply::Untouched);
+}
+
+#[test]
+fn the_buckets_own_answer_says_that_the_object_was_stored_a_moment_ago() {
+    let (target, mirror) = (target("GET", "/a"), mirror(false, TooLarge::Origin));
+    for denial in [Denial::NotFound, Denial::Forbidden] {
+        assert_eq!(ask(&Outcome::Loop, &target, denial, &mirror), Reply::Tagged("loop"));
+        assert_eq!(ask(&Outcome::Broken("x"), &target, denial, &mirror), Reply::Tagged("broken"));
     }
 }
 
