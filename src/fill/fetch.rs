@@ -169,14 +169,14 @@ impl FirstFetch {
         }
         match origin::read(response, &self.source.endpoint, &job.request.fill_key.key, self.span) {
             FetchResult::First(first) => self.gave(job, first),
-            FetchResult::Headers(metadata, _) if !job.mirror.accepts(metadata.content_type()) => {
+            FetchResult::Headers { metadata, .. } if !job.mirror.accepts(metadata.content_type()) => {
                 self.source.next(job, Outcome::WrongType)
             }
-            FetchResult::Headers(mut metadata, length) => {
+            FetchResult::Headers { mut metadata, length, etag } => {
                 if let Some(cache_control) = &job.mirror.cache_control {
                     metadata.set_cache_control(cache_control);
                 }
-                done(Outcome::Head { metadata, length })
+                done(Outcome::Head { metadata, length, etag })
             }
             FetchResult::Missing => self.source.missing(job),
             FetchResult::Refused(status) => match self.doubted {

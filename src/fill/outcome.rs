@@ -27,6 +27,8 @@ pub enum Outcome {
         metadata: Metadata,
         /// Its length in bytes, where the origin said it.
         length: Option<u64>,
+        /// [`Object::etag`].
+        etag: Option<String>,
     },
     /// The object was stored a moment ago, and the bucket denies it again.
     Loop,

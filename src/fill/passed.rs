@@ -2,10 +2,10 @@
 
 use super::fetch::ActiveOrigin;
 use super::{Action, Job};
+use crate::object::Representation;
 use crate::object::metadata::Metadata;
 use crate::origin::Version;
 use crate::origin::endpoint::Moved;
-use crate::request::passing::TAG;
 use std::rc::Rc;
 
 /// One version of an object at an origin.
@@ -19,29 +19,10 @@ pub struct PassedObject {
 }
 
 impl PassedObject {
-    /// Returns its entity tag: the same from the first answer to the last, until the bucket has the object.
-    pub fn tag(&self) -> String {
-        format!("{TAG}{:016x}\"", self.version.hash())
-    }
-
-    /// Lists the headers with which it is served. `Last-Modified` is the origin's; the bucket will say another.
-    pub fn headers(&self) -> Vec<(&'static str, String)> {
-        self.headers_of(true)
-    }
-
-    /// Lists those that a client gets which has the object (RFC 9110, 15.4.5).
-    pub fn headers_not_modified(&self) -> Vec<(&'static str, String)> {
-        self.headers_of(false)
-    }
-
-    fn headers_of(&self, content: bool) -> Vec<(&'static str, String)> {
-        let mut headers = vec![("etag", self.tag()), ("accept-ranges", "bytes".to_owned())];
-        for (name, value) in self.metadata.served() {
-            if content || matches!(name, "cache-control" | "expires") {
-                headers.push((name, value.to_owned()));
-            }
-        }
-        headers
+    /// Returns its headers. The entity tag is the same from the first answer to the last, until the bucket has the object.
+    pub fn representation(&self) -> Representation<'_> {
+        let Self { metadata, version, .. } = self;
+        Representation { metadata, etag: version.tag(), length: Some(version.total) }
     }
 }
 

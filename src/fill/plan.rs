@@ -97,7 +97,7 @@ mod tests {
     const GIB: u64 = 1024 * MIB;
 
     fn planned(at_hand: usize, total: u64, limits: &Limits) -> Plan {
-        let object = Object { metadata: Metadata::default(), body: Rc::new(vec![0; at_hand]) };
+        let object = Object { metadata: Metadata::default(), body: Rc::new(vec![0; at_hand]), etag: None };
         let version = Version::of(&Headers::default(), total, Pin::Strong);
         plan(FirstRange { announced: ExpectedDigests::default(), object, private: false, version }, limits)
     }

@@ -35,8 +35,13 @@ pub enum Span {
 pub enum FetchResult {
     /// The beginning of the object, or all of it.
     First(FirstRange),
-    /// Headers of an object that was asked for with HEAD, and its length.
-    Headers(Metadata, Option<u64>),
+    /// Headers of an object that was asked for with HEAD.
+    Headers {
+        metadata: Metadata,
+        length: Option<u64>,
+        /// [`Object::etag`].
+        etag: Option<String>,
+    },
     /// The origin does not have the object.
     Missing,
     /// 401, 403, another 4xx, a redirect, or a success that is not one of a GET: asking again does not help.
@@ -170,7 +175,8 @@ pub fn read(response: Response, endpoint: &Endpoint, key: &Key, span: Span) -> F
     if span == Span::Headers && response.status == 200 {
         let length = response.headers.text("content-length").and_then(digits);
         let metadata = metadata(&response, endpoint, key);
-        return FetchResult::Headers(metadata, length);
+        let etag = length.and_then(|length| Version::of(&response.headers, length, endpoint.pin).tag());
+        return FetchResult::Headers { metadata, length, etag };
     }
     let ends = endpoint.http2 || !ExpectedDigests::read(&response, reading::length(&response)).is_empty();
     match reading::read(&response, asked, ends) {
@@ -218,7 +224,8 @@ impl FirstRange {
         let metadata = metadata(&response, endpoint, key);
         let announced = ExpectedDigests::read(&response, total);
         let private = is_private(&response.headers);
-        Self { announced, object: Object { metadata, body: Rc::new(response.body) }, private, version }
+        let object = Object { metadata, body: Rc::new(response.body), etag: version.tag() };
+        Self { announced, object, private, version }
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::config::Pin;
 use crate::http::{Headers, digits};
 use crate::object::http_date::HttpDate;
+use crate::request::passing::TAG;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The version of an object that an answer has a part of.
@@ -45,11 +46,12 @@ impl Version {
         Self { total, validator, coding: coding(headers) }
     }
 
-    /// Returns a number that is another for another version, and the same in all workers.
-    pub fn hash(&self) -> u64 {
+    /// Returns the entity tag that clients get: another for another version, and the same in all workers. `None` where nothing
+    /// tells versions apart.
+    pub fn tag(&self) -> Option<String> {
         let mut hasher = DefaultHasher::new();
         self.lines().hash(&mut hasher);
-        hasher.finish()
+        self.joins().then(|| format!("{TAG}{:016x}\"", hasher.finish()))
     }
 
     /// Writes it as three lines: its length, its codings, and the validator behind a digit for its kind.
@@ -236,10 +238,12 @@ mod tests {
     }
 
     #[test]
-    fn each_version_has_a_hash_of_its_own_which_a_client_sees_in_its_entity_tag() {
-        let hash = |etag: &str, total| Version::of(&headers(&[("etag", etag)]), total, Pin::Strong).hash();
-        assert_eq!(hash("\"a\"", 9), hash("\"a\"", 9));
-        assert_ne!(hash("\"a\"", 9), hash("\"b\"", 9));
-        assert_ne!(hash("\"a\"", 9), hash("\"a\"", 10));
+    fn each_version_has_an_entity_tag_of_its_own_if_it_can_be_told_from_others() {
+        let tag = |etag: &str, total| Version::of(&headers(&[("etag", etag)]), total, Pin::Strong).tag();
+        assert_eq!(tag("\"a\"", 9), tag("\"a\"", 9));
+        assert_ne!(tag("\"a\"", 9), tag("\"b\"", 9));
+        assert_ne!(tag("\"a\"", 9), tag("\"a\"", 10));
+        assert!(tag("\"a\"", 9).is_some_and(|tag| tag.len() == "\"mirror-0123456789abcdef\"".len()));
+        assert_eq!(tag("W/\"a\"", 9), None);
     }
 }

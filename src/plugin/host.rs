@@ -5,6 +5,7 @@
 
 use crate::fill::Call;
 use crate::http::{Headers, Response};
+use crate::request::passing::RangeRequest;
 use crate::request::precondition::{self, Precondition};
 use crate::request::trace::{self, Trace};
 use crate::single_flight::leases::{SETS, SharedHost};
@@ -131,6 +132,11 @@ pub fn trace() -> Trace {
 /// Reads the condition of the effective stream's request.
 pub fn precondition() -> Precondition {
     Precondition::read(metadata(precondition::NAME).as_deref())
+}
+
+/// Reads the range of the effective stream's request.
+pub fn range() -> Option<RangeRequest> {
+    RangeRequest::read(&metadata)
 }
 
 /// Reads what Envoy's `header_to_metadata` filter kept of the effective stream's request under this name.

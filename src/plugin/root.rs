@@ -110,6 +110,7 @@ impl Root {
             details: None,
             document: None,
             precondition: Precondition::default(),
+            range: None,
             trace: Trace::default(),
         };
         host::as_stream(stream.0, self.id, || {
@@ -117,6 +118,7 @@ impl Root {
             denied.details = host::code_details();
             denied.trace = host::trace();
             denied.precondition = host::precondition();
+            denied.range = host::range();
             denied.document = if has_document { host::response_body(MAX_BUFFERED) } else { None };
         });
         denied

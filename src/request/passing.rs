@@ -1,9 +1,9 @@
-//! The client's side of a stream: the marker by which Envoy knows it, and the bytes that the client wants.
+//! The client's side of what the module hands out or passes on: the marker of a stream, and the bytes that the client wants.
 
 use crate::http::digits;
 
-/// The beginning of the entity tags of streams, with its quote. The edges take conditions with such a tag off before the bucket
-/// is asked, which has another tag for the same bytes.
+/// The beginning of the entity tags that clients get before the bucket has the object, with its quote. The edges take conditions
+/// with such a tag off before the bucket is asked, which has another tag for the same bytes.
 pub const TAG: &str = "\"mirror-";
 
 /// The bytes that a client wants of an object.
@@ -21,6 +21,33 @@ pub enum Wanted {
     Range(u64, u64),
     /// None: the object has no such bytes.
     Unsatisfiable,
+}
+
+/// The range of a GET.
+///
+/// A stream reads it from the request. A miss may be answered from memory, when the request's headers are gone. So `range` and
+/// `if-range` come as metadata of the stream then, as the request's condition does. Without them every range gets all of the
+/// object, as HTTP allows (RFC 9110, 14.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RangeRequest {
+    range: String,
+    /// The validator of `If-Range`; empty without one.
+    known: String,
+}
+
+impl RangeRequest {
+    /// Reads the headers, or the metadata of the same names. `None` if no range is asked for.
+    pub fn read(look_up: &dyn Fn(&str) -> Option<Vec<u8>>) -> Option<Self> {
+        let range = text(look_up, "range");
+        (!range.is_empty()).then(|| Self { range, known: text(look_up, "if-range") })
+    }
+
+    /// Returns the bytes of an object of this length. `tag` is its entity tag, which `If-Range` has to name. A date names no
+    /// version here. A range that is none, or several, may be ignored (RFC 9110, 14.2).
+    pub fn wanted(&self, tag: Option<&str>, total: u64) -> Wanted {
+        let is_known = self.known.is_empty() || tag == Some(self.known.as_str());
+        if is_known { in_range(&self.range, total) } else { Wanted::All }
+    }
 }
 
 /// Takes the marker off a path and query. `None` if it is not the last parameter.
@@ -52,8 +79,7 @@ pub fn is_listed(tag: &str, tags: &str, weakly: bool) -> bool {
     tags.split(',').map(str::trim).any(|known| known == tag || (weakly && known.strip_prefix("W/") == Some(tag)))
 }
 
-/// Reads the conditions and the range of a GET. `header` looks up its headers; `tag` is the entity tag of the stream. A range that
-/// is none, or several, may be ignored (RFC 9110, 14.2).
+/// Reads the conditions and the range of a GET. `header` looks up its headers; `tag` is the entity tag of the stream.
 pub fn wanted(header: &dyn Fn(&str) -> Option<Vec<u8>>, tag: &str, total: u64) -> Wanted {
     let text = |name: &str| text(header, name);
     if !text("if-unmodified-since").is_empty() || text("if-none-match") == "*" {
@@ -66,8 +92,7 @@ pub fn wanted(header: &dyn Fn(&str) -> Option<Vec<u8>>, tag: &str, total: u64) -
     if is_listed(tag, &text("if-none-match"), true) {
         return Wanted::NotModified;
     }
-    let (range, known) = (text("range"), text("if-range"));
-    if range.is_empty() || !(known.is_empty() || known == tag) { Wanted::All } else { in_range(&range, total) }
+    RangeRequest::read(header).map(|range| range.wanted(Some(tag), total)).unwrap_or(Wanted::All)
 }
 
 fn in_range(range: &str, total: u64) -> Wanted {

@@ -1,7 +1,7 @@
 //! The condition under which a client wants an object.
 //!
-//! Only the bucket can judge a condition: it knows the validators that clients have. An object that is handed out by the
-//! module has none (RFC 9110, 13.1). As the request's id, the condition comes as metadata of the stream, so it costs a
+//! Only the bucket can judge a condition on its own validators. An object that is handed out by the module has the entity tag
+//! of a stream, or none (RFC 9110, 13.1). As the request's id, the condition comes as metadata of the stream, so it costs a
 //! hit no call into the module.
 
 use crate::request::passing::{TAG, is_listed};
@@ -9,18 +9,18 @@ use crate::request::passing::{TAG, is_listed};
 /// The condition of a request, as far as it keeps the module from handing an object out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Precondition {
-    /// `If-Match` with entity tags, none of which an object without a validator has.
+    /// `If-Match` with entity tags, the first of which is the bucket's.
     Match,
-    /// None that an object without a validator fails.
+    /// None that an object fails which the bucket does not have.
     #[default]
     None,
     /// `If-None-Match: *`: the client has the object, in whatever version.
     NoneMatch,
-    /// `If-None-Match` with these tags, none of which an object without a validator has.
+    /// `If-None-Match` with these tags.
     NoneOf(Box<str>),
     /// `If-Match` with these tags, the first of which is that of a stream, which the bucket does not know.
     Stream(Box<str>),
-    /// `If-Unmodified-Since`, which an object without a date has to ignore.
+    /// `If-Unmodified-Since`.
     Unmodified,
 }
 
@@ -43,12 +43,15 @@ impl Precondition {
         }
     }
 
-    /// Judges a stream's object by its entity tag: `Some(412)`, `Some(304)`, or `None` where the client gets it.
-    pub fn refuses(&self, tag: &str) -> Option<u16> {
+    /// Judges an object by its entity tag, if it has one: `Some(412)`, `Some(304)`, or `None` where the client gets it.
+    pub fn refuses(&self, tag: Option<&str>) -> Option<u16> {
+        let is_in = |tags: &str, weakly| tag.is_some_and(|tag| is_listed(tag, tags, weakly));
         match self {
-            Self::NoneOf(tags) if is_listed(tag, tags, true) => Some(304),
-            Self::Stream(tags) if !is_listed(tag, tags, false) => Some(412),
-            _ => None,
+            Self::Match => Some(412),
+            Self::NoneMatch => Some(304),
+            Self::NoneOf(tags) => is_in(tags, true).then_some(304),
+            Self::Stream(tags) => (!is_in(tags, false)).then_some(412),
+            Self::None | Self::Unmodified => None,
         }
     }
 
@@ -57,9 +60,14 @@ impl Precondition {
         matches!(self, Self::None | Self::NoneOf(_) | Self::Stream(_))
     }
 
-    /// Tells if the client waits for the bucket's answer, though the object is at hand before.
-    pub fn is_for_bucket(&self) -> bool {
-        !matches!(self, Self::None | Self::NoneOf(_))
+    /// Tells if the client waits for the bucket's answer, though the object is at hand before. `is_served` says that clients get
+    /// that object itself, with its entity tag.
+    pub fn is_for_bucket(&self, is_served: bool) -> bool {
+        match self {
+            Self::None | Self::NoneOf(_) => false,
+            Self::Stream(_) => !is_served,
+            Self::Match | Self::NoneMatch | Self::Unmodified => true,
+        }
     }
 }
 
@@ -84,9 +92,13 @@ mod tests {
             assert_eq!(Precondition::read(Some(metadata.as_bytes())), expected, "{metadata}");
         }
         assert_eq!(Precondition::read(None), Precondition::None);
-        assert!(!Precondition::None.is_for_bucket() && Precondition::Unmodified.is_for_bucket());
-        assert!(!Precondition::NoneOf("\"a\"".into()).is_for_bucket());
         assert_eq!(Precondition::read(Some(b"\xFF")), Precondition::Match);
+        for is_served in [false, true] {
+            let is_for_bucket = |metadata: &[u8]| Precondition::read(Some(metadata)).is_for_bucket(is_served);
+            assert!(is_for_bucket(b"unmodified") && is_for_bucket(b"\"a\"") && is_for_bucket(b"none *"));
+            assert!(!is_for_bucket(b"") && !is_for_bucket(b"none \"a\""));
+            assert_eq!(is_for_bucket(b"\"mirror-1\""), !is_served, "what is served has such a tag");
+        }
     }
 
     #[test]
@@ -100,8 +112,20 @@ mod tests {
             ("none \"mirror-1\"", Some(304)),
             ("none \"a\", W/\"mirror-1\"", Some(304)),
             ("none \"mirror-2\"", None),
+            ("none *", Some(304)),
+            ("\"a\"", Some(412)),
         ] {
-            assert_eq!(Precondition::read(Some(metadata.as_bytes())).refuses("\"mirror-1\""), expected, "{metadata}");
+            let refuses = |tag| Precondition::read(Some(metadata.as_bytes())).refuses(tag);
+            assert_eq!(refuses(Some("\"mirror-1\"")), expected, "{metadata}");
+        }
+    }
+
+    #[test]
+    fn an_object_without_a_tag_is_no_version_that_a_client_has() {
+        for (metadata, expected) in
+            [("\"mirror-1\"", Some(412)), ("none \"mirror-1\"", None), ("none ,", None), ("*", None), ("", None)]
+        {
+            assert_eq!(Precondition::read(Some(metadata.as_bytes())).refuses(None), expected, "{metadata}");
         }
     }
 

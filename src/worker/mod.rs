@@ -8,12 +8,12 @@ mod page;
 pub mod reply;
 pub mod streaming;
 
-use crate::config::rule::{Mirror, On5xx, mirror_for};
+use crate::config::rule::{Mirror, On5xx, ResponseMode, mirror_for};
 use crate::config::{Bucket, Config, Deleted, Location};
 use crate::fill::{FillKey, FillRequest, Outcome};
 use crate::http::{Body, Method, Response, is_field_value};
 use crate::request::denial::{Denial, Verdict, judge, outlasts_its_request};
-use crate::request::passing::{with_marker, without_marker};
+use crate::request::passing::{RangeRequest, with_marker, without_marker};
 use crate::request::precondition::Precondition;
 use crate::request::target::{Target, TargetError, is_plain, own_base, readable, without_query};
 use crate::request::trace::Trace;
@@ -87,6 +87,8 @@ pub struct DeniedResponse {
     pub document: Option<Vec<u8>>,
     /// The condition of the client's request.
     pub precondition: Precondition,
+    /// Its range.
+    pub range: Option<RangeRequest>,
     /// The headers that the calls of its fill carry.
     pub trace: Trace,
 }
@@ -153,6 +155,8 @@ struct Held {
     page: Option<Target>,
     /// Likewise.
     precondition: Precondition,
+    /// Likewise.
+    range: Option<RangeRequest>,
     /// Likewise.
     trace: Trace,
 }
@@ -270,6 +274,7 @@ impl Worker {
             lookup: None,
             page: None,
             precondition,
+            range: None,
             trace,
         };
         self.streams.insert(stream, held);
@@ -327,6 +332,7 @@ impl Worker {
         let Some(held) = self.streams.get_mut(&stream) else { return Vec::new() };
         held.reading = false;
         (held.precondition, held.trace) = (denied.precondition.clone(), denied.trace.clone());
+        held.range = denied.range.clone();
         let MirroredRequest { target, headers, mirror, .. } = &held.wanted;
         if !held.denial.is_by_bucket(denied.details.as_deref()) {
             return vec![Effect::Release(stream, "not_the_bucket")];
@@ -377,7 +383,8 @@ impl Worker {
         let request = FillRequest::new(&self.config.rules, mirror, target, headers, held.denial, check);
         held.fill_key = Some(request.fill_key.clone());
         held.lookup = (!fails).then(|| PageLookup::new(denied.asked, now));
-        let for_bucket = target.is_part() || denied.precondition.is_for_bucket();
+        let is_served = request.mirror.response == ResponseMode::Serve;
+        let for_bucket = target.is_part() || denied.precondition.is_for_bucket(is_served);
         // A marked request has no permit. With another marker it could go round for ever.
         let may_pass = self.config.marker.is_some()
             && !held.wanted.is_marked
@@ -489,6 +496,7 @@ impl Worker {
             origin: source.origin,
             denial: held.denial,
             precondition: &held.precondition,
+            range: held.range.as_ref(),
             request_id: held.trace.request_id(),
             body_kept,
         };

@@ -1,11 +1,11 @@
 //! The one table from an outcome to the client's answer.
 
-use super::streaming::refused;
 use crate::config::rule::{Mirror, OnWait, TooLarge};
 use crate::fill::Outcome;
 use crate::http::{Body, Method};
-use crate::object::metadata::Metadata;
+use crate::object::Representation;
 use crate::request::denial::Denial;
+use crate::request::passing::{RangeRequest, Wanted};
 use crate::request::precondition::Precondition;
 use crate::request::target::Target;
 use crate::s3::xml;
@@ -31,6 +31,7 @@ pub struct ReplyContext<'a> {
     pub origin: usize,
     pub denial: Denial,
     pub precondition: &'a Precondition,
+    pub range: Option<&'a RangeRequest>,
     /// The request's id; empty if it has none.
     pub request_id: &'a str,
     /// The bucket's own body, if it sent one, can still be passed on.
@@ -61,8 +62,10 @@ pub struct LocalReply {
 /// Makes the answer. `location` is the place of the object once it is stored.
 pub fn reply(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location: String) -> Reply {
     let reply = match look_up(outcome, asked, mirror, location) {
-        // The bucket may have what no origin gave in its place, so its own answer says more.
-        Reply::Local(made) if asked.denial == Denial::Unavailable && made.status >= 400 => {
+        // The bucket may have what no origin gave in its place, so its own answer says more. The other two are about what one gave.
+        Reply::Local(made)
+            if asked.denial == Denial::Unavailable && made.status >= 400 && !matches!(made.status, 412 | 416) =>
+        {
             if asked.body_kept {
                 Reply::Tagged(outcome.label())
             } else {
@@ -108,22 +111,15 @@ fn look_up(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location
         Outcome::Served(object) | Outcome::Private(Some(object)) | Outcome::NotStored { object: Some(object), .. }
             if whole =>
         {
-            let length = object.body.len().to_string();
-            serve(outcome, asked, &object.metadata, Some(length), &object.body)
+            serve(outcome, asked, &object.representation(), Some(&object.body))
         }
         Outcome::Passed(object) if target.method == Method::Head => {
-            if let Some(status) = asked.precondition.refuses(&object.tag()) {
-                return Reply::Local(refused(status, target, "", object));
-            }
-            let mut headers = object.headers();
-            headers.push((OUTCOME_HEADER, outcome.label().to_owned()));
-            headers.push(("content-length", object.version.total.to_string()));
-            Reply::Local(LocalReply { status: 200, headers, body: None })
+            serve(outcome, asked, &object.representation(), None)
         }
         // The marker is in the location.
         Outcome::Passed(_) => redirect(outcome, target, location),
-        Outcome::Head { metadata, length } => {
-            serve(outcome, asked, metadata, length.map(|length| length.to_string()), &Rc::default())
+        Outcome::Head { metadata, length, etag } => {
+            serve(outcome, asked, &Representation { metadata, etag: etag.clone(), length: *length }, None)
         }
         Outcome::NotStored { .. } => match public_location() {
             Some(location) => redirect(outcome, target, location),
@@ -194,11 +190,26 @@ pub fn stream_error(
     (status, label, code, message): (u16, &str, &str, &str),
     retry_after: Option<&str>,
 ) -> LocalReply {
+    of_stream(target, request_id, |asked| error_reply(label, asked, status, code, message, retry_after))
+}
+
+/// Answers one that gets nothing of the object: 304, 412 or 416.
+pub fn stream_refusal(
+    status: u16,
+    label: &str,
+    target: &Target,
+    request_id: &str,
+    object: &Representation<'_>,
+) -> LocalReply {
+    of_stream(target, request_id, |asked| refused(status, label, asked, object))
+}
+
+fn of_stream(target: &Target, request_id: &str, make: impl FnOnce(ReplyContext<'_>) -> Reply) -> LocalReply {
     let (denial, precondition) = (Denial::NotFound, &Precondition::None);
-    let asked = ReplyContext { target, origin: 0, denial, precondition, request_id, body_kept: false };
-    match with_id(error_reply(label, asked, status, code, message, retry_after), request_id) {
+    let asked = ReplyContext { target, origin: 0, denial, precondition, range: None, request_id, body_kept: false };
+    match with_id(make(asked), request_id) {
         Reply::Local(reply) => reply,
-        Reply::Tagged(_) | Reply::Untouched => LocalReply { status, headers: Vec::new(), body: None },
+        Reply::Tagged(_) | Reply::Untouched => LocalReply { status: 500, headers: Vec::new(), body: None },
     }
 }
 
@@ -237,32 +248,61 @@ fn untouched(outcome: &Outcome, asked: ReplyContext<'_>) -> Reply {
     }
 }
 
-/// Makes an answer of the object itself, with the headers that are stored with it. It has no validator, so what depends on
-/// one is decided here.
-fn serve(
-    outcome: &Outcome,
-    asked: ReplyContext<'_>,
-    metadata: &Metadata,
-    length: Option<String>,
-    body: &Body,
-) -> Reply {
-    let ReplyContext { target, precondition, .. } = asked;
-    match precondition {
-        Precondition::Match => {
-            let message = "At least one of the pre-conditions you specified did not hold";
-            return error_reply(outcome.label(), asked, 412, "PreconditionFailed", message, None);
-        }
-        Precondition::NoneMatch => {
-            let headers = vec![("cache-control", "no-store".to_owned()), (OUTCOME_HEADER, outcome.label().to_owned())];
-            return Reply::Local(LocalReply { status: 304, headers, body: None });
-        }
-        Precondition::None | Precondition::NoneOf(_) | Precondition::Stream(_) | Precondition::Unmodified => {}
+/// Makes an answer of the object itself, or of its headers alone. The range is for a GET (RFC 9110, 14.2).
+fn serve(outcome: &Outcome, asked: ReplyContext<'_>, object: &Representation<'_>, body: Option<&Body>) -> Reply {
+    let label = outcome.label();
+    if let Some(status) = asked.precondition.refuses(object.etag.as_deref()) {
+        return refused(status, label, asked, object);
     }
-    let mut headers: Vec<_> = metadata.served().map(|(name, value)| (name, value.to_owned())).collect();
-    headers.push((OUTCOME_HEADER, outcome.label().to_owned()));
-    headers.extend(length.map(|length| ("content-length", length)));
-    let body = (target.method != Method::Head).then(|| body.clone());
-    Reply::Local(LocalReply { status: 200, headers, body })
+    let body = body.filter(|_| asked.target.method != Method::Head);
+    let range = asked.range.zip(object.length).filter(|_| body.is_some());
+    let wanted = range.map(|(range, total)| range.wanted(object.etag.as_deref(), total));
+    let mut headers = object.headers();
+    headers.push((OUTCOME_HEADER, label.to_owned()));
+    let part = match (wanted, body) {
+        (Some(Wanted::Unsatisfiable), _) => return refused(416, label, asked, object),
+        (Some(Wanted::Range(first, last)), Some(body)) => part(body, first, last).map(|part| (part, first, last)),
+        _ => None,
+    };
+    let (status, body, length) = match part {
+        Some((part, first, last)) => {
+            headers.push(("content-range", format!("bytes {first}-{last}/{}", object.length.unwrap_or_default())));
+            let length = last.saturating_sub(first).saturating_add(1);
+            (206, Some(Rc::new(part)), Some(length))
+        }
+        None => (200, body.cloned(), object.length),
+    };
+    headers.extend(length.map(|length| ("content-length", length.to_string())));
+    Reply::Local(LocalReply { status, headers, body })
+}
+
+/// Copies bytes of a body, both ends inclusive.
+fn part(body: &Body, first: u64, last: u64) -> Option<Vec<u8>> {
+    let (first, last) = (usize::try_from(first).ok()?, usize::try_from(last).ok()?);
+    body.get(first..=last).map(<[u8]>::to_vec)
+}
+
+/// Answers a client that gets nothing of an object: 304, 412 or 416.
+#[inline(never)]
+fn refused(status: u16, label: &str, asked: ReplyContext<'_>, object: &Representation<'_>) -> Reply {
+    match status {
+        304 => {
+            let mut headers = object.headers_not_modified();
+            headers.push((OUTCOME_HEADER, label.to_owned()));
+            Reply::Local(LocalReply { status, headers, body: None })
+        }
+        412 => {
+            let message = "At least one of the pre-conditions you specified did not hold";
+            error_reply(label, asked, status, "PreconditionFailed", message, None)
+        }
+        _ => {
+            let mut reply = error_reply(label, asked, status, "InvalidRange", "The object has no such bytes.", None);
+            if let Reply::Local(made) = &mut reply {
+                made.headers.push(("content-range", format!("bytes */{}", object.length.unwrap_or_default())));
+            }
+            reply
+        }
+    }
 }
 
 fn made(label: &str, target: &Target, status: u16, mut headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Reply {

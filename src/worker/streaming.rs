@@ -1,6 +1,6 @@
 //! Streams that are passed to an origin: what is asked there, and what of the answer reaches the client.
 
-use super::reply::{LocalReply, OUTCOME_HEADER, RETRY_AFTER_FAILURE, stream_error};
+use super::reply::{LocalReply, OUTCOME_HEADER, RETRY_AFTER_FAILURE, stream_error, stream_refusal};
 use super::{ClientRequest, Worker};
 use crate::config::Origin;
 use crate::config::rule::{Mirror, On5xx};
@@ -98,7 +98,8 @@ impl Worker {
         let endpoint = origin.map(|(mirror, origin)| endpoint(mirror, origin, &fill, &permit.object));
         let total = permit.object.version.total;
         let request_id = text(header, "x-request-id");
-        let range = match (wanted(header, &permit.object.tag(), total), endpoint) {
+        let tag = permit.object.version.tag().unwrap_or_default();
+        let range = match (wanted(header, &tag, total), endpoint) {
             (Wanted::All, Some(endpoint)) => Ok((None, endpoint)),
             (Wanted::Range(first, last), Some(endpoint)) => Ok((Some((first, last)), endpoint)),
             (wanted, _) => Err(wanted),
@@ -208,26 +209,7 @@ fn refusal(wanted: Wanted, target: &Target, request_id: &str, object: &PassedObj
         Wanted::Unsatisfiable => 416,
         Wanted::All | Wanted::AskBucket | Wanted::Range(..) => return None,
     };
-    Some(refused(status, target, request_id, object))
-}
-
-/// Answers a client that gets nothing of a stream's object: 304, 412 or 416.
-#[inline(never)]
-pub fn refused(status: u16, target: &Target, request_id: &str, object: &PassedObject) -> LocalReply {
-    let error = match status {
-        304 => {
-            let mut headers = object.headers_not_modified();
-            headers.push((OUTCOME_HEADER, LABEL.to_owned()));
-            return LocalReply { status, headers, body: None };
-        }
-        412 => (status, LABEL, "PreconditionFailed", "The object has changed."),
-        _ => (status, LABEL, "InvalidRange", "The object has no such bytes."),
-    };
-    let mut reply = stream_error(target, request_id, error, None);
-    if status == 416 {
-        reply.headers.push(("content-range", format!("bytes */{}", object.version.total)));
-    }
-    reply
+    Some(stream_refusal(status, LABEL, target, request_id, &object.representation()))
 }
 
 impl PassedStream {
@@ -248,7 +230,7 @@ impl PassedStream {
             let is_of_object = !matches!(headers.status(), 408 | 425 | 429 | 500..=599);
             return Err(StreamFailure { reply, is_of_object });
         };
-        let mut answer = self.object.headers();
+        let mut answer = self.object.representation().headers();
         answer.push((OUTCOME_HEADER, LABEL.to_owned()));
         answer.push(("content-length", length.to_string()));
         answer.extend(

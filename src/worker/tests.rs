@@ -76,6 +76,7 @@ fn denied() -> DeniedResponse {
         details: None,
         document: None,
         precondition: Precondition::None,
+        range: None,
         trace: Trace::default(),
     }
 }

@@ -85,7 +85,7 @@ def test_a_condition_that_no_cold_object_fails_is_served_from_memory(
         ({"if-unmodified-since": LONG_AGO}, 200),
     ],
 )
-def test_an_object_that_is_not_stored_has_no_validator(
+def test_an_object_that_is_not_stored_has_no_tag_of_the_buckets(
     site: Site, wiring: str, unique: Unique, condition: dict[str, str], status: int
 ) -> None:
     path = unique()
@@ -100,7 +100,7 @@ def test_an_object_that_is_not_stored_has_no_validator(
 @pytest.mark.parametrize(
     ("condition", "status"), [({"if-match": '"other"'}, 412), ({"if-match": "*"}, 200), ({}, 200)]
 )
-def test_the_headers_of_the_origin_have_no_validator(
+def test_the_headers_of_the_origin_have_no_tag_of_the_buckets(
     site: Site, wiring: str, unique: Unique, condition: dict[str, str], status: int
 ) -> None:
     path = unique(under="/headers")

@@ -11,8 +11,9 @@ use crate::readers::{response, trace};
 use mirror_on_miss::config::Config;
 use mirror_on_miss::config::rule::Mirror;
 use mirror_on_miss::fill::{Call, Outcome};
-use mirror_on_miss::http::{Headers, Method, Response};
+use mirror_on_miss::http::{ContentRange, Headers, Method, Response};
 use mirror_on_miss::request::denial::Denial;
+use mirror_on_miss::request::passing::RangeRequest;
 use mirror_on_miss::request::precondition::Precondition;
 use mirror_on_miss::request::trace::Trace;
 use mirror_on_miss::single_flight::effect::{Effect, StreamId, Ticket};
@@ -40,6 +41,8 @@ const DOCUMENTS: [&[u8]; 4] = [
     b"<Error><Code>NoSuchBucket</Code></Error>",
     b"",
 ];
+const RANGES: [&str; 8] =
+    ["bytes=0-0", "bytes=1-2", "bytes=3-", "bytes=-2", "bytes=-0", "bytes=99-", "bytes=0-1,2-3", "items=0-1"];
 const STATUSES: [u16; 16] = [200, 204, 206, 301, 304, 403, 404, 408, 409, 412, 416, 429, 500, 503, 504, 0];
 
 /// Bytes of a part, and of all objects that a worker holds: small, so that many steps fit a script.
@@ -216,6 +219,10 @@ impl World {
                 Precondition::Match,
                 Precondition::Unmodified,
             ]),
+            range: bytes
+                .one_in(4)
+                .then(|| bytes.of(&RANGES))
+                .and_then(|range| RangeRequest::read(&|name| (name == "range").then(|| range.as_bytes().to_vec()))),
             trace: Trace::default(),
         };
         if !end && !bytes.one_in(4) {
@@ -356,7 +363,8 @@ impl World {
                 Effect::Answer { streams, source, outcome } => {
                     for stream in streams {
                         self.may_have(at, stream, &outcome);
-                        self.answered(at, stream, |worker| worker.deliver(stream, &source, &outcome));
+                        let delivery = self.answered(at, stream, |worker| worker.deliver(stream, &source, &outcome));
+                        gives_what_it_says(&delivery, &outcome);
                     }
                     self.saw(&source.mirror, &outcome);
                 }
@@ -408,11 +416,11 @@ impl World {
     }
 
     /// Checks that a stream is answered exactly once, and in time.
-    fn answered(&mut self, at: usize, stream: StreamId, deliver: impl FnOnce(&mut Worker) -> Delivery) {
+    fn answered(&mut self, at: usize, stream: StreamId, deliver: impl FnOnce(&mut Worker) -> Delivery) -> Delivery {
         let side = &mut self.sides[at];
         let until = side.held.remove(&stream).unwrap_or_else(|| panic!("{stream:?} is not held"));
         assert!(self.now <= until, "{stream:?} is answered too late");
-        let _ = deliver(&mut side.worker);
+        deliver(&mut side.worker)
     }
 
     /// Checks the invariants that hold at all times.
@@ -482,6 +490,18 @@ impl World {
             assert!(upload.is_over || upload.abortions >= ABORTIONS, "the upload {id} is left");
         }
     }
+}
+
+/// Checks that a part of an object has the bytes that its `Content-Range` says.
+fn gives_what_it_says(delivery: &Delivery, outcome: &Outcome) {
+    let (Delivery::Direct(made) | Delivery::InPlace(made, _)) = delivery else { return };
+    let (Some(object), 206) = (outcome.object(), made.status) else { return };
+    let header = |name| made.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
+    let range = header("content-range").and_then(ContentRange::parse).expect("a readable range");
+    let body = made.body.as_ref().expect("a part");
+    assert_eq!(object.body[range.first as usize..=range.last as usize], body[..]);
+    assert_eq!((range.total, range.length()), (object.body.len() as u64, body.len() as u64));
+    assert_eq!(header("content-length"), Some(body.len().to_string().as_str()));
 }
 
 fn percent_decoded(text: &str) -> String {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::host::{Answer, Call, Client, Envoy, Headers};
 use crate::steps::{
     ACCESS_DENIED, BUCKET_HEADERS, LONG, NO_SUCH_KEY, OBJECT, PATH, answer, configured, denial, deny, envoy_with, miss,
-    next_call,
+    next_call, tag,
 };
 
 const PUBLIC_URL: &str = "https://files.example.com/v1";
@@ -59,7 +59,7 @@ struct Row<'a> {
     status: u16,
     outcome: &'static str,
     /// Headers before the outcome's.
-    headers: &'a [(&'static str, &'static str)],
+    headers: &'a [(&'static str, &'a str)],
     body: String,
 }
 
@@ -263,7 +263,9 @@ fn exists_is_a_302_whatever_the_bucket_said() {
 
 #[test]
 fn an_object_that_the_store_cannot_hold_is_served_and_told_once_a_minute() {
-    let served = &[("content-type", "image/jpeg"), ("content-language", "de")];
+    let etag = tag("\"e\"", OBJECT.len());
+    let served =
+        &[("accept-ranges", "bytes"), ("etag", &etag), ("content-type", "image/jpeg"), ("content-language", "de")];
     let calls = [("origin", FOUND), ("signer", Answered(412, &[], b"")), ("signer", Answered(404, &[], b""))];
     let row = Row { calls: &calls, status: 200, outcome: "not_stored", headers: served, ..Row::default() };
     Row { body: "hello".into(), ..row }.check();
@@ -381,7 +383,9 @@ fn an_origin_that_is_silent_is_a_504_that_may_pass() {
 
 #[test]
 fn an_object_that_the_store_does_not_take_is_served_with_its_own_headers() {
-    let served = &[("content-type", "image/jpeg"), ("content-language", "de")];
+    let etag = tag("\"e\"", OBJECT.len());
+    let served =
+        &[("accept-ranges", "bytes"), ("etag", &etag), ("content-type", "image/jpeg"), ("content-language", "de")];
     let rejected = [("origin", FOUND), ("signer", Answered(403, &[], b""))];
     let missing = ("signer", Answered(404, &[], b""));
     let given_up = [("origin", FOUND), ("signer", STORE_FAILS), ("signer", CutShort), ("signer", TimedOut), missing];

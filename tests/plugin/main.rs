@@ -32,6 +32,7 @@ mod remembered_outcomes;
 #[path = "../gallery/rows.rs"]
 mod rows;
 mod rules;
+mod served;
 mod steps;
 mod streaming;
 mod waiting_clients;

@@ -83,6 +83,7 @@ fn a_head_gets_the_headers_of_the_object_alone() {
         miss(client);
         not_stored(&mut envoy, &bytes(length));
         let headers = Headers::response(200)
+            .with("accept-ranges", "bytes")
             .with("content-type", "image/jpeg")
             .with("x-mirror-on-miss", "not_stored")
             .with("content-length", length.to_string());

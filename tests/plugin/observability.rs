@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::host::{Client, Envoy};
 use crate::steps::{
-    LONG, OBJECT, PATH, configured, envoy_with, expect_call, is, miss, next_call, origin_gives, origin_gives_bytes,
-    result, store_says,
+    LONG, OBJECT, PATH, configured, envoy_with, expect_call, is, kept, miss, next_call, origin_gives,
+    origin_gives_bytes, result, store_says,
 };
 
 const GET: &str = "GET origin /img/a.jpg";
@@ -19,11 +19,6 @@ fn missed(envoy: &mut Envoy, path: &str) -> Client {
     let client = envoy.get(path);
     miss(client);
     client
-}
-
-/// Sets the metadata that Envoy's `header_to_metadata` filter keeps of every request.
-fn kept(envoy: &mut Envoy, name: &str, value: impl AsRef<[u8]>) {
-    envoy.set_property(&["metadata", "filter_metadata", "mirror_on_miss", name], value);
 }
 
 fn calls(envoy: &Envoy, to: &str, result: &str) -> u64 {

@@ -35,6 +35,7 @@ fn served_is_a_200_with_the_object_while_it_is_being_stored() {
         miss(client);
         origin_gives(&mut envoy);
         let headers = Headers::response(200)
+            .with("accept-ranges", "bytes")
             .with("content-type", "image/jpeg")
             .with("cache-control", "max-age=60")
             .with("x-mirror-on-miss", "served")
@@ -83,6 +84,7 @@ fn a_head_is_answered_with_the_origins_headers_and_stores_nothing() {
     let head = expect_call(&mut envoy, "HEAD origin /img/a.jpg");
     envoy.respond(head, 200, &[("content-length", "7"), ("content-type", "image/png"), ("server", "Apache")], "");
     let headers = Headers::response(200)
+        .with("accept-ranges", "bytes")
         .with("content-type", "image/png")
         .with("x-mirror-on-miss", "head")
         .with("content-length", "7");

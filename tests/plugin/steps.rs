@@ -1,5 +1,8 @@
 //! The steps of every scenario: a bucket that denies, an origin that gives, a store that takes.
 
+use mirror_on_miss::config::Pin;
+use mirror_on_miss::http::Headers;
+use mirror_on_miss::origin::Version;
 use serde_json::{Value, json};
 
 use crate::host::{Answer, Call, Client, Envoy};
@@ -60,6 +63,11 @@ fn merge(target: &mut Value, patch: Value) {
     }
 }
 
+/// Sets the metadata that Envoy's `header_to_metadata` filter keeps of every request.
+pub fn kept(envoy: &mut Envoy, name: &str, value: impl AsRef<[u8]>) {
+    envoy.set_property(&["metadata", "filter_metadata", "mirror_on_miss", name], value);
+}
+
 /// Makes the bucket answer that there is no such object.
 pub fn miss(client: Client) {
     deny(client, 404, NO_SUCH_KEY);
@@ -109,6 +117,12 @@ pub fn fails_each_time(envoy: &mut Envoy, client: Client, fail: impl Fn(&mut Env
 pub fn origin_gives(envoy: &mut Envoy) {
     let call = expect_call(envoy, &format!("GET origin {PATH}"));
     origin_gives_bytes(envoy, call, OBJECT);
+}
+
+/// Returns the tag that clients get of a version with this ETag of the origin's and of this length.
+pub fn tag(etag: &str, length: usize) -> String {
+    let headers = Headers::new(vec![("etag".to_owned(), etag.as_bytes().to_vec())]);
+    Version::of(&headers, length as u64, Pin::Strong).tag().expect("a strong ETag tells versions apart")
 }
 
 /// Makes the origin answer a call with a small object, no longer than the range that is asked for.

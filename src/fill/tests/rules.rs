@@ -1,7 +1,8 @@
 //! The words of a rule beside its origins: chains, redirects, types, answers meanwhile, HEAD, stores that overwrite.
 
 use super::*;
-use crate::config::Bucket;
+use crate::config::{Bucket, Pin};
+use crate::origin::Version;
 use crate::request::target::Target;
 use serde_json::{Value, json};
 
@@ -323,7 +324,11 @@ fn a_head_may_be_answered_from_the_origins_headers_and_stores_nothing() {
     let head = world.answer("HEAD second /a.jpg", 200, &[("content-length", "7"), ("etag", "\"e\"")], "");
     assert!(head.request.headers.iter().all(|(name, _)| *name != "range"));
     match world.outcome() {
-        Outcome::Head { metadata, length } => assert_eq!((metadata.content_type(), length), ("image/jpeg", Some(7))),
+        Outcome::Head { metadata, length, etag } => {
+            assert_eq!((metadata.content_type(), length), ("image/jpeg", Some(7)));
+            let headers = Headers::new(vec![("etag".into(), b"\"e\"".to_vec())]);
+            assert_eq!(etag, Version::of(&headers, 7, Pin::Strong).tag(), "as a GET of the same version has it");
+        }
         other => panic!("{other:?}"),
     }
     let mut missing = world_of(&config, "HEAD", false);

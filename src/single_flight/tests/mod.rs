@@ -1,6 +1,7 @@
 //! Flights in virtual time.
 
 mod bound;
+mod contention;
 mod distant;
 mod feeding;
 mod passing;

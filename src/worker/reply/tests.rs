@@ -54,7 +54,15 @@ fn object() -> Object {
 fn ask(outcome: &Outcome, target: &Target, denial: Denial, mirror: &Mirror) -> Reply {
     reply(
         outcome,
-        ReplyContext { target, denial, precondition: &Precondition::None, request_id: "", body_kept: true, origin: 0 },
+        ReplyContext {
+            target,
+            denial,
+            precondition: &Precondition::None,
+            range: None,
+            request_id: "",
+            body_kept: true,
+            origin: 0,
+        },
         mirror,
         target.location(None),
     )
@@ -68,34 +76,145 @@ fn shown(reply: Reply) -> (u16, Vec<String>, Option<String>) {
     (made.status, headers, made.body.map(|body| String::from_utf8(body.to_vec()).unwrap()))
 }
 
+/// Makes an object that nothing tells from another version.
+fn unversioned() -> Object {
+    Object { etag: None, ..object() }
+}
+
+fn asked<'a>(target: &'a Target, precondition: &'a Precondition, range: Option<&'a RangeRequest>) -> ReplyContext<'a> {
+    ReplyContext { target, denial: Denial::NotFound, precondition, range, request_id: "", body_kept: true, origin: 0 }
+}
+
+fn range(range: &str, if_range: &str) -> RangeRequest {
+    RangeRequest::read(&|name| Some(if name == "range" { range } else { if_range }.as_bytes().to_vec())).unwrap()
+}
+
 #[test]
-fn an_object_without_a_validator_is_given_only_where_no_condition_asks_for_one() {
+fn an_object_is_given_only_where_the_condition_does_not_exclude_its_version() {
     let (get, mirror) = (target("GET", "/a"), mirror(true, TooLarge::Origin));
-    let head = Outcome::Head { metadata: object().metadata, length: Some(5) };
-    for (precondition, expected) in [
-        (Precondition::None, 200),
-        (Precondition::Unmodified, 200),
-        (Precondition::Match, 412),
-        (Precondition::NoneMatch, 304),
+    let ours = object().etag.unwrap();
+    let head = |object: Object| Outcome::Head { metadata: object.metadata, length: Some(5), etag: object.etag };
+    for (precondition, versioned, without) in [
+        (Precondition::None, 200, 200),
+        (Precondition::Unmodified, 200, 200),
+        (Precondition::Match, 412, 412),
+        (Precondition::NoneMatch, 304, 304),
+        (Precondition::NoneOf("\"x\"".into()), 200, 200),
+        (Precondition::NoneOf(format!("\"x\", W/{ours}").into()), 304, 200),
+        (Precondition::Stream(ours.as_str().into()), 200, 412),
+        (Precondition::Stream("\"mirror-0\"".into()), 412, 412),
     ] {
-        let asked = ReplyContext {
-            target: &get,
-            denial: Denial::NotFound,
-            precondition: &precondition,
-            request_id: "",
-            body_kept: true,
-            origin: 0,
-        };
-        for outcome in [Outcome::Served(object()), not_stored(), head.clone()] {
-            let (status, headers, body) = shown(reply(&outcome, asked, &mirror, get.location(None)));
-            assert_eq!(status, expected, "{precondition:?} {outcome:?}");
-            let body = body.unwrap_or_default();
-            assert_eq!(status == 412, body.contains("<Code>PreconditionFailed</Code>"), "{body}");
-            assert!(status == 200 || headers.iter().any(|header| header == "cache-control: no-store"), "{headers:?}");
+        let asked = asked(&get, &precondition, None);
+        for (object, expected) in [(object(), versioned), (unversioned(), without)] {
+            for outcome in [
+                Outcome::Served(object.clone()),
+                Outcome::NotStored { object: Some(object.clone()), status: 503 },
+                head(object.clone()),
+            ] {
+                let (status, headers, body) = shown(reply(&outcome, asked, &mirror, get.location(None)));
+                assert_eq!(status, expected, "{precondition:?} {outcome:?}");
+                let body = body.unwrap_or_default();
+                assert_eq!(status == 412, body.contains("<Code>PreconditionFailed</Code>"), "{body}");
+                let tag = headers.iter().find_map(|header| header.strip_prefix("etag: "));
+                assert_eq!(tag, object.etag.as_deref().filter(|_| status != 412), "{outcome:?}");
+                let caching = if status == 412 { "cache-control: no-store" } else { "cache-control: max-age=9" };
+                assert!(headers.iter().any(|header| header == caching), "{headers:?}");
+            }
         }
         let (status, ..) = shown(reply(&Outcome::Stored, asked, &mirror, get.location(None)));
         assert_eq!(status, 302, "the bucket judges what it has");
     }
+}
+
+#[test]
+fn a_range_of_an_object_at_hand_is_these_bytes_of_it_and_no_others() {
+    let (get, mirror) = (target("GET", "/a"), mirror(true, TooLarge::Origin));
+    for (range_header, status, content_range, content) in [
+        ("bytes=0-0", 206, Some("bytes 0-0/5"), Some("h")),
+        ("bytes=1-2", 206, Some("bytes 1-2/5"), Some("el")),
+        ("bytes=3-", 206, Some("bytes 3-4/5"), Some("lo")),
+        ("bytes=-2", 206, Some("bytes 3-4/5"), Some("lo")),
+        ("bytes=0-99", 206, Some("bytes 0-4/5"), Some("hello")),
+        ("bytes=5-", 416, Some("bytes */5"), None),
+        ("bytes=-0", 416, Some("bytes */5"), None),
+        ("bytes=0-1,3-4", 200, None, Some("hello")),
+        ("bytes=2-1", 200, None, Some("hello")),
+        ("items=0-1", 200, None, Some("hello")),
+        ("nonsense", 200, None, Some("hello")),
+    ] {
+        let range = range(range_header, "");
+        let asked = asked(&get, &Precondition::None, Some(&range));
+        for outcome in [Outcome::Served(object()), Outcome::Private(Some(unversioned())), not_stored()] {
+            let (got, headers, body) = shown(reply(&outcome, asked, &mirror, get.location(None)));
+            let header = |name: &str| headers.iter().find_map(|header| header.strip_prefix(name));
+            assert_eq!((got, header("content-range: ")), (status, content_range), "{range_header} {outcome:?}");
+            let body = body.unwrap();
+            assert_eq!(header("content-length: "), Some(body.len().to_string().as_str()));
+            match content {
+                Some(content) => {
+                    assert_eq!((body.as_str(), header("accept-ranges: ")), (content, Some("bytes")));
+                    assert_eq!(header("etag: "), outcome.object().unwrap().etag.as_deref());
+                }
+                None => assert_eq!(xml::error_code(body.as_bytes()), Some("InvalidRange")),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_range_counts_if_the_client_holds_this_version() {
+    let (get, mirror) = (target("GET", "/a"), mirror(true, TooLarge::Origin));
+    let ours = object().etag.unwrap();
+    let weak = format!("W/{ours}");
+    for (if_range, versioned, without) in [
+        ("", 206, 206),
+        (ours.as_str(), 206, 200),
+        (weak.as_str(), 200, 200),
+        ("\"mirror-0\"", 200, 200),
+        ("Sun, 22 Nov 2026 10:00:00 GMT", 200, 200),
+    ] {
+        let range = range("bytes=1-2", if_range);
+        for (object, expected) in [(object(), versioned), (unversioned(), without)] {
+            let asked = asked(&get, &Precondition::None, Some(&range));
+            let (status, ..) = shown(reply(&Outcome::Served(object), asked, &mirror, get.location(None)));
+            assert_eq!(status, expected, "{if_range}");
+        }
+    }
+}
+
+#[test]
+fn a_head_has_no_range() {
+    let (head, mirror) = (target("HEAD", "/a"), mirror(true, TooLarge::Origin));
+    for range_header in ["bytes=1-2", "bytes=5-"] {
+        let range = range(range_header, "");
+        let asked = asked(&head, &Precondition::None, Some(&range));
+        let of_origin = Outcome::Head { metadata: object().metadata, length: Some(5), etag: None };
+        for outcome in [Outcome::Served(object()), of_origin] {
+            let (status, headers, _) = shown(reply(&outcome, asked, &mirror, head.location(None)));
+            assert_eq!((status, headers.contains(&"content-length: 5".to_owned())), (200, true), "{outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn an_object_at_hand_is_judged_here_where_the_bucket_fails() {
+    let (get, mirror) = (target("GET", "/a"), mirror(true, TooLarge::Origin));
+    let (past, other) = (range("bytes=5-", ""), Precondition::Stream("\"mirror-0\"".into()));
+    for (precondition, range, expected) in [(&Precondition::None, Some(&past), 416), (&other, None, 412)] {
+        let asked = ReplyContext { denial: Denial::Unavailable, ..asked(&get, precondition, range) };
+        let (status, ..) = shown(reply(&Outcome::Served(object()), asked, &mirror, get.location(None)));
+        assert_eq!(status, expected);
+    }
+}
+
+#[test]
+fn an_empty_object_has_no_bytes_to_ask_for() {
+    let (get, mirror) = (target("GET", "/a"), mirror(true, TooLarge::Origin));
+    let range = range("bytes=0-", "");
+    let empty = Outcome::Served(Object { body: Rc::default(), ..object() });
+    let asked = asked(&get, &Precondition::None, Some(&range));
+    let (status, headers, _) = shown(reply(&empty, asked, &mirror, get.location(None)));
+    assert_eq!((status, headers.contains(&"content-range: bytes */0".to_owned())), (416, true));
 }
 
 #[test]
@@ -108,6 +227,7 @@ fn every_answer_of_ours_has_the_id_of_its_request_where_s3_has_it() {
                 target: &target,
                 denial: Denial::Forbidden,
                 precondition: &Precondition::None,
+                range: None,
                 request_id: "0f9e6c1c",
                 body_kept: false,
                 origin: 0,
@@ -226,7 +346,7 @@ fn a_part_is_answered_by_the_bucket_or_not_at_all() {
     let (target, mirror) = (target("GET", "/a?partNumber=2"), mirror(true, TooLarge::Origin));
     for (outcome, status, label) in [
         (Outcome::Served(object()), 503, "filling"),
-        (Outcome::Head { metadata: object().metadata, length: Some(9) }, 503, "filling"),
+        (Outcome::Head { metadata: object().metadata, length: Some(9), etag: None }, 503, "filling"),
         (Outcome::Filling, 503, "filling"),
         (not_stored(), 502, "not_stored"),
         (Outcome::Private(Some(object())), 502, "private"),
@@ -262,7 +382,10 @@ fn an_object_that_could_not_be_stored_is_served_with_its_own_headers_only() {
     let mirror = mirror(false, TooLarge::Origin);
     let (status, headers, body) = shown(ask(&not_stored(), &target("GET", "/a"), Denial::NotFound, &mirror));
     assert_eq!((status, body.as_deref()), (200, Some("hello")));
-    assert_eq!(headers, ["content-type: text/css", "cache-control: max-age=9", "content-length: 5"]);
+    let etag = format!("etag: {}", object().etag.unwrap());
+    let expected =
+        ["accept-ranges: bytes", &etag, "content-type: text/css", "cache-control: max-age=9", "content-length: 5"];
+    assert_eq!(headers, expected);
     let (status, headers, body) = shown(ask(&not_stored(), &target("HEAD", "/a"), Denial::NotFound, &mirror));
     assert_eq!((status, body), (200, None));
     assert!(headers.contains(&"content-length: 5".to_owned()));
@@ -296,6 +419,7 @@ fn an_answer_whose_body_is_lost_is_never_passed_on_without_it() {
                 target: &target,
                 denial,
                 precondition: &Precondition::None,
+                range: None,
                 request_id: "",
                 body_kept: false,
                 origin: 0,
@@ -317,6 +441,7 @@ fn a_location_base_is_the_recipes_service_endpoint() {
         target: &target,
         denial: Denial::NotFound,
         precondition: &Precondition::None,
+        range: None,
         request_id: "",
         body_kept: true,
         origin: 0,
@@ -342,7 +467,7 @@ fn a_client_that_is_passed_is_redirected_and_a_head_is_answered() {
     let headers = Headers::new(vec![("etag".into(), b"\"1\"".to_vec())]);
     let version = Version::of(&headers, 9_000_000, Pin::Strong);
     let passed = Rc::new(PassedObject { metadata: object().metadata, version, moved: None });
-    let tag = format!("etag: {}", passed.tag());
+    let tag = format!("etag: {}", passed.version.tag().unwrap());
     let (status, headers, body) =
         shown(ask(&Outcome::Passed(passed.clone()), &target("HEAD", "/a"), Denial::NotFound, &mirror));
     assert_eq!((status, body.is_none()), (200, true));
