@@ -631,6 +631,25 @@ fn an_input_that_nobody_awaits_ends_the_fill_without_its_upload() {
 }
 
 #[test]
+fn what_one_origin_contradicts_is_not_held_against_the_streams_of_the_next() {
+    let mut config = configured(json!({}), json!({}), json!([{"origins": ["first", "second"]}]));
+    (config.limits.part_size, config.limits.parts_in_flight) = (4, 1);
+    let mut world = denied(&config, "GET", Denial::NotFound, false);
+    let of_another = ("repr-digest", "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:");
+    world.answer(GET, 206, &[("content-range", "bytes 0-3/5"), ("etag", "\"e\""), of_another], "hell");
+    world.answer(CREATE, 200, &[], "<UploadId>u</UploadId>");
+    world.answer(PART, 200, &[("etag", "\"1\"")], "");
+    let is_corrupt = |world: &World| world.fill.as_ref().unwrap().is_corrupt();
+    assert!(!is_corrupt(&world), "not all of it is known");
+    world.answer(GET, 206, &[("content-range", "bytes 4-4/5"), ("etag", "\"e\"")], "o");
+    assert!(is_corrupt(&world));
+    world.answer("PUT signer /my-bucket/a.jpg?partNumber=2&uploadId=u", 200, &[("etag", "\"2\"")], "");
+    world.answer(ABORT, 204, &[], "");
+    world.expect("GET second /a.jpg");
+    assert!(!is_corrupt(&world));
+}
+
+#[test]
 fn an_origin_that_says_412_without_a_precondition_has_another_version() {
     let mut config = config(json!({}), json!({}));
     (config.limits.part_size, config.limits.parts_in_flight) = (4, 1);
