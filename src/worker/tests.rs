@@ -253,7 +253,7 @@ fn only_a_client_that_may_follow_the_marker_is_passed_to_the_origin() {
     for (path, precondition, passes) in [
         ("/a", Precondition::None, true),
         ("/a", Precondition::NoneOf("\"a\"".into()), true),
-        ("/a", Precondition::Unmodified, false),
+        ("/a", Precondition::Unmodified(None), false),
         ("/a", Precondition::Match, false),
         ("/a?partNumber=1", Precondition::None, false),
         // It had no permit, and could go round for ever.
