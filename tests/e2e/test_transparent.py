@@ -70,6 +70,17 @@ def test_a_cold_key_is_a_200_and_stored(site: Site, unique: Unique) -> None:
     assert site.stored(path) == BODY
 
 
+def test_a_miss_waits_for_no_connection_to_the_bucket(transparent: Site, unique: Unique) -> None:
+    misses, waited = 20, "cluster.bucket.upstream_rq_pending_total"
+    before = transparent.stats(waited)[waited]
+    for number in range(misses):
+        path = unique(f"{number}.jpg")
+        transparent.origin.put(path, BODY)
+        assert transparent.ask(BUCKET + path).body == BODY
+    # One for each, where a closed connection is replaced by the request that needs it.
+    assert transparent.stats(waited)[waited] - before <= misses // 2
+
+
 def test_a_cold_head_has_the_object_s_length(site: Site, unique: Unique) -> None:
     path = unique()
     site.origin.put(path, BODY)
