@@ -538,6 +538,10 @@ fn an_origin_that_gives_short_ranges_is_asked_for_more_of_them_and_the_parts_sta
             assert_eq!(world.object.as_ref(), Some(&world.content), "{cap} {length}");
             let parts = world.calls.iter().filter(|call| call.starts_with("PART")).count();
             assert_eq!(parts, length.div_ceil(4), "{cap} {length}: {:?}", world.calls);
+            let ranges = world.calls.iter().filter_map(|call| call.strip_prefix("GET ")?.split_once('-'));
+            let lengths =
+                ranges.map(|(first, last)| last.parse::<usize>().unwrap() + 1 - first.parse::<usize>().unwrap());
+            assert!(lengths.skip(1).all(|length| length <= cap), "{cap} {length}: {:?}", world.calls);
             assert!(world.most_memory <= 3 * PART);
         }
     }

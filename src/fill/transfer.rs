@@ -271,7 +271,7 @@ impl Transfer {
                 (least, wanted) = (first, Some((first, end.min(last.saturating_add(1)))));
             }
         }
-        wanted.filter(|_| self.ending.is_none() && reader.is_of(&self.upload.object.version))
+        wanted.filter(|_| reader.is_of(&self.upload.object.version))
     }
 
     /// Returns the bytes that a stream is to bring of a part, both ends inclusive.

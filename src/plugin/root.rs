@@ -48,12 +48,14 @@ pub struct Root {
     answers: VecDeque<PendingAnswer>,
     /// Calls that are under way, by Envoy's tokens, with their start. There are as many as fills run.
     calls: Vec<(u32, Ticket, Instant)>,
+    /// The time for which Envoy was asked for a tick.
+    tick: Option<Instant>,
     metrics: Metrics,
 }
 
 impl Root {
     pub fn new(id: u32) -> Self {
-        Self { id, handle: None, answers: VecDeque::new(), calls: Vec::new(), metrics: Metrics::default() }
+        Self { id, handle: None, answers: VecDeque::new(), calls: Vec::new(), tick: None, metrics: Metrics::default() }
     }
 
     /// Judges every stream whose error document can be read, then does everything that is due, and asks for the next
@@ -97,16 +99,21 @@ impl Root {
         self.metrics.add(&metrics::requests(STREAM_FAILED), handle.failed_streams.take());
         let worker = handle.worker.borrow();
         self.metrics.show([worker.fills(), worker.streams(), worker.waiters()]);
-        let next = worker.next_deadline();
-        host::tick_after(next.map(|next| next.saturating_duration_since(Instant::now())));
+        self.tick_at(worker.next_deadline());
+    }
+
+    /// Asks for a tick then, or for none.
+    fn tick_at(&mut self, next: Option<Instant>) {
+        if next != self.tick {
+            self.tick = next;
+            host::tick_after(next.map(|next| next.saturating_duration_since(Instant::now())));
+        }
     }
 
     /// Reads the denial of a stream.
     fn denied(&self, stream: StreamId, has_document: bool) -> DeniedResponse {
-        // A stream without a time counts as asked now. An object that was stored meanwhile then looks like one that
-        // cannot be read.
         let mut denied = DeniedResponse {
-            asked: EnvoySharedHost.nanos(),
+            asked: 0,
             details: None,
             document: None,
             precondition: Precondition::default(),
@@ -114,7 +121,9 @@ impl Root {
             trace: Trace::default(),
         };
         host::as_stream(stream.0, self.id, || {
-            denied.asked = host::request_time().unwrap_or(denied.asked);
+            // A stream without a time counts as asked now. An object that was stored meanwhile then looks like one that cannot
+            // be read.
+            denied.asked = host::request_time().unwrap_or_else(|| EnvoySharedHost.nanos());
             denied.details = host::code_details();
             denied.trace = host::trace();
             denied.precondition = host::precondition();
@@ -259,6 +268,8 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
+        // Envoy goes on with it, at the same interval.
+        self.tick_at(None);
         if let Some(handle) = self.handle.clone() {
             self.catch_up(&handle);
         }

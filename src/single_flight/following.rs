@@ -5,7 +5,7 @@ use super::flight::Phase;
 use super::leases::{Claim, KeyHash, SharedHost};
 use super::messages::Message;
 use super::report::Place;
-use super::{Flights, RENEW_AFTER, after};
+use super::{Flights, RENEW_AFTER, advance_to, after};
 use crate::fill::{FillKey, Outcome};
 use std::rc::Rc;
 use std::time::Instant;
@@ -106,6 +106,7 @@ impl Flights {
     fn proceed(&mut self, fill_key: &FillKey, phase: Phase, lease: Instant) {
         if let Some(flight) = self.flights.get_mut(fill_key) {
             (flight.phase, flight.lease) = (phase, lease);
+            advance_to(&mut self.due, lease);
         }
     }
 }

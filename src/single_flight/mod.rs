@@ -55,6 +55,9 @@ pub struct Flights {
     deferred: Vec<Effect>,
     /// The time at which a call may have its turn at an origin with a rate.
     next_turn: Option<Instant>,
+    /// A time before which nothing is due in any flight, so that an event of one looks at no other. It is too early when the
+    /// flight that it was for has ended: a tick then finds nothing to do, and the next time.
+    due: Option<Instant>,
 }
 
 /// A stream that wants an object which the bucket denied it.
@@ -90,6 +93,7 @@ impl Flights {
             open_streams: OpenStreams::default(),
             deferred: Vec::new(),
             next_turn: None,
+            due: None,
         }
     }
 
@@ -135,6 +139,7 @@ impl Flights {
             return about_first(Outcome::Busy(Shortage::Waiters));
         }
         let deadline = after(now, self.config.wait);
+        advance_to(&mut self.due, deadline);
         let waits = waits && passed.is_none();
         let Join { stream, may_pass, for_bucket, .. } = join;
         let waiter = waits.then_some(Waiter { stream, may_pass, for_bucket, deadline });
@@ -160,6 +165,7 @@ impl Flights {
             Claim::Stored => return about_first(Outcome::Stored),
         };
         let flight = self.flight(join, hash, phase, waiter, after(now, lease), now);
+        advance_to(&mut self.due, flight.lease);
         if let Phase::Queued(wanted) = flight.phase
             && let Some(shortage) = self.admission.enqueue(flight.id, &request.fill_key, wanted)
         {
@@ -247,12 +253,52 @@ impl Flights {
     pub fn tick(&mut self, now: Instant, shared: &dyn SharedHost) -> Vec<Effect> {
         let mut effects = std::mem::take(&mut self.deferred);
         self.forget_abandoned(now, shared, &mut effects);
+        let is_due = self.due.is_some_and(|due| due <= now);
+        if is_due {
+            self.pass_timers(now, shared, &mut effects);
+            self.renew_leases(now, shared, &mut effects);
+        }
+        if self.next_turn.is_some_and(|next| next <= now) {
+            self.take_turns(now, shared, &mut effects);
+        }
+        self.begin_queued(now, shared, &mut effects);
+        if is_due {
+            self.answer_overdue(now, shared, &mut effects);
+            self.due = self.first_deadline();
+        }
+        self.forget_abandoned(now, shared, &mut effects);
+        effects
+    }
+
+    /// Returns the time of the next [`tick`](Self::tick), or an earlier one. It changes with every call.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let is_covered = |first| self.due.is_some_and(|due| due <= first);
+        debug_assert!(self.first_deadline().is_none_or(is_covered), "{:?} misses a deadline", self.due);
+        let due = self.due.filter(|_| self.flights.values().next().is_some());
+        due.into_iter().chain(self.admission.next_read()).chain(self.next_turn).min()
+    }
+
+    /// Returns the time at which the first thing is due in any flight.
+    fn first_deadline(&self) -> Option<Instant> {
+        let deadlines = |flight: &Flight| {
+            let waiter = flight.waiters.front().map(|waiter| waiter.deadline);
+            flight.timer.into_iter().chain(waiter).chain([flight.lease]).min()
+        };
+        self.flights.values().filter_map(deadlines).min()
+    }
+
+    /// Tells the fills whose wait is over.
+    fn pass_timers(&mut self, now: Instant, shared: &dyn SharedHost, effects: &mut Vec<Effect>) {
         for fill_key in self.fill_keys(|flight| flight.timer.is_some_and(|timer| timer <= now)) {
             if let Some(flight) = self.flights.get_mut(&fill_key) {
                 flight.timer = None;
             }
-            self.advance(&fill_key, Input::Deadline, now, shared, &mut effects);
+            self.advance(&fill_key, Input::Deadline, now, shared, effects);
         }
+    }
+
+    /// Renews this worker's leases, and claims those of other workers that are over.
+    fn renew_leases(&mut self, now: Instant, shared: &dyn SharedHost, effects: &mut Vec<Effect>) {
         for fill_key in self.fill_keys(|flight| flight.lease <= now) {
             match self.flights.get_mut(&fill_key) {
                 Some(flight) if !flight.follows() => {
@@ -262,25 +308,9 @@ impl Flights {
                     }
                     flight.lease = after(now, RENEW_AFTER);
                 }
-                _ => self.claim_again(&fill_key, now, shared, &mut effects),
+                _ => self.claim_again(&fill_key, now, shared, effects),
             }
         }
-        if self.next_turn.is_some_and(|next| next <= now) {
-            self.take_turns(now, shared, &mut effects);
-        }
-        self.begin_queued(now, shared, &mut effects);
-        self.answer_overdue(now, shared, &mut effects);
-        self.forget_abandoned(now, shared, &mut effects);
-        effects
-    }
-
-    /// Returns the time of the next [`tick`](Self::tick). It changes with every call.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        let deadlines = |flight: &Flight| {
-            let waiter = flight.waiters.front().map(|waiter| waiter.deadline);
-            flight.timer.into_iter().chain(waiter).chain([flight.lease]).min()
-        };
-        self.flights.values().filter_map(deadlines).chain(self.admission.next_read()).chain(self.next_turn).min()
     }
 
     /// Counts the fills that run.
@@ -432,6 +462,11 @@ const _: () = assert!(RENEW_AFTER.as_nanos() < LEASE.as_nanos());
 
 fn after(now: Instant, time: Duration) -> Instant {
     now.checked_add(time).unwrap_or(now)
+}
+
+/// Moves a time to an earlier one, or sets it.
+fn advance_to(time: &mut Option<Instant>, other: Instant) {
+    *time = Some(time.map_or(other, |known| known.min(other)));
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::flight::{Flight, Needs, Phase};
 use super::leases::SharedHost;
 use super::messages::Message;
 use super::passing::{Passes, outlives};
-use super::{Flights, after, answer, hand_out};
+use super::{Flights, advance_to, after, answer, hand_out};
 use crate::fill::{Action, Call, FillKey, Input, Outcome, Shortage};
 use crate::http::Upstream;
 use std::rc::Rc;
@@ -187,7 +187,11 @@ impl Flights {
                 let warn = || Effect::Warn { key: Some(fill_key.key.clone()), what: flight.fill.text(warning) };
                 effects.extend(self.warnings.admits(warning, now).then(warn));
             }
-            Action::Wait(wait) => flight.timer = Some(after(now, wait)),
+            Action::Wait(wait) => {
+                let timer = after(now, wait);
+                flight.timer = Some(timer);
+                advance_to(&mut self.due, timer);
+            }
         }
     }
 

@@ -6,7 +6,7 @@
 use super::effect::Effect;
 use super::flight::Flight;
 use super::leases::SharedHost;
-use super::{Flights, after};
+use super::{Flights, advance_to, after};
 use crate::config::{Origin, Rate};
 use crate::fill::{Action, Call, FillKey};
 use std::rc::Rc;
@@ -52,8 +52,7 @@ impl Flights {
             let (id, fill_key) = (flight.id, flight.request.fill_key.clone());
             let turn = rate_of(flight).map(|rate| self.leases.take_turn(shared, flight.fill.origin(), rate));
             if let Some(Err(wait)) = turn {
-                let next = after(now, wait);
-                self.next_turn = Some(self.next_turn.map_or(next, |earlier| earlier.min(next)));
+                advance_to(&mut self.next_turn, after(now, wait));
                 blocked.push(flight.fill.origin().to_owned());
                 continue;
             }

@@ -26,6 +26,19 @@ impl World {
         for (name, value) in bucket.as_object().unwrap() {
             config["bucket"][name] = value.clone();
         }
+        Self::of(&config)
+    }
+
+    /// With one rule, and with streams.
+    fn streaming(rule: serde_json::Value) -> Self {
+        Self::of(&serde_json::json!({
+            "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
+            "origin": {"cluster": "origin", "authority": "files.example.com"},
+            "stream": {"marker": "m=s"},
+            "rules": [rule]}))
+    }
+
+    fn of(config: &serde_json::Value) -> Self {
         let config = Config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
         let leases = Leases::new(&config, 0, 1);
         Self { worker: Worker::new(Rc::new(config), leases, 1), now: Instant::now(), shared: FakeSharedHost::new() }
@@ -37,14 +50,7 @@ impl World {
     }
 
     fn judge(&mut self, stream: u32, document: Option<&[u8]>) -> Vec<String> {
-        let denied = DeniedResponse {
-            asked: 0,
-            details: None,
-            document: document.map(<[u8]>::to_vec),
-            precondition: Precondition::None,
-            range: None,
-            trace: Trace::default(),
-        };
+        let denied = DeniedResponse { document: document.map(<[u8]>::to_vec), ..denied() };
         let steps = self.worker.judge(StreamId(stream), &denied, self.now, &self.shared);
         steps.iter().map(shown).collect()
     }
@@ -60,6 +66,18 @@ impl World {
 
     fn body(&mut self, stream: u32, size: usize, end: bool) -> BodyStep {
         self.worker.body(StreamId(stream), size, end)
+    }
+}
+
+/// A denial of which nothing but the headers is known.
+fn denied() -> DeniedResponse {
+    DeniedResponse {
+        asked: 0,
+        details: None,
+        document: None,
+        precondition: Precondition::None,
+        range: None,
+        trace: Trace::default(),
     }
 }
 
@@ -123,6 +141,8 @@ fn a_document_that_does_not_come_in_time_is_not_waited_for() {
     let mut world = World::new();
     world.hold(1, "/a", Denial::NotFound, false);
     assert_eq!(world.worker.next_deadline(), Some(world.now + READ_TIMEOUT));
+    assert!(world.worker.tick(world.now, &world.shared).is_empty());
+    assert_eq!(world.worker.next_deadline(), Some(world.now + READ_TIMEOUT), "it is not forgotten");
     world.now += READ_TIMEOUT;
     assert_eq!(world.readable(), [(1, false)]);
     assert_eq!(world.judge(1, None), ["GET origin /a"]);
@@ -209,6 +229,56 @@ fn where_the_bucket_sent_no_body_an_answer_with_one_is_a_reply_of_its_own() {
 }
 
 #[test]
+fn fills_and_those_who_wait_for_them_are_counted() {
+    let mut world = World::new();
+    let mut counts = vec![(world.worker.fills(), world.worker.waiters())];
+    for (stream, path) in [(1, "/a"), (2, "/a"), (3, "/b")] {
+        world.hold(stream, path, Denial::NotFound, true);
+        world.judge(stream, None);
+        counts.push((world.worker.fills(), world.worker.waiters()));
+    }
+    assert_eq!(counts, [(0, 0), (1, 1), (1, 2), (2, 3)]);
+}
+
+#[test]
+fn only_a_client_that_may_follow_the_marker_is_passed_to_the_origin() {
+    let mut world = World::streaming(serde_json::json!({"response": "serve"}));
+    world.hold(1, "/a", Denial::NotFound, true);
+    let mut steps = world.worker.judge(StreamId(1), &denied(), world.now, &world.shared);
+    let Some(Effect::Call { ticket, .. }) = steps.pop() else { panic!("a call") };
+    let headers = [("etag", "\"e\""), ("content-range", "bytes 0-65535/20000000"), ("content-length", "65536")];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+    let beginning = Response { status: 206, headers: Headers::new(headers.into()), body: vec![0; 65_536] };
+    world.worker.finish_call(ticket, Some(beginning), 0, world.now, &world.shared);
+    for (path, precondition, passes) in [
+        ("/a", Precondition::None, true),
+        ("/a", Precondition::NoneOf("\"a\"".into()), true),
+        ("/a", Precondition::Unmodified(None), false),
+        ("/a", Precondition::Match, false),
+        ("/a?partNumber=1", Precondition::None, false),
+        // It had no permit, and could go round for ever.
+        ("/a?m=s", Precondition::None, false),
+    ] {
+        let case = format!("{path} {precondition:?}");
+        world.hold(2, path, Denial::NotFound, true);
+        let denied = DeniedResponse { precondition, ..denied() };
+        let steps = world.worker.judge(StreamId(2), &denied, world.now, &world.shared);
+        let is_passed = matches!(&steps[..], [Effect::Answer { outcome: Outcome::Passed(_), .. }]);
+        assert_eq!((is_passed, steps.is_empty()), (passes, !passes), "{case}: {steps:?}");
+        world.worker.forget(StreamId(2), world.now);
+    }
+}
+
+#[test]
+fn a_miss_that_is_only_observed_is_told_and_let_go() {
+    let mut world = World::streaming(serde_json::json!({"observe": true}));
+    world.hold(1, "/a", Denial::NotFound, true);
+    let steps = world.worker.judge(StreamId(1), &denied(), world.now, &world.shared);
+    assert!(matches!(&steps[..], [Effect::Observed(_), Effect::Release(StreamId(1), OBSERVED)]), "{steps:?}");
+    assert_eq!(world.worker.release(StreamId(1), OBSERVED), Delivery::Tagged(OBSERVED));
+}
+
+#[test]
 fn a_stream_that_is_gone_leaves_nothing_behind() {
     let mut world = World::new();
     world.hold(1, "/a", Denial::NotFound, true);
@@ -230,19 +300,7 @@ fn a_body_too_large_for_envoys_buffer_is_a_reply_of_its_own() {
             for (size, end) in pieces {
                 world.body(1, *size, *end);
             }
-            let steps = world.worker.judge(
-                StreamId(1),
-                &DeniedResponse {
-                    asked: 0,
-                    details: None,
-                    document: None,
-                    precondition: Precondition::None,
-                    range: None,
-                    trace: Trace::default(),
-                },
-                world.now,
-                &world.shared,
-            );
+            let steps = world.worker.judge(StreamId(1), &denied(), world.now, &world.shared);
             let Some(Effect::Call { ticket, .. }) = steps.into_iter().next() else { panic!("a call") };
             let headers = Headers::new(vec![("content-length".into(), length.to_string().into_bytes())]);
             let object = Response { status: 200, headers, body: vec![b'x'; length] };
@@ -359,15 +417,7 @@ fn a_put_that_finds_no_bucket_says_so_to_heads() {
         let mut world = World::new();
         world.hold(1, "/a", Denial::NotFound, true);
         world.readable();
-        let denied = DeniedResponse {
-            asked: 0,
-            details: None,
-            document: None,
-            precondition: Precondition::None,
-            range: None,
-            trace: Trace::default(),
-        };
-        let mut steps = world.worker.judge(StreamId(1), &denied, world.now, &world.shared);
+        let mut steps = world.worker.judge(StreamId(1), &denied(), world.now, &world.shared);
         let object = Response {
             status: 200,
             headers: Headers::new(vec![("content-length".into(), b"1".to_vec())]),
@@ -387,17 +437,23 @@ fn a_put_that_finds_no_bucket_says_so_to_heads() {
 }
 
 #[test]
+fn an_origin_that_has_no_such_bucket_says_nothing_of_this_one() {
+    let mut world = World::new();
+    world.hold(1, "/a", Denial::NotFound, true);
+    let mut steps = world.worker.judge(StreamId(1), &denied(), world.now, &world.shared);
+    let Some(Effect::Call { ticket, .. }) = steps.pop() else { panic!("a call") };
+    let body = b"<Error><Code>NoSuchBucket</Code></Error>".to_vec();
+    let answer = Response { status: 404, headers: Headers::default(), body };
+    world.worker.finish_call(ticket, Some(answer), 0, world.now, &world.shared);
+    world.hold(2, "/b", Denial::NotFound, true);
+    assert_eq!(world.judge(2, None), ["GET origin /b"]);
+}
+
+#[test]
 fn a_denial_that_is_not_the_buckets_is_let_go() {
     let mut world = World::new();
     world.hold(1, "/a", Denial::Forbidden, true);
-    let denied = DeniedResponse {
-        asked: 0,
-        details: Some(b"rbac_access_denied".to_vec()),
-        document: None,
-        precondition: Precondition::None,
-        range: None,
-        trace: Trace::default(),
-    };
+    let denied = DeniedResponse { details: Some(b"rbac_access_denied".to_vec()), ..denied() };
     let steps = world.worker.judge(StreamId(1), &denied, world.now, &world.shared);
     assert_eq!(steps.iter().map(shown).collect::<Vec<_>>(), ["release 1 not_the_bucket"]);
 }

@@ -25,7 +25,7 @@ TOO_LARGE = (502, "too_large")
 UNTOUCHED = ("broken", "bucket_error", "forbidden", "loop", "not_the_bucket")
 """Outcomes that leave the bucket's answer as it is.
 
-Clients see their names only where its document was too long to be kept.
+Clients see the other names than `loop` and `broken` only where its document was too long to be kept.
 """
 
 

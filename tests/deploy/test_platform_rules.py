@@ -98,10 +98,15 @@ def inserted_filters(overlay: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("overlay", ISTIOS)
-def test_the_module_knows_a_request_s_id_and_condition(overlay: str) -> None:
+def test_the_module_knows_a_request_s_id_condition_and_range(overlay: str) -> None:
     _, metadata, *_ = inserted_filters(overlay)
     rules = metadata["typed_config"]["request_rules"]
-    assert {rule["on_header_present"]["key"] for rule in rules} == {"x-request-id", "precondition"}
+    assert {rule["on_header_present"]["key"] for rule in rules} == {
+        "x-request-id",
+        "precondition",
+        "range",
+        "if-range",
+    }
 
 
 @pytest.mark.parametrize("overlay", ISTIOS)

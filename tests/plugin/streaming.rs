@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 use crate::host::{Client, Envoy};
-use crate::steps::{PATH, answer, envoy_with, is, miss, next_call, result};
+use crate::steps::{PATH, answer, configured, envoy_with, is, miss, next_call, result};
 
 const MARKED: &str = "/img/a.jpg?v=1&m=s";
 
@@ -19,15 +19,20 @@ fn begun_with(mut changes: Value) -> (Envoy, Client) {
     let mut envoy = envoy_with(changes);
     let client = envoy.get("/img/a.jpg?v=1");
     miss(client);
+    begin(&mut envoy);
+    (envoy, client)
+}
+
+/// The beginning of a large object comes.
+fn begin(envoy: &mut Envoy) {
     let headers = [
         ("etag", "\"1\""),
         ("content-type", "video/mp4"),
         ("content-range", "bytes 0-65535/7000000"),
         ("content-length", "65536"),
     ];
-    let call = next_call(&mut envoy);
+    let call = next_call(envoy);
     envoy.respond(call, 206, &headers, vec![0; 65_536]);
-    (envoy, client)
 }
 
 #[test]
@@ -79,6 +84,93 @@ fn what_is_not_of_the_version_is_replaced_and_ends_the_permit() {
         let next = envoy.get(MARKED);
         assert_eq!(next.request_sent().text("x-mirror-on-miss-cluster"), None);
         assert_eq!(next.path_sent(), PATH, "the bucket is asked, without the marker");
+    }
+}
+
+#[test]
+fn the_answer_to_a_range_is_the_range_or_its_beginning_or_the_whole_object() {
+    let all = ("content-length", "7000000");
+    for (status, headers, passes) in [
+        (206, &[("content-range", "bytes 5-9/7000000"), ("content-length", "5")][..], true),
+        (206, &[("content-range", "bytes 5-7/7000000"), ("content-length", "3")], true),
+        (200, &[all], true),
+        (206, &[("content-range", "bytes 4-9/7000000"), ("content-length", "6")], false),
+        (206, &[("content-range", "bytes 6-9/7000000"), ("content-length", "4")], false),
+        (206, &[("content-range", "bytes 5-10/7000000"), ("content-length", "6")], false),
+        (206, &[("content-range", "bytes 5-9/7000000"), ("content-length", "4")], false),
+        (206, &[("content-range", "bytes 5-9/7000000")], false),
+        (206, &[("content-range", "bytes 5-9/6999999"), ("content-length", "5")], false),
+        (206, &[all], false),
+        (200, &[("content-range", "bytes 5-9/7000000"), ("content-length", "5")], false),
+        (200, &[("content-range", "bytes 5-9/7000000"), all], false),
+        (200, &[("content-length", "5")], false),
+    ] {
+        let (mut envoy, _) = begun();
+        let passed = envoy.request("GET", MARKED).header("range", "bytes=5-9").send();
+        let header = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        let length = header("content-length").filter(|_| passes).map(|length| length.parse().unwrap());
+        let body = "a".repeat(length.unwrap_or_default());
+        passed.bucket_answers(status, &[&[("etag", "\"1\"")], headers].concat(), &body);
+        let expected = if passes { is(status, "streamed") } else { is(502, "origin_unavailable") };
+        assert_eq!(result(passed), expected, "{status} {headers:?}");
+        if passes {
+            let got = answer(passed);
+            for name in ["content-range", "content-length"] {
+                assert_eq!(got.header(name), header(name), "{status} {headers:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_a_get_of_the_whole_object_with_the_marker_is_passed() {
+    let (mut envoy, _) = begun();
+    for (method, path) in [("HEAD", MARKED), ("GET", PATH), ("GET", "/img/a.jpg?partNumber=1&m=s")] {
+        let sent = envoy.request(method, path).send().request_sent();
+        assert_eq!(sent.text("x-mirror-on-miss-cluster"), None, "{method} {path}");
+    }
+    assert_eq!(envoy.get(MARKED).request_sent().text("x-mirror-on-miss-cluster"), Some("origin"), "the permit stands");
+}
+
+#[test]
+fn a_client_that_gets_nothing_of_the_object_is_answered_without_the_origin() {
+    let (mut envoy, _) = begun();
+    let passed = envoy.request("GET", MARKED).header("range", "bytes=0-0").send();
+    let first = [("etag", "\"1\""), ("content-range", "bytes 0-0/7000000"), ("content-length", "1")];
+    passed.bucket_answers(206, &first, "a");
+    let tag = answer(passed).header("etag").unwrap().to_owned();
+    for (name, value, status) in [
+        ("if-none-match", tag.as_str(), 304),
+        ("if-match", "\"mirror-0123456789abcdef\"", 412),
+        ("range", "bytes=7000000-", 416),
+    ] {
+        let client = envoy.request("GET", MARKED).header(name, value).send();
+        assert_eq!(result(client), is(status, "streamed"), "{name}");
+        let range = (status == 416).then_some("bytes */7000000");
+        assert_eq!(answer(client).header("content-range"), range, "{name}");
+    }
+    let client = envoy.request("GET", MARKED).header("if-match", "\"1\"").send();
+    assert_eq!(client.request_sent().text("x-mirror-on-miss-cluster"), None, "the bucket's own tags are its to judge");
+}
+
+#[test]
+fn streams_have_a_cluster_of_their_own_at_the_origin_and_none_where_it_redirects_to() {
+    for (location, cluster) in [(None, "streams"), (Some("https://cdn.test/x"), "cdn")] {
+        let redirects = json!({"hosts": {"cdn.test": "cdn"}});
+        let mut envoy = Envoy::builder().clusters(&["origin", "signer", "cdn"]).start(&configured(json!({
+            "origin": {"stream_cluster": "streams", "redirects": redirects},
+            "stream": {"marker": "m=s"},
+            "rules": [{"response": "serve"}]})));
+        let client = envoy.get("/img/a.jpg?v=1");
+        miss(client);
+        if let Some(location) = location {
+            let call = next_call(&mut envoy);
+            envoy.respond(call, 302, &[("location", location)], "");
+        }
+        begin(&mut envoy);
+        let sent = envoy.get(MARKED).request_sent();
+        assert_eq!(sent.text("x-mirror-on-miss-cluster"), Some(cluster));
+        assert_eq!(sent.text(":path"), Some(if location.is_some() { "/x" } else { PATH }));
     }
 }
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from stack.render import named, plugin_of
-from stack.stack import Edit
 
 from .native import EMPTY_FILTER
 
@@ -46,11 +44,6 @@ def empty(edge: dict[str, Any], wasm: Path = EMPTY_FILTER) -> None:
     vm["code"]["local"]["filename"] = str(wasm)
 
 
-def to_halves(origin: str) -> Edit:
-    """Adds the ways that a fill's requests take to the origin and the bucket, for other clients too."""
-    return partial(_route_to_halves, origin)
-
-
 def connection_manager(edge: dict[str, Any]) -> dict[str, Any]:
     listener = named(edge["static_resources"]["listeners"], "edge")
     return listener["filter_chains"][0]["filters"][0]["typed_config"]
@@ -61,7 +54,8 @@ def object_route(edge: dict[str, Any]) -> dict[str, Any]:
     return named(host["routes"], "object")
 
 
-def _route_to_halves(origin: str, edge: dict[str, Any]) -> None:
+def to_halves(origin: str, edge: dict[str, Any]) -> None:
+    """Adds the ways that a fill's requests take to the origin and the bucket, for other clients too."""
     to_bucket = {**object_route(edge)["route"], "cluster": "bucket"}
     if to_bucket.pop("internal_redirect_policy", None):
         # In the transparent wiring, what is repeated is for the filter.

@@ -145,7 +145,7 @@ def film_site() -> Iterator[Site]:
                 store=bucket,
                 workers=WORKERS,
                 plugin={"wait": PATIENCE},
-                edit_edge=to_halves(origin.authority),
+                edit_edge=partial(to_halves, origin.authority),
             ) as stack,
         ):
             yield Site(stack, bucket, origin)

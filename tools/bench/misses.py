@@ -6,6 +6,7 @@ import resource
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 
 from stack import S3Store, SeaweedFS, StackError
@@ -14,6 +15,7 @@ from .calls import ANSWERS, call_of_bucket, calls_of_fill
 from .costs import Profile, highest_ratio, profiled
 from .measure import Measure, exactly, ratio, typical
 from .native import Call, Load
+from .peers import lua
 from .short import rounds
 from .site import Site, directory, site
 
@@ -24,6 +26,7 @@ ALONE_ROUNDS = rounds(11)
 ALONE_REQUESTS = 150
 
 MISS = "request to 302"
+MISS_OF_LUA = "request to object"
 ALL_THREE = "its three calls in sequence"
 MISS_FOLLOWED = "request to object"
 ALL_FOUR = "404, GET, PUT and GET in sequence"
@@ -60,7 +63,7 @@ def miss_alone() -> list[Measure]:
     origin's answer, the PUT.
     """
     with directory() as run_dir, SeaweedFS(run_dir) as store:
-        measures = _alone("SeaweedFS", store, 1.10)
+        measures = [*_alone("SeaweedFS", store, 1.10), *_floor_alone(store)]
     return measures + _alone("a bucket that costs nothing", None, None)
 
 
@@ -93,7 +96,7 @@ def herd() -> list[Measure]:
 def rate() -> list[Measure]:
     """Compares the rate of distinct small objects with that of clients that make the calls themselves."""
     with directory() as run_dir, SeaweedFS(run_dir) as store:
-        measures = _rate("SeaweedFS", store, 0.95)
+        measures = [*_rate("SeaweedFS", store, 0.95), *_floor_of_rate(store)]
     limits = {"put_slots": S3_PUT_SLOTS, "put_ms": S3_PUT_MS}
     return measures + _rate("a bucket of 3,500 PUTs/s", None, None, **limits)
 
@@ -130,6 +133,39 @@ def _alone(bucket: str, store: S3Store | None, target: float | None) -> list[Mea
         calls.append(Call(f"{here.objects}/{SMALL}/{{n}}-b.jpg"))
         ms = _by_turns(here, calls, [*ANSWERS, 302], STEPS)
     return _compared(f"small miss, {bucket}", ms, MISS, ALL_THREE, target)
+
+
+def _floor_alone(store: S3Store) -> list[Measure]:
+    """Measures the same calls from a Lua filter, which judges nothing and knows of no other client.
+
+    So it is what Envoy itself takes for a filter's calls.
+    """
+    with _lua_site(store) as here:
+        calls = calls_of_fill(here, f"{SMALL}/{{n}}-c.jpg", SMALL)
+        calls.append(Call(f"{here.objects}/{SMALL}/{{n}}-d.jpg"))
+        steps = {MISS_OF_LUA: STEPS[MISS], ALL_THREE: STEPS[ALL_THREE]}
+        ms = _by_turns(here, calls, [*ANSWERS, 200], steps)
+    return _compared("small miss, SeaweedFS, a Lua filter", ms, MISS_OF_LUA, ALL_THREE, None)
+
+
+def _floor_of_rate(store: S3Store) -> list[Measure]:
+    """Measures the rate of a Lua filter's misses likewise."""
+    with _lua_site(store) as here:
+        calls = calls_of_fill(here, f"{SMALL}/{{n}}-e.jpg", SMALL)
+        miss = Call(f"{here.stack.url}/{SMALL}/{{n}}-e.jpg")
+        turns = {"misses": ([miss], [200]), "sequences": (calls, ANSWERS)}
+        rates: dict[str, list[float]] = {name: [] for name in turns}
+        for number in range(RATE_ROUNDS + 1):
+            for name, (made, answers) in turns.items():
+                load = _many(here, made).expect(*answers)
+                if number:  # The first round warms up.
+                    rates[name].append(load.per_second)
+    title = "distinct small misses per second, SeaweedFS, a Lua filter"
+    return [ratio(f"{title} / its three calls made by clients", rates["misses"], rates["sequences"], None)]
+
+
+def _lua_site(store: S3Store) -> AbstractContextManager[Site]:
+    return site(workers=WORKERS, store=store, edits=[lua.copy])
 
 
 def _followed(bucket: str, store: S3Store | None, target: float | None) -> list[Measure]:

@@ -189,7 +189,7 @@ def test_the_memory_of_a_worker_is_that_of_the_others_beside_the_first() -> None
 def test_the_halves_of_a_fill_go_to_the_bucket_and_never_to_the_filter() -> None:
     for file in ("edge.yaml", "transparent.yaml"):
         edge = yaml.safe_load(shipped(file))
-        to_halves("127.0.0.1:4711")(edge)
+        to_halves("127.0.0.1:4711", edge)
         own, *halves = connection_manager(edge)["route_config"]["virtual_hosts"]
         assert own["name"] == "bucket"
         hosts = {host["name"]: host["routes"][0]["route"] for host in halves}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,7 +37,7 @@ def test_bucket_and_origin_get_from_a_client_what_they_get_from_a_fill(tmp_path:
     with ScriptedOrigin() as origin, StrictBucket() as bucket:
         for key in KEYS:
             origin.script(f"/{key}", raw(ANSWER + OBJECT))
-        edit = to_halves(origin.authority)
+        edit = partial(to_halves, origin.authority)
         with Stack(tmp_path, origin=origin.url, store=bucket, workers=1, edit_edge=edit) as stack:
             upstream: Any = SimpleNamespace(origin=origin.url)
             calls = calls_of_fill(Site(stack, bucket, upstream, Loader()), "client.jpg", SIZE)

@@ -166,6 +166,7 @@ impl Timed {
             let wanted = self.world.fill.as_mut().unwrap().wants(&reader, end - reader.next);
             let (first, until) = wanted.unwrap_or((end, end));
             assert!(reader.next <= first && first <= until && until <= end && wanted.is_none_or(|_| first < until));
+            assert!(wanted.is_none() || !stream.is_of_another_version, "nothing is copied in vain");
             let bytes = (first..until).map(byte).collect();
             let chunk = Chunk { reader: reader.clone(), length: until - reader.next, first, bytes };
             reader.next = until;

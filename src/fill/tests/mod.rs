@@ -38,6 +38,10 @@ struct World {
     /// The time since it began.
     spent: Duration,
     warnings: Vec<Warning>,
+    /// The objects that clients may be passed to.
+    passed: Vec<Rc<PassedObject>>,
+    /// The clusters of origins that gave a whole object where a part was asked for.
+    unranged: Vec<String>,
     /// Bytes that were said to be stored.
     stored: u64,
 }
@@ -65,6 +69,8 @@ impl World {
             spare: SPARE,
             spent: Duration::ZERO,
             warnings: Vec::new(),
+            passed: Vec::new(),
+            unranged: Vec::new(),
             stored: 0,
         };
         world.input(Input::Start);
@@ -77,7 +83,8 @@ impl World {
         for action in actions {
             match action {
                 Action::Progress { bytes, .. } => self.stored += bytes,
-                Action::Unranged(_) => {}
+                Action::Pass(object) => self.passed.push(object),
+                Action::Unranged(cluster) => self.unranged.push(cluster),
                 Action::Warn(warning) => self.warnings.push(warning),
                 action => self.pending.push_back(action),
             }
@@ -262,6 +269,19 @@ fn what_is_no_answer_to_a_range_is_asked_for_once_more_without_one() {
         refused.answer(GET, 403, &[], "");
         assert_eq!(refused.outcome(), Outcome::OriginRefused { status: 403 });
     }
+}
+
+#[test]
+fn a_request_without_a_range_is_repeated_as_often_as_any() {
+    let mut world = World::new(false);
+    world.answer(GET, 403, &[], "");
+    for _ in 1..ATTEMPTS {
+        assert!(!has_range(&world.answer(GET, 429, &[], "")));
+        world.wait();
+    }
+    world.answer(GET, 200, &[("content-length", "5")], "hello");
+    world.answer(PUT, 200, &[], "");
+    assert_eq!(world.outcome(), Outcome::Stored);
 }
 
 #[test]

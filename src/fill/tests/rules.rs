@@ -96,6 +96,15 @@ fn a_redirect_is_followed_without_the_origins_own_headers() {
     world.answer(PUT_A, 200, &[], "");
     assert_eq!(world.outcome(), Outcome::Stored);
 
+    let mut busy = world_of(&config, "GET", false);
+    busy.answer(GET_A, 302, &[("location", "https://cdn.test/x")], "");
+    for _ in 1..ATTEMPTS {
+        busy.answer("GET cdn /x", 429, &[], "");
+        busy.wait();
+    }
+    busy.answer("GET cdn /x", 206, HELLO, "hello");
+    busy.expect(PUT_A);
+
     let mut elsewhere = world_of(&config, "GET", false);
     elsewhere.answer(GET_A, 302, &[("location", "https://evil.test/")], "");
     assert_eq!(elsewhere.outcome(), Outcome::OriginRefused { status: 302 });
@@ -365,6 +374,17 @@ fn stores_part(world: &mut World, number: u64) {
 }
 
 #[test]
+fn a_signed_url_is_asked_for_each_part_while_it_is_good() {
+    let mut world = signed(1);
+    stores_part(&mut world, 1);
+    for (number, range) in [(2, "bytes 5-9/15"), (3, "bytes 10-14/15")] {
+        world.answer("GET cdn /x?sig=1", 206, &[("content-range", range), ("etag", "\"e\"")], "bbbbb");
+        stores_part(&mut world, number);
+    }
+    world.expect("POST signer /my-bucket/a.jpg?uploadId=u");
+}
+
+#[test]
 fn a_signed_url_that_expires_is_asked_of_the_origin_again_and_each_part_may_have_another() {
     let mut world = signed(1);
     stores_part(&mut world, 1);
@@ -384,6 +404,25 @@ fn a_signed_url_that_expires_is_asked_of_the_origin_again_and_each_part_may_have
         stores_part(&mut world, number);
     }
     world.expect("POST signer /my-bucket/a.jpg?uploadId=u");
+}
+
+#[test]
+fn clients_are_passed_to_the_place_that_the_origin_redirects_to() {
+    let redirects = json!({"redirects": {"hosts": {"cdn.test": "cdn"}}});
+    let mut config = configured(json!({}), redirects, json!([{"origins": ["first"]}]));
+    (config.limits.part_size, config.marker) = (5, Some("m=s".to_owned()));
+    let first = [("content-range", "bytes 0-4/15"), ("etag", "\"e\"")];
+    let mut own = world_of(&config, "GET", false);
+    own.answer(GET_A, 206, &first, "aaaaa");
+    let mut elsewhere = world_of(&config, "GET", false);
+    elsewhere.answer(GET_A, 302, &[("location", "https://cdn.test/x?sig=1")], "");
+    elsewhere.answer("GET cdn /x?sig=1", 206, &first, "aaaaa");
+    let moved = |world: &World| {
+        let [passed] = &world.passed[..] else { panic!("{:?}", world.passed) };
+        passed.moved.as_ref().map(|moved| (moved.cluster.clone(), moved.path.clone()))
+    };
+    assert_eq!(moved(&own), None);
+    assert_eq!(moved(&elsewhere), Some(("cdn".to_owned(), "/x?sig=1".to_owned())));
 }
 
 #[test]

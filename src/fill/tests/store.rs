@@ -219,6 +219,36 @@ fn a_store_that_would_overwrite_is_not_written_to_while_nobody_knows_what_it_has
     }
 }
 
+// What is not stored.
+
+#[test]
+fn an_object_that_is_not_stored_is_handed_out_and_told_from_one_that_could_not_be() {
+    let long = format!("/{}", "a".repeat(1025));
+    for (rule, path, denial, served) in [
+        (json!({"store": false}), "/a", Denial::NotFound, true),
+        (json!({"store": false}), "/a", Denial::Forbidden, true),
+        (json!({"on_5xx": "origin"}), "/a", Denial::Unavailable, true),
+        (json!({}), "/a", Denial::BadRequest, false),
+        (json!({}), &long, Denial::NotFound, false),
+        (json!({}), &long, Denial::Forbidden, false),
+    ] {
+        let config = config(json!({}), rule.clone());
+        let mut world = denied_path(&config, "GET", path.as_bytes(), denial, denial == Denial::Forbidden);
+        if denial == Denial::Forbidden {
+            let head = world.call();
+            world.respond(head.id, 404, &[], "");
+        }
+        let get = world.call();
+        world.respond(get.id, 206, HELLO, "hello");
+        let object = match world.outcome() {
+            Outcome::Served(object) if served => object,
+            Outcome::NotStored { object: Some(object), status: NOT_ASKED } if !served => object,
+            other => panic!("{rule} {denial:?}: {other:?}"),
+        };
+        assert_eq!(**object.body, *b"hello");
+    }
+}
+
 // A write that the store refuses because an object is there.
 
 #[test]
@@ -569,6 +599,93 @@ fn an_upload_is_created_again_only_where_certainly_none_was() {
         }
         assert_eq!(not_stored(&mut world), (status, false), "{status}");
     }
+}
+
+#[test]
+fn an_input_that_nobody_awaits_ends_the_fill_without_its_upload() {
+    let mut completing = uploaded(json!({}));
+    completing.expect(COMPLETE);
+    let mut repeating = uploaded(json!({}));
+    repeating.answer(COMPLETE, 503, &[], "");
+    repeating.pending.clear();
+    let mut asking = uploaded(json!({}));
+    asking.answer(COMPLETE, 412, &[], "");
+    asking.expect(HEAD);
+    for mut world in [completing, repeating, asking] {
+        world.input(Input::Failed { call: CallId(99) });
+        world.answer(ABORT, 204, &[], "");
+        assert!(matches!(world.outcome(), Outcome::Broken(_)));
+    }
+    for input in [Input::Deadline, Input::Start, Input::Failed { call: CallId(99) }] {
+        let mut config = config(json!({}), json!({}));
+        (config.limits.part_size, config.limits.parts_in_flight) = (4, 1);
+        let mut world = denied(&config, "GET", Denial::NotFound, false);
+        created(&mut world);
+        let part = world.expect(PART);
+        world.input(input);
+        assert!(world.pending.is_empty(), "a part that arrives after the abort would be kept");
+        world.respond(part.id, 200, &[("etag", "\"1\"")], "");
+        world.answer(ABORT, 204, &[], "");
+        assert!(matches!(world.outcome(), Outcome::Broken(_)));
+    }
+}
+
+#[test]
+fn what_one_origin_contradicts_is_not_held_against_the_streams_of_the_next() {
+    let mut config = configured(json!({}), json!({}), json!([{"origins": ["first", "second"]}]));
+    (config.limits.part_size, config.limits.parts_in_flight) = (4, 1);
+    let mut world = denied(&config, "GET", Denial::NotFound, false);
+    let of_another = ("repr-digest", "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:");
+    world.answer(GET, 206, &[("content-range", "bytes 0-3/5"), ("etag", "\"e\""), of_another], "hell");
+    world.answer(CREATE, 200, &[], "<UploadId>u</UploadId>");
+    world.answer(PART, 200, &[("etag", "\"1\"")], "");
+    let is_corrupt = |world: &World| world.fill.as_ref().unwrap().is_corrupt();
+    assert!(!is_corrupt(&world), "not all of it is known");
+    world.answer(GET, 206, &[("content-range", "bytes 4-4/5"), ("etag", "\"e\"")], "o");
+    assert!(is_corrupt(&world));
+    world.answer("PUT signer /my-bucket/a.jpg?partNumber=2&uploadId=u", 200, &[("etag", "\"2\"")], "");
+    world.answer(ABORT, 204, &[], "");
+    world.expect("GET second /a.jpg");
+    assert!(!is_corrupt(&world));
+}
+
+#[test]
+fn an_origin_that_says_412_without_a_precondition_has_another_version() {
+    let mut config = config(json!({}), json!({}));
+    (config.limits.part_size, config.limits.parts_in_flight) = (4, 1);
+    let mut world = denied(&config, "GET", Denial::NotFound, false);
+    for _ in 0..2 {
+        created(&mut world);
+        world.answer(PART, 200, &[("etag", "\"1\"")], "");
+        for conditional in [true, false] {
+            let get = world.answer(GET, 412, &[], "");
+            assert_eq!(get.request.headers.iter().any(|(name, _)| *name == "if-match"), conditional);
+        }
+        world.answer(ABORT, 204, &[], "");
+    }
+    assert_eq!(world.outcome(), Outcome::OriginUnavailable("the object changed twice while it was fetched"));
+}
+
+#[test]
+fn a_part_that_does_not_come_in_time_is_asked_for_in_quarters_and_at_last_in_the_smallest_range() {
+    let mut config = config(json!({}), json!({}));
+    (config.limits.part_size, config.limits.parts_in_flight) = (1 << 20, 1);
+    let mut world = denied(&config, "GET", Denial::NotFound, false);
+    let first = [("content-range", "bytes 0-1048575/2097152"), ("etag", "\"e\"")];
+    world.answer(GET, 206, &first, &"a".repeat(1 << 20));
+    world.answer(CREATE, 200, &[], "<UploadId>u</UploadId>");
+    world.answer(PART, 200, &[("etag", "\"1\"")], "");
+    let mut ranges = Vec::new();
+    for attempt in 1..=ATTEMPTS {
+        let get = world.answer(GET, 504, &[], "");
+        ranges.extend(get.request.headers.into_iter().find(|(name, _)| *name == "range").map(|(_, range)| range));
+        if attempt < ATTEMPTS {
+            world.wait();
+        }
+    }
+    assert_eq!(ranges, ["bytes=1048576-2097151", "bytes=1048576-1310719", "bytes=1048576-1114112"]);
+    world.answer(ABORT, 204, &[], "");
+    assert_eq!(world.outcome(), Outcome::OriginTimeout);
 }
 
 #[test]

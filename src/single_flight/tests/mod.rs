@@ -1,7 +1,9 @@
 //! Flights in virtual time.
 
 mod bound;
+mod contention;
 mod distant;
+mod feeding;
 mod passing;
 mod shares;
 mod turns;
@@ -373,6 +375,26 @@ fn an_answer_that_is_cut_when_its_time_is_over_timed_out() {
 }
 
 #[test]
+fn a_call_is_counted_by_its_server_its_end_and_the_bytes_that_an_origin_gave() {
+    let mut world = World::new(4, 4);
+    world.join(1, "a");
+    let (get, _) = world.call();
+    let sent = world.now;
+    let seen = |ticket: &Ticket, response: Option<&Response>, seconds| {
+        let record = ticket.called(response, sent, sent + seconds * SECOND);
+        (record.to, record.result, record.took, record.fetched)
+    };
+    let hello = Response { status: 200, headers: Headers::default(), body: b"hello".to_vec() };
+    assert_eq!(seen(&get, Some(&hello), 1), ("origin", "2xx", SECOND, 5));
+    assert_eq!(seen(&get, Some(&hello), 18), ("origin", "2xx", 18 * SECOND, 5), "late, but all of it");
+    assert_eq!(seen(&get, None, 17), ("origin", "failed", 17 * SECOND, 0));
+    assert_eq!(seen(&get, None, 18), ("origin", "timeout", 18 * SECOND, 0));
+    world.finish(get, 200);
+    let (put, _) = world.call();
+    assert_eq!(seen(&put, Some(&hello), 1), ("store", "2xx", SECOND, 0));
+}
+
+#[test]
 fn a_call_that_comes_back_twice_changes_nothing() {
     let mut world = World::new(4, 4);
     world.join(1, "a");
@@ -458,6 +480,25 @@ fn who_is_sent_to_the_origin_waits_for_nothing_and_the_fill_goes_on_without_anyb
     assert_eq!(world.call().1, "GET /b", "the queued one begins without a waiter");
     world.join(5, "a");
     assert_eq!(world.answered(), (vec![5], "not_found"));
+}
+
+#[test]
+fn who_is_sent_to_the_origin_is_sent_there_though_a_failure_is_remembered_or_another_worker_fills() {
+    let mut world = responding("origin", 1, 1);
+    world.join(1, "a");
+    assert_eq!(world.answered(), (vec![1], "origin"));
+    let (get, _) = world.call();
+    let config = world.flights.config.clone();
+    let mut other = World::configured(2, world.shared.clone(), (*config).clone(), 0);
+    other.join(1, "a");
+    assert_eq!(other.answered(), (vec![1], "origin"));
+    other.assert_empty();
+    assert_eq!(world.shared.messages(1), [], "and it follows nothing");
+    world.finish(get, 504);
+    assert_eq!(world.ended(), ("origin_timeout", 0));
+    world.join(2, "a");
+    assert_eq!(world.answered(), (vec![2], "origin"));
+    world.assert_empty();
 }
 
 #[test]

@@ -314,6 +314,39 @@ fn clients_of_other_workers_are_passed_too() {
 }
 
 #[test]
+fn a_client_that_got_a_403_is_not_passed_to_what_another_worker_fills() {
+    for rule in [json!({"response": "serve"}), json!({})] {
+        let shared = Rc::new(FakeSharedHost::new());
+        let config = config(&rule, &json!({}));
+        let mut one = World::worker(1, shared.clone(), &config);
+        let mut two = World::worker(2, shared.clone(), &config);
+        one.join(1, "a");
+        let denied = Rc::new(FillKey { forbidden: true, ..FillKey::clone(&fill_key("a")) });
+        two.join_fill(2, denied, two.mirror.clone(), Vec::new());
+        for seconds in 0..25 {
+            for message in shared.messages(1) {
+                one.flights.receive(message, one.now, &*shared);
+            }
+            if seconds == 0 {
+                one.begin();
+            }
+            for message in shared.messages(2) {
+                let effects = two.flights.receive(message, two.now, &*shared);
+                two.keep(effects);
+            }
+            assert!(two.effects.is_empty() && one.permit().is_some(), "{rule} {seconds}");
+            shared.pass(SECOND);
+            for world in [&mut one, &mut two] {
+                world.now += SECOND;
+                let effects = world.flights.tick(world.now, &*shared);
+                world.keep(effects);
+            }
+        }
+        assert_eq!(two.answered(), (vec![2], "filling"), "{rule}");
+    }
+}
+
+#[test]
 fn without_a_marker_nobody_is_passed() {
     let mut config = config(&json!({"response": "serve"}), &json!({}));
     config.as_object_mut().unwrap().remove("stream");

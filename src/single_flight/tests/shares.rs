@@ -326,10 +326,12 @@ fn a_body_counts_until_its_stream_is_gone() {
             with_copies.extend(world.answered().0);
             assert_eq!(with_copies, [1, 2], "10 of 30 bytes, beside the 5 of the fill");
         }
+        world.join(10, "a");
+        assert!(world.effects.is_empty(), "who comes now waits too");
         world.finish(put, 403);
         world.ended();
         let (without, outcome) = world.answered();
-        assert_eq!((without, outcome), (vec![4, 5], "not_stored"));
+        assert_eq!((without, outcome), (vec![4, 5, 10], "not_stored"));
         let (more, outcome) = world.answered();
         with_copies.extend(more);
         assert_eq!((&with_copies[..], outcome), (&[1, 2, 3][..], "not_stored"));
@@ -356,6 +358,8 @@ fn an_object_that_comes_whole_without_room_for_it_is_fetched_again_when_there_is
     }
     let mut calls = world.calls();
     assert_eq!(calls.len(), 4);
+    let may_read = [0, 10, 11, 15].map(|length| world.flights.may_read(&calls[0].0, length));
+    assert_eq!(may_read, [true, true, false, false], "nor is it copied from Envoy without room");
     let whole = |length: usize| (length.to_string(), vec![b'x'; length]);
     let (length, body) = whole(15);
     world.respond(calls.remove(0).0, 200, &[("content-length", &length)], body);

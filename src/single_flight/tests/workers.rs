@@ -83,14 +83,21 @@ fn a_follower_fills_itself_when_the_object_cannot_be_told() {
 #[test]
 fn failures_of_the_origin_are_told_and_not_repeated() {
     let (mut one, mut two) = two_workers();
-    one.join(1, "a");
-    two.join(7, "a");
+    for (stream, key) in [(1, "a"), (2, "b")] {
+        one.join(stream, key);
+        two.join(stream + 6, key);
+    }
     one.hear();
     let (get, _) = one.call();
     one.finish(get, 401);
     assert_eq!((one.ended(), one.answered()), (("origin_refused", 1), (vec![1], "origin_refused")));
     two.hear();
     assert_eq!(two.answered(), (vec![7], "origin_refused"));
+    assert!(two.effects.is_empty(), "nothing is told of b yet");
+    let (get, _) = one.call();
+    one.finish(get, 404);
+    two.hear();
+    assert_eq!(two.answered(), (vec![8], "not_found"));
     two.assert_empty();
 }
 
@@ -125,6 +132,7 @@ fn a_living_owner_is_followed_for_as_long_as_it_renews_its_lease() {
     one.hear();
     one.finish(get, 404);
     assert_eq!((one.ended(), one.answered()), (("not_found", 1), (vec![1], "not_found")));
+    assert_eq!(two.shared.posted.borrow().len(), 1, "it asked twice, and is told once");
     two.hear();
     assert_eq!(two.answered(), (vec![7], "not_found"));
     two.assert_empty();

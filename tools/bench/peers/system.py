@@ -58,10 +58,7 @@ def _transparent(
 
 
 def _lua(running: ExitStack, run_dir: Path, upstream: Upstream, workers: int) -> System:
-    def edit(edge: dict[str, Any]) -> None:
-        bare(edge)
-        lua.copy(urlsplit(upstream.origin).netloc, edge)
-
+    edit = partial(lua.copy, urlsplit(upstream.origin).netloc)
     return of_stack(running.enter_context(_stack(run_dir, upstream, workers, edit_edge=edit)))
 
 
