@@ -384,7 +384,10 @@ impl Worker {
         held.fill_key = Some(request.fill_key.clone());
         held.lookup = (!fails).then(|| PageLookup::new(denied.asked, now));
         let is_served = request.mirror.response == ResponseMode::Serve;
-        let for_bucket = target.is_part() || denied.precondition.is_for_bucket(is_served);
+        // The tag of a small object is the bucket's own from then on. A client that asks with HEAD first reads ranges next, and
+        // DuckDB demands the same tag of all of them.
+        let is_first_of_several = is_served && target.method == Method::Head;
+        let for_bucket = target.is_part() || is_first_of_several || denied.precondition.is_for_bucket(is_served);
         // A marked request has no permit. With another marker it could go round for ever.
         let may_pass = self.config.marker.is_some()
             && !held.wanted.is_marked

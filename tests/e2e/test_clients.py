@@ -129,8 +129,7 @@ def test_who_heads_a_large_cold_object_learns_its_date(start: Start, unique: Uni
     """aws-cli, minio-go and Hadoop's S3A fail without."""
     date = "Sun, 06 Nov 1994 08:49:37 GMT"
     site = start(wiring="transparent", plugin={"rules": [{"response": "serve"}]})
-    for body, outcome in ((bytes(7 << 20), "streamed"), (BODY, "served")):
-        path = unique(outcome)
-        site.origin.put(path, body, {"ETag": '"1"', "Last-Modified": date})
-        head = site.ask(f"/mirror{path}", "HEAD")
-        assert (head.outcome, head.header("last-modified")) == (outcome, date)
+    path = unique("film")
+    site.origin.put(path, bytes(7 << 20), {"ETag": '"1"', "Last-Modified": date})
+    head = site.ask(f"/mirror{path}", "HEAD")
+    assert (head.outcome, head.header("last-modified")) == ("streamed", date)

@@ -65,9 +65,10 @@ def test_a_condition_waits_for_the_bucket_where_others_are_served_from_memory(
 def test_a_cold_object_is_judged_by_the_date_that_it_is_given_with(
     site: Site, wiring: str, unique: Unique, method: str, date: str, status: int, length: int
 ) -> None:
-    path = unique(under="/served")
+    # A HEAD of a small object waits for the bucket, but where nothing is stored.
+    path = unique(under="/served" if method == "GET" or length > 10 else "/headers")
     site.origin.put(path, bytes(length))
-    outcome = "served" if length == 10 else "streamed"
+    outcome = ("served" if method == "GET" else "head") if length == 10 else "streamed"
     answer = read(site, wiring, path, method, {"if-unmodified-since": date})
     assert (answer.status, answer.outcome) == (status, outcome)
     if status == 200:

@@ -94,6 +94,17 @@ def test_a_head_has_no_range(served: Wired, unique: Unique, asked: str) -> None:
     assert (answer.status, answer.header("content-length")) == (200, str(len(BODY)))
 
 
+def test_a_head_of_a_cold_object_has_the_tag_that_its_ranges_will_have(served: Wired, unique: Unique) -> None:
+    path = unique()
+    served.site.origin.put(path, BODY)
+    head = served.read(path, "HEAD")
+    assert (head.status, head.outcome, head.header("content-length")) == (200, None, str(len(BODY)))
+    part = served.read(path, headers=[("range", "bytes=1-2")])
+    assert (part.status, part.body) == (206, BODY[1:3])
+    for name in ("etag", "last-modified"):
+        assert head.header(name) and head.header(name) == part.header(name)
+
+
 def test_the_tag_holds_while_the_origin_has_that_version(served: Wired, unique: Unique) -> None:
     path, changed = unique(under="/unstored"), b"!" * len(BODY)
     served.site.origin.put(path, BODY)

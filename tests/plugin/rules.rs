@@ -29,25 +29,35 @@ fn a_head_of_what_is_not_stored_is_the_origins_however_gets_are_answered() {
 
 #[test]
 fn served_is_a_200_with_the_object_while_it_is_being_stored() {
-    for method in ["GET", "HEAD"] {
-        let mut envoy = envoy_with(rule(json!({"response": "serve", "cache_control": "max-age=60"})));
-        let client = envoy.request(method, PATH).send();
-        miss(client);
-        origin_gives(&mut envoy);
-        let headers = Headers::response(200)
-            .with("accept-ranges", "bytes")
-            .with("content-type", "image/jpeg")
-            .with("cache-control", "max-age=60")
-            .with("x-mirror-on-miss", "served")
-            .with("content-length", "5");
-        let body = if method == "HEAD" { Vec::new() } else { OBJECT.to_vec() };
-        assert_eq!(answer(client), Answer { headers, body, through_filters: true }, "{method}");
+    let mut envoy = envoy_with(rule(json!({"response": "serve", "cache_control": "max-age=60"})));
+    let client = envoy.get(PATH);
+    miss(client);
+    origin_gives(&mut envoy);
+    let headers = Headers::response(200)
+        .with("accept-ranges", "bytes")
+        .with("content-type", "image/jpeg")
+        .with("cache-control", "max-age=60")
+        .with("x-mirror-on-miss", "served")
+        .with("content-length", "5");
+    assert_eq!(answer(client), Answer { headers, body: OBJECT.to_vec(), through_filters: true });
 
-        let second = envoy.get(PATH);
-        miss(second);
-        assert_eq!((result(second), answer(second).body), (is(200, "served"), OBJECT.to_vec()));
-        store_says(&mut envoy, 200);
-        envoy.assert_idle();
+    let second = envoy.get(PATH);
+    miss(second);
+    assert_eq!((result(second), answer(second).body), (is(200, "served"), OBJECT.to_vec()));
+    store_says(&mut envoy, 200);
+    envoy.assert_idle();
+}
+
+#[test]
+fn a_head_waits_for_the_tag_that_stays_and_gets_the_objects_headers_if_there_is_none() {
+    for (status, expected) in [(200, is(302, "stored")), (403, is(200, "not_stored"))] {
+        let mut envoy = envoy_with(rule(json!({"response": "serve"})));
+        let head = envoy.request("HEAD", PATH).send();
+        miss(head);
+        origin_gives(&mut envoy);
+        assert!(head.is_waiting());
+        store_says(&mut envoy, status);
+        assert_eq!(result(head), expected);
     }
 }
 
