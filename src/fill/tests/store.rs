@@ -611,8 +611,18 @@ fn an_input_that_nobody_awaits_ends_the_fill_without_its_upload() {
     let mut asking = uploaded(json!({}));
     asking.answer(COMPLETE, 412, &[], "");
     asking.expect(HEAD);
-    for mut world in [completing, repeating, asking] {
-        world.input(Input::Failed { call: CallId(99) });
+    let mut answered = uploaded(json!({}));
+    answered.expect(COMPLETE);
+    let call = CallId(99);
+    let response =
+        Response { status: 200, headers: Headers::default(), body: b"<CompleteMultipartUploadResult/>".to_vec() };
+    for (mut world, input) in [
+        (completing, Input::Failed { call }),
+        (repeating, Input::Failed { call }),
+        (asking, Input::Failed { call }),
+        (answered, Input::Response { call, response }),
+    ] {
+        world.input(input);
         world.answer(ABORT, 204, &[], "");
         assert!(matches!(world.outcome(), Outcome::Broken(_)));
     }
