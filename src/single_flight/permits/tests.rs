@@ -111,3 +111,11 @@ fn what_does_not_fit_its_lines_is_no_permit() {
         assert_eq!(read(text), None, "{text:?}");
     }
 }
+
+#[test]
+fn permits_stand_behind_the_leases_and_spread_over_their_sets() {
+    let leases = leases();
+    let sets: std::collections::BTreeSet<u32> = (0..512).map(|key| set(hash(&leases, &key.to_string()))).collect();
+    assert!(sets.iter().all(|set| (SETS..SETS + PERMIT_SETS).contains(set)), "{sets:?}");
+    assert!(sets.len() > 128, "{} sets", sets.len());
+}

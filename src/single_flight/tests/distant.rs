@@ -173,19 +173,23 @@ fn an_origin_that_ignores_ranges_may_give_more_than_was_asked_for_where_there_is
 
 #[test]
 fn where_the_rest_does_not_come_whole_all_of_it_is_asked_for_after_a_wait() {
-    let mut world = world(false, serde_json::json!({}));
-    let (get, call) = world.begin_far(300).pop().unwrap();
-    world.give_range(get, &call, 2 * MIB);
-    let (get, _) = world.next_call();
-    let held = world.flights.admission.held();
-    world.respond(get, 412, &[], Vec::new());
-    assert!(world.effects.is_empty(), "not at once");
-    assert_eq!(world.flights.admission.held(), held);
-    world.pass_to_deadline();
-    let (get, call) = world.next_call();
-    assert_eq!(range(&call), Some((0, 2 * MIB)), "and the byte behind it, which another version may have");
-    world.give_range(get, &call, 2 * MIB);
-    assert_eq!(world.next_call().1.request.body.len() as u64, 2 * MIB);
+    let short = format!("bytes {FIRST}-{}/{}", 2 * FIRST - 1, 2 * MIB);
+    let short = [("content-range", &*short), ("etag", "\"e\"")];
+    for (status, headers, length) in [(412, &[] as &[_], 0), (206, &short, FIRST), (200, &short[1..], 2 * MIB)] {
+        let mut world = world(false, serde_json::json!({}));
+        let (get, call) = world.begin_far(300).pop().unwrap();
+        world.give_range(get, &call, 2 * MIB);
+        let (get, _) = world.next_call();
+        let held = world.flights.admission.held();
+        world.respond(get, status, headers, vec![b'x'; usize::try_from(length).unwrap()]);
+        assert!(world.effects.is_empty(), "not at once: {status}");
+        assert_eq!(world.flights.admission.held(), held);
+        world.pass_to_deadline();
+        let (get, call) = world.next_call();
+        assert_eq!(range(&call), Some((0, 2 * MIB)), "and the byte behind it, which another version may have");
+        world.give_range(get, &call, 2 * MIB);
+        assert_eq!(world.next_call().1.request.body.len() as u64, 2 * MIB);
+    }
 }
 
 #[test]

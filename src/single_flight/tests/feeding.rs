@@ -17,13 +17,8 @@ fn bytes(first: u64, end: u64) -> Vec<u8> {
     (first..end).map(byte).collect()
 }
 
-/// A fill of an object in four parts, whose upload exists. The first part is on its way to the store.
-fn begun() -> World {
-    announcing(&[]).0
-}
-
-/// Likewise, with more headers of the origin's. Returns the call with the first part, too.
-fn announcing(announced: &[(&str, &str)]) -> (World, Ticket) {
+/// A worker of one origin, whose parts have 100 bytes.
+fn world() -> World {
     let config = json!({
         "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
         "origin": {"cluster": "origin", "authority": "files.example.com"},
@@ -31,7 +26,17 @@ fn announcing(announced: &[(&str, &str)]) -> (World, Ticket) {
         "rules": [{"response": "serve"}]});
     let mut config = Config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
     (config.limits.part_size, config.limits.first_range) = (PART, PART);
-    let mut world = World::configured(1, Rc::new(FakeSharedHost::new()), config, 0);
+    World::configured(1, Rc::new(FakeSharedHost::new()), config, 0)
+}
+
+/// A fill of an object in four parts, whose upload exists. The first part is on its way to the store.
+fn begun() -> World {
+    announcing(&[]).0
+}
+
+/// Likewise, with more headers of the origin's. Returns the call with the first part, too.
+fn announcing(announced: &[(&str, &str)]) -> (World, Ticket) {
+    let mut world = world();
     world.join(1, "a");
     let (get, _) = world.call();
     let headers = [&[("etag", "\"1\""), ("content-range", "bytes 0-99/350"), ("content-length", "100")], announced];
@@ -171,4 +176,40 @@ fn what_contradicts_the_origin_resets_all_streams_of_the_object_and_no_other() {
     assert_eq!(steps, [PieceStep::PassAndTick, PieceStep::PassAndTick, PieceStep::Reset], "at its last piece");
     assert_eq!(world.brings(2, 0, 10), PieceStep::Reset);
     assert_ne!(world.brings(3, 0, 10), PieceStep::Reset);
+}
+
+#[test]
+fn what_streams_of_two_objects_bring_is_stored_with_each_ones_own() {
+    let mut world = begun();
+    world.join(9, "other");
+    let (get, _) = world.call();
+    let beginning = [("etag", "\"1\""), ("content-range", "bytes 0-99/350"), ("content-length", "100")];
+    world.respond(get, 206, &beginning, bytes(0, PART));
+    world.answered();
+    let (create, _) = world.call();
+    world.respond(create, 200, &[], b"<UploadId>v</UploadId>".to_vec());
+    world.effects.clear();
+    for (stream, key) in [(1, "a"), (3, "other")] {
+        world.reads(stream, key, (0, TOTAL - 1));
+        world.flights.answer_stream(StreamId(stream));
+        assert_eq!(world.brings(stream, 0, 200), PieceStep::PassAndTick);
+        let effects = world.flights.tick(world.now, &*world.shared);
+        world.keep(effects);
+        let (_, request) = world.call();
+        assert!(request.starts_with(&format!("PUT /b/{key}?partNumber=2&")), "{request}");
+    }
+}
+
+#[test]
+fn where_nobody_was_there_to_be_passed_the_fill_asks_for_the_other_parts_at_once() {
+    let mut world = world();
+    world.join(1, "a");
+    let (get, _) = world.call();
+    world.leave(1, "a");
+    let beginning = [("etag", "\"1\""), ("content-range", "bytes 0-99/350"), ("content-length", "100")];
+    world.respond(get, 206, &beginning, bytes(0, PART));
+    let (create, _) = world.call();
+    world.respond(create, 200, &[], b"<UploadId>u</UploadId>".to_vec());
+    let due: Vec<_> = world.due().into_iter().map(|(what, _)| what).collect();
+    assert_eq!(due, ["1", "bytes=100-199", "bytes=200-299"]);
 }

@@ -347,12 +347,22 @@ fn a_body_counts_until_its_stream_is_gone() {
     }
 }
 
+/// A worker of one origin, with 40 bytes of memory, and parts of 10.
+fn tiny() -> World {
+    let mut config = config(&[&["o"]], serde_json::json!({}));
+    (config.limits.first_range, config.limits.part_size, config.limits.memory) = (10, 10, 40);
+    World::configured(1, Rc::new(FakeSharedHost::new()), config, 0)
+}
+
 #[test]
 fn an_object_that_comes_whole_without_room_for_it_is_fetched_again_when_there_is() {
-    let mut world = rules(&[&["o"]], serde_json::json!({}));
-    let mut config = (*world.flights.config).clone();
-    (config.limits.part_size, config.limits.memory) = (10, 40);
-    world = World::configured(1, world.shared, config, 0);
+    for length in [15, 20] {
+        assert_comes_again(length);
+    }
+}
+
+fn assert_comes_again(length: usize) {
+    let mut world = tiny();
     for stream in 1..=4 {
         world.join_rule(stream, &format!("0/{stream}"));
     }
@@ -360,10 +370,11 @@ fn an_object_that_comes_whole_without_room_for_it_is_fetched_again_when_there_is
     assert_eq!(calls.len(), 4);
     let may_read = [0, 10, 11, 15].map(|length| world.flights.may_read(&calls[0].0, length));
     assert_eq!(may_read, [true, true, false, false], "nor is it copied from Envoy without room");
-    let whole = |length: usize| (length.to_string(), vec![b'x'; length]);
-    let (length, body) = whole(15);
-    world.respond(calls.remove(0).0, 200, &[("content-length", &length)], body);
-    assert!(world.effects.is_empty(), "15 bytes do not fit beside three times 10");
+    let whole = |world: &mut World, get| {
+        world.respond(get, 200, &[("content-length", &length.to_string())], vec![b'x'; length]);
+    };
+    whole(&mut world, calls.remove(0).0);
+    assert!(world.effects.is_empty(), "{length} bytes do not fit beside three times 10");
     for (ticket, _) in calls {
         world.finish(ticket, 404);
     }
@@ -377,9 +388,49 @@ fn an_object_that_comes_whole_without_room_for_it_is_fetched_again_when_there_is
         .unwrap();
     assert_eq!((path.as_str(), world.held()), ("/0/1", 20), "it is expected to be whole again");
     world.effects.clear();
-    let (length, body) = whole(15);
-    world.respond(get, 200, &[("content-length", &length)], body);
+    whole(&mut world, get);
     assert_eq!(world.call().1, "PUT /b/0/1");
+}
+
+#[test]
+fn an_object_that_was_not_read_for_want_of_room_is_fetched_again_though_there_is_room_a_moment_later() {
+    let mut world = tiny();
+    world.join_rule(1, "0/read");
+    let (get, _) = world.call();
+    world.respond(get, 200, &[("content-length", "9")], vec![b'x'; 9]);
+    let (put, _) = world.call();
+    world.now += SECOND;
+    world.finish(put, 403);
+    world.now -= SECOND;
+    world.effects.clear();
+    assert!(!world.leave(1, "0/read") && world.held() == 9, "its client still reads");
+    for stream in 2..=4 {
+        world.join_rule(stream, &format!("0/{stream}"));
+    }
+    let mut calls = world.calls();
+    assert_eq!((calls.len(), world.held()), (3, 39));
+    world.now += SECOND;
+    let whole = [("content-length", "15")];
+    world.respond(calls.remove(0).0, 200, &whole, vec![b'x'; 15]);
+    let (get, request) = world.call();
+    assert_eq!((request.as_str(), world.held()), ("GET /0/2", 40));
+    world.respond(get, 200, &whole, vec![b'x'; 15]);
+    let [(_, put)] = &world.calls()[..] else { panic!("a call") };
+    assert_eq!((put.request.path.as_str(), put.request.body.len()), ("/b/0/2", 15));
+}
+
+#[test]
+fn an_object_that_would_fit_the_memory_alone_is_not_too_large() {
+    for (length, outcome) in [(21, "memory"), (40, "memory"), (41, "too_large")] {
+        let mut world = tiny();
+        for stream in 1..=3 {
+            world.join_rule(stream, &format!("0/{stream}"));
+        }
+        let (get, _) = world.calls().remove(0);
+        world.respond(get, 200, &[("content-length", &length.to_string())], vec![0; length]);
+        world.ended();
+        assert_eq!(world.answered(), (vec![1], outcome), "{length}");
+    }
 }
 
 #[test]
@@ -443,16 +494,61 @@ fn an_origin_that_ignores_ranges_gets_room_for_whole_objects_for_ten_minutes() {
 
 #[test]
 fn streams_of_one_origin_wait_only_in_half_of_the_places() {
-    for (origins, waiting) in [(&[&["o"] as &[&str]] as &[&[&str]], 10), (&[&["o"], &["other"]], 5)] {
-        let mut world = rules(origins, serde_json::json!({"waiters": 10}));
+    let (one, two) = (&[&["o"] as &[&str]] as &[&[&str]], &[&["o"] as &[&str], &["other"]] as &[&[&str]]);
+    for (origins, waiters, of_one, of_both) in [(one, 10, 10, 10), (two, 10, 5, 7), (two, 11, 5, 8)] {
+        let mut world = rules(origins, serde_json::json!({"waiters": waiters}));
         for stream in 0..20 {
             world.join_rule(stream, "0/a");
         }
-        assert_eq!(world.flights.waiters(), waiting);
+        assert_eq!(world.flights.waiters(), of_one, "of {waiters}");
         world.effects.clear();
         if origins.len() > 1 {
             world.assert_begins_at_once("1/a");
+            for stream in 20..30 {
+                world.join_rule(stream, "1/a");
+            }
         }
+        assert_eq!(world.flights.waiters(), of_both, "of {waiters}");
+    }
+}
+
+#[test]
+fn fills_of_one_origin_wait_only_in_half_of_the_places() {
+    for (queue, of_one) in [(4, 2), (5, 2), (6, 3)] {
+        let mut world = rules(&[&["o"], &["other"]], serde_json::json!({"fills": 2, "queue": queue}));
+        for stream in 0..20 {
+            world.join_rule(stream, &format!("0/{stream}"));
+        }
+        assert_eq!((world.calls().len(), world.flights.waiters()), (1, 1 + of_one), "of {queue}");
+    }
+}
+
+#[test]
+fn what_a_fill_may_hold_beyond_its_share_leaves_room_for_those_that_wait_and_for_other_origins() {
+    let one: &[&[&str]] = &[&["o"]];
+    let two: &[&[&str]] = &[&["o"], &["other"]];
+    // (origins, is it large, does a large one wait, bytes)
+    for (origins, large, waits, spare) in [
+        (one, false, false, 70),
+        (one, false, true, 30),
+        (two, false, false, 30),
+        (one, true, false, 25),
+        (two, true, false, 10),
+        (one, true, true, 0),
+        (two, true, true, 0),
+    ] {
+        let mut config = config(origins, serde_json::json!({}));
+        (config.limits.part_size, config.limits.memory) = (10, 100);
+        let mut admission = Admission::new(&config);
+        let origin = admission.origin("o");
+        let held = [Hold { origin, large: false, bytes: 10 }, Hold { origin, large: true, bytes: 20 }];
+        for hold in held {
+            admission.replace(None, Some(hold));
+        }
+        if waits {
+            admission.enqueue(1, &fill_key("a"), Hold { origin, large: true, bytes: 90 });
+        }
+        assert_eq!(admission.spare(held[usize::from(large)]), spare, "{origins:?}, {large}, {waits}");
     }
 }
 
@@ -467,7 +563,7 @@ fn a_body_counts_for_as_long_as_a_slow_client_reads_though_its_stream_is_gone() 
     world.finish(put, 403);
     world.effects.clear();
     assert!(!world.leave(1, "0/a"), "the stream is gone, and the body in the connection's buffer");
-    assert_eq!(world.held(), MIB);
+    assert_eq!((world.held(), world.flights.next_deadline()), (MIB, None), "and nothing waits for its room");
     for (stream, key) in [(2, "0/b"), (3, "0/c")] {
         world.join_rule(stream, key);
     }

@@ -129,6 +129,7 @@ fn a_living_owner_is_followed_for_as_long_as_it_renews_its_lease() {
     two.shared.pass(LEASE - RENEW_AFTER);
     let effects = two.flights.tick(two.now, &*two.shared);
     assert!(effects.is_empty(), "the lease was renewed");
+    assert!(two.flights.next_deadline() > Some(two.now), "and the table is not asked until it is over");
     one.hear();
     one.finish(get, 404);
     assert_eq!((one.ended(), one.answered()), (("not_found", 1), (vec![1], "not_found")));
@@ -269,5 +270,22 @@ fn streams_that_the_bucket_denied_otherwise_follow_the_same_fill() {
     assert_eq!(one.answered(), (vec![1], "stored"));
     two.hear();
     assert_eq!([two.answered(), two.answered()], [(vec![7], "stored"), (vec![8], "stored")]);
+    two.assert_empty();
+}
+
+#[test]
+fn while_a_stream_that_the_bucket_denied_otherwise_still_follows_the_other_worker_is_not_told_to_forget_it() {
+    let (mut one, mut two) = two_workers();
+    one.join(1, "a");
+    two.join(7, "a");
+    let forbidden = Rc::new(FillKey { forbidden: true, ..(*fill_key("a")).clone() });
+    two.join_fill(8, forbidden, two.mirror.clone(), Vec::new());
+    assert!(two.leave(7, "a"), "its own flight is over");
+    let effects = two.flights.tick(two.now, &*two.shared);
+    two.keep(effects);
+    one.hear();
+    one.fill(1);
+    two.hear();
+    assert_eq!(two.answered(), (vec![8], "stored"));
     two.assert_empty();
 }
