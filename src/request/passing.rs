@@ -32,22 +32,22 @@ pub enum Wanted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RangeRequest {
     range: String,
-    /// The validator of `If-Range`; empty without one.
-    known: String,
+    /// That of `If-Range`; empty without one.
+    validator: String,
 }
 
 impl RangeRequest {
     /// Reads the headers, or the metadata of the same names. `None` if no range is asked for.
     pub fn read(look_up: &dyn Fn(&str) -> Option<Vec<u8>>) -> Option<Self> {
         let range = text(look_up, "range");
-        (!range.is_empty()).then(|| Self { range, known: text(look_up, "if-range") })
+        (!range.is_empty()).then(|| Self { range, validator: text(look_up, "if-range") })
     }
 
     /// Returns the bytes of an object of this length. `tag` is its entity tag, which `If-Range` has to name. A date names no
     /// version here. A range that is none, or several, may be ignored (RFC 9110, 14.2).
     pub fn wanted(&self, tag: Option<&str>, total: u64) -> Wanted {
-        let is_known = self.known.is_empty() || tag == Some(self.known.as_str());
-        if is_known { in_range(&self.range, total) } else { Wanted::All }
+        let is_of_version = self.validator.is_empty() || tag == Some(self.validator.as_str());
+        if is_of_version { in_range(&self.range, total) } else { Wanted::All }
     }
 }
 
@@ -74,10 +74,19 @@ pub fn text(header: &dyn Fn(&str) -> Option<Vec<u8>>, name: &str) -> String {
     header(name).and_then(|value| String::from_utf8(value).ok()).unwrap_or_default()
 }
 
-/// Tells if an entity tag is in a list of them. A weak one counts for `If-None-Match` alone (RFC 9110, 13.1.2).
+/// Tells if an entity tag is in a list of them. A weak one counts for `If-None-Match` alone (RFC 9110, 13.1.2). AWS's SDK for Java
+/// v1 leaves the quotes out.
 #[inline(never)]
 pub fn is_listed(tag: &str, tags: &str, weakly: bool) -> bool {
-    tags.split(',').map(str::trim).any(|known| known == tag || (weakly && known.strip_prefix("W/") == Some(tag)))
+    let bare = |tag: &str| tag.trim_matches('"').to_owned();
+    let strong = |known: &str| if weakly { known.strip_prefix("W/").unwrap_or(known) } else { known }.to_owned();
+    tags.split(',').any(|known| bare(&strong(known.trim())) == bare(tag))
+}
+
+/// Tells if a list of entity tags has one that only clients of the module have.
+pub fn names_ours(tags: &str) -> bool {
+    let ours = TAG.trim_start_matches('"');
+    tags.split(',').any(|known| known.trim().trim_start_matches('"').starts_with(ours))
 }
 
 /// Reads the conditions and the range of a GET. `header` looks up its headers; `tag` is the entity tag of the stream, and
@@ -97,7 +106,7 @@ pub fn wanted(header: &dyn Fn(&str) -> Option<Vec<u8>>, tag: &str, modified: Opt
         }
     }
     if !(tags.is_empty() || tags == "*" || is_listed(tag, &tags, false)) {
-        return if tags.starts_with(TAG) { Wanted::OtherVersion } else { Wanted::AskBucket };
+        return if names_ours(&tags) { Wanted::OtherVersion } else { Wanted::AskBucket };
     }
     if is_listed(tag, &text("if-none-match"), true) {
         return Wanted::NotModified;
@@ -200,6 +209,10 @@ mod tests {
             ("if-match", OURS, Wanted::All),
             ("if-match", "*", Wanted::All),
             ("if-match", "\"x\", \"mirror-0123\"", Wanted::All),
+            ("if-match", "mirror-0123", Wanted::All),
+            ("if-match", "W/\"mirror-0123\"", Wanted::AskBucket),
+            ("if-match", "\"x\", \"mirror-4567\"", Wanted::OtherVersion),
+            ("if-match", "mirror-4567", Wanted::OtherVersion),
             ("if-match", "\"mirror-4567\"", Wanted::OtherVersion),
             ("if-match", "\"x\"", Wanted::AskBucket),
             ("if-unmodified-since", "Sun, 06 Nov 1994 08:49:37 GMT", Wanted::All),

@@ -5,12 +5,12 @@
 //! hit no call into the module.
 
 use crate::object::http_date::HttpDate;
-use crate::request::passing::{TAG, is_listed};
+use crate::request::passing::{is_listed, names_ours};
 
 /// The condition of a request, as far as it keeps the module from handing an object out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Precondition {
-    /// `If-Match` with entity tags, the first of which is the bucket's.
+    /// `If-Match` with entity tags of the bucket's.
     Match,
     /// None that an object fails which the bucket does not have.
     #[default]
@@ -19,7 +19,7 @@ pub enum Precondition {
     NoneMatch,
     /// `If-None-Match` with these tags.
     NoneOf(Box<str>),
-    /// `If-Match` with these tags, the first of which is that of a stream, which the bucket does not know.
+    /// `If-Match` with these tags, one of which is that of a stream, which the bucket does not know.
     Stream(Box<str>),
     /// `If-Unmodified-Since`. Without a date if the edge does not tell it, or if it is none: then only the bucket can judge.
     Unmodified(Option<HttpDate>),
@@ -38,10 +38,10 @@ impl Precondition {
             Some(b"unmodified") => Self::Unmodified(None),
             Some(b"none *") => Self::NoneMatch,
             Some(value) => match std::str::from_utf8(value) {
-                Ok(tags) if tags.starts_with(TAG) => Self::Stream(tags.into()),
                 Ok(value) => match value.split_once(' ') {
                     Some(("none", tags)) => Self::NoneOf(tags.into()),
                     Some(("unmodified", date)) => Self::Unmodified(HttpDate::parse(date)),
+                    _ if names_ours(value) => Self::Stream(value.into()),
                     _ => Self::Match,
                 },
                 Err(_) => Self::Match,
@@ -135,6 +135,10 @@ mod tests {
             ("none \"mirror-2\"", None),
             ("none *", Some(304)),
             ("\"a\"", Some(412)),
+            ("mirror-1", None),
+            ("mirror-2", Some(412)),
+            ("\"a\", \"mirror-1\"", None),
+            ("\"a\", W/\"mirror-1\"", Some(412)),
         ] {
             let refuses = |tag| Precondition::read(Some(metadata.as_bytes())).refuses(tag, None);
             assert_eq!(refuses(Some("\"mirror-1\"")), expected, "{metadata}");

@@ -67,6 +67,19 @@ def test_a_range_is_the_bytes_that_its_content_range_names(
     assert OURS.fullmatch(answer.header("etag") or "")
 
 
+@pytest.mark.parametrize("form", ['"{}"', "{}", '"x", "{}"', '"{}", "x"'])
+@pytest.mark.parametrize("length", [900, 7 << 20])
+def test_the_tag_is_known_in_a_list_and_without_quotes(
+    served: Wired, unique: Unique, form: str, length: int
+) -> None:
+    """The SDK for Java v1 leaves the quotes out."""
+    path, body = unique(under="/unstored"), (BODY * 80)[:length]
+    served.site.origin.put(path, body, {"ETag": '"1"'})
+    tag = (served.read(path, headers=[("range", "bytes=0-1")]).header("etag") or "").strip('"')
+    answer = served.read(path, headers=[("range", "bytes=1-2"), ("if-match", form.format(tag))])
+    assert (answer.status, answer.body) == (206, body[1:3])
+
+
 @pytest.mark.parametrize("asked", ["bytes=0-1,4-5", "bytes=5-2", "bytes=a-b", "bytes=", "items=0-1", "0-1"])
 def test_a_range_that_is_none_or_several_gets_the_whole(served: Wired, unique: Unique, asked: str) -> None:
     path = unique(under="/unstored")

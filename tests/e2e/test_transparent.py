@@ -9,6 +9,9 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
@@ -23,7 +26,16 @@ from stack.render import named
 from .client import Connection, Headers
 from .conftest import Start, Unique
 from .crowd import Crowd, all_of, in_thread
-from .site import PUBLIC_URL, Site, a_rule_for_everything, add_dead_cluster, error_code, running, xml_of_envoy
+from .site import (
+    PUBLIC_URL,
+    Site,
+    a_rule_for_everything,
+    add_dead_cluster,
+    error_code,
+    eventually,
+    running,
+    xml_of_envoy,
+)
 
 BODY = bytes(range(256)) * 16
 LARGE = bytes(range(256)) * (13 << 12)
@@ -79,6 +91,31 @@ def test_a_miss_waits_for_no_connection_to_the_bucket(transparent: Site, unique:
         assert transparent.ask(BUCKET + path).body == BODY
     # One for each, where a closed connection is replaced by the request that needs it.
     assert transparent.stats(waited)[waited] - before <= misses // 2
+
+
+def test_connections_in_advance_leave_every_request_one_of_its_own(
+    tmp_path: Path, origin: ScriptedOrigin
+) -> None:
+    """The shipped proportions, small: four workers, each with connections that the others cannot use."""
+    held, active = 36, "cluster.bucket.upstream_rq_active"
+
+    def edit(edge: dict[str, Any]) -> None:
+        shipped = named(edge["static_resources"]["clusters"], "bucket")["circuit_breakers"]["thresholds"][0]
+        for limit in shipped:
+            shipped[limit] = int(shipped[limit] * 40 / 8192)
+
+    with (
+        running(tmp_path, origin, StrictBucket(), workers=4, wiring="transparent", edit_edge=edit) as site,
+        ExitStack() as clients,
+    ):
+        site.store.put("slow", BODY)
+        site.store.put("quick", BODY)
+        site.store.stall("GetObject", "slow", times=held)
+        for _ in range(held):
+            clients.enter_context(Connection(site.stack.url)).send("GET", f"{BUCKET}/slow")
+        eventually(lambda: site.stats(active)[active], held)
+        for _ in range(30):
+            assert site.ask(f"{BUCKET}/quick").body == BODY
 
 
 def test_a_cold_head_has_the_object_s_length(site: Site, unique: Unique) -> None:
