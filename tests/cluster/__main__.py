@@ -54,9 +54,9 @@ def run(checks: dict[str, Check], server: Server, work: Path) -> int:
         begin = time.monotonic()
         try:
             check(server, work)
-        except (AssertionError, StackError) as error:
+        except (AssertionError, KeyError, StackError) as error:
             failed += 1
-            result, why = "FAILED", f"\n{error}"
+            result, why = "FAILED", f"\n{type(error).__name__}: {error}"
         else:
             result, why = "passed", ""
         print(f"{result} {time.monotonic() - begin:6.1f} s  {name}{why}", flush=True)

@@ -42,18 +42,20 @@ def streams(
         head = follow(site, path, "HEAD")
         assert (head.status, head.headers["x-mirror-on-miss"]) == (200, "streamed"), head
         tag = head.headers["etag"]
-        assert site.ask(path).status == (302 if redirects else 200)
-        answer = follow(site, f"{path}?v=1", headers={"cookie": "of-a-client", CLUSTER: "signer"})
-        assert (answer.status, answer.headers["x-mirror-on-miss"]) == (200, "streamed"), answer.headers
-        assert hashlib.sha256(answer.body).hexdigest() == film.sha256()
-        assert answer.headers["etag"] == tag
-        assert not [name for name in answer.headers if name.startswith("x-envoy-")], answer.headers
         pinned = {"range": "bytes=1000-1999", "if-match": tag}
         part = follow(site, path, headers=pinned)
         assert (part.status, part.body) == (206, film.content(range(1000, 2000))), part.headers
         assert part.headers["x-mirror-on-miss"] == "streamed"
         assert site.bucket.list() == [], "the fill waits at the gate"
         nobody_without_a_permit(site, origin, prefix)
+        if redirects:
+            assert site.ask(path).status == 302
+        # What this client reads feeds the fill, which may then end before the gate is open.
+        answer = follow(site, f"{path}?v=1", headers={"cookie": "of-a-client", CLUSTER: "signer"})
+        assert (answer.status, answer.headers["x-mirror-on-miss"]) == (200, "streamed"), answer.headers
+        assert hashlib.sha256(answer.body).hexdigest() == film.sha256()
+        assert answer.headers["etag"] == tag
+        assert not [name for name in answer.headers if name.startswith("x-envoy-")], answer.headers
         gate.open()
         eventually(lambda: site.bucket.list() == ["film.mp4"], "the film in the bucket")
         for condition in ("if-match", "if-range"):
