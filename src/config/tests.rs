@@ -2,6 +2,7 @@ use super::*;
 use crate::config::model::{DEFAULT_TIMEOUT, GIB, MIB};
 use crate::config::rule::{Mirror, On5xx, On403, OnHead, OnWait, Private, ResponseMode, TooLarge};
 use crate::http::Method;
+use crate::object::key::Spellings;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -358,5 +359,17 @@ fn a_secret_that_cannot_be_a_header_is_a_problem() {
             ["$.origin.headers.x-token: the environment variable TOKEN is empty or not visible ASCII"],
             "{wrong:?}"
         );
+    }
+}
+
+#[test]
+fn a_rule_that_mirrors_nothing_ends_what_is_tried_for_either_spelling_of_a_key() {
+    let rules = json!([{"prefix": "/a/"}, {"prefix": "/a/b/", "mirror": false}, {"prefix": "/"}]);
+    let config = parse(&with(&["rules"], rules)).unwrap();
+    for (deciding, other, tried) in
+        [("a/b/c", "a/b/c", 1), ("a/b/c", "a/x", 1), ("a/x", "a/b/c", 1), ("a/x", "a/x", 2), ("x", "x", 1)]
+    {
+        let chain = rule::chain(&config.rules, Method::Get, Spellings { deciding, other });
+        assert_eq!(chain.len(), tried, "{deciding} {other}");
     }
 }

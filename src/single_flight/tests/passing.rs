@@ -236,6 +236,36 @@ fn an_object_that_cannot_be_stored_is_passed_unless_the_rule_says_otherwise() {
 }
 
 #[test]
+fn a_large_object_that_the_store_refuses_is_passed_to_who_waited_for_it_to_be_stored() {
+    let mut world = World::worker(1, Rc::new(FakeSharedHost::new()), &config(&json!({}), &json!({})));
+    world.join(1, "a");
+    world.begin();
+    let (create, request) = world.call();
+    assert_eq!(request, "POST /b/a?uploads=");
+    assert!(world.effects.is_empty(), "it waits");
+    world.respond(create, 403, &[], Vec::new());
+    assert_eq!(world.ended(), ("not_stored", 1));
+    assert_eq!(world.answered(), (vec![1], "streamed"));
+}
+
+#[test]
+fn nobody_is_passed_where_the_bucket_may_have_the_object_or_the_origins_versions_cannot_be_told_apart() {
+    let weak: &[(&str, &str)] = &[("etag", "W/\"1\"")];
+    let strong: &[(&str, &str)] = &[("etag", "\"1\"")];
+    for (forbidden, etag, passed) in [(false, strong, true), (true, strong, false), (false, weak, false)] {
+        let mut world = served();
+        let forbidden = Rc::new(FillKey { forbidden, ..(*fill_key("a")).clone() });
+        world.join_fill(1, forbidden, world.mirror.clone(), Vec::new());
+        let (get, request) = world.call();
+        assert_eq!(request, "GET /a");
+        let range = [("content-range", "bytes 0-65536/20971520"), ("content-length", "65537")];
+        world.respond(get, 206, &[&range, etag].concat(), vec![0; 65_537]);
+        let answered = world.effects.iter().any(|effect| matches!(effect, Effect::Answer { .. }));
+        assert_eq!((answered, world.permit().is_some()), (passed, passed), "{etag:?}");
+    }
+}
+
+#[test]
 fn what_is_not_stored_is_asked_of_the_origin_each_time() {
     let mut world = World::worker(1, Rc::new(FakeSharedHost::new()), &config(&json!({"store": false}), &json!({})));
     let join = |world: &mut World, stream| {
