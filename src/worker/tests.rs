@@ -270,6 +270,21 @@ fn only_a_client_that_may_follow_the_marker_is_passed_to_the_origin() {
 }
 
 #[test]
+fn while_the_bucket_fails_its_parts_and_versions_are_left_to_it() {
+    let judged = |path: &str, precondition: Precondition| {
+        let mut world = World::streaming(serde_json::json!({"on_5xx": "origin"}));
+        world.hold(1, path, Denial::Unavailable, true);
+        let denied = DeniedResponse { precondition, ..denied() };
+        let steps = world.worker.judge(StreamId(1), &denied, world.now, &world.shared);
+        steps.iter().map(shown).next().unwrap()
+    };
+    let left = "release 1 bucket_unavailable";
+    assert_eq!(judged("/a", Precondition::None), "GET origin /a");
+    assert_eq!(judged("/a?partNumber=2", Precondition::None), left);
+    assert_eq!(judged("/a", Precondition::Match), left);
+}
+
+#[test]
 fn a_miss_that_is_only_observed_is_told_and_let_go() {
     let mut world = World::streaming(serde_json::json!({"observe": true}));
     world.hold(1, "/a", Denial::NotFound, true);

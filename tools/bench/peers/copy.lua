@@ -19,7 +19,10 @@ function envoy_on_response(handle)
   end
   handle:httpCall("signer", {
     [":method"] = "PUT", [":path"] = "/mirror" .. path, [":authority"] = "BUCKET",
-    ["content-type"] = fetched["content-type"], ["if-none-match"] = "*"
+    ["content-type"] = fetched["content-type"], ["if-none-match"] = "*",
+    -- What a fill keeps of the origin's answer, too.
+    ["x-amz-meta-mirror-last-modified"] = fetched["last-modified"], ["x-amz-meta-mirror-etag"] = fetched["etag"],
+    ["x-amz-meta-mirror-url"] = "//ORIGIN" .. path
   }, object, 85000)
   local length = handle:body(true):setBytes(object)
   handle:headers():replace(":status", "200")
