@@ -191,6 +191,17 @@ fn a_path_that_lacks_its_slash_leads_to_its_page() {
 }
 
 #[test]
+fn a_redirect_to_a_page_differs_from_its_path_by_the_slash_alone() {
+    let mut envoy = envoy_with(json!({"bucket": {"index": "index.html"}, "location": "distinct"}));
+    let client = missing(&mut envoy, "/dir");
+    let get = expect_call(&mut envoy, "GET origin /dir");
+    envoy.respond(get, 404, &[], "");
+    let looked = expect_call(&mut envoy, "HEAD signer /assets/dir/index.html");
+    envoy.respond(looked, 200, &[], "");
+    assert_eq!(answer(client).header("location"), Some("/dir/"));
+}
+
+#[test]
 fn a_page_is_looked_for_only_where_there_may_be_one() {
     for (config, path) in [
         (json!({}), "/dir"),
