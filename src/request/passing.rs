@@ -78,9 +78,10 @@ pub fn text(header: &dyn Fn(&str) -> Option<Vec<u8>>, name: &str) -> String {
 /// v1 leaves the quotes out.
 #[inline(never)]
 pub fn is_listed(tag: &str, tags: &str, weakly: bool) -> bool {
-    let bare = |tag: &str| tag.trim_matches('"').to_owned();
-    let strong = |known: &str| if weakly { known.strip_prefix("W/").unwrap_or(known) } else { known }.to_owned();
-    tags.split(',').any(|known| bare(&strong(known.trim())) == bare(tag))
+    tags.split(',').map(str::trim).any(|known| {
+        let strong = if weakly { known.strip_prefix("W/").unwrap_or(known) } else { known };
+        strong.trim_matches('"') == tag.trim_matches('"')
+    })
 }
 
 /// Tells if a list of entity tags has one that only clients of the module have.

@@ -63,7 +63,7 @@ def miss_alone() -> list[Measure]:
     origin's answer, the PUT.
     """
     with directory() as run_dir, SeaweedFS(run_dir) as store:
-        measures = [*_alone("SeaweedFS", store, 1.10), *_floor_alone(store)]
+        measures = [*_alone("SeaweedFS", store, 1.10), *_alone_in_lua(store)]
     return measures + _alone("a bucket that costs nothing", None, None)
 
 
@@ -96,7 +96,7 @@ def herd() -> list[Measure]:
 def rate() -> list[Measure]:
     """Compares the rate of distinct small objects with that of clients that make the calls themselves."""
     with directory() as run_dir, SeaweedFS(run_dir) as store:
-        measures = [*_rate("SeaweedFS", store, 0.95), *_floor_of_rate(store)]
+        measures = [*_rate("SeaweedFS", store, 0.95), *_rate_in_lua(store)]
     limits = {"put_slots": S3_PUT_SLOTS, "put_ms": S3_PUT_MS}
     return measures + _rate("a bucket of 3,500 PUTs/s", None, None, **limits)
 
@@ -135,11 +135,8 @@ def _alone(bucket: str, store: S3Store | None, target: float | None) -> list[Mea
     return _compared(f"small miss, {bucket}", ms, MISS, ALL_THREE, target)
 
 
-def _floor_alone(store: S3Store) -> list[Measure]:
-    """Measures the same calls from a Lua filter, which judges nothing and knows of no other client.
-
-    So it is what Envoy itself takes for a filter's calls.
-    """
+def _alone_in_lua(store: S3Store) -> list[Measure]:
+    """Measures the calls of a Lua filter, which judges nothing and knows of no other client."""
     with _lua_site(store) as here:
         calls = calls_of_fill(here, f"{SMALL}/{{n}}-c.jpg", SMALL)
         calls.append(Call(f"{here.objects}/{SMALL}/{{n}}-d.jpg"))
@@ -148,24 +145,18 @@ def _floor_alone(store: S3Store) -> list[Measure]:
     return _compared("small miss, SeaweedFS, a Lua filter", ms, MISS_OF_LUA, ALL_THREE, None)
 
 
-def _floor_of_rate(store: S3Store) -> list[Measure]:
+def _rate_in_lua(store: S3Store) -> list[Measure]:
     """Measures the rate of a Lua filter's misses likewise."""
     with _lua_site(store) as here:
         calls = calls_of_fill(here, f"{SMALL}/{{n}}-e.jpg", SMALL)
         miss = Call(f"{here.stack.url}/{SMALL}/{{n}}-e.jpg")
-        turns = {"misses": ([miss], [200]), "sequences": (calls, ANSWERS)}
-        rates: dict[str, list[float]] = {name: [] for name in turns}
-        for number in range(RATE_ROUNDS + 1):
-            for name, (made, answers) in turns.items():
-                load = _many(here, made).expect(*answers)
-                if number:  # The first round warms up.
-                    rates[name].append(load.per_second)
+        rates = _rates(_profiles(here, {"misses": ([miss], [200]), "sequences": (calls, ANSWERS)}))
     title = "distinct small misses per second, SeaweedFS, a Lua filter"
     return [ratio(f"{title} / its three calls made by clients", rates["misses"], rates["sequences"], None)]
 
 
 def _lua_site(store: S3Store) -> AbstractContextManager[Site]:
-    return site(workers=WORKERS, store=store, edits=[lua.copy])
+    return site(workers=WORKERS, store=store, edit=lua.copy)
 
 
 def _followed(bucket: str, store: S3Store | None, target: float | None) -> list[Measure]:
@@ -204,18 +195,12 @@ def _compared(
 
 def _rate(bucket: str, store: S3Store | None, target: float | None, **limits: int) -> list[Measure]:
     """Makes as many clients miss, or make the calls of a fill in sequence, or only its PUT."""
-    profiles: dict[str, list[Profile]] = {"misses": [], "sequences": [], "PUTs": []}
     with site(workers=WORKERS, store=store, **limits) as here:
         calls = calls_of_fill(here, f"{SMALL}/{{n}}.jpg", SMALL)
         miss = Call(f"{here.stack.url}/{SMALL}/{{n}}.jpg")
         turns = {"misses": ([miss], [302]), "sequences": (calls, ANSWERS), "PUTs": (calls[2:], ANSWERS[2:])}
-        for number in range(RATE_ROUNDS + 1):
-            for name, (made, answers) in turns.items():
-                profile = profiled(here.processes, partial(_many, here, made))
-                profile.load.expect(*answers)
-                if number:  # The first round warms up.
-                    profiles[name].append(profile)
-    rates = {name: [each.load.per_second for each in turns] for name, turns in profiles.items()}
+        profiles = _profiles(here, turns)
+    rates = _rates(profiles)
     pairs = zip(profiles["misses"], profiles["PUTs"], strict=True)
     at_most = [highest_ratio(misses, puts, free="edge") for misses, puts in pairs]
     title = f"distinct small misses per second, {bucket}"
@@ -228,6 +213,24 @@ def _rate(bucket: str, store: S3Store | None, target: float | None, **limits: in
         *(typical(f"{name} per second, {bucket}", each, "/s") for name, each in rates.items()),
         *_costs(bucket, profiles),
     ]
+
+
+def _profiles(
+    here: Site, turns: Mapping[str, tuple[Sequence[Call], Sequence[int]]]
+) -> dict[str, list[Profile]]:
+    """Makes as many clients do each of these by turns, and returns the profiles of each."""
+    profiles: dict[str, list[Profile]] = {name: [] for name in turns}
+    for number in range(RATE_ROUNDS + 1):
+        for name, (made, answers) in turns.items():
+            profile = profiled(here.processes, partial(_many, here, made))
+            profile.load.expect(*answers)
+            if number:  # The first round warms up.
+                profiles[name].append(profile)
+    return profiles
+
+
+def _rates(profiles: Mapping[str, list[Profile]]) -> dict[str, list[float]]:
+    return {name: [each.load.per_second for each in turns] for name, turns in profiles.items()}
 
 
 def title_of_process(load: str, bucket: str, process: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,18 +67,18 @@ def site(
     store: S3Store | None = None,
     wiring: Wiring = "redirect",
     plugin: Mapping[str, Any] = PATIENT,
-    edits: Sequence[Callable[[str, dict[str, Any]], None]] = (),
+    edit: Callable[[str, dict[str, Any]], None] | None = None,
     **upstream_options: int,
 ) -> Iterator[Site]:
-    """Runs a stack. `edits` change its edge, and are given the origin's authority, too."""
+    """Runs a stack. `edit` changes its edge, and is given the origin's authority, too."""
     with directory() as run_dir, Upstream(run_dir, **upstream_options) as upstream:
         store = store or upstream.store
         origin = urlsplit(upstream.origin).netloc
 
-        def edit(edge: dict[str, Any]) -> None:
+        def edit_edge(edge: dict[str, Any]) -> None:
             to_halves(origin, edge)
-            for each in edits:
-                each(origin, edge)
+            if edit:
+                edit(origin, edge)
 
         with Stack(
             run_dir,
@@ -87,6 +87,6 @@ def site(
             workers=workers,
             wiring=wiring,
             plugin=plugin,
-            edit_edge=edit,
+            edit_edge=edit_edge,
         ) as stack:
             yield Site(stack, store, upstream, Loader())

@@ -257,13 +257,19 @@ fn a_follower_is_sent_to_the_rule_and_the_origin_that_the_other_worker_asked() {
     }
 }
 
-#[test]
-fn streams_that_the_bucket_denied_otherwise_follow_the_same_fill() {
+/// Makes two workers: the first one fills, and of the second one a stream with a 404 and one with a 403 follow.
+fn one_fills_and_two_streams_of_another_follow() -> (World, World) {
     let (mut one, mut two) = two_workers();
     one.join(1, "a");
     two.join(7, "a");
     let forbidden = Rc::new(FillKey { forbidden: true, ..(*fill_key("a")).clone() });
     two.join_fill(8, forbidden, two.mirror.clone(), Vec::new());
+    (one, two)
+}
+
+#[test]
+fn streams_that_the_bucket_denied_otherwise_follow_the_same_fill() {
+    let (mut one, mut two) = one_fills_and_two_streams_of_another_follow();
     assert!(two.effects.is_empty(), "both follow");
     one.hear();
     one.fill(1);
@@ -275,11 +281,7 @@ fn streams_that_the_bucket_denied_otherwise_follow_the_same_fill() {
 
 #[test]
 fn while_a_stream_that_the_bucket_denied_otherwise_still_follows_the_other_worker_is_not_told_to_forget_it() {
-    let (mut one, mut two) = two_workers();
-    one.join(1, "a");
-    two.join(7, "a");
-    let forbidden = Rc::new(FillKey { forbidden: true, ..(*fill_key("a")).clone() });
-    two.join_fill(8, forbidden, two.mirror.clone(), Vec::new());
+    let (mut one, mut two) = one_fills_and_two_streams_of_another_follow();
     assert!(two.leave(7, "a"), "its own flight is over");
     let effects = two.flights.tick(two.now, &*two.shared);
     two.keep(effects);
