@@ -42,7 +42,7 @@ from .sizing import MISSING, rounded, sizing_rows
 from .startup import for_each
 from .stats import parsed, wait_until_still
 from .stream import Cold
-from .unread import READERS, SCARCE, ask_and_read_nothing, planned, statuses
+from .unread import READERS, ask_and_read_nothing, bound_of_bodies, statuses
 
 
 def test_a_ratio_is_the_median_of_the_turns_and_its_spread_theirs() -> None:
@@ -396,7 +396,8 @@ def test_a_client_that_reads_nothing_shows_its_status_all_the_same() -> None:
 
 
 def test_bodies_that_nothing_counts_would_break_their_bound() -> None:
-    assert planned(SCARCE) < READERS * 6
+    for memory in (12, 128):
+        assert bound_of_bodies(memory) < READERS * 6
 
 
 NOTHING: dict[str, Any] = {

@@ -43,11 +43,12 @@ SCARCE, DEFAULT = 12, 128
 """MiB of `limits.memory`. The first is two parts: with one for a fill, and one free for the next, nothing is
 left for clients, and all get a 302.
 """
-PLAN, COPIES = 256, 3
-"""MiB of memory that docs/performance.md says to plan for an edge, and the multiple of `limits.memory` for
-each worker beside that. What the module counts once, Envoy holds once or twice: as the answer or the content
-of a call, or as what clients are handed.
+COPIES = 3
+"""The multiple of `limits.memory` that docs/performance.md says to plan for a worker. What the module counts
+once, Envoy holds once or twice: as the answer or the content of a call, or as what clients are handed.
 """
+BUFFERS = 96 * KIB
+"""What Envoy may keep for a client beside that: `per_connection_buffer_limit_bytes`, listener and bucket."""
 
 STATUS_LINE = len("HTTP/1.1 200")
 
@@ -124,7 +125,7 @@ def _idle(wiring: Wiring) -> Iterator[Measure]:
 
 def _bodies(paths: Sequence[str], what: str, memory: int) -> Iterator[Measure]:
     plugin = {"rules": [{"response": "serve"}], "limits": {"memory": f"{memory}MiB"}}
-    resident, peaks, settled, handed = [], [], [], []
+    peaks, settled, handed = [], [], []
     for _ in range(ROUNDS):
         with _site(READER_WORKERS, plugin=plugin) as here, ExitStack() as clients:
             here.loader.run(Call(f"{here.stack.url}/{SMALL}/{{n}}.bin"), requests=WARM_UP_REQUESTS)
@@ -135,19 +136,17 @@ def _bodies(paths: Sequence[str], what: str, memory: int) -> Iterator[Measure]:
             here.upstream.open_gate()
             handed.append(statuses(readers)["200"])
             _wait_until_nothing_moves(here)
-            resident.append(growth.highest())
             peaks.append(growth.peak())
             settled.append(growth.settled())
     title = f"{len(paths)} clients do not read {what}"
-    yield worst(f"{title}: resident, peak", resident, planned(memory), "MiB")
-    yield worst(f"{title}: resident growth, peak", peaks, None, "MiB")
-    yield worst(f"{title}: resident growth, afterwards", settled, None, "MiB")
+    yield worst(f"{title}: resident growth, peak", peaks, bound_of_bodies(memory), "MiB")
+    yield worst(f"{title}: resident growth, afterwards", settled, bound_of_bodies(memory), "MiB")
     yield typical(f"{title}: clients that were handed it", handed, "")
 
 
-def planned(memory: int) -> int:
-    """Returns the MiB that an edge with one worker of so many MiB of `limits.memory` may take."""
-    return PLAN + COPIES * memory * READER_WORKERS
+def bound_of_bodies(memory: int) -> float:
+    """Returns the MiB that a worker with this much memory and all the clients may take."""
+    return COPIES * memory + READERS * BUFFERS / MIB
 
 
 def _hits(here: Site, hit: str) -> float:
