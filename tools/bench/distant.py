@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from statistics import median
+from statistics import harmonic_mean, median
 
 from stack import SeaweedFS
 
@@ -15,6 +15,7 @@ from .costs import Profile, profiled
 from .measure import Measure, ratio, typical
 from .mix import sizes, write
 from .native import Call, Load
+from .peers import lua
 from .results import Table
 from .short import rounds
 from .site import DEFAULTS, Site, directory, site
@@ -41,11 +42,15 @@ SITE_AWAY = 100
 SITE_CLIENTS = 256
 SITE_WORKERS = 2
 SITE_ROUNDS = rounds(2)
-"""With a target. SeaweedFS keeps 4 GiB of each on the disk."""
+"""With a target. SeaweedFS keeps 12 GiB of each on the disk."""
 SITE_TARGET = 0.80
 LINE = 125_000_000
 """Bytes a second."""
 GIGABIT = "line of 1 Gbit/s"
+SEAWEEDFS = "SeaweedFS"
+
+FILLING, FILLING_IN_LUA = "filling", "filling by a Lua filter"
+STORING = ["storing", "storing again", "storing a third time"]
 
 WARM_UP_KEYS = 2
 """Keys of each client, before anything is measured: connections are opened, and code is compiled."""
@@ -100,7 +105,7 @@ def mixed_site() -> list[Measure]:
     """
     return [
         *_mixed(GIGABIT, SITE_TARGET, origin_line=LINE),
-        *_mixed("SeaweedFS", SITE_TARGET, seaweed=True),
+        *_mixed(SEAWEEDFS, SITE_TARGET),
         *_mixed("line without a bound", None),
     ]
 
@@ -133,41 +138,77 @@ def title_of_site(what: str) -> str:
     return f"site of {SITE_OBJECTS} objects, origin {SITE_AWAY} ms away, {SITE_CLIENTS} clients, {what}"
 
 
-def _mixed(what: str, target: float | None, seaweed: bool = False, **options: int) -> list[Measure]:
+def _mixed(what: str, target: float | None, **options: int) -> list[Measure]:
     """Fills each object once, with new keys in each round, and makes as many clients fetch or store them."""
-    profiles: dict[str, list[Profile]] = {"filling": [], "fetching": [], "storing": []}
+    turns = []
     with directory() as run_dir:
         mix = write(run_dir, SITE_OBJECTS)
         for _ in range(SITE_ROUNDS if target else 1):
-            for name, profile in _mixed_round(mix, seaweed, options):
-                profiles[name].append(profile)
+            turns.append({})
+            for name, profile in _mixed_round(mix, what == SEAWEEDFS, options):
+                turns[-1][name] = profile
                 print(f"  {what}: {name}, {profile.load.per_second:.0f} a second", flush=True)
-    rates = {name: [each.load.per_second for each in turns] for name, turns in profiles.items()}
-    slower = min(("fetching", "storing"), key=lambda name: median(rates[name]))
-    title = title_of_site(what)
-    return [
-        ratio(f"{title}: filling / {slower}, the slower half", rates["filling"], rates[slower], target, ">="),
-        *(typical(f"{title}: {name}", each, "/s") for name, each in rates.items()),
-        typical(f"{title}: MB a second", [megabytes(rate) for rate in rates["filling"]], "MB/s"),
-        typical(f"{title}: processors idle meanwhile", [each.idle for each in profiles["filling"]], ""),
-    ]
+    return [*_of_site(title_of_site(what), turns, target)]
 
 
 def _mixed_round(mix: Path, seaweed: bool, options: dict[str, int]) -> Iterator[tuple[str, Profile]]:
+    """Stores the site before and after each of its fills: a store's speed changes with what it holds."""
+    options = {"workers": SITE_WORKERS, "origin_ms": SITE_AWAY, **options}
+    run_site = partial(site, plugin=DEFAULTS, **options)
     with ExitStack() as running:
         store = running.enter_context(SeaweedFS(running.enter_context(directory()))) if seaweed else None
-        options = {"workers": SITE_WORKERS, "origin_ms": SITE_AWAY, **options}
-        here = running.enter_context(site(store=store, plugin=DEFAULTS, **options))
+        here = running.enter_context(run_site(store=store))
         *_, put = calls_of_fill(here, "alone/{size}/{n}.bin", "{size}")
-        miss = Call(f"{here.objects}/{{size}}/{{n}}.bin")
-        runs = {"fetching": (_fetch(here), 200), "storing": (put, 200), "filling": (miss, 302)}
-        run = partial(here.loader.run, connections=SITE_CLIENTS, sizes=mix)
-        for call, _ in runs.values():
-            run(call, requests=WARM_UP_KEYS * SITE_CLIENTS)
-        for name, (call, status) in runs.items():
-            profile = profiled(here.processes, partial(run, call, requests=SITE_OBJECTS))
-            profile.load.expect(status)
-            yield name, profile
+        run = partial(_profile_of_site, here, mix)
+        # The first gigabytes take SeaweedFS longest: the kernel finds room for them.
+        run(put, 200)
+        yield "fetching", run(_fetch(here), 200)
+        yield STORING[0], run(put, 200)
+        yield FILLING, run(Call(f"{here.objects}/{{size}}/{{n}}.bin"), 302)
+        yield STORING[1], run(put, 200)
+        if store:
+            in_lua = running.enter_context(run_site(store=store, edit=lua.copy))
+            yield (
+                FILLING_IN_LUA,
+                _profile_of_site(in_lua, mix, Call(f"{in_lua.stack.url}/lua/{{size}}/{{n}}.bin"), 200),
+            )
+            yield STORING[2], run(put, 200)
+
+
+def _profile_of_site(here: Site, mix: Path, call: Call, status: int) -> Profile:
+    run = partial(here.loader.run, call, connections=SITE_CLIENTS, sizes=mix)
+    run(requests=WARM_UP_KEYS * SITE_CLIENTS)
+    profile = profiled(here.processes, partial(run, requests=SITE_OBJECTS))
+    profile.load.expect(status)
+    return profile
+
+
+def _of_site(title: str, turns: Sequence[Mapping[str, Profile]], target: float | None) -> Iterator[Measure]:
+    rates = {name: [turn[name].load.per_second for turn in turns] for name in turns[0]}
+    slower, half = min(
+        ("fetching", rates["fetching"]),
+        ("storing", [harmonic_mean(pair) for pair in zip(rates[STORING[0]], rates[STORING[1]], strict=True)]),
+        key=lambda named: median(named[1]),
+    )
+    filling = f"{title}: filling"
+    yield ratio(f"{filling} / {slower}, the slower half", rates[FILLING], half, target, ">=")
+    if FILLING_IN_LUA in rates:
+        around = zip(rates[STORING[1]], rates[STORING[2]], strict=True)
+        storing = [harmonic_mean(pair) for pair in around]
+        yield ratio(f"{title}: filling by a Lua filter / storing", rates[FILLING_IN_LUA], storing, None)
+    for name, each in rates.items():
+        yield typical(f"{title}: {name}", each, "/s")
+    yield typical(f"{title}: MB a second", [megabytes(rate) for rate in rates[FILLING]], "MB/s")
+    yield typical(f"{title}: processors idle meanwhile", [turn[FILLING].idle for turn in turns], "")
+    for name in (FILLING, FILLING_IN_LUA, STORING[1]):
+        if name in rates:
+            for process in turns[0][name].for_one:
+                values = [turn[name].for_one[process] for turn in turns]
+                yield typical(title_of_site_process(title, name, process), values, "us")
+
+
+def title_of_site_process(site: str, run: str, process: str) -> str:
+    return f"{site}: CPU for one, {run}, {process}"
 
 
 def megabytes(rate: float) -> float:

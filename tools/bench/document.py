@@ -7,11 +7,20 @@ not measured stays, too, with the commit that it is of.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from stack.render import CHECKOUT
 
+from .distant import (
+    FILLING,
+    FILLING_IN_LUA,
+    SEAWEEDFS,
+    STORING,
+    title_of_site,
+    title_of_site_process,
+)
 from .measure import columns
 from .misses import title_of_process
 from .peers import OURS, SYSTEMS
@@ -46,14 +55,16 @@ def main() -> None:
 
 
 def blocks_of(content: dict[str, Any]) -> dict[str, str]:
-    rivals, costs = content.get("rivals", []), cost_rows(content["measures"])
+    rivals = content.get("rivals", [])
     tables = {name: "" for name in TABLES}
+    measures = content["measures"]
+    for name, costs in (("miss-costs", cost_rows(measures)), ("site-costs", site_cost_rows(measures))):
+        tables[name] = _markdown(costs) if any("".join(row[1:-1]) for row in costs[1:]) else ""
     for each in content.get("tables", []):
         tables[each["name"]] = f"{_markdown(each['rows'])}\n\n{_of_commit(content, each)}"
     return {
         "better": _markdown(better_rows(rivals)) if rivals else "",
         "machine": _machine(content),
-        "miss-costs": _markdown(costs) if any("".join(row[1:-1]) for row in costs[1:]) else "",
         "others": _markdown(_others(content)),
         "rivals": f"{_markdown(rivals_rows(rivals))}\n\n{_of_commit(content, rivals[0])}" if rivals else "",
         "sizing": _markdown(sizing_rows(content)),
@@ -139,14 +150,23 @@ PROCESSES = ("edge", "signer", "bucket", "origin", "load")
 
 def cost_rows(measures: Sequence[dict[str, Any]]) -> list[list[str]]:
     """Makes one row for each kind of load on SeaweedFS: the microseconds of each process for one of it."""
+    loads = {"a miss": "misses", "its three calls made by clients": "sequences", "a PUT": "PUTs"}
+    return _cost_rows(measures, partial(title_of_process, bucket="SeaweedFS"), loads)
+
+
+def site_cost_rows(measures: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Makes such rows for the objects of a site, which have all sizes."""
+    loads = {"a fill": FILLING, "a fill by the Lua filter": FILLING_IN_LUA, "a PUT": STORING[1]}
+    return _cost_rows(measures, partial(title_of_site_process, title_of_site(SEAWEEDFS)), loads)
+
+
+def _cost_rows(
+    measures: Sequence[dict[str, Any]], title: Callable[..., str], loads: Mapping[str, str]
+) -> list[list[str]]:
     known = {each["name"]: each["value"] for each in measures}
     rows = [["", *PROCESSES, "all"]]
-    for name, load in (
-        ("a miss", "misses"),
-        ("its three calls made by clients", "sequences"),
-        ("a PUT", "PUTs"),
-    ):
-        costs = [known.get(title_of_process(load, "SeaweedFS", process)) for process in PROCESSES]
+    for name, load in loads.items():
+        costs = [known.get(title(load, process=process)) for process in PROCESSES]
         whole = sum(cost for cost in costs if cost is not None)
         rows.append([name, *("" if cost is None else f"{cost:.0f}" for cost in costs), f"{whole:.0f}"])
     return rows

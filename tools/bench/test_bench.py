@@ -25,8 +25,28 @@ from stack.render import CHECKOUT, named, plugin_of, shipped
 
 from .__main__ import ALL, GROUPS, selected
 from .costs import Profile, highest_ratio, profiled
-from .distant import cells, ideal_rate, megabytes
-from .document import PAGES, better_rows, blocks_of, cost_rows, filled, plots, rivals_rows, targets_rows
+from .distant import (
+    FILLING,
+    FILLING_IN_LUA,
+    SEAWEEDFS,
+    STORING,
+    cells,
+    ideal_rate,
+    megabytes,
+    title_of_site,
+    title_of_site_process,
+)
+from .document import (
+    PAGES,
+    better_rows,
+    blocks_of,
+    cost_rows,
+    filled,
+    plots,
+    rivals_rows,
+    site_cost_rows,
+    targets_rows,
+)
 from .edges import BUCKET_HOST, FETCH_HOST, FILTER, connection_manager, empty, to_halves
 from .hits import title_of_cost
 from .measure import exactly, ratio, ratio_of_rates, ratio_or_more, table, typical, worst
@@ -290,6 +310,15 @@ def test_the_costs_of_a_miss_are_those_of_its_processes() -> None:
         for process, value in (("edge", 700.4), ("signer", 250.2))
     ]
     assert cost_rows(measures)[1] == ["a miss", "700", "250", "", "", "", "951"]
+
+
+def test_the_costs_of_a_site_are_those_of_its_fills_and_of_storing_it_after_them() -> None:
+    site = title_of_site(SEAWEEDFS)
+    measures = [
+        {"name": title_of_site_process(site, run, "bucket"), "value": value}
+        for run, value in ((FILLING, 1900.0), (FILLING_IN_LUA, 2000.0), (STORING[1], 1800.0))
+    ]
+    assert [row[3] for row in site_cost_rows(measures)] == ["bucket", "1900", "2000", "1800"]
 
 
 def test_processor_time_is_that_of_the_whole_process_group() -> None:
