@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from typing import Any
 
 from stack import S3Store, SeaweedFS, StackError
 
@@ -17,10 +18,11 @@ from .measure import Measure, exactly, ratio, typical
 from .native import Call, Load
 from .peers import lua
 from .short import rounds
-from .site import Site, directory, site
+from .site import PATIENT, Site, directory, site
 
 WORKERS = 2
 SMALL = 4096
+SERVE: Mapping[str, Any] = {**PATIENT, "rules": [{"response": "serve"}]}
 
 ALONE_ROUNDS = rounds(11)
 ALONE_REQUESTS = 150
@@ -73,6 +75,8 @@ def miss_followed() -> list[Measure]:
     """
     with directory() as run_dir, SeaweedFS(run_dir) as store:
         measures = _followed("SeaweedFS", store, 1.15)
+    with directory() as run_dir, SeaweedFS(run_dir) as store:
+        measures += _followed("SeaweedFS, `serve`", store, None, SERVE)
     return measures + _followed("a bucket that costs nothing", None, None)
 
 
@@ -159,8 +163,10 @@ def _lua_site(store: S3Store) -> AbstractContextManager[Site]:
     return site(workers=WORKERS, store=store, edit=lua.copy)
 
 
-def _followed(bucket: str, store: S3Store | None, target: float | None) -> list[Measure]:
-    with site(workers=WORKERS, store=store, wiring="transparent") as here:
+def _followed(
+    bucket: str, store: S3Store | None, target: float | None, plugin: Mapping[str, Any] = PATIENT
+) -> list[Measure]:
+    with site(workers=WORKERS, store=store, wiring="transparent", plugin=plugin) as here:
         key = f"{SMALL}/{{n}}-a.jpg"
         calls = [*calls_of_fill(here, key, SMALL), call_of_bucket(here, key)]
         calls.append(Call(f"{here.objects}/{SMALL}/{{n}}-b.jpg"))
