@@ -96,9 +96,14 @@ impl Headers {
         self.0.iter().find(|(n, _)| n == name).and_then(|(_, value)| readable(value))
     }
 
-    /// Iterates over the headers whose values are visible ASCII, in their order.
-    pub fn readable(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().filter_map(|(name, value)| Some((name.as_str(), readable(value)?)))
+    /// Iterates over the values of `name` that are visible ASCII, in their order.
+    pub fn texts<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(known, _)| known == name).filter_map(|(_, value)| readable(value))
+    }
+
+    /// Iterates over the headers that `known` finds by their names and whose values are visible ASCII, in their order.
+    pub fn known<K>(&self, known: impl Fn(&str) -> Option<K>) -> impl Iterator<Item = (K, &str)> {
+        self.0.iter().filter_map(move |(name, value)| Some((known(name)?, readable(value)?)))
     }
 
     /// Iterates over the names, in their order.

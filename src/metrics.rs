@@ -5,28 +5,61 @@
 //! `docs/operations.md` explains each metric, and a test compares it with a running Envoy.
 
 use crate::http::Response;
+use std::fmt;
 use std::time::Duration;
+
+/// The name of a metric, in the pieces that it is put together of. Most events are counted under one of few names, so the whole is
+/// only written when the metric is defined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// Bytes of the whole. They are compared first, because most names begin alike.
+    length: usize,
+    pieces: [&'static str; 4],
+}
+
+impl Name {
+    fn of(pieces: [&'static str; 4]) -> Self {
+        let [name, label, second, value] = pieces.map(str::len);
+        Self { length: name.saturating_add(label).saturating_add(second).saturating_add(value), pieces }
+    }
+
+    fn labelled(name: &'static str, label: &'static str) -> Self {
+        Self::of([name, label, "", ""])
+    }
+}
+
+impl From<&'static str> for Name {
+    fn from(name: &'static str) -> Self {
+        Self::labelled(name, "")
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.pieces.iter().try_for_each(|piece| f.write_str(piece))
+    }
+}
 
 /// Names the counter of requests that the bucket denied, by their answer: an [`Outcome`](crate::fill::Outcome)'s
 /// label, or `bad_request`, `bucket_error`, `deleted`, `forbidden`, `not_the_bucket` for denials that were passed on.
-pub fn requests(outcome: &str) -> String {
-    format!("mirror_on_miss_requests_total.outcome.{outcome}")
+pub fn requests(outcome: &'static str) -> Name {
+    Name::labelled("mirror_on_miss_requests_total.outcome.", outcome)
 }
 
 /// Names the counter of requests that were refused because a limit was reached, by the limit's name.
-pub fn refusals(limit: &str) -> String {
-    format!("mirror_on_miss_refusals_total.limit.{limit}")
+pub fn refusals(limit: &'static str) -> Name {
+    Name::labelled("mirror_on_miss_refusals_total.limit.", limit)
 }
 
 /// Names the counter of fills that ended, by their [`Outcome`](crate::fill::Outcome)'s label.
-pub fn fills(outcome: &str) -> String {
-    format!("mirror_on_miss_fills_total.outcome.{outcome}")
+pub fn fills(outcome: &'static str) -> Name {
+    Name::labelled("mirror_on_miss_fills_total.outcome.", outcome)
 }
 
 /// Names the counter of times that an origin failed to give an object, so that the rule's next origin was asked or
 /// the fill ended. The label is that of the outcome that this made, or would have made.
-pub fn origin_failures(reason: &str) -> String {
-    format!("mirror_on_miss_origin_failures_total.reason.{reason}")
+pub fn origin_failures(reason: &'static str) -> Name {
+    Name::labelled("mirror_on_miss_origin_failures_total.reason.", reason)
 }
 
 /// Bytes that came from origins in answers to calls.
@@ -76,13 +109,13 @@ pub struct CallRecord {
 
 impl CallRecord {
     /// Names the counter of calls that ended.
-    pub fn count(&self) -> String {
-        format!("mirror_on_miss_calls_total.to.{}.result.{}", self.to, self.result)
+    pub fn count(&self) -> Name {
+        Name::of(["mirror_on_miss_calls_total.to.", self.to, ".result.", self.result])
     }
 
     /// Names the histogram of the calls' duration.
-    pub fn time(&self) -> String {
-        format!("mirror_on_miss_call_milliseconds.to.{}", self.to)
+    pub fn time(&self) -> Name {
+        Name::labelled("mirror_on_miss_call_milliseconds.to.", self.to)
     }
 }
 

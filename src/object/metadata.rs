@@ -152,7 +152,7 @@ fn represented(headers: &Headers, name: &str) -> Option<String> {
         _ => {}
     }
     let mut list = Vec::new();
-    for (_, value) in headers.readable().filter(|(known, _)| *known == name) {
+    for value in headers.texts(name) {
         let says =
             |item: &&str| name != "content-encoding" || !NO_CODINGS.iter().any(|no| item.eq_ignore_ascii_case(no));
         list.extend(value.split(',').map(str::trim).filter(says));

@@ -178,7 +178,10 @@ pub fn read(response: Response, endpoint: &Endpoint, key: &Key, span: Span) -> F
         let etag = length.and_then(|length| Version::of(&response.headers, length, endpoint.pin).tag());
         return FetchResult::Headers { metadata, length, etag };
     }
-    let ends = endpoint.http2 || !ExpectedDigests::read(&response, reading::length(&response)).is_empty();
+    // Only a 200 may have no end of its own.
+    let has_digest =
+        || response.status == 200 && !ExpectedDigests::read(&response, reading::length(&response)).is_empty();
+    let ends = endpoint.http2 || has_digest();
     match reading::read(&response, asked, ends) {
         Reading::Range(range) => FetchResult::First(FirstRange::new(response, endpoint, key, range.total)),
         Reading::Whole => {
@@ -231,8 +234,7 @@ impl FirstRange {
 
 /// Tells if `Cache-Control` says `private` or `no-store`. A `private` that names fields counts, too: they are not stored apart.
 fn is_private(headers: &Headers) -> bool {
-    let values = headers.readable().filter(|(name, _)| *name == "cache-control");
-    let mut directives = values.flat_map(|(_, value)| value.split(','));
+    let mut directives = headers.texts("cache-control").flat_map(|value| value.split(','));
     directives.any(|directive| {
         let name = directive.split('=').next().unwrap_or_default().trim();
         ["no-store", "private"].iter().any(|known| name.eq_ignore_ascii_case(known))

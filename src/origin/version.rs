@@ -135,8 +135,8 @@ fn is_old(headers: &Headers) -> bool {
 
 /// Returns the codings in one way of writing them.
 fn coding(headers: &Headers) -> String {
-    let values = headers.readable().filter(|(name, _)| *name == "content-encoding");
-    let codings = values.flat_map(|(_, value)| value.split(',')).map(|coding| coding.trim().to_ascii_lowercase());
+    let values = headers.texts("content-encoding");
+    let codings = values.flat_map(|value| value.split(',')).map(|coding| coding.trim().to_ascii_lowercase());
     codings.filter(|coding| !coding.is_empty() && coding != "identity").collect::<Vec<_>>().join(",")
 }
 

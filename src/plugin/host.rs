@@ -5,9 +5,7 @@
 
 use crate::fill::Call;
 use crate::http::{Headers, Response};
-use crate::request::passing::RangeRequest;
-use crate::request::precondition::{self, Precondition};
-use crate::request::trace::{self, Trace};
+use crate::request::metadata::{self, StreamMetadata};
 use crate::single_flight::leases::{SETS, SharedHost};
 use crate::single_flight::permits::PERMIT_SETS;
 use proxy_wasm::hostcalls;
@@ -124,25 +122,10 @@ pub fn is_broken_off() -> bool {
     details.is_some_and(|details| details.starts_with(b"upstream_reset_after_response_started"))
 }
 
-/// Reads the headers that the calls of a fill take over from the effective stream's request.
-pub fn trace() -> Trace {
-    Trace::find(metadata)
-}
-
-/// Reads the condition of the effective stream's request.
-pub fn precondition() -> Precondition {
-    Precondition::read(metadata(precondition::NAME).as_deref())
-}
-
-/// Reads the range of the effective stream's request.
-pub fn range() -> Option<RangeRequest> {
-    RangeRequest::read(&metadata)
-}
-
-/// Reads what Envoy's `header_to_metadata` filter kept of the effective stream's request under this name.
-fn metadata(name: &str) -> Option<Vec<u8>> {
-    let path = vec!["metadata", "filter_metadata", trace::NAMESPACE, name];
-    hostcalls::get_property(path).ok().flatten()
+/// Reads what Envoy's `header_to_metadata` filter kept of the effective stream's request.
+pub fn metadata() -> StreamMetadata {
+    let path = vec!["metadata", "filter_metadata", metadata::NAMESPACE];
+    StreamMetadata::new(hostcalls::get_property(path).ok().flatten().unwrap_or_default())
 }
 
 /// The lease table in Envoy's shared data, and the workers' queues.

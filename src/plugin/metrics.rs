@@ -1,7 +1,7 @@
 //! Metrics as Envoy keeps them. Its counters, gauges and histograms belong to all workers together.
 
 use super::host;
-use crate::metrics::{self, CallRecord};
+use crate::metrics::{self, CallRecord, Name};
 use crate::single_flight::events::FillEnded;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{LogLevel, MetricType};
@@ -35,16 +35,16 @@ impl Metrics {
             self.known.id(MetricType::Counter, name);
         }
         for (name, _) in &GAUGES {
-            self.known.id(MetricType::Gauge, name);
+            self.known.id(MetricType::Gauge, *name);
         }
     }
 
-    pub fn count(&mut self, metric: &str) {
+    pub fn count(&mut self, metric: impl Into<Name>) {
         self.add(metric, 1);
     }
 
     /// Adds to a counter. Envoy adds no 0.
-    pub fn add(&mut self, metric: &str, amount: u64) {
+    pub fn add(&mut self, metric: impl Into<Name>, amount: u64) {
         if amount > 0 {
             host::add_to_counter(self.known.id(MetricType::Counter, metric), amount);
         }
@@ -52,17 +52,17 @@ impl Metrics {
 
     /// Records a call that ended.
     pub fn called(&mut self, called: &CallRecord) {
-        self.count(&called.count());
-        self.record(&called.time(), called.took);
+        self.count(called.count());
+        self.record(called.time(), called.took);
         self.add(metrics::FETCHED_BYTES, called.fetched);
     }
 
     /// Records a fill that ended.
     pub fn ended(&mut self, ended: &FillEnded) {
-        self.count(&metrics::fills(ended.outcome));
+        self.count(metrics::fills(ended.outcome));
         self.record(metrics::FILL_TIME, ended.took);
         for reason in &ended.failures {
-            self.count(&metrics::origin_failures(reason));
+            self.count(metrics::origin_failures(reason));
         }
     }
 
@@ -76,12 +76,12 @@ impl Metrics {
             if change != 0 {
                 all.fetch_add(change, Ordering::Relaxed);
                 *shown = value;
-                host::add_to_gauge(self.known.id(MetricType::Gauge, name), change.cast_signed());
+                host::add_to_gauge(self.known.id(MetricType::Gauge, *name), change.cast_signed());
             }
         }
     }
 
-    fn record(&mut self, metric: &str, took: Duration) {
+    fn record(&mut self, metric: impl Into<Name>, took: Duration) {
         host::record(self.known.id(MetricType::Histogram, metric), took);
     }
 }
@@ -96,15 +96,16 @@ impl Drop for Metrics {
 /// Metrics that are defined. A second definition of the same name gives another number, which Envoy keeps as long as
 /// the VM lives (`Context::defineMetric` in `wasm/context.cc`).
 #[derive(Default)]
-struct Known(Vec<(String, u32)>);
+struct Known(Vec<(Name, u32)>);
 
 impl Known {
-    fn id(&mut self, kind: MetricType, metric: &str) -> u32 {
-        if let Some((_, id)) = self.0.iter().find(|(name, _)| name == metric) {
+    fn id(&mut self, kind: MetricType, metric: impl Into<Name>) -> u32 {
+        let metric = metric.into();
+        if let Some((_, id)) = self.0.iter().find(|(known, _)| *known == metric) {
             return *id;
         }
-        let id = hostcalls::define_metric(kind, metric).unwrap_or_default();
-        self.0.push((metric.to_owned(), id));
+        let id = hostcalls::define_metric(kind, &metric.to_string()).unwrap_or_default();
+        self.0.push((metric, id));
         id
     }
 }
@@ -118,7 +119,7 @@ pub fn take_back_on_panic() {
             return;
         }
         for (name, all) in &GAUGES {
-            let id = Known::default().id(MetricType::Gauge, name);
+            let id = Known::default().id(MetricType::Gauge, *name);
             host::add_to_gauge(id, all.load(Ordering::Relaxed).cast_signed().wrapping_neg());
         }
     }));

@@ -7,7 +7,8 @@ use super::{WakeUp, WorkerHandle};
 use crate::config::Config;
 use crate::fill::Outcome;
 use crate::metrics;
-use crate::request::precondition::Precondition;
+use crate::request::passing::RangeRequest;
+use crate::request::precondition::{self, Precondition};
 use crate::request::trace::Trace;
 use crate::single_flight::effect::{Effect, Source, StreamId, Ticket};
 use crate::single_flight::events::Progress;
@@ -48,7 +49,7 @@ pub struct Root {
     answers: VecDeque<PendingAnswer>,
     /// Calls that are under way, by Envoy's tokens, with their start. There are as many as fills run.
     calls: Vec<(u32, Ticket, Instant)>,
-    /// The time for which Envoy was asked for a tick.
+    /// The time for which Envoy was asked for a tick: that of the first thing that is due, or an earlier one.
     tick: Option<Instant>,
     metrics: Metrics,
 }
@@ -60,54 +61,55 @@ impl Root {
 
     /// Judges every stream whose error document can be read, then does everything that is due, and asks for the next
     /// call.
-    fn catch_up(&mut self, handle: &WorkerHandle) {
-        let now = Instant::now();
+    fn catch_up(&mut self, handle: &WorkerHandle, now: Instant) {
         let readable = handle.worker.borrow_mut().readable(now);
         for (stream, has_document) in readable {
             let denied = self.denied(stream, has_document);
             let steps = handle.worker.borrow_mut().judge(stream, &denied, now, &EnvoySharedHost);
-            self.perform(handle, steps);
+            self.perform(handle, steps, now);
         }
         let steps = handle.worker.borrow_mut().tick(now, &EnvoySharedHost);
-        self.perform(handle, steps);
-        self.finish(handle);
+        self.perform(handle, steps, now);
+        self.finish(handle, now);
     }
 
     /// Gives some of the pending answers, and asks for the next call when it is due.
-    fn finish(&mut self, handle: &WorkerHandle) {
+    fn finish(&mut self, handle: &WorkerHandle, now: Instant) {
         for answer in self.answers.drain(..ANSWERS_AT_ONCE.min(self.answers.len())) {
             match answer {
                 PendingAnswer::Filled { stream, source, outcome } => {
                     if let Outcome::Busy(shortage) = *outcome {
-                        self.metrics.count(&metrics::refusals(shortage.label()));
+                        self.metrics.count(metrics::refusals(shortage.label()));
                     }
-                    self.metrics.count(&metrics::requests(handle.worker.borrow().label_for(stream, &outcome)));
+                    self.metrics.count(metrics::requests(handle.worker.borrow().label_for(stream, &outcome)));
                     let delivery = handle.worker.borrow_mut().deliver(stream, &source, &outcome);
                     deliver(self.id, stream, delivery);
                 }
                 PendingAnswer::Released { stream, reason } => {
-                    self.metrics.count(&metrics::requests(reason));
+                    self.metrics.count(metrics::requests(reason));
                     let delivery = handle.worker.borrow_mut().release(stream, reason);
                     deliver(self.id, stream, delivery);
                 }
             }
         }
         if !self.answers.is_empty() {
-            handle.wake_up.call(Instant::now());
+            handle.wake_up.call(now);
         }
         // The outcome that their answers name.
-        self.metrics.add(&metrics::requests(STREAM_FAILED), handle.failed_streams.take());
+        self.metrics.add(metrics::requests(STREAM_FAILED), handle.failed_streams.take());
         let worker = handle.worker.borrow();
         self.metrics.show([worker.fills(), worker.streams(), worker.waiters()]);
-        self.tick_at(worker.next_deadline());
+        let next = worker.next_deadline();
+        // One that comes too early asks for the next one, and costs less than the two host calls by which each fill moved it.
+        if next.is_some_and(|next| self.tick.is_none_or(|tick| next < tick)) {
+            self.tick_at(next, now);
+        }
     }
 
     /// Asks for a tick then, or for none.
-    fn tick_at(&mut self, next: Option<Instant>) {
-        if next != self.tick {
-            self.tick = next;
-            host::tick_after(next.map(|next| next.saturating_duration_since(Instant::now())));
-        }
+    fn tick_at(&mut self, next: Option<Instant>, now: Instant) {
+        self.tick = next;
+        host::tick_after(next.map(|next| next.saturating_duration_since(now)));
     }
 
     /// Reads the denial of a stream.
@@ -125,9 +127,11 @@ impl Root {
             // be read.
             denied.asked = host::request_time().unwrap_or_else(|| EnvoySharedHost.nanos());
             denied.details = host::code_details();
-            denied.trace = host::trace();
-            denied.precondition = host::precondition();
-            denied.range = host::range();
+            let metadata = host::metadata();
+            let look_up = |name: &str| metadata.get(name).map(<[u8]>::to_vec);
+            denied.trace = Trace::find(look_up);
+            denied.precondition = Precondition::read(metadata.get(precondition::NAME));
+            denied.range = RangeRequest::read(&look_up);
             denied.document = if has_document { host::response_body(MAX_BUFFERED) } else { None };
         });
         denied
@@ -135,15 +139,14 @@ impl Root {
 
     /// Carries out the effects of the core. A call that cannot be sent counts as a call that came back, so it may
     /// lead to more effects.
-    fn perform(&mut self, handle: &WorkerHandle, steps: Vec<Effect>) {
+    fn perform(&mut self, handle: &WorkerHandle, steps: Vec<Effect>, now: Instant) {
         let mut steps = VecDeque::from(steps);
         while let Some(step) = steps.pop_front() {
             match step {
                 Effect::Call { ticket, call } => match host::send(&call) {
-                    Some(token) => self.calls.push((token, ticket, Instant::now())),
+                    Some(token) => self.calls.push((token, ticket, now)),
                     None => {
                         warn!("no request can be sent to the cluster {}", call.to.cluster);
-                        let now = Instant::now();
                         self.metrics.called(&ticket.called(None, now, now));
                         steps.extend(handle.worker.borrow_mut().finish_call(ticket, None, 0, now, &EnvoySharedHost));
                     }
@@ -228,8 +231,8 @@ impl Context for Root {
         let response = host::response(num_headers, body_size);
         self.metrics.called(&ticket.called(response.as_ref(), sent, now));
         let steps = handle.worker.borrow_mut().finish_call(ticket, response, unread, now, &EnvoySharedHost);
-        self.perform(&handle, steps);
-        self.finish(&handle);
+        self.perform(&handle, steps, now);
+        self.finish(&handle, now);
     }
 }
 
@@ -260,18 +263,20 @@ impl RootContext for Root {
     fn on_queue_ready(&mut self, queue_id: u32) {
         let Some(handle) = self.handle.clone() else { return };
         handle.wake_up.came();
+        let now = Instant::now();
         while let Ok(Some(message)) = self.dequeue_shared_queue(queue_id) {
-            let steps = handle.worker.borrow_mut().receive(&message, Instant::now(), &EnvoySharedHost);
-            self.perform(&handle, steps);
+            let steps = handle.worker.borrow_mut().receive(&message, now, &EnvoySharedHost);
+            self.perform(&handle, steps, now);
         }
-        self.catch_up(&handle);
+        self.catch_up(&handle, now);
     }
 
     fn on_tick(&mut self) {
+        let now = Instant::now();
         // Envoy goes on with it, at the same interval.
-        self.tick_at(None);
+        self.tick_at(None, now);
         if let Some(handle) = self.handle.clone() {
-            self.catch_up(&handle);
+            self.catch_up(&handle, now);
         }
     }
 

@@ -72,6 +72,9 @@ impl Drop for Stream {
         if !self.held {
             return;
         }
+        if handle.worker.borrow().has_nothing_of(self.id) {
+            return;
+        }
         let now = Instant::now();
         if handle.worker.borrow_mut().forget(self.id, now) {
             handle.wake_up.call(now);

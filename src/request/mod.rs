@@ -2,6 +2,7 @@
 
 pub mod denial;
 pub mod forwarded;
+pub mod metadata;
 pub mod passing;
 pub mod precondition;
 pub mod reading;

@@ -2,6 +2,7 @@
 
 use crate::config::{Bucket, Keys};
 use crate::object::key::{Encoded, Key, KeyError, NotPlain, Spellings};
+use std::borrow::Cow;
 
 /// The meaning of a path that names a [`Key`], to the bucket, to rules and to origins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,18 +18,20 @@ pub struct Reading {
 impl Reading {
     /// Reads a path without its leading slash, which is empty for a request of the bucket's root.
     pub fn of(path: &[u8], bucket: &Bucket) -> Result<(Key, Self), KeyError> {
-        let is_page = path.is_empty() || path.ends_with(b"/") || path.to_ascii_lowercase().ends_with(b"%2f");
+        let is_page = path.is_empty() || path.ends_with(b"/") || path.ends_with(b"%2F") || path.ends_with(b"%2f");
         let index = bucket.index.clone().filter(|_| is_page);
         let key = match &index {
             Some(index) => Key::from_path(&[path, Encoded::of(index).to_string().as_bytes()].concat())?,
             None => Key::from_path(path)?,
         };
-        let plain = key.plain_reading();
+        let plain = match key.plain_reading() {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(plain) => Some(plain),
+        };
         let not_plain = match bucket.keys {
             Keys::Exact => None,
             Keys::Plain => key.not_plain(bucket.prefix_bytes()),
         };
-        let plain = (plain != key.as_str()).then_some(plain);
         Ok((key, Self { plain, index, not_plain }))
     }
 

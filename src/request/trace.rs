@@ -11,9 +11,6 @@ pub const HEADERS: [&str; 2] = ["traceparent", REQUEST_ID];
 
 const REQUEST_ID: &str = "x-request-id";
 
-/// The metadata's namespace.
-pub const NAMESPACE: &str = "mirror_on_miss";
-
 /// Bytes of a value. A `traceparent` has 55 (<https://www.w3.org/TR/trace-context/>), a UUID 36.
 const MAX_VALUE: usize = 128;
 

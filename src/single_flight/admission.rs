@@ -283,6 +283,11 @@ impl Admission {
         count
     }
 
+    /// Tells if bodies were handed out that clients may not have read.
+    pub fn has_copies(&self) -> bool {
+        !self.copies.is_empty()
+    }
+
     /// Forgets a stream that is gone. Tells if a fill that waits may begin.
     pub fn gone(&mut self, stream: StreamId, now: Instant) -> bool {
         // Those that were answered first are mostly the first to go.

@@ -180,6 +180,11 @@ impl Flights {
         None
     }
 
+    /// Tells if Envoy holds bodies for clients, as far as it is known.
+    pub fn has_copies(&self) -> bool {
+        self.admission.has_copies()
+    }
+
     /// Forgets a stream that is gone. `true` says that [`tick`](Self::tick) has something to do.
     pub fn leave(&mut self, stream: StreamId, fill_key: Option<&FillKey>, now: Instant) -> bool {
         if let Some(flight) = fill_key.and_then(|fill_key| self.flights.get_mut(fill_key)) {

@@ -299,6 +299,11 @@ impl Worker {
         true
     }
 
+    /// Tells if nothing is left of a stream that could be [forgotten](Self::forget): neither itself nor a body that it got.
+    pub fn has_nothing_of(&self, stream: StreamId) -> bool {
+        self.streams.get(&stream).is_none() && !self.flights.has_copies()
+    }
+
     /// Forgets a stream that is gone. Its fill goes on. `true` says that [`tick`](Self::tick) has something to do.
     pub fn forget(&mut self, stream: StreamId, now: Instant) -> bool {
         let fill_key = self.streams.remove(&stream).and_then(|held| held.fill_key);

@@ -137,6 +137,7 @@ fn an_object_of_three_parts_is_stored_byte_by_byte() {
     assert_eq!(envoy.metric("mirror_on_miss_stored_bytes_total"), LENGTH as u64);
     assert_eq!(envoy.metric("mirror_on_miss_fills_total.outcome.stored"), 1);
     envoy.assert_idle();
+    envoy.tick();
     assert_eq!(envoy.tick_period(), None);
 }
 

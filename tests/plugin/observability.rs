@@ -259,6 +259,6 @@ fn a_page_that_was_stored_is_counted_as_its_client_is_told() {
     let put = expect_call(&mut envoy, "PUT signer /assets/blog/index.html");
     envoy.respond(put, 200, &[], "");
     assert_eq!(result(client), is(302, "exists"));
-    let counted = ["exists", "stored"].map(|outcome| envoy.metric(&metrics::requests(outcome)));
+    let counted = ["exists", "stored"].map(|outcome| envoy.metric(&metrics::requests(outcome).to_string()));
     assert_eq!(counted, [1, 0]);
 }

@@ -66,10 +66,9 @@ impl ExpectedDigests {
         let headers = &response.headers;
         let whole = u64::try_from(response.body.len()) == Ok(total);
         let mut announced = Vec::new();
-        for (name, value) in headers.readable() {
-            let Some((header, algorithm, about)) = HEADERS.iter().find(|(header, ..)| *header == name) else {
-                continue;
-            };
+        for ((header, algorithm, about), value) in
+            headers.known(|name| HEADERS.iter().find(|(known, ..)| *known == name))
+        {
             let counts = match about {
                 About::Content => whole,
                 About::GoogleObject => is_as_google_stores_it(headers),

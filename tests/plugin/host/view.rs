@@ -105,11 +105,22 @@ impl Host {
             }
             _ => {
                 let state = self.streams.get(&self.context()).and_then(|stream| stream.filter_state.get(path));
-                return state.or_else(|| self.properties.get(path)).cloned().ok_or(Status::NotFound);
+                let value = state.or_else(|| self.properties.get(path)).cloned();
+                return value.or_else(|| self.map_below(path)).ok_or(Status::NotFound);
             }
         };
         let value = self.map(MapType::HttpRequestHeaders).and_then(|headers| headers.get(pseudo_header));
         value.map(<[u8]>::to_vec).ok_or(Status::NotFound)
+    }
+
+    /// Writes the properties below a path as a map of them (`serializeValue`), if there are any.
+    fn map_below(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let below = |(name, value): (&Vec<u8>, &Vec<u8>)| {
+            let name = name.strip_prefix(path)?.strip_prefix(b"\0")?;
+            Some((String::from_utf8_lossy(name).into_owned(), value.clone()))
+        };
+        let below: Headers = self.properties.iter().filter_map(below).collect();
+        (below.len() > 0).then(|| below.to_wire())
     }
 
     /// Implements `proxy_set_property`: filter state of the stream. The root context has none.

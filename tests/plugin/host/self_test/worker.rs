@@ -254,10 +254,12 @@ fn properties_are_what_the_test_says() {
     let request_headers = |_| {
         note(format!("{:?}", hostcalls::get_property(vec!["xds", "node", "id"]).unwrap().map(String::from_utf8)));
         note(hostcalls::get_property(vec!["plugin_name"]).unwrap().is_some());
+        note(format!("{:?}", hostcalls::get_property(vec!["xds", "node"]).unwrap().map(String::from_utf8)));
         Action::Continue
     };
     let mut envoy = Script { request_headers, ..Script::DO_NOTHING }.start();
     envoy.set_property(&["xds", "node", "id"], "edge-1");
     envoy.get("/a");
-    assert_eq!(seen(), [r#"Some(Ok("edge-1"))"#, "false"]);
+    let map = r#"Some(Ok("\u{1}\0\0\0\u{2}\0\0\0\u{6}\0\0\0id\0edge-1\0"))"#;
+    assert_eq!(seen(), [r#"Some(Ok("edge-1"))"#, "false", map], "a map is written as headers are");
 }
