@@ -149,6 +149,12 @@ impl FirstFetch {
         (State::FirstFetch(self), vec![action])
     }
 
+    /// Asks for everything, however much that is.
+    pub fn ask_all(self, job: &mut Job) -> Transition {
+        let expected = whole(job);
+        self.ask_whole(job, expected)
+    }
+
     /// Asks for everything, of which at most `expected` bytes come. Admission holds the call back until there is room for
     /// that.
     fn ask_whole(self, job: &mut Job, expected: u64) -> Transition {
@@ -168,7 +174,8 @@ impl FirstFetch {
             return done(passed);
         }
         match origin::read(response, &self.source.endpoint, &job.request.fill_key.key, self.span) {
-            FetchResult::First(first) => self.gave(job, first),
+            FetchResult::First(first) if !self.is_in_doubt(&first) => self.gave(job, first),
+            FetchResult::First(first) if first.version.joins() => RestFetch::ask(job, self, first),
             FetchResult::Headers { metadata, .. } if !job.mirror.accepts(metadata.content_type()) => {
                 self.source.next(job, Outcome::WrongType)
             }
@@ -191,7 +198,7 @@ impl FirstFetch {
             }
             // An empty object satisfies no range. Its own 200 says what a 416 does not: its type and validators.
             FetchResult::Unusable { total: Some(0) } => self.ask_whole(job, job.expected),
-            FetchResult::Unusable { total: _ } => self.ask_whole(job, whole(job)),
+            FetchResult::First(_) | FetchResult::Unusable { total: _ } => self.ask_all(job),
         }
     }
 
@@ -283,6 +290,12 @@ impl FirstFetch {
             Some(passed) => with(passed, (state, actions)),
             None => (state, actions),
         }
+    }
+
+    /// Tells if what came seems to be all of the object, and is just what was asked for. Some gateways that cut say so.
+    fn is_in_doubt(&self, first: &FirstRange) -> bool {
+        let length = first.object.length();
+        first.version.total == length && self.span == Span::First { length }
     }
 
     /// Returns the bytes that were asked for.

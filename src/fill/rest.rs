@@ -2,15 +2,17 @@
 //!
 //! A client that is to be passed to a large object waits for the first answer alone. So that answer is small, and the rest of a
 //! small object takes a second request.
+//!
+//! An answer that may have made the total of the range itself takes a HEAD, which tells if there is a rest.
 
 use super::fetch::FirstFetch;
 use super::state::{State, Transition};
 use super::{CallId, Job};
 use crate::http::{ContentRange, Response};
-use crate::origin::{self, FirstRange, PartResult};
+use crate::origin::{self, FirstRange, PartResult, Span};
 use std::rc::Rc;
 
-/// A request for everything but the first bytes of an object.
+/// A request for everything but the first bytes of an object. Where they seem to be all, it is a HEAD.
 #[derive(Debug)]
 pub struct RestFetch {
     pub call: CallId,
@@ -21,20 +23,28 @@ pub struct RestFetch {
 impl RestFetch {
     pub fn ask(job: &mut Job, fetch: FirstFetch, first: FirstRange) -> Transition {
         let endpoint = &fetch.source.endpoint;
-        let range = range(&first);
-        let request = origin::get_part(endpoint, &first.version, range, true);
+        let request = match is_all(&first) {
+            true => origin::get(endpoint, Span::Headers),
+            false => origin::get_part(endpoint, &first.version, range(&first), true),
+        };
         let (call, action) = job.call(endpoint.upstream.clone(), request, endpoint.timeout);
         (State::RestFetch(Box::new(Self { call, fetch, first })), vec![action])
     }
 
     /// Bytes of the object, part of which is at hand, and the one more that is asked for where it begins again.
     pub fn memory(&self) -> u64 {
-        self.first.version.total.saturating_add(1)
+        self.first.version.total.saturating_add(u64::from(!is_all(&self.first)))
     }
 
     /// Takes the answer. Where none came in time, the rest is asked for in pieces. Where it is not all of the rest, everything is
     /// asked for after a wait.
     pub fn answered(mut self, job: &mut Job, response: Option<Response>) -> Transition {
+        if is_all(&self.first) {
+            return match response.is_some_and(|response| origin::confirms(&response, &self.first.version)) {
+                true => self.fetch.gave(job, self.first),
+                false => self.fetch.ask_all(job),
+            };
+        }
         let asked = range(&self.first);
         let endpoint = &self.fetch.source.endpoint;
         let read = |response| origin::read_part(response, endpoint, &self.first.version, asked);
@@ -50,6 +60,10 @@ impl RestFetch {
         job.begins_small = false;
         self.fetch.asked_again(job, length)
     }
+}
+
+fn is_all(first: &FirstRange) -> bool {
+    first.object.length() == first.version.total
 }
 
 fn range(first: &FirstRange) -> ContentRange {

@@ -226,7 +226,8 @@ impl World {
         }
         let total = self.content.len();
         if call.request.method == Method::Head {
-            return response(200, vec![("content-length", total.to_string())], Vec::new());
+            let headers = vec![("content-length", total.to_string()), ("etag", self.etag.into())];
+            return response(200, headers, Vec::new());
         }
         let Some(range) = header("range") else {
             return response(200, vec![("content-length", total.to_string())], self.content.clone());
@@ -362,6 +363,15 @@ fn each_byte_is_asked_for_once_and_the_first_range_is_the_first_part() {
         calls,
         ["COMPLETE", "CREATE", "GET 0-3", "GET 12-12", "GET 4-7", "GET 8-11", "PART 1", "PART 2", "PART 3", "PART 4"]
     );
+}
+
+#[test]
+fn each_byte_of_an_object_of_just_one_part_crosses_once() {
+    let mut world = World::new(4, 1, &[]);
+    assert_eq!(world.run(PLENTY), Outcome::Stored);
+    assert_eq!(world.calls, ["GET 0-3", "HEAD", "PUT"]);
+    assert_eq!(world.object.as_ref(), Some(&world.content));
+    assert_eq!(world.most_memory, PART);
 }
 
 #[test]

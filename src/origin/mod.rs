@@ -33,7 +33,8 @@ pub enum Span {
 /// The meaning of an origin's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FetchResult {
-    /// The beginning of the object, or all of it.
+    /// The beginning of the object, or all of it. One of just the length that was asked for may be either, whatever its total
+    /// is: see [`confirms`].
     First(FirstRange),
     /// Headers of an object that was asked for with HEAD.
     Headers {
@@ -131,6 +132,13 @@ pub fn read_head_too_large(response: &Response, unranged: bool) -> bool {
     let length = response.headers.text("content-length").and_then(digits);
     let ranges = response.headers.text("accept-ranges").is_some_and(|unit| unit.eq_ignore_ascii_case("bytes"));
     response.status == 200 && length.is_some_and(|length| length > MAX_PART_SIZE) && (unranged || !ranges)
+}
+
+/// Tells if an origin's answer to a HEAD says that this version has its length. It has the version's own validators, so it is
+/// about no other one.
+pub fn confirms(response: &Response, version: &Version) -> bool {
+    let length = response.headers.text("content-length").and_then(digits);
+    response.status == 200 && length.is_some_and(|length| version.has(&response.headers, length))
 }
 
 /// Tells if an answer to [`get_part`] refuses it, or redirects.

@@ -75,7 +75,8 @@ fn the_beginning_of_an_object_is_what_came_and_how_long_all_of_it_is() {
     assert_eq!(object(answer(PART, 206, &[("content-range", "bytes 0-1/9")], "ab")), ("ab".into(), 9));
     assert_eq!(object(answer(PART, 206, &[("content-range", "bytes 0-1/2")], "ab")), ("ab".into(), 2));
     assert_eq!(object(answer(PART, 200, &[("content-length", "9")], "abcdefghi")), ("abcdefghi".into(), 9));
-    assert_eq!(answer(PART, 200, &[("content-length", "4")], "abcd"), FetchResult::Unusable { total: None });
+    assert_eq!(object(answer(PART, 200, &[("content-length", "4")], "abcd")), ("abcd".into(), 4));
+    assert_eq!(answer(PART, 206, &[("content-range", "bytes 0-3/*")], "abcd"), FetchResult::Unusable { total: None });
     assert_eq!(answer(PART, 416, &[("content-range", "bytes */0")], ""), FetchResult::Unusable { total: Some(0) });
     assert_eq!(answer(Span::Whole, 416, &[], ""), FetchResult::Refused(416));
 }

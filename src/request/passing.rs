@@ -49,6 +49,14 @@ impl RangeRequest {
         let is_of_version = self.validator.is_empty() || tag == Some(self.validator.as_str());
         if is_of_version { in_range(&self.range, total) } else { Wanted::All }
     }
+
+    /// Returns the most bytes that it may be of an object of any length and version.
+    pub fn most(&self) -> u64 {
+        match in_range(&self.range, u64::MAX) {
+            Wanted::Range(first, last) if self.validator.is_empty() => last.saturating_sub(first).saturating_add(1),
+            _ => u64::MAX,
+        }
+    }
 }
 
 /// Takes the marker off a path and query. `None` if it is not the last parameter.
@@ -192,6 +200,37 @@ mod tests {
             assert_eq!(want(&[("range", range)]), expected, "{range}");
         }
         assert_eq!(want(&[]), Wanted::All);
+    }
+
+    #[test]
+    fn no_client_takes_more_bytes_than_its_range_may_have() {
+        for (range, if_range, most) in [
+            ("bytes=0-0", "", 1),
+            ("bytes=2-4", "", 3),
+            ("bytes=-3", "", 3),
+            ("bytes=-0", "", u64::MAX),
+            ("bytes=9-", "", u64::MAX - 9),
+            ("bytes=0-", "", u64::MAX),
+            ("bytes=0-18446744073709551615", "", u64::MAX),
+            ("bytes=-18446744073709551615", "", u64::MAX),
+            ("bytes=0-1,4-5", "", u64::MAX),
+            ("bytes=3-2", "", u64::MAX),
+            ("items=0-1", "", u64::MAX),
+            ("bytes=0-0", "\"x\"", u64::MAX),
+            ("bytes=0-0", OURS, u64::MAX),
+        ] {
+            let header = |name: &str| Some(if name == "range" { range } else { if_range }.as_bytes().to_vec());
+            let asked = RangeRequest::read(&header).unwrap();
+            assert_eq!(asked.most(), most, "{range} {if_range}");
+            for total in [0, 1, 3, 10, 11] {
+                let handed = match asked.wanted(Some(OURS), total) {
+                    Wanted::Range(first, last) => last - first + 1,
+                    Wanted::Unsatisfiable => 0,
+                    _ => total,
+                };
+                assert!(handed <= most.min(total), "{range} of {total}");
+            }
+        }
     }
 
     #[test]

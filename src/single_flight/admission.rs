@@ -267,20 +267,18 @@ impl Admission {
             && (!self.is_shared() || after > all || own().checked_add(1).is_none_or(|own| own == 1 || own <= after))
     }
 
-    /// Hands a body of this length to the first of the streams, as many as may have it, and counts them.
-    pub fn hand_out(&mut self, streams: &[StreamId], length: u64, now: Instant) -> usize {
+    /// Hands so many bytes of a body to a stream, and counts them. `false` if it may not have them.
+    pub fn hand_out(&mut self, stream: StreamId, length: u64, now: Instant) -> bool {
         let free = self.free().bytes;
         let room = free.saturating_sub(self.copied).checked_div(2).unwrap_or_default();
-        let room = room.min(free.saturating_sub(self.limits.part_size));
-        let fit = room.checked_div(length).map(|fit| usize::try_from(fit).unwrap_or(usize::MAX));
-        let count = fit.unwrap_or(usize::MAX).min(streams.len());
-        for stream in streams.iter().take(count) {
+        let fits = length <= room.min(free.saturating_sub(self.limits.part_size));
+        if fits {
             let reads = length.saturating_mul(1000).checked_div(READ_RATE).unwrap_or_default();
             let read = now.checked_add(Duration::from_millis(reads)).unwrap_or(now);
-            self.copies.push(Copy { stream: Some(*stream), length, read });
+            self.copies.push(Copy { stream: Some(stream), length, read });
             self.copied = self.copied.saturating_add(length);
         }
-        count
+        fits
     }
 
     /// Tells if bodies were handed out that clients may not have read.

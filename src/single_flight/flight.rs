@@ -78,6 +78,8 @@ pub struct Waiter {
     pub may_pass: bool,
     /// It is answered when the fill has ended, and not before.
     pub for_bucket: bool,
+    /// The most bytes of the object that it may be handed.
+    pub most: u64,
     pub deadline: Instant,
 }
 

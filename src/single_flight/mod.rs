@@ -74,6 +74,8 @@ pub struct Join<'a> {
     pub may_pass: bool,
     /// Only the bucket can answer it, so it waits for the end of the fill.
     pub for_bucket: bool,
+    /// The most bytes of the object that it may be handed.
+    pub most: u64,
 }
 
 impl Flights {
@@ -126,7 +128,7 @@ impl Flights {
             let meanwhile = if waits { flight.meanwhile.clone() } else { Some(Outcome::Origin) };
             let meanwhile = meanwhile.filter(|_| !join.for_bucket);
             if let Some(outcome) =
-                meanwhile.filter(|outcome| hand_out(&mut self.admission, &[join.stream], outcome, now) > 0)
+                meanwhile.filter(|outcome| hand_out(&mut self.admission, join.stream, join.most, outcome, now))
             {
                 return about_first(outcome);
             }
@@ -141,8 +143,8 @@ impl Flights {
         let deadline = after(now, self.config.wait);
         advance_to(&mut self.due, deadline);
         let waits = waits && passed.is_none();
-        let Join { stream, may_pass, for_bucket, .. } = join;
-        let waiter = waits.then_some(Waiter { stream, may_pass, for_bucket, deadline });
+        let Join { stream, may_pass, for_bucket, most, .. } = join;
+        let waiter = waits.then_some(Waiter { stream, may_pass, for_bucket, most, deadline });
         let at_once = || about_first(passed.clone().unwrap_or(Outcome::Origin));
         if let Some(flight) = self.flights.get_mut(&request.fill_key) {
             flight.waiters.extend(waiter);
@@ -448,10 +450,10 @@ impl Flights {
     }
 }
 
-/// Counts the streams that may be answered so. Each that is given the object itself holds a copy from now on: Envoy has it
-/// until the client has read it.
-fn hand_out(admission: &mut Admission, streams: &[StreamId], outcome: &Outcome, now: Instant) -> usize {
-    outcome.object().map(|object| admission.hand_out(streams, object.length(), now)).unwrap_or(streams.len())
+/// Tells if a stream may be answered so. One that is given the object itself, or at most so many bytes of it, holds a copy from
+/// now on: Envoy has it until the client has read it.
+fn hand_out(admission: &mut Admission, stream: StreamId, most: u64, outcome: &Outcome, now: Instant) -> bool {
+    outcome.object().is_none_or(|object| admission.hand_out(stream, object.length().min(most), now))
 }
 
 fn answer(effects: &mut Vec<Effect>, streams: Vec<StreamId>, source: Source, outcome: Outcome) {

@@ -3,7 +3,7 @@
 use super::admission::Hold;
 use super::effect::{Effect, StreamId, Ticket};
 use super::events::{FillEnded, LOG_EVERY, Progress};
-use super::flight::{Flight, Needs, Phase};
+use super::flight::{Flight, Needs, Phase, Waiter};
 use super::leases::SharedHost;
 use super::messages::Message;
 use super::passing::{Passes, outlives};
@@ -159,13 +159,12 @@ impl Flights {
             Action::Pass(object) => self.offer(fill_key, object, now, shared, effects),
             Action::Meanwhile(outcome) => {
                 flight.meanwhile = Some(outcome.clone());
-                let served = flight.waiters.iter().filter(|waiter| !waiter.for_bucket).map(|waiter| waiter.stream);
-                let mut streams: Vec<StreamId> = served.collect();
-                streams.truncate(hand_out(&mut self.admission, &streams, &outcome, now));
-                let mut left = streams.len();
+                let admission = &mut self.admission;
+                let mut streams: Vec<StreamId> = Vec::new();
                 flight.waiters.retain(|waiter| {
-                    let is_served = left > 0 && !waiter.for_bucket;
-                    left = left.saturating_sub(usize::from(is_served));
+                    let is_served =
+                        !waiter.for_bucket && hand_out(admission, waiter.stream, waiter.most, &outcome, now);
+                    streams.extend(is_served.then_some(waiter.stream));
                     !is_served
                 });
                 self.waiters = self.waiters.saturating_sub(streams.len());
@@ -313,7 +312,9 @@ impl Flights {
             let message = Message::Ended { hash: flight.hash, outcome: Some(outcome.clone()), place: flight.place() };
             shared.post(*follower, &message.encode());
         }
-        let count = if outcome.object().is_some() { hand_out(&mut self.admission, &streams, &outcome, now) } else { 0 };
+        let is_given = |waiter: &&Waiter| hand_out(&mut self.admission, waiter.stream, waiter.most, &outcome, now);
+        let takers = flight.waiters.iter().filter(|_| outcome.object().is_some());
+        let count = takers.take_while(is_given).count();
         streams.truncate(count);
         let passes = Passes { hash: flight.hash, is_missing: flight.is_missing() };
         let rest = flight.waiters.split_off(count);

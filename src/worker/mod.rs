@@ -399,7 +399,12 @@ impl Worker {
             && !target.is_part()
             && denied.precondition.may_pass();
         let (asked, trace) = (denied.asked, &denied.trace);
-        let join = Join { stream, asked, request: &request, trace, may_pass, for_bucket };
+        let most = match &denied.range {
+            _ if target.method == Method::Head => 0,
+            Some(range) => range.most(),
+            None => u64::MAX,
+        };
+        let join = Join { stream, asked, request: &request, trace, may_pass, for_bucket, most };
         let mut effects = self.flights.join(join, now, shared);
         if fails {
             let what = "the bucket fails: origins serve in its place and nothing is stored".to_owned();

@@ -70,7 +70,7 @@ impl Worker {
         held.fill_key = Some(request.fill_key.clone());
         held.page = Some(page);
         let (asked, trace) = (lookup.asked, &held.trace);
-        let join = Join { stream, asked, request: &request, trace, may_pass: false, for_bucket: true };
+        let join = Join { stream, asked, request: &request, trace, may_pass: false, for_bucket: true, most: u64::MAX };
         Some(self.flights.join(join, now, shared))
     }
 }

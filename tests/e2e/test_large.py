@@ -124,6 +124,16 @@ def test_without_ranges_a_larger_object_is_too_large(large_site: Site, unique: U
     assert_nothing_left(large_site, path)
 
 
+@pytest.mark.parametrize("ranges", [True, False], ids=["ranges", "no ranges"])
+def test_an_object_of_just_one_part_crosses_once(large_strict: Site, unique: Unique, ranges: bool) -> None:
+    path, origin = unique("film.mp4"), large_strict.origin
+    object_ = origin.put(path, Large(PART_SIZE, ranges=ranges))
+    assert patiently(large_strict, path).outcome == "stored"
+    assert_stored(large_strict, path, object_)
+    assert [request.method for request in origin.asked(path)] == ["GET", "HEAD"]
+    assert origin.sent[path] == PART_SIZE
+
+
 def test_many_fills_share_little_memory(start: Start, large: LargeOrigin, unique: Unique) -> None:
     """There is room for two parts: one fill that takes its time, or two that have one part each."""
     site = start(origin=large.url, plugin={"wait": PATIENCE, "limits": {"memory": "16MiB"}})

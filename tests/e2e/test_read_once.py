@@ -26,6 +26,7 @@ from .site import Site, eventually
 
 MIB = 1 << 20
 PART_SIZE = 6 * MIB
+FIRST_RANGE = 64 * 1024 + 1
 FILM = 40 * MIB
 RATE = 5_000_000
 """Bytes a second: the origin of the measures."""
@@ -95,6 +96,17 @@ def test_one_client_has_a_large_object_read_once(
     assert hashlib.sha256(answer.body).hexdigest() == film.sha256()
     is_stored(site, path, film)
     assert origin.sent[path] <= ONCE * FILM, origin.ranges(path)
+
+
+def test_an_object_of_just_the_first_range_is_read_once(
+    wired: tuple[Site, str], origin: LargeOrigin, unique: Unique
+) -> None:
+    (site, prefix), path = wired, unique("icon.png")
+    small = origin.put(path, Large(FIRST_RANGE))
+    answer = read(site, prefix + path)
+    assert (answer.status, answer.outcome) == (200, "served")
+    is_stored(site, path, small)
+    assert origin.sent[path] == FIRST_RANGE, origin.ranges(path)
 
 
 def test_what_is_announced_is_compared_though_a_stream_brings_it(

@@ -44,6 +44,39 @@ fn a_range_is_given_whatever_the_size_and_the_whole_is_stored() {
 }
 
 #[test]
+fn there_is_room_for_many_ranges_of_an_object_where_there_is_none_for_another_copy_of_it() {
+    let object = vec![b'x'; 4096 * KIB];
+    for (range, outcome) in [("bytes=0-9", is(206, "served")), ("bytes=0-", is(302, "stored"))] {
+        let mut envoy =
+            envoy_with(json!({"rules": [{"response": "serve"}], "limits": {"part_size": "5MiB", "memory": "10MiB"}}));
+        kept(&mut envoy, "range", range);
+        let clients: Vec<Client> = (0..20).map(|_| envoy.get(PATH)).collect();
+        clients.iter().for_each(|client| miss(*client));
+        let call = expect_call(&mut envoy, &format!("GET origin {PATH}"));
+        envoy.respond(call, 200, &[("content-length", &object.len().to_string()), ("etag", ETAG)], &object[..]);
+        let put = expect_call(&mut envoy, &format!("PUT signer /assets{PATH}"));
+        envoy.respond(put, 200, &[], "");
+        assert_eq!(clients.iter().map(|client| result(*client)).collect::<Vec<_>>(), vec![outcome; 20], "{range}");
+    }
+}
+
+#[test]
+fn heads_are_answered_of_an_object_that_is_not_stored_however_many_they_are() {
+    let object = vec![b'x'; 4096 * KIB];
+    for (method, answered) in [("HEAD", 20), ("GET", 1)] {
+        let mut envoy = envoy_with(json!({"limits": {"part_size": "5MiB", "memory": "10MiB"}}));
+        let clients: Vec<Client> = (0..20).map(|_| envoy.request(method, PATH).send()).collect();
+        clients.iter().for_each(|client| miss(*client));
+        let call = expect_call(&mut envoy, &format!("GET origin {PATH}"));
+        envoy.respond(call, 200, &[("content-length", &object.len().to_string()), ("etag", ETAG)], &object[..]);
+        let put = expect_call(&mut envoy, &format!("PUT signer /assets{PATH}"));
+        envoy.respond(put, 403, &[], "");
+        let given = clients.iter().filter(|client| result(**client) == is(200, "not_stored")).count();
+        assert_eq!(given, answered, "{method}");
+    }
+}
+
+#[test]
 fn an_edge_that_keeps_no_range_gives_the_whole_object() {
     let mut envoy = envoy_with(serving(false));
     let client = envoy.request("GET", PATH).header("range", "bytes=1-2").send();

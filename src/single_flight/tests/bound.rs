@@ -15,8 +15,8 @@ const FILLS: usize = 9;
 /// Something that happens.
 #[derive(Clone, Debug)]
 enum Event {
-    /// A stream wants one of so many keys of a rule, and perhaps only the bucket can answer it.
-    Joins { rule: u8, key: u8, for_bucket: bool },
+    /// A stream wants one of so many keys of a rule, and at most so many bytes. Perhaps only the bucket can answer it.
+    Joins { rule: u8, key: u8, for_bucket: bool, most: u64 },
     /// One of the calls that are under way is answered.
     Answered { call: u8, with: Answer },
     /// A stream leaves that waits or was answered.
@@ -44,8 +44,8 @@ fn event() -> impl Strategy<Value = Event> {
         2 => prop_oneof![Just(403), Just(404), Just(412), Just(500), Just(503), Just(504)].prop_map(Answer::Status),
     ];
     prop_oneof![
-        4 => (0..4_u8, 0..16_u8, any::<u8>())
-            .prop_map(|(rule, key, one)| Event::Joins { rule, key, for_bucket: one < 64 }),
+        4 => (0..4_u8, 0..16_u8, any::<u8>(), prop_oneof![2 => Just(u64::MAX), 1 => 0..PART])
+            .prop_map(|(rule, key, one, most)| Event::Joins { rule, key, for_bucket: one < 64, most }),
         8 => (any::<u8>(), answer).prop_map(|(call, with)| Event::Answered { call, with }),
         2 => any::<u8>().prop_map(|stream| Event::Leaves { stream }),
         1 => prop_oneof![Just(0), Just(1), Just(5), Just(26), Just(700)].prop_map(|seconds| Event::Passes { seconds }),
@@ -58,6 +58,8 @@ struct Seen {
     calls: Vec<(Ticket, Call)>,
     /// Streams that are there, with their keys.
     streams: BTreeMap<u32, String>,
+    /// The most bytes of each.
+    most: BTreeMap<u32, u64>,
     /// Bytes of the objects that streams were given.
     copies: BTreeMap<u32, u64>,
     next: u32,
@@ -76,12 +78,19 @@ impl Seen {
         let mut config = Config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
         (config.limits.first_range, config.limits.part_size, config.limits.memory) = (first_range, PART, MEMORY);
         let world = World::configured(1, Rc::new(FakeSharedHost::new()), config, 0);
-        Self { world, calls: Vec::new(), streams: BTreeMap::new(), copies: BTreeMap::new(), next: 0 }
+        Self {
+            world,
+            calls: Vec::new(),
+            streams: BTreeMap::new(),
+            most: BTreeMap::new(),
+            copies: BTreeMap::new(),
+            next: 0,
+        }
     }
 
     fn happens(&mut self, event: &Event) {
         match event {
-            Event::Joins { rule, key, for_bucket } => {
+            Event::Joins { rule, key, for_bucket, most } => {
                 let (stream, key) = (self.next, format!("{rule}/{key}"));
                 self.next += 1;
                 let mirror = mirror_for(
@@ -91,7 +100,8 @@ impl Seen {
                 )
                 .cloned();
                 self.streams.insert(stream, key.clone());
-                self.world.for_bucket = *for_bucket;
+                (self.world.for_bucket, self.world.most) = (*for_bucket, *most);
+                self.most.insert(stream, *most);
                 self.world.join_as(stream, &key, mirror.unwrap());
             }
             Event::Answered { call, with } if !self.calls.is_empty() => {
@@ -163,6 +173,7 @@ impl Seen {
                 Effect::Answer { streams, outcome, .. } => {
                     let object = outcome.object().map(|object| object.length());
                     for (stream, length) in streams.into_iter().filter_map(|stream| Some((stream.0, object?))) {
+                        let length = length.min(self.most[&stream]);
                         assert!(self.copies.insert(stream, length).is_none(), "{stream} is answered twice");
                     }
                 }

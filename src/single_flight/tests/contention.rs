@@ -229,7 +229,15 @@ impl Crowd {
                     store: true,
                 };
                 let (stream, asked, trace) = (StreamId(stream), shared.nanos(), Trace::default());
-                let join = Join { stream, asked, request: &request, trace: &trace, may_pass: true, for_bucket: false };
+                let join = Join {
+                    stream,
+                    asked,
+                    request: &request,
+                    trace: &trace,
+                    may_pass: true,
+                    for_bucket: false,
+                    most: u64::MAX,
+                };
                 flights.join(join, now, &shared)
             }
             Event::Ticks => flights.tick(now, &shared),

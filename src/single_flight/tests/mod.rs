@@ -42,6 +42,8 @@ struct World {
     warnings: Vec<String>,
     /// Only the bucket can answer the streams that come now.
     for_bucket: bool,
+    /// The most bytes that they may be handed.
+    most: u64,
 }
 
 impl World {
@@ -79,6 +81,7 @@ impl World {
             effects: VecDeque::new(),
             warnings: Vec::new(),
             for_bucket: false,
+            most: u64::MAX,
         }
     }
 
@@ -126,6 +129,7 @@ impl World {
             trace: &trace,
             may_pass: !self.for_bucket,
             for_bucket: self.for_bucket,
+            most: self.most,
         };
         let effects = self.flights.join(want, self.now, &*self.shared);
         self.keep(effects);
@@ -588,6 +592,7 @@ fn a_head_that_only_asks_the_origin_is_no_fill_of_its_key() {
         trace: &trace,
         may_pass: true,
         for_bucket: false,
+        most: u64::MAX,
     };
     let effects = world.flights.join(want, world.now, &*world.shared);
     world.keep(effects);

@@ -63,6 +63,7 @@ impl World {
             trace: &trace,
             may_pass: false,
             for_bucket: false,
+            most: u64::MAX,
         };
         let effects = self.flights.join(join, self.now, &*self.shared);
         self.keep(effects);
@@ -273,7 +274,8 @@ fn what_is_not_stored_is_asked_of_the_origin_each_time() {
         let request =
             FillRequest { fill_key: fill_key("a"), mirror, then: Vec::new(), check: false, part: false, store: false };
         let (stream, asked) = (StreamId(stream), world.shared.nanos());
-        let join = Join { stream, asked, request: &request, trace: &trace, may_pass: true, for_bucket: false };
+        let join =
+            Join { stream, asked, request: &request, trace: &trace, may_pass: true, for_bucket: false, most: u64::MAX };
         let effects = world.flights.join(join, world.now, &*world.shared);
         world.keep(effects);
     };
@@ -314,7 +316,15 @@ fn a_403_of_the_bucket_is_no_matter_for_another_clients_permit() {
     let (mirror, trace) = (world.mirror.clone(), Trace::default());
     let request = FillRequest { fill_key: denied, mirror, then: Vec::new(), check: true, part: false, store: true };
     let asked = world.shared.nanos();
-    let join = Join { stream: StreamId(2), asked, request: &request, trace: &trace, may_pass: true, for_bucket: false };
+    let join = Join {
+        stream: StreamId(2),
+        asked,
+        request: &request,
+        trace: &trace,
+        may_pass: true,
+        for_bucket: false,
+        most: u64::MAX,
+    };
     let effects = world.flights.join(join, world.now, &*world.shared);
     world.keep(effects);
     assert_eq!(world.call().1, "HEAD /b/a", "its own HEAD decides");

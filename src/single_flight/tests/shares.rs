@@ -347,6 +347,37 @@ fn a_body_counts_until_its_stream_is_gone() {
     }
 }
 
+#[test]
+fn of_a_body_only_what_a_stream_is_handed_counts() {
+    for (response, before) in [("serve", 5), ("redirect", 0)] {
+        let mut world = responding(response, 64, 64);
+        let mut config = (*world.flights.config).clone();
+        (config.limits.part_size, config.limits.memory) = (6, 30);
+        world = World::configured(1, world.shared, config, 0);
+        for (stream, most) in [(1, 1), (2, u64::MAX), (3, 0), (4, 2), (5, 9)] {
+            world.most = most;
+            world.join(stream, "a");
+        }
+        let (get, _) = world.call();
+        world.finish(get, 200);
+        let (put, _) = world.call();
+        if response == "serve" {
+            assert_eq!(
+                world.answered(),
+                (vec![1, 2, 3, 4], "served"),
+                "and not the one that wants more than there is room for"
+            );
+            assert_eq!(world.held(), before + 1 + 5 + 2);
+        }
+        world.finish(put, 403);
+        world.ended();
+        if response == "redirect" {
+            assert_eq!(world.answered(), (vec![1, 2, 3, 4, 5], "not_stored"));
+            assert_eq!(world.held(), 1 + 5 + 2 + 5);
+        }
+    }
+}
+
 /// A worker of one origin, with 40 bytes of memory, and parts of 10.
 fn tiny() -> World {
     let mut config = config(&[&["o"]], serde_json::json!({}));
