@@ -225,7 +225,7 @@ impl Context for Root {
             true => (body_size, 0),
             false => (0, length),
         };
-        let response = host::response(num_headers, body_size);
+        let response = host::response(num_headers, body_size, ticket.before());
         self.metrics.called(&ticket.called(response.as_ref(), sent, now));
         let steps = handle.worker.borrow_mut().finish_call(ticket, response, unread, now, &EnvoySharedHost);
         self.perform(&handle, steps);
