@@ -228,6 +228,7 @@ fn an_object_that_comes_in_two_ranges_is_in_memory_once() {
             vec![(":status", "206"), ("content-range", range), ("etag", "\"5f4dcc3b5aa765d61d8327deb882cf99\"")];
         running.host().asked.clear();
         running.call_came(headers, vec![7; end - first]);
+        running.call::<_, ()>("proxy_on_queue_ready", (Running::ROOT, 0));
         assert_eq!(running.host().asked.iter().filter(|asked| *asked == "proxy_http_call").count(), 1);
     }
     let grown = running.memory() - before;
