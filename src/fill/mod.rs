@@ -128,6 +128,8 @@ pub struct Call {
     pub request: Request,
     /// Bound on all of it, from sending to the response's last byte.
     pub timeout: Duration,
+    /// Bytes that the fill holds and puts before the response's body, which is to have room for them.
+    pub before: usize,
 }
 
 /// The key of a fill. Requests with the same one share a fill.
@@ -389,7 +391,12 @@ impl Fill {
 }
 
 impl Job {
-    fn call(&mut self, to: Upstream, mut request: Request, timeout: Duration) -> (CallId, Action) {
+    fn call(&mut self, to: Upstream, request: Request, timeout: Duration) -> (CallId, Action) {
+        self.call_behind(&[], to, request, timeout)
+    }
+
+    /// Makes a call for the bytes behind these.
+    fn call_behind(&mut self, came: &[u8], to: Upstream, mut request: Request, timeout: Duration) -> (CallId, Action) {
         for (name, value) in self.trace.headers() {
             if !to.headers.iter().any(|(set, _)| set == name) {
                 request.headers.push((name, value.clone()));
@@ -397,7 +404,7 @@ impl Job {
         }
         let id = CallId(self.calls);
         self.calls = self.calls.wrapping_add(1);
-        (id, Action::Call(Call { id, to, request, timeout }))
+        (id, Action::Call(Call { id, to, request, timeout, before: came.len() }))
     }
 
     /// Keeps the S3 error code of a store's answer. A HEAD has none.
@@ -427,6 +434,18 @@ impl Job {
         let Bucket { cluster, authority, .. } = &self.bucket;
         Upstream { cluster: cluster.clone(), authority: authority.clone(), headers: Vec::new() }
     }
+}
+
+/// Puts the first bytes of something before the next ones. These are not copied to another place where they have room
+/// ([`Call::before`]).
+fn joined(first: &[u8], mut next: Vec<u8>) -> Vec<u8> {
+    let end = next.len();
+    next.resize(end.saturating_add(first.len()), 0);
+    next.copy_within(..end, first.len());
+    for (to, byte) in next.iter_mut().zip(first) {
+        *to = *byte;
+    }
+    next
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use super::fetch::FirstFetch;
 use super::state::{State, Transition};
-use super::{CallId, Job};
+use super::{CallId, Job, joined};
 use crate::http::{ContentRange, Response};
 use crate::origin::{self, FirstRange, PartResult, Span};
 use std::rc::Rc;
@@ -27,7 +27,8 @@ impl RestFetch {
             true => origin::get(endpoint, Span::Headers),
             false => origin::get_part(endpoint, &first.version, range(&first), true),
         };
-        let (call, action) = job.call(endpoint.upstream.clone(), request, endpoint.timeout);
+        let came = &first.object.body;
+        let (call, action) = job.call_behind(came, endpoint.upstream.clone(), request, endpoint.timeout);
         (State::RestFetch(Box::new(Self { call, fetch, first })), vec![action])
     }
 
@@ -50,7 +51,7 @@ impl RestFetch {
         let read = |response| origin::read_part(response, endpoint, &self.first.version, asked);
         match response.map(read) {
             Some(PartResult::Bytes(bytes)) if u64::try_from(bytes.len()) == Ok(asked.length()) => {
-                Rc::make_mut(&mut self.first.object.body).extend_from_slice(&bytes);
+                self.first.object.body = Rc::new(joined(&self.first.object.body, bytes));
                 return self.fetch.gave(job, self.first);
             }
             Some(PartResult::TimedOut) => return self.fetch.begins(job, self.first),

@@ -14,7 +14,7 @@ use super::retry::{self, ATTEMPTS, Attempts};
 use super::state::{State, Transition};
 use super::store::STORE_TIMEOUT;
 use super::write::Write;
-use super::{Action, CallId, Input, Job, Outcome};
+use super::{Action, CallId, Input, Job, Outcome, joined};
 use crate::http::{Body, ContentRange, Response};
 use crate::object::integrity::Hasher;
 use crate::origin::{self, Failure, PartResult};
@@ -212,7 +212,7 @@ impl Transfer {
         job: &mut Job,
         number: u64,
         attempts: u32,
-        mut came: Vec<u8>,
+        came: Vec<u8>,
         conditional: bool,
         response: Option<Response>,
     ) {
@@ -229,8 +229,7 @@ impl Transfer {
         let last = match answer {
             PartResult::Bytes(bytes) => {
                 self.renewed = false;
-                came.extend_from_slice(&bytes);
-                return self.came(job, number, came);
+                return self.came(job, number, joined(&came, bytes));
             }
             // The validators of the answer are compared all the same.
             PartResult::PreconditionFailed if conditional => {
@@ -351,7 +350,7 @@ impl Transfer {
                 let endpoint = &object.source.endpoint;
                 let conditional = !self.unconditional;
                 let request = origin::get_part(endpoint, &object.version, range, conditional);
-                let (call, action) = job.call(endpoint.upstream.clone(), request, endpoint.timeout);
+                let (call, action) = job.call_behind(&came, endpoint.upstream.clone(), request, endpoint.timeout);
                 (PartState::Fetching { call, came, conditional, moves: self.moves }, action, endpoint.timeout)
             }
             PartState::Store(body) | PartState::Storing(_, body) | PartState::Stored(body) => {

@@ -31,18 +31,36 @@ pub fn send(call: &Call) -> Option<u32> {
     hostcalls::dispatch_http_call(&call.to.cluster, headers, body, Vec::new(), call.timeout).ok()
 }
 
-/// Reads the response to a call. `None` if the call failed: then there are no headers, and reading one panics in the
-/// SDK.
-pub fn response(num_headers: usize, body_size: usize) -> Option<Response> {
+/// Reads the response to a call. Its body has room for so many bytes `before` it. `None` if the call failed: then there are no
+/// headers, and reading one panics in the SDK.
+pub fn response(num_headers: usize, body_size: usize, before: usize) -> Option<Response> {
     if num_headers == 0 {
         return None;
     }
     let headers = Headers::new(hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).ok()?);
-    let body = match body_size {
-        0 => Vec::new(),
-        size => hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size).ok()?.unwrap_or_default(),
+    let body = match (body_size, before) {
+        (0, _) => Vec::new(),
+        (size, 0) => call_body(0, size)?,
+        (size, before) => {
+            let mut body = Vec::with_capacity(size.saturating_add(before));
+            while body.len() < size {
+                let piece = call_body(body.len(), PIECE.min(size.saturating_sub(body.len())))?;
+                if piece.is_empty() {
+                    return None;
+                }
+                body.extend_from_slice(&piece);
+            }
+            body
+        }
     };
     Some(Response { status: headers.status(), headers, body })
+}
+
+/// Bytes that are read at once where the host's own place for them is not the body's.
+const PIECE: usize = 256 * 1024;
+
+fn call_body(from: usize, length: usize) -> Option<Vec<u8>> {
+    Some(hostcalls::get_buffer(BufferType::HttpCallResponseBody, from, length).ok()?.unwrap_or_default())
 }
 
 /// Reads the headers of the effective stream's response.

@@ -5,7 +5,7 @@ use super::metrics::Metrics;
 use super::stream::Stream;
 use super::{WakeUp, WorkerHandle};
 use crate::config::Config;
-use crate::fill::Outcome;
+use crate::fill::{Call, Outcome};
 use crate::metrics;
 use crate::request::passing::RangeRequest;
 use crate::request::precondition::{self, Precondition};
@@ -32,6 +32,12 @@ use std::time::Instant;
 /// (`WasmBase::doAfterVmCallActions`). 2,500 at once overflowed the stack of the VM (measured on 1.40).
 const ANSWERS_AT_ONCE: usize = 32;
 
+/// The length from which on a call's body is copied into Envoy after the callback.
+///
+/// A fill stores what it has just been given. Envoy keeps its answer until the callback is over (`Context::onHttpCallSuccess`,
+/// `wasm/context.cc`), and would have each part twice.
+const LARGE: usize = 1024 * 1024;
+
 /// An answer that a stream is about to get.
 enum PendingAnswer {
     /// The answer of a fill that ended, or that goes on without this stream.
@@ -51,17 +57,31 @@ pub struct Root {
     calls: Vec<(u32, Ticket, Instant)>,
     /// The time for which Envoy was asked for a tick: that of the first thing that is due, or an earlier one.
     tick: Option<Instant>,
+    /// Calls that are sent when the root is called next.
+    later: Vec<(Ticket, Call)>,
     metrics: Metrics,
 }
 
 impl Root {
     pub fn new(id: u32) -> Self {
-        Self { id, handle: None, answers: VecDeque::new(), calls: Vec::new(), tick: None, metrics: Metrics::default() }
+        Self {
+            id,
+            handle: None,
+            answers: VecDeque::new(),
+            calls: Vec::new(),
+            tick: None,
+            later: Vec::new(),
+            metrics: Metrics::default(),
+        }
     }
 
     /// Judges every stream whose error document can be read, then does everything that is due, and asks for the next
     /// call.
     fn catch_up(&mut self, handle: &WorkerHandle, now: Instant) {
+        for (ticket, call) in std::mem::take(&mut self.later) {
+            let steps = self.send(handle, ticket, &call, now);
+            self.perform(handle, steps, now);
+        }
         let readable = handle.worker.borrow_mut().readable(now);
         for (stream, has_document) in readable {
             let denied = self.denied(stream, has_document);
@@ -143,14 +163,13 @@ impl Root {
         let mut steps = VecDeque::from(steps);
         while let Some(step) = steps.pop_front() {
             match step {
-                Effect::Call { ticket, call } => match host::send(&call) {
-                    Some(token) => self.calls.push((token, ticket, now)),
-                    None => {
-                        warn!("no request can be sent to the cluster {}", call.to.cluster);
-                        self.metrics.called(&ticket.called(None, now, now));
-                        steps.extend(handle.worker.borrow_mut().finish_call(ticket, None, 0, now, &EnvoySharedHost));
+                Effect::Call { ticket, call } => {
+                    if call.request.body.len() >= LARGE && handle.wake_up.call(now) {
+                        self.later.push((ticket, call));
+                    } else {
+                        steps.extend(self.send(handle, ticket, &call, now));
                     }
-                },
+                }
                 Effect::Answer { streams, source, outcome } => {
                     let outcome = Rc::new(outcome);
                     let answer =
@@ -177,6 +196,17 @@ impl Root {
                 Effect::Release(stream, reason) => self.answers.push_back(PendingAnswer::Released { stream, reason }),
             }
         }
+    }
+
+    /// Sends a call. Returns the effects of a call that cannot be sent.
+    fn send(&mut self, handle: &WorkerHandle, ticket: Ticket, call: &Call, now: Instant) -> Vec<Effect> {
+        if let Some(token) = host::send(call) {
+            self.calls.push((token, ticket, now));
+            return Vec::new();
+        }
+        warn!("no request can be sent to the cluster {}", call.to.cluster);
+        self.metrics.called(&ticket.called(None, now, now));
+        handle.worker.borrow_mut().finish_call(ticket, None, 0, now, &EnvoySharedHost)
     }
 }
 
@@ -228,7 +258,7 @@ impl Context for Root {
             true => (body_size, 0),
             false => (0, length),
         };
-        let response = host::response(num_headers, body_size);
+        let response = host::response(num_headers, body_size, ticket.before());
         self.metrics.called(&ticket.called(response.as_ref(), sent, now));
         let steps = handle.worker.borrow_mut().finish_call(ticket, response, unread, now, &EnvoySharedHost);
         self.perform(&handle, steps, now);

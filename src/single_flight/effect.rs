@@ -70,9 +70,16 @@ pub struct Ticket {
     /// The time at which the call has taken nearly as long as it may. Envoy's timers count from when its event loop last
     /// looked at the clock, and so may fire early on a busy machine.
     pub(super) due: Instant,
+    /// [`Call::before`].
+    pub(super) before: usize,
 }
 
 impl Ticket {
+    /// Returns the bytes that the body of the answer is to have room for, beside its own.
+    pub fn before(&self) -> usize {
+        self.before
+    }
+
     /// Tells if the call asks the store, and not an origin.
     pub fn is_for_store(&self) -> bool {
         self.to_store

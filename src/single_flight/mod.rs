@@ -222,7 +222,7 @@ impl Flights {
     ) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.forget_abandoned(now, shared, &mut effects);
-        let Ticket { fill_key, fill, call, to_store, due } = ticket;
+        let Ticket { fill_key, fill, call, to_store, due, .. } = ticket;
         if let Some(flight) = self.flights.get(&fill_key).filter(|flight| flight.id == fill) {
             if now >= due && !to_store && !flight.fill.is_multipart() {
                 self.admission.learn_slow(self.origin(flight), now);

@@ -196,7 +196,7 @@ impl Flights {
 
     pub(super) fn call(&self, fill_key: &Rc<FillKey>, fill: u64, call: Call, now: Instant) -> Effect {
         let (to_store, due) = (self.is_store(&call.to), after(now, nearly(call.timeout)));
-        let ticket = Ticket { fill_key: fill_key.clone(), fill, call: call.id, to_store, due };
+        let ticket = Ticket { fill_key: fill_key.clone(), fill, call: call.id, to_store, due, before: call.before };
         Effect::Call { ticket, call }
     }
 

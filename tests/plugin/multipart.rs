@@ -77,6 +77,25 @@ pub fn upload_is_aborted(envoy: &mut Envoy) {
     envoy.respond(abort, 204, &[], "");
 }
 
+/// Envoy keeps the answer to a call until its callback is over, and would have the part twice.
+#[test]
+fn a_large_body_is_sent_after_the_callback_that_brought_it_and_a_small_one_in_it() {
+    for (length, waits) in [(MIB - 1, false), (MIB, true)] {
+        let mut envoy = envoy_with(json!({}));
+        miss(envoy.get(PATH));
+        let get = expect_call(&mut envoy, GET);
+        envoy.hold_queues();
+        give(&mut envoy, get, &object()[..length], "\"v1\"");
+        let at_once = envoy.try_next_call();
+        assert_eq!(at_once.is_none(), waits, "{length}");
+        envoy.deliver_queues();
+        let put = at_once.unwrap_or_else(|| next_call(&mut envoy));
+        assert_eq!((put.method(), put.body.len()), ("PUT", length));
+        envoy.respond(put, 200, &[], "");
+        envoy.assert_idle();
+    }
+}
+
 #[test]
 fn an_object_of_three_parts_is_stored_byte_by_byte() {
     let mut envoy = envoy_with(json!({}));

@@ -741,3 +741,39 @@ fn user_metadata_and_what_the_bucket_demands_go_with_the_put_or_with_the_upload_
     let part = large.expect(PART);
     assert_eq!(carried(&part), (false, Vec::new()));
 }
+
+/// A fill that has the first bytes of an object, which are so many, and awaits the next ones.
+fn begun(total: usize) -> (World, CallId, usize) {
+    let mut config = config(json!({}), json!({}));
+    (config.limits.part_size, config.limits.parts_in_flight) = (1 << 20, 1);
+    let mut fill = Fill::new(&config, request("a.jpg", config.rules[0].mirror.clone().unwrap(), false), 7);
+    let came = config.limits.first_range as usize;
+    fill.expect(config.limits.first_range);
+    let mut world = World::start(fill);
+    let range = format!("bytes 0-{}/{total}", came - 1);
+    world.answer(GET, 206, &[("content-range", &range), ("etag", "\"e\"")], &"a".repeat(came));
+    if total > 1 << 20 {
+        world.answer(CREATE, 200, &[], "<UploadId>u</UploadId>");
+    }
+    let next = world.expect(GET);
+    assert_eq!(next.before, came, "the answer is to have room for them");
+    (world, next.id, came)
+}
+
+#[test]
+fn bytes_that_come_with_room_for_those_before_them_are_stored_from_where_they_are() {
+    for (total, put, of) in [(1 << 19, PUT, 1 << 19), (1 << 21, PART, 1 << 20)] {
+        let (mut world, call, came) = begun(total);
+        let mut body = Vec::with_capacity(of);
+        body.resize(of - came, b'b');
+        let place = body.as_ptr();
+        let range = format!("bytes {came}-{}/{total}", of - 1);
+        let headers = vec![("content-range".to_owned(), range.into()), ("etag".to_owned(), b"\"e\"".to_vec())];
+        let response = Response { status: 206, headers: Headers::new(headers), body };
+        world.input(Input::Response { call, response });
+        let stored = world.expect(put).request.body;
+        let (first, rest) = stored.split_at(came);
+        assert!(first.iter().all(|byte| *byte == b'a') && rest.iter().all(|byte| *byte == b'b'));
+        assert_eq!((stored.len(), stored.as_ptr()), (of, place), "{put}");
+    }
+}

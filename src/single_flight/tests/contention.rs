@@ -49,7 +49,7 @@ struct Crowd {
 
 /// Something that happens to a worker.
 enum Event {
-    Answered(Ticket, Call),
+    Answered(Ticket, Box<Call>),
     Dies,
     Hears(Vec<u8>),
     Joins { stream: u32, key: String },
@@ -263,7 +263,7 @@ impl Crowd {
                     *self.fetched.borrow_mut().entry(key).or_default() += 1;
                 }
                 let milliseconds = self.draw(200) as u32;
-                self.after(MILLISECOND * milliseconds, worker, Event::Answered(ticket, call));
+                self.after(MILLISECOND * milliseconds, worker, Event::Answered(ticket, Box::new(call)));
             }
             _ => {}
         }
