@@ -2,10 +2,11 @@
 //!
 //! Only the bucket can judge a condition on its own validators. An object that is handed out by the module has the entity tag
 //! of a stream, or none (RFC 9110, 13.1). As the request's id, the condition comes as metadata of the stream, so it costs a
-//! hit no call into the module.
+//! hit no call into the module. The metadata has one condition. A client that is passed to an origin has sent its headers anew,
+//! so all of them are judged, in the order of RFC 9110, 13.2.2.
 
 use crate::object::http_date::HttpDate;
-use crate::request::passing::{is_listed, names_ours};
+use crate::request::passing::{RangeRequest, Wanted, is_listed, names_ours};
 
 /// The condition of a request, as far as it keeps the module from handing an object out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,19 +34,35 @@ impl Precondition {
     /// of `If-None-Match`. No entity tag begins with either word.
     pub fn read(metadata: Option<&[u8]>) -> Self {
         match metadata {
-            None | Some(b"" | b"*") => Self::None,
+            None => Self::None,
             // An older edge tells no date.
             Some(b"unmodified") => Self::Unmodified(None),
-            Some(b"none *") => Self::NoneMatch,
             Some(value) => match std::str::from_utf8(value) {
                 Ok(value) => match value.split_once(' ') {
-                    Some(("none", tags)) => Self::NoneOf(tags.into()),
+                    Some(("none", tags)) => Self::none_match(tags),
                     Some(("unmodified", date)) => Self::Unmodified(HttpDate::parse(date)),
-                    _ if names_ours(value) => Self::Stream(value.into()),
-                    _ => Self::Match,
+                    _ => Self::matching(value),
                 },
                 Err(_) => Self::Match,
             },
+        }
+    }
+
+    /// Reads `If-Match`.
+    fn matching(tags: &str) -> Self {
+        match tags {
+            "" | "*" => Self::None,
+            _ if names_ours(tags) => Self::Stream(tags.into()),
+            _ => Self::Match,
+        }
+    }
+
+    /// Reads `If-None-Match`.
+    fn none_match(tags: &str) -> Self {
+        match tags {
+            "" => Self::None,
+            "*" => Self::NoneMatch,
+            _ => Self::NoneOf(tags.into()),
         }
     }
 
@@ -85,9 +102,44 @@ impl Precondition {
     }
 }
 
+/// Reads the conditions and the range of a GET. `header` looks up its headers; `tag` is the entity tag of the stream, and
+/// `modified` the date of its object.
+pub fn wanted(header: &dyn Fn(&str) -> Option<Vec<u8>>, tag: &str, modified: Option<HttpDate>, total: u64) -> Wanted {
+    let text = |name: &str| condition(header, name);
+    let (tags, since) = (text("if-match"), text("if-unmodified-since"));
+    let first = match (tags.as_str(), since.as_str()) {
+        ("", "") => Precondition::None,
+        ("", since) => Precondition::Unmodified(HttpDate::parse(since)),
+        (tags, _) => Precondition::matching(tags),
+    };
+    for precondition in [first, Precondition::none_match(&text("if-none-match"))] {
+        if precondition.is_for_bucket(true) {
+            return Wanted::AskBucket;
+        }
+        match precondition.refuses(Some(tag), modified) {
+            Some(304) => return Wanted::NotModified,
+            Some(_) => return Wanted::OtherVersion,
+            None => {}
+        }
+    }
+    RangeRequest::read(header).map(|range| range.wanted(Some(tag), total)).unwrap_or(Wanted::All)
+}
+
+/// Looks up a condition; empty without one. What is no text is none that an object of ours meets.
+#[inline(never)]
+fn condition(header: &dyn Fn(&str) -> Option<Vec<u8>>, name: &str) -> String {
+    match header(name).map(String::from_utf8) {
+        None => String::new(),
+        Some(Ok(text)) => text,
+        Some(Err(_)) => "?".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const OURS: &str = "\"mirror-0123\"";
 
     const DATES: [&str; 3] =
         ["Sun, 06 Nov 1994 08:49:36 GMT", "Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:38 GMT"];
@@ -178,6 +230,122 @@ mod tests {
             assert_eq!(precondition.may_pass(), may_pass, "{metadata:?}");
             let by_date = matches!(precondition, Precondition::Unmodified(_));
             assert_eq!(precondition.may_replace_bucket(), may_pass && !by_date, "{metadata:?}");
+        }
+    }
+
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+
+    fn value<'a>(headers: Headers<'a>, name: &str) -> Option<&'a str> {
+        headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+    }
+
+    /// What a stream answers.
+    fn want(headers: Headers<'_>, modified: Option<HttpDate>) -> Wanted {
+        let header = |name: &str| value(headers, name).map(|value| value.as_bytes().to_vec());
+        wanted(&header, OURS, modified, 10)
+    }
+
+    /// What is answered of memory. The metadata are as the edges write them: of several rules for one key the last one counts.
+    fn given(headers: Headers<'_>, modified: Option<HttpDate>) -> Wanted {
+        let rules = [("if-none-match", "none "), ("if-unmodified-since", "unmodified "), ("if-match", "")];
+        let told = rules.iter().filter_map(|(name, word)| Some(format!("{word}{}", value(headers, name)?))).next_back();
+        let precondition = Precondition::read(told.as_deref().map(str::as_bytes));
+        let header = |name: &str| value(headers, name).map(|value| value.as_bytes().to_vec());
+        match precondition.refuses(Some(OURS), modified) {
+            _ if precondition.is_for_bucket(true) => Wanted::AskBucket,
+            Some(304) => Wanted::NotModified,
+            Some(_) => Wanted::OtherVersion,
+            None => RangeRequest::read(&header).map_or(Wanted::All, |range| range.wanted(Some(OURS), 10)),
+        }
+    }
+
+    #[test]
+    fn a_stream_and_an_object_at_hand_judge_alike_what_clients_send() {
+        const BUCKETS: &str = "\"9b2cf5\"";
+        const OTHER: &str = "\"mirror-4567\"";
+        let [before, then, after] = DATES;
+        let range = ("range", "bytes=2-3");
+        let table: &[(Headers<'_>, Wanted)] = &[
+            (&[], Wanted::All),
+            // One condition.
+            (&[("if-match", OURS)], Wanted::All),
+            (&[("if-match", "*")], Wanted::All),
+            (&[("if-match", "")], Wanted::All),
+            (&[("if-match", "\"x\", \"mirror-0123\"")], Wanted::All),
+            (&[("if-match", "mirror-0123")], Wanted::All),
+            (&[("if-match", "W/\"mirror-0123\"")], Wanted::AskBucket),
+            (&[("if-match", "\"x\", \"mirror-4567\"")], Wanted::OtherVersion),
+            (&[("if-match", "mirror-4567")], Wanted::OtherVersion),
+            (&[("if-match", OTHER)], Wanted::OtherVersion),
+            (&[("if-match", BUCKETS)], Wanted::AskBucket),
+            (&[("if-unmodified-since", before)], Wanted::OtherVersion),
+            (&[("if-unmodified-since", then)], Wanted::All),
+            (&[("if-unmodified-since", after)], Wanted::All),
+            (&[("if-unmodified-since", "yesterday")], Wanted::AskBucket),
+            (&[("if-none-match", "*")], Wanted::AskBucket),
+            (&[("if-none-match", "")], Wanted::All),
+            (&[("if-none-match", BUCKETS)], Wanted::All),
+            (&[("if-none-match", OTHER)], Wanted::All),
+            (&[("if-none-match", OURS)], Wanted::NotModified),
+            (&[("if-none-match", "\"x\", W/\"mirror-0123\"")], Wanted::NotModified),
+            (&[("if-modified-since", then)], Wanted::All),
+            // Browsers: the date does not count.
+            (&[("if-none-match", OURS), ("if-modified-since", before)], Wanted::NotModified),
+            (&[("if-none-match", BUCKETS), ("if-modified-since", after)], Wanted::All),
+            // SDKs: likewise.
+            (&[("if-match", OURS), ("if-unmodified-since", before)], Wanted::All),
+            (&[("if-match", OTHER), ("if-unmodified-since", after)], Wanted::OtherVersion),
+            (&[("if-match", BUCKETS), ("if-unmodified-since", after)], Wanted::AskBucket),
+            (&[("if-match", "*"), ("if-unmodified-since", before)], Wanted::All),
+            // Downloads that go on.
+            (&[range], Wanted::Range(2, 3)),
+            (&[range, ("if-range", OURS)], Wanted::Range(2, 3)),
+            (&[range, ("if-range", OTHER)], Wanted::All),
+            (&[range, ("if-range", "W/\"mirror-0123\"")], Wanted::All),
+            (&[range, ("if-range", then)], Wanted::All),
+            (&[range, ("if-match", OURS)], Wanted::Range(2, 3)),
+            (&[range, ("if-match", OTHER)], Wanted::OtherVersion),
+            (&[range, ("if-unmodified-since", then)], Wanted::Range(2, 3)),
+            (&[range, ("if-unmodified-since", before)], Wanted::OtherVersion),
+            (&[range, ("if-none-match", OURS)], Wanted::NotModified),
+            // A range without a byte is the last thing that counts.
+            (&[("range", "bytes=10-"), ("if-match", OTHER)], Wanted::OtherVersion),
+            (&[("range", "bytes=10-"), ("if-none-match", OURS)], Wanted::NotModified),
+            (&[("range", "bytes=10-")], Wanted::Unsatisfiable),
+        ];
+        for (headers, expected) in table {
+            let modified = HttpDate::parse(then);
+            assert_eq!(want(headers, modified), *expected, "a stream: {headers:?}");
+            assert_eq!(given(headers, modified), *expected, "of memory: {headers:?}");
+        }
+        // Without a date of the object's own nothing is judged by one (RFC 9110, 13.1.4).
+        for (headers, expected) in [
+            (&[("if-unmodified-since", before)], Wanted::All),
+            (&[("if-unmodified-since", "yesterday")], Wanted::AskBucket),
+        ] {
+            assert_eq!([want(headers, None), given(headers, None)], [expected; 2], "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_tag_that_is_no_text_is_none_of_a_stream() {
+        let want = |name: &str| wanted(&|known| (known == name).then(|| b"\"\xE9\"".to_vec()), OURS, None, 10);
+        assert_eq!(want("if-match"), Wanted::AskBucket);
+        assert_eq!(want("if-unmodified-since"), Wanted::AskBucket);
+        assert_eq!(want("if-none-match"), Wanted::All);
+    }
+
+    #[test]
+    fn a_stream_judges_several_conditions_in_the_order_of_http() {
+        let [before, then, _] = DATES;
+        for (headers, expected) in [
+            ([("if-match", OURS), ("if-none-match", OURS)], Wanted::NotModified),
+            ([("if-match", "\"mirror-4567\""), ("if-none-match", "*")], Wanted::OtherVersion),
+            ([("if-match", OURS), ("if-none-match", "*")], Wanted::AskBucket),
+            ([("if-unmodified-since", then), ("if-none-match", OURS)], Wanted::NotModified),
+            ([("if-unmodified-since", before), ("if-none-match", OURS)], Wanted::OtherVersion),
+        ] {
+            assert_eq!(want(&headers, HttpDate::parse(then)), expected, "{headers:?}");
         }
     }
 }
