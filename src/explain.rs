@@ -3,7 +3,7 @@
 
 use crate::config::rule::{self, Mirror, OnHead, Private, ResponseMode, Rule, chain};
 use crate::config::{Bucket, Config, Location, Missing, Origin, Rate, Redirects};
-use crate::http::Method;
+use crate::http::{Method, Upstream};
 use crate::object::key::Key;
 use crate::object::metadata::KeptMetadata;
 use crate::origin::endpoint::Endpoint;
@@ -144,7 +144,9 @@ fn mirrored(config: &Config, target: Target, rule: usize, mirror: &Rc<Mirror>, o
     let public_location = mirror.public_location(target.origin_key(), target.query());
     let scheme = own_base.and_then(|base| base.split(':').next()).unwrap_or("http");
     let stored_at = match &config.location {
-        Some(Location::Absolute) => target.location_at_store(&format!("{scheme}://{}", config.bucket.authority)),
+        Some(Location::Absolute) => {
+            target.location_at_store(&format!("{scheme}://{}", config.bucket.upstream.authority))
+        }
         Some(Location::Base(base)) => target.location(Some(base)),
         Some(Location::Distinct) => target.distinct_location(),
         None => target.location(None),
@@ -186,11 +188,11 @@ fn fetch(rule: usize, mirror: &Mirror, origin: &Origin, key: &str, forwarded: &F
     Fetch {
         rule,
         origin: origin.name.clone(),
-        cluster: upstream.cluster,
-        authority: upstream.authority,
+        cluster: upstream.cluster.clone(),
+        authority: upstream.authority.clone(),
         path,
         parameters,
-        headers: upstream.headers.into_iter().map(|(name, _)| name).collect(),
+        headers: upstream.headers.iter().map(|(name, _)| name.clone()).collect(),
         request_headers: mirror.request_headers.clone(),
         content_types: mirror.content_types.clone(),
         cache_control: mirror.cache_control.clone(),
@@ -205,6 +207,7 @@ fn fetch(rule: usize, mirror: &Mirror, origin: &Origin, key: &str, forwarded: &F
 
 fn store(config: &Config, key: &Key) -> Store {
     let path = s3::head_object(&config.bucket, key).path;
-    let Bucket { cluster, authority, put_headers, .. } = config.bucket.clone();
-    Store { cluster, authority, path, headers: put_headers.into_iter().map(|(name, _)| name).collect() }
+    let Bucket { upstream, put_headers, .. } = &*config.bucket;
+    let Upstream { cluster, authority, .. } = Upstream::clone(upstream);
+    Store { cluster, authority, path, headers: put_headers.iter().map(|(name, _)| *name).collect() }
 }

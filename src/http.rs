@@ -36,7 +36,7 @@ impl Method {
 }
 
 /// A server that a fill sends requests to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Upstream {
     /// Envoy's name of the cluster.
     pub cluster: String,

@@ -39,8 +39,8 @@ type Seen = fn(&Config) -> String;
 /// expected reading.
 fn alone() -> Vec<(&'static str, Value, Seen, &'static str)> {
     vec![
-        ("$.bucket.cluster", json!("c"), |c| shown(&c.bucket.cluster), r#""c""#),
-        ("$.bucket.authority", json!("a:1"), |c| shown(&c.bucket.authority), r#""a:1""#),
+        ("$.bucket.cluster", json!("c"), |c| shown(&c.bucket.upstream.cluster), r#""c""#),
+        ("$.bucket.authority", json!("a:1"), |c| shown(&c.bucket.upstream.authority), r#""a:1""#),
         ("$.bucket.path_prefix", json!("/b/"), |c| shown(&c.bucket.path_prefix), r#""/b""#),
         ("$.bucket.exposed", json!("path"), |c| shown(c.bucket.exposed), "Path"),
         ("$.bucket.storage_class", json!("GLACIER_IR"), |c| shown(&c.bucket.storage_class), r#"Some("GLACIER_IR")"#),

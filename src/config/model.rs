@@ -1,13 +1,15 @@
 //! The operator's decisions, as types that cannot be wrong, and the defaults.
 
 use super::rule::Rule;
+use crate::http::Upstream;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// The operator's decisions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The bucket that objects are stored in.
-    pub bucket: Bucket,
+    pub bucket: Rc<Bucket>,
     /// Rules in order; the first one that matches a request serves it. Never empty.
     pub rules: Vec<Rule>,
     /// The form of `Location`. Without it `Location` is the path and query of the request.
@@ -29,10 +31,8 @@ pub struct Config {
 /// The bucket, as the signer reaches it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bucket {
-    /// Envoy's name of the signer's cluster.
-    pub cluster: String,
-    /// The store's `host[:port]`, which is signed.
-    pub authority: String,
+    /// The signer's cluster, and the store's `host[:port]`, which is signed.
+    pub upstream: Rc<Upstream>,
     /// The path in front of a key at the store: `/BUCKET`, or nothing for a virtual-hosted bucket.
     pub path_prefix: String,
     /// The form of clients' paths.

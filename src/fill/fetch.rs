@@ -16,6 +16,7 @@ use crate::config::{Limits, MAX_PART_SIZE};
 use crate::http::Response;
 use crate::origin::endpoint::{Endpoint, Moved, OwnRedirect};
 use crate::origin::{self, Failure, FetchResult, FirstRange, Span};
+use std::rc::Rc;
 
 /// A request to an origin for the object's beginning, which was sent or will be.
 #[derive(Debug)]
@@ -37,9 +38,9 @@ pub struct ActiveOrigin {
     /// Envoy's name of its own cluster.
     cluster: String,
     /// Where the object is asked for.
-    pub endpoint: Endpoint,
+    pub endpoint: Rc<Endpoint>,
     /// Where the origin itself has it, which may redirect to the other one.
-    at_origin: Endpoint,
+    at_origin: Rc<Endpoint>,
     /// The object changed while it was fetched from here, and is fetched once more.
     pub restarted: bool,
 }
@@ -93,7 +94,7 @@ impl ActiveOrigin {
     /// Follows a redirect, if that is allowed.
     pub fn redirected(&self, response: &Response) -> Option<Self> {
         let endpoint = self.endpoint.redirected(response.status, &response.headers)?;
-        Some(Self { endpoint, ..self.clone() })
+        Some(Self { endpoint: Rc::new(endpoint), ..self.clone() })
     }
 
     /// Reads a redirect that is the client's to follow. One to the object itself would have it ask for ever.
@@ -127,6 +128,7 @@ impl FirstFetch {
         job.feed.forget();
         let endpoint =
             Endpoint::at(origin, &job.mirror, &job.request.fill_key.origin_key, &job.request.fill_key.forwarded);
+        let endpoint = Rc::new(endpoint);
         let (cluster, at_origin) = (origin.cluster.clone(), endpoint.clone());
         let source = ActiveOrigin { at, cluster, endpoint, at_origin, restarted };
         let span = if job.request.is_head() { Span::Headers } else { Span::First { length: first_range(job) } };
@@ -252,17 +254,17 @@ impl FirstFetch {
     }
 
     /// Stores what is at hand, or begins to store the object in parts.
-    pub fn begins(self, job: &mut Job, mut first: FirstRange) -> Transition {
+    pub fn begins(self, job: &mut Job, first: FirstRange) -> Transition {
         let Self { source, .. } = &self;
-        let (came, total) = (first.object.length(), first.version.total);
-        let left_out = first.object.metadata.left_out;
-        let skipped = first.private && job.mirror.private == Private::Skip;
+        let FirstRange { announced, object, private, version } = first;
+        let (came, total) = (object.length(), version.total);
+        let left_out = object.metadata.left_out;
+        let skipped = private && job.mirror.private == Private::Skip;
         let asked = self.asked(job);
         let unranged = job.limits.part_size < came;
         let unranged = unranged.then(|| Action::Unranged(source.cluster.clone()));
-        let (version, announced) = (first.version.clone(), std::mem::take(&mut first.announced));
-        let passed = if came < total { pass(job, source, &first.object.metadata, &version) } else { None };
-        let (state, mut actions) = match plan(first, &job.limits) {
+        let passed = if came < total { pass(job, source, &object.metadata, &version) } else { None };
+        let (state, mut actions) = match plan(object, total, &job.limits) {
             // Parts can only be put together in a bucket.
             Plan::Multipart(..) if skipped => done(Outcome::Private(None)),
             Plan::Multipart(..) if !job.request.store => done(Outcome::TooLarge),

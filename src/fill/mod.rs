@@ -50,6 +50,7 @@ use outcome::NOT_ASKED;
 use retry::Random;
 use state::State;
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::rc::Rc;
 use std::time::Duration;
 use warning::StoreRefusal;
@@ -123,7 +124,7 @@ pub struct Call {
     /// Its name in this fill.
     pub id: CallId,
     /// The server that is asked.
-    pub to: Upstream,
+    pub to: Rc<Upstream>,
     /// The question.
     pub request: Request,
     /// Bound on all of it, from sending to the response's last byte.
@@ -133,7 +134,7 @@ pub struct Call {
 }
 
 /// The key of a fill. Requests with the same one share a fill.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FillKey {
     /// The object.
     pub key: Key,
@@ -147,6 +148,24 @@ pub struct FillKey {
     pub head: bool,
     /// The parts of the client's request that the origins get.
     pub forwarded: Forwarded,
+}
+
+/// An order to find keys by. Nearly each look-up is with the very key that the fill has.
+impl Ord for FillKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if std::ptr::eq(self, other) {
+            return Ordering::Equal;
+        }
+        let rest = |key: &Self| (key.forbidden, key.unavailable, key.head);
+        let by_key = self.key.cmp(&other.key).then_with(|| rest(self).cmp(&rest(other)));
+        by_key.then_with(|| (&self.origin_key, &self.forwarded).cmp(&(&other.origin_key, &other.forwarded)))
+    }
+}
+
+impl PartialOrd for FillKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// An object to be filled, and its sources.
@@ -219,7 +238,7 @@ impl FillRequest {
 /// The task of a fill; the same in all its states.
 #[derive(Debug)]
 struct Job {
-    bucket: Bucket,
+    bucket: Rc<Bucket>,
     limits: Limits,
     request: FillRequest,
     /// The way that is tried now.
@@ -391,12 +410,18 @@ impl Fill {
 }
 
 impl Job {
-    fn call(&mut self, to: Upstream, request: Request, timeout: Duration) -> (CallId, Action) {
+    fn call(&mut self, to: Rc<Upstream>, request: Request, timeout: Duration) -> (CallId, Action) {
         self.call_behind(&[], to, request, timeout)
     }
 
     /// Makes a call for the bytes behind these.
-    fn call_behind(&mut self, came: &[u8], to: Upstream, mut request: Request, timeout: Duration) -> (CallId, Action) {
+    fn call_behind(
+        &mut self,
+        came: &[u8],
+        to: Rc<Upstream>,
+        mut request: Request,
+        timeout: Duration,
+    ) -> (CallId, Action) {
         for (name, value) in self.trace.headers() {
             if !to.headers.iter().any(|(set, _)| set == name) {
                 request.headers.push((name, value.clone()));
@@ -430,9 +455,8 @@ impl Job {
         without.saturating_add(Duration::from_millis(moving))
     }
 
-    fn store(&self) -> Upstream {
-        let Bucket { cluster, authority, .. } = &self.bucket;
-        Upstream { cluster: cluster.clone(), authority: authority.clone(), headers: Vec::new() }
+    fn store(&self) -> Rc<Upstream> {
+        self.bucket.upstream.clone()
     }
 }
 

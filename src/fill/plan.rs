@@ -3,7 +3,6 @@
 use crate::config::{Limits, MAX_PART_SIZE};
 use crate::http::ContentRange;
 use crate::object::Object;
-use crate::origin::FirstRange;
 
 /// S3's most parts: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>.
 const MAX_PARTS: u64 = 10_000;
@@ -61,36 +60,31 @@ impl Parts {
     }
 }
 
-/// Plans the storing of an object whose beginning is at hand.
+/// Plans the storing of an object of so many bytes whose beginning is at hand.
 ///
 /// An origin that knows ranges sends one part at most; one that does not sends the whole object, which Envoy takes
 /// up to 32 MiB. An object that is whole is stored with one PUT. Parts grow with the object, up to what Envoy takes as
 /// the answer to a call and to half of what the worker may hold: proxy-wasm cannot stream a part into a store.
-pub fn plan(first: FirstRange, limits: &Limits) -> Plan {
-    let total = first.version.total;
-    let at_hand = first.object.length();
+pub fn plan(object: Object, total: u64, limits: &Limits) -> Plan {
+    let at_hand = object.length();
     if total > limits.max_object_size {
         return Plan::TooLarge;
     }
     if total <= at_hand {
-        return Plan::Single(first.object);
+        return Plan::Single(object);
     }
     let needed = total.div_ceil(MAX_PARTS);
     let size = if needed <= limits.part_size { limits.part_size } else { needed.next_multiple_of(PART_SIZE_STEP) };
     if size > MAX_PART_SIZE.min(limits.memory / 2).max(limits.part_size) {
         return Plan::TooLarge;
     }
-    Plan::Multipart(Parts { total, size }, first.object)
+    Plan::Multipart(Parts { total, size }, object)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Pin;
-    use crate::http::Headers;
-    use crate::object::integrity::ExpectedDigests;
     use crate::object::metadata::Metadata;
-    use crate::origin::Version;
     use std::rc::Rc;
 
     const MIB: u64 = 1024 * 1024;
@@ -98,8 +92,7 @@ mod tests {
 
     fn planned(at_hand: usize, total: u64, limits: &Limits) -> Plan {
         let object = Object { metadata: Metadata::default(), body: Rc::new(vec![0; at_hand]), etag: None };
-        let version = Version::of(&Headers::default(), total, Pin::Strong);
-        plan(FirstRange { announced: ExpectedDigests::default(), object, private: false, version }, limits)
+        plan(object, total, limits)
     }
 
     #[test]

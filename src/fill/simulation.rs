@@ -114,7 +114,7 @@ impl World {
                                      "second": {"cluster": "origin", "authority": "o"}},
                          "rules": [{"origins": ["first"]}, {"origins": ["first", "second"]}]}"#;
         let mut config = Config::parse(config.as_bytes(), &|_| None).unwrap();
-        (config.limits, config.bucket.overwrite) = (limits, overwrite);
+        (config.limits, Rc::make_mut(&mut config.bucket).overwrite) = (limits, overwrite);
         let mirror = config.rules[origins - 1].mirror.clone().unwrap();
         Fill::new(&config, super::tests::request("k", mirror, false), seed)
     }

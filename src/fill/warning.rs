@@ -65,7 +65,8 @@ impl StoreRefusal {
             400..=499 => "see STORE_KIND, and bucket.put_headers",
             _ => "it is full, read-only or down",
         };
-        let Bucket { authority, path_prefix, .. } = bucket;
+        let Bucket { upstream, path_prefix, .. } = bucket;
+        let authority = &upstream.authority;
         format!("the store takes no object of the signer's into {authority}{path_prefix}: {status} {code}: {cure}")
     }
 }

@@ -169,10 +169,10 @@ pub fn essence(media_type: &str) -> &str {
 
 /// Reads the first valid one of the types that Envoy joined with commas, without parameters that cannot be read.
 fn first_valid(value: &[u8]) -> Option<String> {
-    pieces_of(value, b',').into_iter().find_map(|part| {
-        let pieces = pieces_of(part, b';');
-        pieces.first().copied().and_then(readable).filter(|essence| is_media_type(essence))?;
-        let kept = || pieces.into_iter().filter_map(readable).collect::<Vec<_>>().join("; ");
+    pieces_of(value, b',').find_map(|part| {
+        let pieces = || pieces_of(part, b';');
+        pieces().next().and_then(readable).filter(|essence| is_media_type(essence))?;
+        let kept = || pieces().filter_map(readable).collect::<Vec<_>>().join("; ");
         Some(readable(part).map(str::to_owned).unwrap_or_else(kept))
     })
 }
@@ -189,13 +189,12 @@ fn is_media_type(text: &str) -> bool {
 }
 
 /// Splits at separators that are not within quotes.
-fn pieces_of(value: &[u8], separator: u8) -> Vec<&[u8]> {
+fn pieces_of(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let mut quoted = false;
-    let pieces = value.split(|byte| {
+    value.split(move |byte| {
         quoted ^= *byte == b'"';
         *byte == separator && !quoted
-    });
-    pieces.collect()
+    })
 }
 
 /// Guesses the type of an object by the extension of its key.

@@ -101,7 +101,7 @@ impl Metadata {
             representation: fitting(representation.collect(), MAX_METADATA),
             user,
             left_out,
-            provenance: fitting(provenance.to_vec(), left),
+            provenance: fitting(provenance.into(), left),
         }
     }
 
@@ -191,17 +191,17 @@ fn fitting(headers: Vec<(&'static str, Option<String>)>, mut left: usize) -> Vec
     let mut kept = Vec::new();
     for (name, value) in headers {
         let Some(value) = value else { continue };
-        let short = match name {
+        let fits = |value: &String| left.checked_sub(name.len().saturating_add(value.len()));
+        let short = || match name {
             "content-disposition" => Some(content_disposition::bare(&value)),
             "content-type" => Some(content_type::essence(&value).to_owned()),
             _ => None,
         };
-        for value in std::iter::once(value).chain(short) {
-            if let Some(rest) = left.checked_sub(name.len().saturating_add(value.len())) {
-                left = rest;
-                kept.push((name, value));
-                break;
-            }
+        let short = if fits(&value).is_some() { None } else { short() };
+        let value = short.unwrap_or(value);
+        if let Some(rest) = fits(&value) {
+            left = rest;
+            kept.push((name, value));
         }
     }
     kept

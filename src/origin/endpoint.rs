@@ -7,6 +7,7 @@ use crate::object::key::{Key, is_dot_segment};
 use crate::object::metadata::KeptMetadata;
 use crate::request::forwarded::Forwarded;
 use percent_encoding::percent_decode_str;
+use std::rc::Rc;
 use std::time::Duration;
 use url::Url;
 
@@ -14,7 +15,7 @@ use url::Url;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// The server that is asked.
-    pub upstream: Upstream,
+    pub upstream: Rc<Upstream>,
     /// The path, with the query if there is one, but for `parameters`.
     path: String,
     /// Parameters of the origin's own, encoded. They may be credentials, so only [`target`](Self::target) has them.
@@ -67,7 +68,7 @@ pub struct Moved {
 impl Endpoint {
     /// Returns the place to which this one has moved from another, if it has.
     pub fn moved(&self, from: &Self) -> Option<Moved> {
-        let Upstream { cluster, authority, headers } = self.upstream.clone();
+        let Upstream { cluster, authority, headers } = Upstream::clone(&self.upstream);
         let is_own = headers == from.upstream.headers && self.parameters == from.parameters;
         let moved = Moved { cluster, authority, path: self.path.clone(), is_own };
         let stays = is_own && moved.path == from.path && moved.authority == from.upstream.authority;
@@ -76,9 +77,10 @@ impl Endpoint {
 
     /// Moves to that place.
     pub fn moved_to(mut self, moved: &Moved) -> Self {
-        self.upstream.cluster.clone_from(&moved.cluster);
-        self.upstream.authority.clone_from(&moved.authority);
-        self.upstream.headers.retain(|_| moved.is_own);
+        let upstream = Rc::make_mut(&mut self.upstream);
+        upstream.cluster.clone_from(&moved.cluster);
+        upstream.authority.clone_from(&moved.authority);
+        upstream.headers.retain(|_| moved.is_own);
         self.parameters.retain(|_| moved.is_own);
         self.path.clone_from(&moved.path);
         self
@@ -97,10 +99,11 @@ impl Endpoint {
         let own = |parameter: &&String| !origin.parameters.iter().any(|own| name_of(own) == name_of(parameter));
         let query: Vec<_> = forwarded.query.iter().filter(own).cloned().collect();
         let (cluster, authority) = (origin.cluster.clone(), origin.authority.clone());
-        let url = format!("//{authority}{}", mirror.path(origin, key, &[]));
+        let path = mirror.path(origin, key, &[]);
+        let url = format!("//{authority}{path}");
         Self {
-            upstream: Upstream { cluster, authority, headers },
-            path: mirror.path(origin, key, &query),
+            upstream: Rc::new(Upstream { cluster, authority, headers }),
+            path: if query.is_empty() { path } else { mirror.path(origin, key, &query) },
             parameters: origin.parameters.clone(),
             timeout: origin.timeout,
             url,
@@ -153,7 +156,7 @@ impl Endpoint {
             if self.owns(to.path()) {
                 parameters.clone_from(&self.parameters);
             } else {
-                upstream.headers.clear();
+                Rc::make_mut(&mut upstream).headers.clear();
             }
             (upstream, self.http2)
         } else {
@@ -161,7 +164,7 @@ impl Endpoint {
             let host = to.host_str()?;
             let authority = to.port().map(|port| format!("{host}:{port}")).unwrap_or(host.to_owned());
             let (_, cluster) = self.redirects.hosts.iter().find(|(host, _)| host.eq_ignore_ascii_case(&authority))?;
-            (Upstream { cluster: cluster.clone(), authority, headers: Vec::new() }, false)
+            (Rc::new(Upstream { cluster: cluster.clone(), authority, headers: Vec::new() }), false)
         };
         let path = match to.query() {
             Some(query) => format!("{}?{query}", to.path()),

@@ -65,7 +65,7 @@ fn an_origin_gets_the_characters_of_a_path_as_they_are_and_what_s3_needs_encoded
 #[test]
 fn a_user_agent_of_the_configuration_or_of_the_client_goes_before_ours() {
     let mut endpoint = endpoint(&key("a"));
-    endpoint.upstream.headers.push(("user-agent".into(), "theirs/1".into()));
+    Rc::make_mut(&mut endpoint.upstream).headers.push(("user-agent".into(), "theirs/1".into()));
     assert!(get(&endpoint, Span::Whole).headers.iter().all(|(name, _)| *name != "user-agent"));
 }
 

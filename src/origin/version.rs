@@ -49,22 +49,16 @@ impl Version {
     /// Returns the entity tag that clients get: another for another version, and the same in all workers. `None` where nothing
     /// tells versions apart.
     pub fn tag(&self) -> Option<String> {
+        let (kind, value) = self.validator.as_ref()?.written();
         let mut hasher = DefaultHasher::new();
-        self.lines().hash(&mut hasher);
-        self.joins().then(|| format!("{TAG}{:016x}\"", hasher.finish()))
+        (self.total, &self.coding, kind, value).hash(&mut hasher);
+        Some(format!("{TAG}{:016x}\"", hasher.finish()))
     }
 
     /// Writes it as three lines: its length, its codings, and the validator behind a digit for its kind.
     pub fn lines(&self) -> [String; 3] {
-        let validator = match &self.validator {
-            Some(Validator::Date(date)) => format!("0{date}"),
-            Some(Validator::LastModified(date)) => format!("1{date}"),
-            Some(Validator::Length) => "2".to_owned(),
-            Some(Validator::StrongEtag(etag)) => format!("3{etag}"),
-            Some(Validator::Etag(etag)) => format!("4{etag}"),
-            None => String::new(),
-        };
-        [self.total.to_string(), self.coding.clone(), validator]
+        let (kind, value) = self.validator.as_ref().map(Validator::written).unwrap_or_default();
+        [self.total.to_string(), self.coding.clone(), [kind, value].concat()]
     }
 
     /// Reads these lines. `None` for any others.
@@ -118,6 +112,19 @@ fn strong(headers: &Headers) -> Option<Validator> {
         date.map(|date| Validator::Date(date.to_owned()))
     };
     etag.or_else(date)
+}
+
+impl Validator {
+    /// Returns the digit for its kind, and its value.
+    fn written(&self) -> (&'static str, &str) {
+        match self {
+            Self::Date(date) => ("0", date),
+            Self::LastModified(date) => ("1", date),
+            Self::Length => ("2", ""),
+            Self::StrongEtag(etag) => ("3", etag),
+            Self::Etag(etag) => ("4", etag),
+        }
+    }
 }
 
 /// Tells if it is one ETag that tells versions apart: not a weak one, and not the empty one, which is the same for all. Envoy

@@ -184,8 +184,8 @@ impl Root {
                 Effect::Progress(progress) => {
                     self.metrics.add(metrics::STORED_BYTES, progress.bytes);
                     if progress.log {
-                        let Progress { key, stored, total, .. } = progress;
-                        info!("fill key=/{} stored={stored} of={total}", key.encoded());
+                        let Progress { fill_key, stored, total, .. } = progress;
+                        info!("fill key=/{} stored={stored} of={total}", fill_key.key.encoded());
                     }
                 }
                 Effect::Warn { key: Some(key), what } => {

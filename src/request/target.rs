@@ -103,7 +103,7 @@ impl Target {
 
     /// Returns the location for an edge that follows its own redirects: the key at the store.
     pub fn location_at_store(&self, base: &str) -> String {
-        self.with_query(&format!("{base}{}", self.path_of_key()))
+        self.with_query(format!("{base}{}", self.path_of_key()))
     }
 
     /// Returns the path of the key. It ends in the index where the path of the request ends in a slash.
@@ -111,16 +111,16 @@ impl Target {
         format!("{}{}", self.path, Encoded::of(self.reading.index().unwrap_or_default()))
     }
 
-    fn with_query(&self, path: &str) -> String {
+    fn with_query(&self, path: String) -> String {
         match &self.query {
-            Some(query) => format!("{path}?{query}"),
-            None => path.to_owned(),
+            Some(query) => path + "?" + query,
+            None => path,
         }
     }
 
     /// Returns the target of the same path with a slash at its end, if that is a page with a key of its own.
     pub fn page(&self, bucket: &Bucket) -> Option<Self> {
-        let path = self.with_query(&format!("{}/", self.path));
+        let path = self.with_query(format!("{}/", self.path));
         let of_object = self.reading.index().is_none() && self.reading.not_plain().is_none() && !self.is_part();
         let page = Self::read(b"GET", path.as_bytes(), bucket).ok().filter(|_| of_object)?;
         page.reading.index()?;
@@ -152,7 +152,7 @@ impl Target {
     /// A path that begins with `//` would name another host (RFC 3986, 4.2). Behind a dot segment, which every client
     /// removes (5.2.4), it is a path again.
     pub fn location(&self, base: Option<&str>) -> String {
-        self.with_query(&on_base(base, &self.path))
+        self.with_query(on_base(base, &self.path))
     }
 
     /// Returns the same path with a query that the request does not have. A request with a query keeps it: git refuses a
@@ -175,14 +175,14 @@ impl Target {
         match query {
             Some("") => path,
             Some(query) => format!("{path}?{query}"),
-            None => self.with_query(&path),
+            None => self.with_query(path),
         }
     }
 }
 
 /// Puts a path on a base, or makes it one that names no host.
 fn on_base(base: Option<&str>, path: &str) -> String {
-    format!("{}{path}", base.unwrap_or(if path.starts_with("//") { "/." } else { "" }))
+    [base.unwrap_or(if path.starts_with("//") { "/." } else { "" }), path].concat()
 }
 
 /// The method of a request whose answer can be an object. `None` for all others.

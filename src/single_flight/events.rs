@@ -1,13 +1,14 @@
 //! Events of a fill, for the log and the metrics.
 
-use crate::object::key::Key;
+use crate::fill::FillKey;
 use std::fmt;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// The end of a fill.
 #[derive(Debug, PartialEq, Eq)]
 pub struct FillEnded {
-    pub key: Key,
+    pub fill_key: Rc<FillKey>,
     /// [`Outcome::label`](crate::fill::Outcome::label).
     pub outcome: &'static str,
     /// [`Outcome::detail`](crate::fill::Outcome::detail).
@@ -31,8 +32,8 @@ pub struct FillEnded {
 /// The line in the log, in logfmt: what is not quoted has neither space nor quote in it, whatever the key.
 impl fmt::Display for FillEnded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, outcome, detail, origin, request_id, stored, parts, waiters, took, .. } = self;
-        let (key, ms) = (key.encoded(), took.as_millis());
+        let Self { fill_key, outcome, detail, origin, request_id, stored, parts, waiters, took, .. } = self;
+        let (key, ms) = (fill_key.key.encoded(), took.as_millis());
         write!(
             f,
             "fill key=/{key} outcome={outcome} detail={detail:?} origin={origin:?} bytes={stored} parts={parts} ms={ms} \
@@ -44,7 +45,7 @@ impl fmt::Display for FillEnded {
 /// A fill that goes on.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Progress {
-    pub key: Key,
+    pub fill_key: Rc<FillKey>,
     /// Bytes of the part that was stored last.
     pub bytes: u64,
     /// Bytes that are stored.

@@ -175,8 +175,8 @@ impl Flights {
                 flight.parts = flight.parts.saturating_add(1);
                 let log = now.saturating_duration_since(flight.logged) >= LOG_EVERY;
                 flight.logged = if log { now } else { flight.logged };
-                let (key, stored) = (fill_key.key.clone(), flight.stored);
-                effects.push(Effect::Progress(Progress { key, bytes, stored, total, log }));
+                let (fill_key, stored) = (fill_key.clone(), flight.stored);
+                effects.push(Effect::Progress(Progress { fill_key, bytes, stored, total, log }));
             }
             Action::Unranged(_) => {
                 let origin = self.admission.origin(flight.fill.origin());
@@ -231,8 +231,8 @@ impl Flights {
     }
 
     pub(super) fn is_store(&self, upstream: &Upstream) -> bool {
-        let bucket = &self.config.bucket;
-        (&upstream.cluster, &upstream.authority) == (&bucket.cluster, &bucket.authority)
+        let store = &self.config.bucket.upstream;
+        (&upstream.cluster, &upstream.authority) == (&store.cluster, &store.authority)
     }
 
     /// Puts a fill that runs back into the queue: with its calls, or else to begin again. It ends where there is no place,
@@ -296,7 +296,7 @@ impl Flights {
             let warn = |warning| Effect::Warn { key: Some(fill_key.key.clone()), what: flight.fill.text(warning) };
             effects.extend(warning.map(warn));
             effects.push(Effect::Ended(FillEnded {
-                key: fill_key.key.clone(),
+                fill_key: flight.request.fill_key.clone(),
                 outcome: outcome.label(),
                 detail: outcome.detail(),
                 origin: flight.fill.origin().to_owned(),

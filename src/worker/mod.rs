@@ -212,7 +212,7 @@ impl Worker {
         let is_marked = rest.is_some();
         path_and_query.truncate(rest.map(<[u8]>::len).unwrap_or(usize::MAX));
         // An edge that follows redirects has replaced the client's authority by the store's. No other one is believed.
-        let store = self.config.bucket.authority.as_bytes();
+        let store = self.config.bucket.upstream.authority.as_bytes();
         let store_base = match self.config.location {
             Some(Location::Absolute) if header(":authority")?.eq_ignore_ascii_case(store) => {
                 header(":scheme").and_then(|scheme| own_base(&scheme, store))
@@ -370,7 +370,8 @@ impl Worker {
                     "InvalidAccessKeyId" | "SignatureDoesNotMatch" => ": see reader.credentials",
                     _ => "",
                 };
-                let Bucket { authority, path_prefix, .. } = &self.config.bucket;
+                let Bucket { upstream, path_prefix, .. } = &*self.config.bucket;
+                let authority = &upstream.authority;
                 let what = format!(
                     "the bucket {authority}{path_prefix} answers {code} to the edge, and nothing is mirrored{cure}"
                 );

@@ -177,7 +177,7 @@ fn headers(
     let own = [
         (":method", request.method.as_str().to_owned()),
         (":path", request.path),
-        (":authority", endpoint.upstream.authority),
+        (":authority", endpoint.upstream.authority.clone()),
         (CLUSTER_HEADER, cluster),
         ("range", range.map(|(first, last)| format!("bytes={first}-{last}")).unwrap_or_default()),
     ];
@@ -191,7 +191,7 @@ fn headers(
     for (name, value) in request.headers {
         add(&mut all, name, value);
     }
-    all.extend(endpoint.upstream.headers);
+    all.extend(endpoint.upstream.headers.iter().cloned());
     all
 }
 

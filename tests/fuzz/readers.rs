@@ -214,7 +214,7 @@ fn parsed() -> Config {
 }
 
 fn bucket() -> Bucket {
-    parsed().bucket
+    Rc::unwrap_or_clone(parsed().bucket)
 }
 
 fn endpoint(key: &Key) -> Endpoint {

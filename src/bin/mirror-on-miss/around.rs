@@ -63,7 +63,7 @@ fn failures(config: &Config, heard: bool) -> Option<String> {
 
 /// Lists the clusters that a configuration names, each with its place.
 fn clusters(config: &Config) -> BTreeMap<String, String> {
-    let mut named = BTreeMap::from([("$.bucket.cluster".to_owned(), config.bucket.cluster.clone())]);
+    let mut named = BTreeMap::from([("$.bucket.cluster".to_owned(), config.bucket.upstream.cluster.clone())]);
     for origin in config.rules.iter().filter_map(|rule| rule.mirror.as_ref()).flat_map(|mirror| &mirror.origins) {
         let name = &origin.name;
         named.insert(format!("the cluster of origin {name:?}"), origin.cluster.clone());

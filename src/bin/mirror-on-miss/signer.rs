@@ -37,8 +37,8 @@ fn differences(found: &Found, config: &Config, signer: &Signer) -> Vec<String> {
     if let Some(theirs) = signer.prefix.as_ref().filter(|theirs| **theirs != prefix) {
         differ("$.bucket.path_prefix", &format!("{:?}", bucket.path_prefix), &format!("signs only below {theirs:?}"));
     }
-    if let Some(theirs) = signer.host.as_ref().filter(|theirs| **theirs != bucket.authority) {
-        differ("$.bucket.authority", &format!("{:?}", bucket.authority), &format!("signs for {theirs:?}"));
+    if let Some(theirs) = signer.host.as_ref().filter(|theirs| **theirs != bucket.upstream.authority) {
+        differ("$.bucket.authority", &format!("{:?}", bucket.upstream.authority), &format!("signs for {theirs:?}"));
     }
     let own = match bucket.overwrite {
         Overwrite::Conditional => Some("if-none-match"),

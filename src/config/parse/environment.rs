@@ -141,9 +141,9 @@ mod tests {
             "location": read("URL"),
         }))
         .unwrap();
-        assert_eq!(config.bucket.cluster, "outbound|443||s3.eu-west-1.amazonaws.com");
+        assert_eq!(config.bucket.upstream.cluster, "outbound|443||s3.eu-west-1.amazonaws.com");
         assert_eq!(
-            (config.bucket.authority.as_str(), config.bucket.path_prefix.as_str()),
+            (config.bucket.upstream.authority.as_str(), config.bucket.path_prefix.as_str()),
             ("old.example.com", "/files")
         );
         assert_eq!(config.bucket.overwrite, Overwrite::HeadFirst);

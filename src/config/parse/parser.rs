@@ -10,10 +10,11 @@ use crate::config::model::{
     Deleted, Exposed, GIB, Keys, Limits, MAX_OBJECT_SIZE, MAX_PART_SIZE, MIN_PART_SIZE, Overwrite,
 };
 use crate::config::origin::{Missing, Origin, OtherRedirects, Pin, Redirects, USER_AGENT};
-use crate::http::is_field_value;
+use crate::http::{Upstream, is_field_value};
 use crate::object::key::RESERVED;
 use percent_encoding::utf8_percent_encode;
 use serde_json::{Value, json};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// The parser of one configuration.
@@ -49,7 +50,7 @@ impl<'a> Parser<'a> {
         });
         root.finish();
         Some(Config {
-            bucket: bucket??,
+            bucket: Rc::new(bucket??),
             rules,
             location,
             wait: wait.unwrap_or(DEFAULT_WAIT),
@@ -77,8 +78,7 @@ impl<'a> Parser<'a> {
         }
         fields.finish();
         Some(Bucket {
-            cluster: cluster?,
-            authority: authority?,
+            upstream: Rc::new(Upstream { cluster: cluster?, authority: authority?, headers: Vec::new() }),
             path_prefix,
             exposed,
             storage_class,

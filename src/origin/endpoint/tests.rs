@@ -26,7 +26,7 @@ fn to(location: &str) -> Headers {
 /// `CLUSTER AUTHORITY PATH`, and `!` if the origin's own headers go there.
 fn shown(endpoint: Endpoint) -> String {
     let target = endpoint.target();
-    let Upstream { cluster, authority, headers } = endpoint.upstream;
+    let Upstream { cluster, authority, headers } = Upstream::clone(&endpoint.upstream);
     format!("{cluster} {authority} {target}{}", if headers.is_empty() { "" } else { " !" })
 }
 
@@ -86,7 +86,7 @@ fn a_port_in_the_authority_is_the_one_that_the_scheme_has() {
         ("[::1]", "b", true),
     ] {
         let mut at = endpoint("a", json!({}));
-        at.upstream.authority = authority.to_owned();
+        Rc::make_mut(&mut at.upstream).authority = authority.to_owned();
         assert_eq!(redirected(&at, 302, location).is_some(), is_same, "{authority} {location}");
     }
 }
