@@ -250,6 +250,8 @@ impl Flights {
         flight.phase = Phase::Queued(wanted);
         if flight.parked.is_empty() {
             flight.fill = self.fill(flight.id, &flight.request, flight.fill.trace());
+            // It was for the fill that was let go, which may have watched its streams.
+            flight.timer = None;
             match flight.needs {
                 Some(Needs::All(bytes)) => flight.fill.expect_all(bytes),
                 Some(Needs::Whole) => flight.fill.expect_unranged(),

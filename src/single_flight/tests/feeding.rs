@@ -19,6 +19,11 @@ fn bytes(first: u64, end: u64) -> Vec<u8> {
 
 /// A worker of one origin, whose parts have 100 bytes.
 fn world() -> World {
+    world_with(1 << 20)
+}
+
+/// Likewise, with so many bytes of memory.
+fn world_with(memory: u64) -> World {
     let config = json!({
         "bucket": {"cluster": "signer", "authority": "s3.example.com", "path_prefix": "/b"},
         "origin": {"cluster": "origin", "authority": "files.example.com"},
@@ -26,6 +31,7 @@ fn world() -> World {
         "rules": [{"response": "serve"}]});
     let mut config = Config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
     (config.limits.part_size, config.limits.first_range) = (PART, PART);
+    config.limits.memory = memory;
     World::configured(1, Rc::new(FakeSharedHost::new()), config, 0)
 }
 
@@ -37,6 +43,12 @@ fn begun() -> World {
 /// Likewise, with more headers of the origin's. Returns the call with the first part, too.
 fn announcing(announced: &[(&str, &str)]) -> (World, Ticket) {
     let mut world = world();
+    let put = uploading(&mut world, announced);
+    (world, put)
+}
+
+/// Begins that fill.
+fn uploading(world: &mut World, announced: &[(&str, &str)]) -> Ticket {
     world.join(1, "a");
     let (get, _) = world.call();
     let headers = [&[("etag", "\"1\""), ("content-range", "bytes 0-99/350"), ("content-length", "100")], announced];
@@ -48,7 +60,7 @@ fn announcing(announced: &[(&str, &str)]) -> (World, Ticket) {
     let (put, request) = world.call();
     assert_eq!(request, "PUT /b/a?partNumber=1&uploadId=u");
     assert!(world.effects.is_empty(), "the client is expected to bring the others");
-    (world, put)
+    put
 }
 
 impl World {
@@ -212,4 +224,47 @@ fn where_nobody_was_there_to_be_passed_the_fill_asks_for_the_other_parts_at_once
     world.respond(create, 200, &[], b"<UploadId>u</UploadId>".to_vec());
     let due: Vec<_> = world.due().into_iter().map(|(what, _)| what).collect();
     assert_eq!(due, ["1", "bytes=100-199", "bytes=200-299"]);
+}
+
+#[test]
+fn a_watch_over_streams_does_not_end_a_fill_that_has_begun_again_and_waits_for_room() {
+    let beginning = [("etag", "\"1\""), ("content-range", "bytes 0-99/350"), ("content-length", "100")];
+    let mut world = world_with(600);
+    let put = uploading(&mut world, &[]);
+    world.for_bucket = true;
+    world.join(2, "a");
+    world.for_bucket = false;
+    world.reads(1, "a", (0, TOTAL - 1));
+    world.flights.answer_stream(StreamId(1));
+    world.brings(1, 0, 150);
+    world.closes(1);
+    let effects = world.flights.tick(world.now, &*world.shared);
+    world.keep(effects);
+    // The object has changed.
+    while let Some(Effect::Call { .. }) = world.effects.front() {
+        let (get, request) = world.call();
+        assert_eq!(request, "GET /a");
+        world.respond(get, 200, &[], Vec::new());
+    }
+    world.respond(put, 200, &[("etag", "\"p\"")], Vec::new());
+    let (abort, request) = world.call();
+    assert_eq!(request, "DELETE /b/a?uploadId=u");
+    world.join(9, "other");
+    let (get, _) = world.call();
+    world.respond(get, 206, &beginning, bytes(0, PART));
+    world.answered();
+    let (create, _) = world.call();
+    world.respond(create, 200, &[], b"<UploadId>v</UploadId>".to_vec());
+    let (_, request) = world.call();
+    assert_eq!(request, "PUT /b/other?partNumber=1&uploadId=v");
+    world.respond(abort, 204, &[], Vec::new());
+    let (again, request) = world.call();
+    assert_eq!(request, "GET /a");
+    world.respond(again, 206, &beginning, bytes(0, PART));
+    assert!(world.effects.is_empty(), "another large object has the room");
+    while world.now - world.start < Duration::from_secs(1) {
+        world.tick();
+    }
+    let is_ended = |effect: &Effect| matches!(effect, Effect::Ended(_));
+    assert!(!world.effects.iter().any(is_ended), "{:?}", world.effects);
 }
