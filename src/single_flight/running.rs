@@ -248,10 +248,10 @@ impl Flights {
         let Some(mut flight) = self.flights.remove(fill_key) else { return };
         self.admission.replace(flight.hold(), None);
         flight.phase = Phase::Queued(wanted);
+        // It was for streams that the fill watched before it began again.
+        flight.timer = None;
         if flight.parked.is_empty() {
             flight.fill = self.fill(flight.id, &flight.request, flight.fill.trace());
-            // It was for the fill that was let go, which may have watched its streams.
-            flight.timer = None;
             match flight.needs {
                 Some(Needs::All(bytes)) => flight.fill.expect_all(bytes),
                 Some(Needs::Whole) => flight.fill.expect_unranged(),
