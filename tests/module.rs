@@ -174,7 +174,7 @@ fn a_query_costs_a_hit_one_host_call_more() {
 #[test]
 fn a_small_miss_costs_a_known_number_of_host_calls_and_instructions() {
     const HOST_CALLS: usize = 50;
-    const MAX_FUEL: u64 = 511_000;
+    const MAX_FUEL: u64 = 483_000;
     let (asked, spent) = cost(Running::miss);
     assert_eq!(asked.iter().filter(|asked| *asked == "proxy_http_call").count(), 2, "{asked:#?}");
     assert_eq!(asked.len(), HOST_CALLS, "{asked:#?}");
@@ -195,12 +195,12 @@ fn a_small_miss_costs_little_more_among_hundreds_of_fills() {
         let mut running = Running::start(CONFIGURATION);
         assert!(running.configure());
         (0..others).for_each(|other| running.begin_miss(1_000 + other));
-        running.miss(2);
+        running.miss(1_998);
         let before = running.fuel();
-        running.miss(3);
+        running.miss(1_999);
         before.saturating_sub(running.fuel())
     });
-    // Measured: 22 % more, for nine comparisons each time that a key is looked up.
+    // Measured: 21 % more, for nine comparisons each time that a key is looked up. All keys are equally long.
     let most = alone * 13 / 10;
     assert!(among_others <= most, "{among_others}, and {alone} alone");
 }

@@ -28,14 +28,22 @@ pub struct Key {
     decoded: String,
 }
 
-/// An order to find keys by, which compares eight bytes at a time. In WebAssembly a comparison of strings takes each byte by itself,
-/// and keys of a site begin alike.
+/// An order to find keys by: their lengths, then eight bytes at a time from the end on. In WebAssembly a comparison of strings takes
+/// each byte by itself, and keys of a site begin alike.
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> Ordering {
         let word = |bytes: &[u8; 8]| u64::from_be_bytes(*bytes);
-        let (words, rest) = self.decoded.as_bytes().as_chunks::<8>();
-        let (other_words, other_rest) = other.decoded.as_bytes().as_chunks::<8>();
-        words.iter().map(word).cmp(other_words.iter().map(word)).then_with(|| rest.cmp(other_rest))
+        let (rest, words) = self.decoded.as_bytes().as_rchunks::<8>();
+        let (other_rest, other_words) = other.decoded.as_bytes().as_rchunks::<8>();
+        if self.decoded.len() != other.decoded.len() {
+            return self.decoded.len().cmp(&other.decoded.len());
+        }
+        for (own, other) in words.iter().zip(other_words).rev() {
+            if own != other {
+                return word(own).cmp(&word(other));
+            }
+        }
+        rest.cmp(other_rest)
     }
 }
 
@@ -99,7 +107,7 @@ impl Key {
         if decoded.bytes().any(|b| b.is_ascii_control()) {
             return Err(KeyError::Control);
         }
-        if decoded.split(['/', '\\']).any(is_dot_segment) {
+        if has_dot_segment(&decoded) {
             return Err(KeyError::DotSegment);
         }
         Ok(Self { decoded })
@@ -181,10 +189,11 @@ impl fmt::Display for Encoded<'_> {
     }
 }
 
-/// Tells if some server leaves a segment out, or walks up at it. Servlet containers drop what stands behind a semicolon before
-/// they look: `..;x` is `..` to them (Jakarta Servlet 6.0, 3.5.2).
-pub fn is_dot_segment(segment: &str) -> bool {
-    matches!(segment.split(';').next(), Some("." | ".."))
+/// Tells if some server leaves a segment of a path out, or walks up at it. Servlet containers drop what stands behind a semicolon
+/// before they look: `..;x` is `..` to them (Jakarta Servlet 6.0, 3.5.2).
+pub fn has_dot_segment(path: &str) -> bool {
+    let mut segments = path.as_bytes().split(|byte| matches!(byte, b'/' | b'\\'));
+    segments.any(|segment| matches!(segment, b"." | b".." | [b'.', b';', ..] | [b'.', b'.', b';', ..]))
 }
 
 /// Tells if the canonical encoding has this byte as it is.

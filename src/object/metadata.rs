@@ -188,7 +188,7 @@ fn user_metadata(headers: &Headers, kept: &[KeptMetadata], left: &mut usize) -> 
 /// Keeps the headers that are there and that S3 takes, within the bytes that are left. A name or a parameter that is too long
 /// costs itself. It never costs the type, or the word that the object is to be downloaded.
 fn fitting(headers: Vec<(&'static str, Option<String>)>, mut left: usize) -> Vec<(&'static str, String)> {
-    let mut kept = Vec::new();
+    let mut kept = Vec::with_capacity(headers.len());
     for (name, value) in headers {
         let Some(value) = value else { continue };
         let fits = |value: &String| left.checked_sub(name.len().saturating_add(value.len()));

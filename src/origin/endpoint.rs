@@ -3,7 +3,7 @@
 use crate::config::rule::Mirror;
 use crate::config::{Missing, Origin, OtherRedirects, Pin, Redirects};
 use crate::http::{Headers, Upstream};
-use crate::object::key::{Key, is_dot_segment};
+use crate::object::key::{Key, has_dot_segment};
 use crate::object::metadata::KeptMetadata;
 use crate::request::forwarded::Forwarded;
 use percent_encoding::percent_decode_str;
@@ -227,8 +227,7 @@ impl Endpoint {
         // Some servers, or a proxy before them, decode twice.
         let twice = path.replace("%25", "%");
         let decoded = percent_decode_str(&twice).decode_utf8_lossy();
-        let leaves = decoded.split(['/', '\\']).any(is_dot_segment);
-        !leaves && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        !has_dot_segment(&decoded) && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 

@@ -123,7 +123,11 @@ pub fn get_part(endpoint: &Endpoint, version: &Version, range: ContentRange, con
 fn headers(endpoint: &Endpoint) -> Vec<(&'static str, String)> {
     let own = endpoint.upstream.headers.iter().any(|(name, _)| name == "user-agent");
     let user_agent = (!own).then(|| ("user-agent", endpoint.user_agent.clone()));
-    [("accept-encoding", "identity".to_owned())].into_iter().chain(user_agent).collect()
+    // There is room for a range and a precondition.
+    let mut headers = Vec::with_capacity(4);
+    headers.push(("accept-encoding", "identity".to_owned()));
+    headers.extend(user_agent);
+    headers
 }
 
 /// Tells if an origin's answer to a HEAD says that the object is longer than Envoy takes in one answer, and comes in one

@@ -19,11 +19,11 @@ use std::time::{Duration, UNIX_EPOCH};
 /// The root must be the effective context: Envoy cancels a stream's calls with the stream.
 pub fn send(call: &Call) -> Option<u32> {
     let request = &call.request;
-    let mut headers = vec![
-        (":method", request.method.as_str()),
-        (":path", request.path.as_str()),
-        (":authority", call.to.authority.as_str()),
-    ];
+    let others = [request.headers.len(), request.metadata.len(), call.to.headers.len()];
+    let mut headers = Vec::with_capacity(others.iter().sum::<usize>().saturating_add(3));
+    headers.push((":method", request.method.as_str()));
+    headers.push((":path", request.path.as_str()));
+    headers.push((":authority", call.to.authority.as_str()));
     headers.extend(request.headers.iter().map(|(name, value)| (*name, value.as_str())));
     headers.extend(request.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     headers.extend(call.to.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));

@@ -22,6 +22,7 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, MapType};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::iter;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -234,8 +235,8 @@ fn deliver(root_id: u32, stream: StreamId, delivery: Delivery) {
 
 pub fn replace_headers(made: &LocalReply) {
     let status = made.status.to_string();
-    let mut headers = vec![(":status", status.as_str())];
-    headers.extend(made.headers.iter().map(|(name, value)| (*name, value.as_str())));
+    let headers = made.headers.iter().map(|(name, value)| (*name, value.as_str()));
+    let headers = iter::once((":status", status.as_str())).chain(headers).collect();
     let _ = hostcalls::set_map(MapType::HttpResponseHeaders, headers);
 }
 

@@ -85,7 +85,7 @@ pub fn is_new(response: &Response) -> bool {
 pub fn put_object(bucket: &Bucket, key: &Key, metadata: &Metadata, body: Body) -> Request {
     let mut headers: Vec<_> = condition(bucket).into_iter().collect();
     headers.push(("content-length", body.len().to_string()));
-    headers.extend(described(bucket, metadata));
+    describe(&mut headers, bucket, metadata);
     Request { method: Method::Put, path: path(bucket, key), headers, metadata: metadata.of_user(), body }
 }
 
@@ -103,7 +103,7 @@ pub fn read_put_object(response: &Response) -> WriteResult {
 /// Makes the request that begins an upload of parts. It is not idempotent: each success begins another upload.
 pub fn create_multipart_upload(bucket: &Bucket, key: &Key, metadata: &Metadata) -> Request {
     let mut headers = vec![("content-length", "0".to_owned())];
-    headers.extend(described(bucket, metadata));
+    describe(&mut headers, bucket, metadata);
     let path = format!("{}?uploads=", path(bucket, key));
     Request { method: Method::Post, path, headers, metadata: metadata.of_user(), body: Rc::default() }
 }
@@ -250,10 +250,10 @@ fn is_forbidden_overwrite(response: &Response) -> bool {
 }
 
 /// Lists the headers that describe an object to its store.
-fn described(bucket: &Bucket, metadata: &Metadata) -> Vec<(&'static str, String)> {
-    let class = bucket.storage_class.as_ref().map(|class| ("x-amz-storage-class", class.clone()));
-    let stored = metadata.stored().map(|(name, value)| (name, value.to_owned()));
-    stored.chain(class).chain(bucket.put_headers.iter().cloned()).collect()
+fn describe(headers: &mut Vec<(&'static str, String)>, bucket: &Bucket, metadata: &Metadata) {
+    headers.extend(metadata.stored().map(|(name, value)| (name, value.to_owned())));
+    headers.extend(bucket.storage_class.as_ref().map(|class| ("x-amz-storage-class", class.clone())));
+    headers.extend(bucket.put_headers.iter().cloned());
 }
 
 fn path(bucket: &Bucket, key: &Key) -> String {
