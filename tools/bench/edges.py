@@ -7,7 +7,7 @@ from typing import Any
 
 from stack.render import named, plugin_of
 
-from .native import EMPTY_FILTER
+from .native import COPY_FILTER, EMPTY_FILTER
 
 FILTER = "mirror_on_miss"
 
@@ -42,6 +42,13 @@ def empty(edge: dict[str, Any], wasm: Path = EMPTY_FILTER) -> None:
     vm = plugin_of(edge)["vm_config"]
     vm["vm_id"] = "empty"
     vm["code"]["local"]["filename"] = str(wasm)
+
+
+def copying(origin: str, edge: dict[str, Any]) -> None:
+    """Puts a filter in the place of ours that fetches, stores and redirects, and does nothing else."""
+    plugin = plugin_of(edge)
+    plugin["vm_config"] |= {"vm_id": "copy", "code": {"local": {"filename": str(COPY_FILTER)}}}
+    plugin["configuration"] |= {"value": f"{origin}\n{object_route(edge)['route']['host_rewrite_literal']}"}
 
 
 def connection_manager(edge: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from stack import S3Store, SeaweedFS, StackError
 
 from .calls import ANSWERS, call_of_bucket, calls_of_fill
 from .costs import Profile, highest_ratio, profiled
+from .edges import copying
 from .measure import Measure, exactly, ratio, typical
 from .native import Call, Load
 from .peers import lua
@@ -65,7 +66,7 @@ def miss_alone() -> list[Measure]:
     origin's answer, the PUT.
     """
     with directory() as run_dir, SeaweedFS(run_dir) as store:
-        measures = [*_alone("SeaweedFS", store, 1.10), *_alone_in_lua(store)]
+        measures = [*_alone("SeaweedFS", store, 1.10), *_alone_in_lua(store), *_alone_in_copy_filter(store)]
     return measures + _alone("a bucket that costs nothing", None, None)
 
 
@@ -147,6 +148,15 @@ def _alone_in_lua(store: S3Store) -> list[Measure]:
         steps = {MISS_OF_LUA: STEPS[MISS], ALL_THREE: STEPS[ALL_THREE]}
         ms = _by_turns(here, calls, [*ANSWERS, 200], steps)
     return _compared("small miss, SeaweedFS, a Lua filter", ms, MISS_OF_LUA, ALL_THREE, None)
+
+
+def _alone_in_copy_filter(store: S3Store) -> list[Measure]:
+    """Measures the same calls of a filter that is WebAssembly as ours, and does nothing else."""
+    with site(workers=WORKERS, store=store, edit=copying) as here:
+        calls = calls_of_fill(here, f"{SMALL}/{{n}}-f.jpg", SMALL)
+        calls.append(Call(f"{here.stack.url}/{SMALL}/{{n}}-g.jpg"))
+        ms = _by_turns(here, calls, [*ANSWERS, 302], STEPS)
+    return _compared("small miss, SeaweedFS, a filter of the two calls alone", ms, MISS, ALL_THREE, None)
 
 
 def _rate_in_lua(store: S3Store) -> list[Measure]:

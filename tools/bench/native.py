@@ -19,6 +19,7 @@ from stack.render import CHECKOUT
 
 BUILT = CHECKOUT / "target" / "bench"
 EMPTY_FILTER = BUILT / "empty_filter.wasm"
+COPY_FILTER = BUILT / "copy_filter.wasm"
 
 LOAD_TIMEOUT = 600
 """Seconds. A load has its own bound; this one is for a load that hangs."""
