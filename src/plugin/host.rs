@@ -104,9 +104,9 @@ pub fn add_to_gauge(id: u32, change: isize) {
     let _ = hostcalls::increment_metric(id, i64::try_from(change).unwrap_or(0));
 }
 
-/// Records a time in a histogram, in milliseconds.
-pub fn record(id: u32, time: Duration) {
-    let _ = hostcalls::record_metric(id, u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+/// Records a time in a histogram.
+pub fn record(id: u32, milliseconds: u64) {
+    let _ = hostcalls::record_metric(id, milliseconds);
 }
 
 /// Puts a message into a queue. Its root gets `on_queue_ready`. `false` if there is no such queue.

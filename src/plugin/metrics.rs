@@ -9,12 +9,18 @@ use std::panic;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// The metrics of one root context.
+/// The metrics of one root context. What is counted waits until Envoy is [told](Metrics::tell): a miss counts a dozen things, and
+/// each is a call of the host.
 #[derive(Default)]
 pub struct Metrics {
     /// Envoy's numbers for the metrics.
     known: Known,
-    /// This root's share of [`GAUGES`].
+    /// What is to be added to counters.
+    counted: Vec<(u32, u64)>,
+    /// Milliseconds that are to be recorded in histograms.
+    timed: Vec<(u32, u64)>,
+    /// This root's share of [`GAUGES`], now and as Envoy was told.
+    values: [usize; 3],
     shown: [usize; 3],
 }
 
@@ -43,10 +49,15 @@ impl Metrics {
         self.add(metric, 1);
     }
 
-    /// Adds to a counter. Envoy adds no 0.
+    /// Adds to a counter.
     pub fn add(&mut self, metric: impl Into<Name>, amount: u64) {
-        if amount > 0 {
-            host::add_to_counter(self.known.id(MetricType::Counter, metric), amount);
+        if amount == 0 {
+            return;
+        }
+        let id = self.known.id(MetricType::Counter, metric);
+        match self.counted.iter_mut().find(|(counted, _)| *counted == id) {
+            Some((_, sum)) => *sum = sum.saturating_add(amount),
+            None => self.counted.push((id, amount)),
         }
     }
 
@@ -66,12 +77,24 @@ impl Metrics {
         }
     }
 
-    /// Shows the numbers of fills that run in this worker, of clients that are passed to origins, and of requests that wait.
-    pub fn show(&mut self, values: [usize; 3]) {
+    /// Sets the numbers of fills that run in this worker, of clients that are passed to origins, and of requests that wait.
+    pub fn set(&mut self, values: [usize; 3]) {
+        self.values = values;
+    }
+
+    /// Tells if there is something that Envoy has not been told.
+    pub fn has_news(&self) -> bool {
+        !(self.counted.is_empty() && self.timed.is_empty()) || self.values != self.shown
+    }
+
+    /// Tells Envoy of everything since the last time.
+    pub fn tell(&mut self) {
+        self.counted.drain(..).for_each(|(id, amount)| host::add_to_counter(id, amount));
+        self.timed.drain(..).for_each(|(id, milliseconds)| host::record(id, milliseconds));
         if PANICKED.load(Ordering::Relaxed) {
             return;
         }
-        for ((name, all), (shown, value)) in GAUGES.iter().zip(self.shown.iter_mut().zip(values)) {
+        for ((name, all), (shown, value)) in GAUGES.iter().zip(self.shown.iter_mut().zip(self.values)) {
             let change = value.wrapping_sub(*shown);
             if change != 0 {
                 all.fetch_add(change, Ordering::Relaxed);
@@ -82,14 +105,16 @@ impl Metrics {
     }
 
     fn record(&mut self, metric: impl Into<Name>, took: Duration) {
-        host::record(self.known.id(MetricType::Histogram, metric), took);
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.timed.push((self.known.id(MetricType::Histogram, metric), milliseconds));
     }
 }
 
 /// A root that is replaced has no fills and no waiters any more.
 impl Drop for Metrics {
     fn drop(&mut self) {
-        self.show([0; 3]);
+        self.set([0; 3]);
+        self.tell();
     }
 }
 
