@@ -28,6 +28,11 @@ DEAD_PORT = 1
 PATIENCE = 30.0
 """The seconds that anything may take on a busy machine."""
 
+TOLD = 0.1
+"""Seconds after which the module has written what its clients know into metrics and log. It has a timer of
+10 ms for that, which nobody else sees.
+"""
+
 WAIT = "5s"
 """Short enough to see it elapse, long enough for fifty clients at once on a busy machine."""
 
@@ -59,9 +64,17 @@ class Site:
         status, _, body = self.store.get(path[1:])
         return body if status == 200 else None
 
+    def log(self) -> str:
+        """Returns the edge's log, with the module's lines about all that clients know."""
+        self.wait_until_told()
+        return self.stack.edge.log_path.read_text(errors="replace")
+
+    def wait_until_told(self) -> None:
+        time.sleep(TOLD)
+
     def assert_module_healthy(self) -> None:
         """Checks that no worker's VM has ever panicked, trapped or been replaced."""
-        log = self.stack.edge.log_path.read_text(errors="replace")
+        log = self.log()
         assert not re.search("panicked|Uncaught|VM failed|Function:", log), log[-4000:]
         failures = {
             name: value for name, value in self.stats("^wasm\\.").items() if re.search("fail|reload", name)
@@ -97,7 +110,8 @@ class Site:
         return stats.get(f"{prefix}fills_in_flight", 0), stats.get(f"{prefix}waiters", 0)
 
     def stats(self, contains: str) -> dict[str, int]:
-        """Returns the edge's counters and gauges."""
+        """Returns the edge's counters and gauges, with the module's of all that clients know."""
+        self.wait_until_told()
         text = ask(self.stack.edge.admin, f"/stats?filter={contains}").body.decode()
         lines = (line.rpartition(": ") for line in text.splitlines())
         return {name: int(value) for name, _, value in lines if value.isdigit()}

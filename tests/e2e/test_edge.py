@@ -78,7 +78,7 @@ def test_the_access_log_has_the_outcome_and_no_query(strict: Site, unique: Uniqu
     line = strict.access_logged(path)
     assert (line["status"], line["outcome"], line["path"]) == (302, "stored", path)
     assert "private" not in json.dumps(line)
-    log = strict.stack.edge.log_path.read_text()
+    log = strict.log()
     assert path in log
     for secret in ("private", "Signature=", strict.store.reader.secret_key, strict.store.writer.access_key):
         assert secret not in log

@@ -49,7 +49,7 @@ def log_callbacks(site: Site) -> None:
 
 def callbacks(site: Site) -> list[list[str]]:
     """Lists the module's callbacks, stream by stream, in the order of their requests."""
-    log = site.stack.edge.log_path.read_text(errors="replace")
+    log = site.log()
     streams: dict[str, list[str]] = {}
     # The root, which was created before, has context 1; an allocation has none.
     for name, context in re.findall(r"\[host->vm\] proxy_on_(?!memory_allocate)(\w+)\((\d+)", log):

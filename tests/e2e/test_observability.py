@@ -152,6 +152,7 @@ def scrape(eventful: tuple[Site, set[str]]) -> Scrape:
 
 
 def scraped(site: Site) -> Scrape:
+    site.wait_until_told()
     return Scrape(ask(site.stack.edge.admin, "/stats/prometheus").body.decode())
 
 
@@ -243,7 +244,7 @@ def test_the_line_of_a_fill_can_be_read_whatever_the_key(strict: Site, unique: U
     assert (fields["origin"], fields["bytes"], fields["parts"]) == ('"working"', "0", "0")
     assert fields["waiters"] == "1"
     assert fields["ms"].isdigit()
-    assert "s3cret" not in strict.stack.edge.log_path.read_text()
+    assert "s3cret" not in strict.log()
 
 
 def canonical(path: str) -> str:
@@ -253,7 +254,7 @@ def canonical(path: str) -> str:
 
 def lines(site: Site) -> list[str]:
     """Returns the lines about ends of fills."""
-    return LINE.findall(site.stack.edge.log_path.read_text(errors="replace"))
+    return LINE.findall(site.log())
 
 
 # The request's id.

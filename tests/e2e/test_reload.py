@@ -227,4 +227,4 @@ def stat(site: Site, name: str) -> int:
 
 
 def log_of(site: Site) -> str:
-    return site.stack.edge.log_path.read_text(errors="replace")
+    return site.log()
