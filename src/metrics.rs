@@ -91,16 +91,18 @@ pub const STREAMS: &str = "mirror_on_miss_streams";
 /// Requests that wait for fills, in all workers. A gauge.
 pub const WAITERS: &str = "mirror_on_miss_waiters";
 
-/// Counters of events that should never happen. They are shown from the start: Prometheus sees no increase in a
+/// Names counters of events that should never happen. They are shown from the start: Prometheus sees no increase in a
 /// counter that appears with its first event.
-pub const NEVER: [&str; 6] = [
-    "mirror_on_miss_fills_total.outcome.broken",
-    "mirror_on_miss_fills_total.outcome.not_stored",
-    "mirror_on_miss_origin_failures_total.reason.corrupt",
-    "mirror_on_miss_requests_total.outcome.bucket_error",
-    "mirror_on_miss_requests_total.outcome.loop",
-    WARNINGS,
-];
+pub fn never() -> [Name; 6] {
+    [
+        fills("broken"),
+        fills("not_stored"),
+        origin_failures("corrupt"),
+        requests("bucket_error"),
+        requests("loop"),
+        WARNINGS.into(),
+    ]
+}
 
 /// The record of a call that ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,7 +27,7 @@ impl RestFetch {
             true => origin::get(endpoint, Span::Headers),
             false => origin::get_part(endpoint, &first.version, range(&first), true),
         };
-        let came = &first.object.body;
+        let came: &[u8] = if is_all(&first) { &[] } else { &first.object.body };
         let (call, action) = job.call_behind(came, endpoint.upstream.clone(), request, endpoint.timeout);
         (State::RestFetch(Box::new(Self { call, fetch, first })), vec![action])
     }

@@ -12,7 +12,7 @@
 //! | 200 with `Content-Range` | unusable: it may be a part (gateways, IIS ARR) | **whole** if it names all that came |
 //! | 200, end proven | **whole**, in doubt if it has the length asked for | **whole** |
 //! | 200, another length than announced | failure | failure |
-//! | 200, end not proven | unframed | unframed |
+//! | 200, end not proven | unframed; unusable if it has the length asked for | unframed |
 //! | 408, 425, 429 | busy | busy |
 //! | 504 | timeout: Envoy says it, too | timeout |
 //! | 503 of Envoy itself | timeout or failure of the connection | likewise |
@@ -85,7 +85,11 @@ pub fn read(response: &Response, asked: Asked, ends: bool) -> Reading {
         (200, Asked::Whole) if response.headers.contains("content-range") && !names_all(response) => {
             Reading::Failed("200 with a part of the object")
         }
-        (200, _) => whole(response, ends),
+        (200, Asked::Range { first, last }) => match whole(response, ends) {
+            Reading::Unframed if length(response) == last.saturating_sub(first).saturating_add(1) => Reading::Unusable,
+            reading => reading,
+        },
+        (200, Asked::Whole) => whole(response, ends),
         (408 | 425 | 429, _) => Reading::Busy,
         // Envoy answers in the origin's place when the time of a call is over.
         (504, _) => Reading::TimedOut,

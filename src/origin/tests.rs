@@ -84,6 +84,11 @@ fn the_beginning_of_an_object_is_what_came_and_how_long_all_of_it_is() {
 #[test]
 fn an_end_that_no_header_proves_is_proven_by_http2_or_by_a_digest() {
     assert_eq!(answer(PART, 200, &[], "abcde"), FetchResult::Unframed);
+    assert_eq!(
+        answer(PART, 200, &[], "abcd"),
+        FetchResult::Unusable { total: None },
+        "it may end where the range does"
+    );
     let digest = [("repr-digest", "md5=:q1bkMW4M9j7mTU8R6OVyMA==:")];
     assert_eq!(object(answer(PART, 200, &digest, "abcde")), ("abcde".into(), 5));
 

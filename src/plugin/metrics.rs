@@ -37,7 +37,7 @@ static PANICKED: AtomicBool = AtomicBool::new(false);
 impl Metrics {
     /// Defines the metrics that are shown from the start.
     pub fn define(&mut self) {
-        for name in metrics::NEVER {
+        for name in metrics::never() {
             self.known.id(MetricType::Counter, name);
         }
         for (name, _) in &GAUGES {

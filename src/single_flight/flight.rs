@@ -133,11 +133,6 @@ impl Flight {
         self.told = Some(Source::at(place, &self.request));
     }
 
-    /// Lists the streams that wait, in the order in which they came.
-    pub fn streams(&self) -> Vec<StreamId> {
-        self.waiters.iter().map(|waiter| waiter.stream).collect()
-    }
-
     /// Tells if another worker fills the key.
     pub fn follows(&self) -> bool {
         matches!(self.phase, Phase::Following(_))

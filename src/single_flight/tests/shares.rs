@@ -378,6 +378,28 @@ fn of_a_body_only_what_a_stream_is_handed_counts() {
     }
 }
 
+#[test]
+fn behind_a_stream_without_room_others_are_handed_what_there_is_room_for() {
+    let mut world = responding("redirect", 64, 64);
+    let mut config = (*world.flights.config).clone();
+    (config.limits.part_size, config.limits.memory) = (6, 9);
+    world = World::configured(1, world.shared, config, 0);
+    for (stream, most) in [(1, u64::MAX), (2, 0), (3, 2)] {
+        world.most = most;
+        world.join(stream, "a");
+    }
+    let (get, _) = world.call();
+    world.finish(get, 200);
+    let (put, _) = world.call();
+    world.finish(put, 403);
+    world.ended();
+    let mut answers = Vec::new();
+    while let Some(Effect::Answer { streams, outcome, .. }) = world.effects.pop_front() {
+        answers.push((streams.iter().map(|stream| stream.0).collect::<Vec<_>>(), outcome.object().is_some()));
+    }
+    assert_eq!(answers, [(vec![1], false), (vec![2, 3], true)]);
+}
+
 /// A worker of one origin, with 40 bytes of memory, and parts of 10.
 fn tiny() -> World {
     let mut config = config(&[&["o"]], serde_json::json!({}));
