@@ -110,24 +110,32 @@ def rivals_rows(rivals: Iterable[dict[str, Any]]) -> list[list[str]]:
 
 
 def better_rows(rivals: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Makes one row for each peer: where it has more per second, less processor time or less memory.
+    """Makes one row for each peer and size: where it has more per second, less processor time or less memory.
 
-    It is compared with the best of our three, figure by figure.
+    It is compared with the best of our three, figure by figure. A peer that is better nowhere has one row.
     """
-    rows = [["peer", "more per second", "less CPU", "less memory"]]
+    rows = [["peer", "size", "more per second", "less CPU", "less memory"]]
     for peer in [name for name in SYSTEMS if name not in OURS]:
-        cells = []
-        for figure, sign in (("per_second", 1), ("cpu_seconds_per_1000", -1), ("peak_mib", -1)):
-            better = [
-                f"{_size(row['size'])} at {row['concurrency']}: {_percent(row[figure][0], ours)}"
-                for row in rivals
-                if row["system"] == peer and row[figure]
-                for ours in [_best(rivals, row, figure, sign)]
-                if ours is not None and sign * row[figure][0] > sign * ours
-            ]
-            cells.append("; ".join(better) or "nowhere")
-        rows.append([peer, *cells])
+        sizes = sorted({row["size"] for row in rivals if row["system"] == peer})
+        found = [(size, [_better(rivals, peer, size, *figure) for figure in BETTER]) for size in sizes]
+        better = [[peer, _size(size), *cells] for size, cells in found if any(cells)]
+        rows += better or [[peer, "", *["nowhere"] * len(BETTER)]]
     return rows
+
+
+BETTER = (("per_second", 1), ("cpu_seconds_per_1000", -1), ("peak_mib", -1))
+"""Figures, and the sign of what is better."""
+
+
+def _better(rivals: Sequence[dict[str, Any]], peer: str, size: int, figure: str, sign: int) -> str:
+    """Lists the numbers of requests at once with which a peer is better."""
+    return "; ".join(
+        f"at {row['concurrency']}: {_percent(row[figure][0], ours)}"
+        for row in rivals
+        if (row["system"], row["size"]) == (peer, size) and row[figure]
+        for ours in [_best(rivals, row, figure, sign)]
+        if ours is not None and sign * row[figure][0] > sign * ours
+    )
 
 
 def _best(rivals: Sequence[dict[str, Any]], row: dict[str, Any], figure: str, sign: int) -> float | None:

@@ -300,8 +300,8 @@ def test_a_peer_is_better_where_it_beats_the_best_of_ours() -> None:
         for system, rate, cpu in (("serve", 100.0, 2.0), ("redirect", 50.0, 1.0), ("nginx", 110.0, 1.5))
     ]
     found = {row[0]: row[1:] for row in better_rows(rows)}
-    assert found["nginx"] == ["4 KiB at 16: +10%", "nowhere", "nowhere"]
-    assert found["Lua filter"] == ["nowhere"] * 3
+    assert found["nginx"] == ["4 KiB", "at 16: +10%", "", ""]
+    assert found["Lua filter"] == ["", *["nowhere"] * 3]
 
 
 def test_the_costs_of_a_miss_are_those_of_its_processes() -> None:
