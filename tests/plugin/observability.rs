@@ -157,8 +157,11 @@ fn each_metric_is_defined_once() {
     let mut envoy = envoy_with(json!({}));
     for path in ["/1", "/2", "/3"] {
         missed(&mut envoy, path);
-        origin_gives(&mut envoy);
-        store_says(&mut envoy, 200);
+        let get = next_call(&mut envoy);
+        origin_gives_bytes(&mut envoy, get, OBJECT);
+        let put = next_call(&mut envoy);
+        envoy.respond(put, 200, &[], "");
+        envoy.advance(Duration::from_millis(500));
         missed(&mut envoy, path);
     }
     assert_eq!(envoy.metric(&metrics::requests("loop").to_string()), 3, "which was shown before it happened");
