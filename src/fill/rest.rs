@@ -23,11 +23,10 @@ pub struct RestFetch {
 impl RestFetch {
     pub fn ask(job: &mut Job, fetch: FirstFetch, first: FirstRange) -> Transition {
         let endpoint = &fetch.source.endpoint;
-        let request = match is_all(&first) {
-            true => origin::get(endpoint, Span::Headers),
-            false => origin::get_part(endpoint, &first.version, range(&first), true),
+        let (came, request): (&[u8], _) = match is_all(&first) {
+            true => (&[], origin::get(endpoint, Span::Headers)),
+            false => (&first.object.body, origin::get_part(endpoint, &first.version, range(&first), true)),
         };
-        let came: &[u8] = if is_all(&first) { &[] } else { &first.object.body };
         let (call, action) = job.call_behind(came, endpoint.upstream.clone(), request, endpoint.timeout);
         (State::RestFetch(Box::new(Self { call, fetch, first })), vec![action])
     }

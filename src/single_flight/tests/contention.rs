@@ -228,17 +228,7 @@ impl Crowd {
                     part: false,
                     store: true,
                 };
-                let (stream, asked, trace) = (StreamId(stream), shared.nanos(), Trace::default());
-                let join = Join {
-                    stream,
-                    asked,
-                    request: &request,
-                    trace: &trace,
-                    may_pass: true,
-                    for_bucket: false,
-                    most: u64::MAX,
-                };
-                flights.join(join, now, &shared)
+                flights.join(join(stream, shared.nanos(), &request, &Trace::default()), now, &shared)
             }
             Event::Ticks => flights.tick(now, &shared),
         };

@@ -46,6 +46,12 @@ struct World {
     most: u64,
 }
 
+/// A stream that wants all of an object, and may be passed to the origin.
+fn join<'a>(stream: u32, asked: u64, request: &'a FillRequest, trace: &'a Trace) -> Join<'a> {
+    let (may_pass, for_bucket, most) = (true, false, u64::MAX);
+    Join { stream: StreamId(stream), asked, request, trace, may_pass, for_bucket, most }
+}
+
 impl World {
     fn new(fills: usize, queue: usize) -> Self {
         Self::with_memory(fills, queue, "128MiB")
@@ -122,15 +128,8 @@ impl World {
     fn join_fill(&mut self, stream: u32, fill_key: Rc<FillKey>, mirror: Rc<Mirror>, then: Vec<Rc<Mirror>>) {
         let request = FillRequest { fill_key, mirror, then, check: false, part: false, store: true };
         let trace = Trace::default();
-        let want = Join {
-            stream: StreamId(stream),
-            asked: self.shared.nanos(),
-            request: &request,
-            trace: &trace,
-            may_pass: !self.for_bucket,
-            for_bucket: self.for_bucket,
-            most: self.most,
-        };
+        let (may_pass, for_bucket, most) = (!self.for_bucket, self.for_bucket, self.most);
+        let want = Join { may_pass, for_bucket, most, ..join(stream, self.shared.nanos(), &request, &trace) };
         let effects = self.flights.join(want, self.now, &*self.shared);
         self.keep(effects);
     }
@@ -585,15 +584,7 @@ fn a_head_that_only_asks_the_origin_is_no_fill_of_its_key() {
         store: true,
     };
     let trace = Trace::default();
-    let want = Join {
-        stream: StreamId(2),
-        asked: world.shared.nanos(),
-        request: &request,
-        trace: &trace,
-        may_pass: true,
-        for_bucket: false,
-        most: u64::MAX,
-    };
+    let want = join(2, world.shared.nanos(), &request, &trace);
     let effects = world.flights.join(want, world.now, &*world.shared);
     world.keep(effects);
     let (head, path) = world.call();

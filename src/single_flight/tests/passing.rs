@@ -55,16 +55,7 @@ impl World {
         let (mirror, trace) = (self.mirror.clone(), Trace::default());
         let request =
             FillRequest { fill_key: fill_key("a"), mirror, then: Vec::new(), check: false, part: false, store: true };
-        let asked = self.shared.nanos();
-        let join = Join {
-            stream: StreamId(stream),
-            asked,
-            request: &request,
-            trace: &trace,
-            may_pass: false,
-            for_bucket: false,
-            most: u64::MAX,
-        };
+        let join = Join { may_pass: false, ..join(stream, self.shared.nanos(), &request, &trace) };
         let effects = self.flights.join(join, self.now, &*self.shared);
         self.keep(effects);
     }
@@ -273,9 +264,7 @@ fn what_is_not_stored_is_asked_of_the_origin_each_time() {
         let (mirror, trace) = (world.mirror.clone(), Trace::default());
         let request =
             FillRequest { fill_key: fill_key("a"), mirror, then: Vec::new(), check: false, part: false, store: false };
-        let (stream, asked) = (StreamId(stream), world.shared.nanos());
-        let join =
-            Join { stream, asked, request: &request, trace: &trace, may_pass: true, for_bucket: false, most: u64::MAX };
+        let join = join(stream, world.shared.nanos(), &request, &trace);
         let effects = world.flights.join(join, world.now, &*world.shared);
         world.keep(effects);
     };
@@ -315,16 +304,7 @@ fn a_403_of_the_bucket_is_no_matter_for_another_clients_permit() {
     let denied = Rc::new(FillKey { forbidden: true, ..FillKey::clone(&fill_key("a")) });
     let (mirror, trace) = (world.mirror.clone(), Trace::default());
     let request = FillRequest { fill_key: denied, mirror, then: Vec::new(), check: true, part: false, store: true };
-    let asked = world.shared.nanos();
-    let join = Join {
-        stream: StreamId(2),
-        asked,
-        request: &request,
-        trace: &trace,
-        may_pass: true,
-        for_bucket: false,
-        most: u64::MAX,
-    };
+    let join = join(2, world.shared.nanos(), &request, &trace);
     let effects = world.flights.join(join, world.now, &*world.shared);
     world.keep(effects);
     assert_eq!(world.call().1, "HEAD /b/a", "its own HEAD decides");
