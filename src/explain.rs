@@ -180,11 +180,11 @@ fn fetches(rules: &[Rule], target: &Target) -> Vec<Fetch> {
     pairs.map(|(mirror, origin)| fetch(number_of(mirror), mirror, origin, target.origin_key(), &forwarded)).collect()
 }
 
-fn fetch(rule: usize, mirror: &Mirror, origin: &Origin, key: &str, forwarded: &Forwarded) -> Fetch {
+fn fetch(rule: usize, mirror: &Mirror, origin: &Rc<Origin>, key: &str, forwarded: &Forwarded) -> Fetch {
     let endpoint = Endpoint::at(origin, mirror, key, forwarded);
     let names = origin.parameters.iter().map(|parameter| parameter.split('=').next().unwrap_or_default().to_owned());
     let (parameters, path) = (names.collect(), endpoint.path().to_owned());
-    let Endpoint { upstream, timeout, .. } = endpoint;
+    let upstream = endpoint.upstream;
     Fetch {
         rule,
         origin: origin.name.clone(),
@@ -198,7 +198,7 @@ fn fetch(rule: usize, mirror: &Mirror, origin: &Origin, key: &str, forwarded: &F
         cache_control: mirror.cache_control.clone(),
         metadata: mirror.metadata.clone(),
         private: mirror.private,
-        timeout,
+        timeout: origin.timeout,
         missing: origin.missing.clone(),
         rate: origin.rate,
         redirects: origin.redirects.clone(),

@@ -54,9 +54,9 @@ fn alone() -> Vec<(&'static str, Value, Seen, &'static str)> {
         ("$.bucket.keys", json!("exact"), |c| shown(c.bucket.keys), "Exact"),
         ("$.bucket.index", json!("index.html"), |c| shown(&c.bucket.index), r#"Some("index.html")"#),
         ("$.bucket.deleted", json!("refill"), |c| shown(c.bucket.deleted), "Refill"),
-        ("$.origins.NAME.cluster", json!("c"), |c| shown(&mirror(c).origins[0].cluster), r#""c""#),
+        ("$.origins.NAME.cluster", json!("c"), |c| shown(&mirror(c).origins[0].upstream.cluster), r#""c""#),
         ("$.origins.NAME.stream_cluster", json!("c"), |c| shown(&mirror(c).origins[0].stream_cluster), r#"Some("c")"#),
-        ("$.origins.NAME.authority", json!("a:1"), |c| shown(&mirror(c).origins[0].authority), r#""a:1""#),
+        ("$.origins.NAME.authority", json!("a:1"), |c| shown(&mirror(c).origins[0].upstream.authority), r#""a:1""#),
         ("$.origins.NAME.path_prefix", json!("/v1"), |c| shown(&mirror(c).origins[0].path_prefix), r#""/v1""#),
         (
             "$.origins.NAME.public_url",
@@ -68,7 +68,7 @@ fn alone() -> Vec<(&'static str, Value, Seen, &'static str)> {
         (
             "$.origins.NAME.headers.NAME",
             json!({"env": "TOKEN"}),
-            |c| shown(&mirror(c).origins[0].headers),
+            |c| shown(&mirror(c).origins[0].upstream.headers),
             r#"[("name", "the secret TOKEN")]"#,
         ),
         (

@@ -1,7 +1,8 @@
 //! Origins, which objects come from.
 
-use crate::http::Headers;
+use crate::http::{Headers, Upstream};
 use crate::object::content_type;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// A server that objects come from.
@@ -9,20 +10,16 @@ use std::time::Duration;
 pub struct Origin {
     /// Its name in the configuration, for logs.
     pub name: String,
-    /// Envoy's name of its cluster.
-    pub cluster: String,
+    /// Its cluster, the `host[:port]` of requests to it, and headers of each of these; lower-case names.
+    pub upstream: Rc<Upstream>,
     /// Envoy's name of the cluster that clients are passed through.
     pub stream_cluster: Option<String>,
-    /// The `host[:port]` of requests to it.
-    pub authority: String,
     /// The path in front of the key.
     pub path_prefix: String,
     /// The URL at which clients reach it directly, without a trailing slash.
     pub public_url: Option<String>,
     /// Bound on one request to it, from sending to the last byte of the answer.
     pub timeout: Duration,
-    /// Headers of each request to it; lower-case names.
-    pub headers: Vec<(String, String)>,
     /// Query parameters of each request to it, encoded: `name=value`. They may be credentials.
     pub parameters: Vec<String>,
     /// The answers that mean that it does not have the object.

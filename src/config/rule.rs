@@ -64,7 +64,7 @@ pub fn chain(rules: &[Rule], method: Method, spellings: Spellings<'_>) -> Vec<Rc
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mirror {
     /// Origins in order: when one is unavailable, the next is asked. Never empty.
-    pub origins: Vec<Origin>,
+    pub origins: Vec<Rc<Origin>>,
     /// The start of the keys that the origins do not know: whole segments, decoded, with a leading slash.
     pub strip_prefix: String,
     /// The start that the origins have in its place; of the same form.
@@ -111,7 +111,7 @@ impl Mirror {
     /// Returns the same for a client whose object was asked of the origin with this index: below that one's own
     /// `public_url`, if it has one.
     pub fn public_location_of(&self, origin: usize, key: &str, query: Option<&str>) -> Option<String> {
-        let public_url = |origin: &'_ Origin| origin.public_url.clone();
+        let public_url = |origin: &'_ Rc<Origin>| origin.public_url.clone();
         let own = self.origins.get(origin).and_then(public_url);
         let base = &own.or_else(|| self.origins.iter().find_map(public_url))?;
         Some(self.url(base, key, query.into_iter().flat_map(|query| query.split('&'))))

@@ -39,7 +39,7 @@ fn the_smallest_configuration_mirrors_everything_from_one_origin() {
     let [rule] = config.rules.as_slice() else { panic!("one rule") };
     let mirror = rule.mirror.as_ref().unwrap();
     assert_eq!((rule.prefix.as_str(), mirror.on_403, mirror.too_large), ("", On403::Check, TooLarge::Origin));
-    assert_eq!(mirror.origins[0].authority, "files.example.com");
+    assert_eq!(mirror.origins[0].upstream.authority, "files.example.com");
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn the_long_form_is_read_field_by_field() {
     let [legacy, backup] = images.origins.as_slice() else { panic!("two origins") };
     assert_eq!((legacy.path_prefix.as_str(), legacy.timeout), ("/v1", Duration::from_secs(10)));
     assert_eq!(
-        legacy.headers,
+        legacy.upstream.headers,
         [
             ("authorization".to_owned(), "Bearer s3cr3t".to_owned()),
             ("referer".to_owned(), "https://www.example.com/".to_owned())

@@ -35,8 +35,6 @@ pub struct FirstFetch {
 pub struct ActiveOrigin {
     /// Its place in the rule.
     at: usize,
-    /// Envoy's name of its own cluster.
-    cluster: String,
     /// Where the object is asked for.
     pub endpoint: Rc<Endpoint>,
     /// Where the origin itself has it, which may redirect to the other one.
@@ -76,6 +74,11 @@ impl ActiveOrigin {
         job.tried = job.tried.saturating_add(1);
         job.mirror = mirror;
         FirstFetch::ask(job, 0, false)
+    }
+
+    /// Says that it gives whole objects where parts are asked for.
+    fn unranged(&self) -> Action {
+        Action::Unranged(self.at_origin.origin.upstream.cluster.clone())
     }
 
     /// Returns the place that the origin redirects to, if it does.
@@ -129,8 +132,7 @@ impl FirstFetch {
         let endpoint =
             Endpoint::at(origin, &job.mirror, &job.request.fill_key.origin_key, &job.request.fill_key.forwarded);
         let endpoint = Rc::new(endpoint);
-        let (cluster, at_origin) = (origin.cluster.clone(), endpoint.clone());
-        let source = ActiveOrigin { at, cluster, endpoint, at_origin, restarted };
+        let source = ActiveOrigin { at, at_origin: endpoint.clone(), endpoint, restarted };
         let span = if job.request.is_head() { Span::Headers } else { Span::First { length: first_range(job) } };
         Self { call: None, source, span, attempts: 0, doubted: None }.send(job)
     }
@@ -146,7 +148,7 @@ impl FirstFetch {
     pub fn send(mut self, job: &mut Job) -> Transition {
         self.attempts = self.attempts.saturating_add(1);
         let request = origin::get(&self.source.endpoint, self.span);
-        let (call, action) = job.call(self.source.endpoint.upstream.clone(), request, self.source.endpoint.timeout);
+        let (call, action) = job.call(self.source.endpoint.upstream.clone(), request, self.source.endpoint.origin.timeout);
         self.call = Some(call);
         (State::FirstFetch(self), vec![action])
     }
@@ -262,7 +264,7 @@ impl FirstFetch {
         let skipped = private && job.mirror.private == Private::Skip;
         let asked = self.asked(job);
         let unranged = job.limits.part_size < came;
-        let unranged = unranged.then(|| Action::Unranged(source.cluster.clone()));
+        let unranged = unranged.then(|| source.unranged());
         let passed = if came < total { pass(job, source, &object.metadata, &version) } else { None };
         let (state, mut actions) = match plan(object, total, &job.limits) {
             // Parts can only be put together in a bucket.
@@ -367,13 +369,13 @@ impl OriginLength {
     fn ask(job: &mut Job, fetch: FirstFetch, unranged: bool) -> Transition {
         let endpoint = &fetch.source.endpoint;
         let request = origin::get(endpoint, Span::Headers);
-        let (call, action) = job.call(endpoint.upstream.clone(), request, endpoint.timeout);
+        let (call, action) = job.call(endpoint.upstream.clone(), request, endpoint.origin.timeout);
         (State::OriginLength(Self { call, fetch, unranged }), vec![action])
     }
 
     pub fn answered(self, job: &mut Job, response: Option<&Response>) -> Transition {
         if response.is_some_and(|response| origin::read_head_too_large(response, self.unranged)) {
-            let unranged = Action::Unranged(self.fetch.source.cluster);
+            let unranged = self.fetch.source.unranged();
             return (State::Finished, vec![unranged, Action::Done(Outcome::TooLarge)]);
         }
         self.fetch.failed(job, CUT)

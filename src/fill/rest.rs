@@ -27,7 +27,7 @@ impl RestFetch {
             true => (&[], origin::get(endpoint, Span::Headers)),
             false => (&first.object.body, origin::get_part(endpoint, &first.version, range(&first), true)),
         };
-        let (call, action) = job.call_behind(came, endpoint.upstream.clone(), request, endpoint.timeout);
+        let (call, action) = job.call_behind(came, endpoint.upstream.clone(), request, endpoint.origin.timeout);
         (State::RestFetch(Box::new(Self { call, fetch, first })), vec![action])
     }
 

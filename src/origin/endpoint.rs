@@ -1,14 +1,13 @@
 //! Where an object is asked for: at an origin, or where that redirects to.
 
 use crate::config::rule::Mirror;
-use crate::config::{Missing, Origin, OtherRedirects, Pin, Redirects};
+use crate::config::{Origin, OtherRedirects};
 use crate::http::{Headers, Upstream};
 use crate::object::key::{Key, has_dot_segment};
 use crate::object::metadata::KeptMetadata;
 use crate::request::forwarded::Forwarded;
 use percent_encoding::percent_decode_str;
 use std::rc::Rc;
-use std::time::Duration;
 use url::Url;
 
 /// Where an object is asked for.
@@ -20,26 +19,18 @@ pub struct Endpoint {
     path: String,
     /// Parameters of the origin's own, encoded. They may be credentials, so only [`target`](Self::target) has them.
     parameters: Vec<String>,
-    /// Bound on one request.
-    pub timeout: Duration,
+    /// The origin itself.
+    pub origin: Rc<Origin>,
     /// The origin's URL of the object without scheme and query, whatever it redirects to.
     pub url: String,
-    /// The validator that joins the parts of an object that is fetched here.
-    pub pin: Pin,
     /// An answer without a length has a proven end.
     pub http2: bool,
-    /// The `User-Agent` of each request.
-    pub user_agent: String,
     /// A stated type that says nothing is replaced by what the key's extension says.
     pub guess_types: bool,
     /// The user metadata that is stored.
     pub metadata: Vec<KeptMetadata>,
-    /// The start of the paths that the origin's own headers are for.
-    path_prefix: String,
-    /// The answers that mean that there is no such object.
-    missing: Vec<Missing>,
-    /// The redirects that may still be followed, and the fate of the others.
-    redirects: Redirects,
+    /// The most redirects that may still be followed.
+    follow: u32,
     /// It is the origin itself, and no host that it redirects to.
     own: bool,
 }
@@ -88,33 +79,28 @@ impl Endpoint {
 
     /// Builds the endpoint at an origin of a rule, for the key as origins know it. The client's headers and parameters go there
     /// only as far as the rule lists them.
-    pub fn at(origin: &Origin, mirror: &Mirror, key: &str, forwarded: &Forwarded) -> Self {
-        let mut headers = origin.headers.clone();
+    pub fn at(origin: &Rc<Origin>, mirror: &Mirror, key: &str, forwarded: &Forwarded) -> Self {
+        let mut upstream = origin.upstream.clone();
         for (name, value) in &forwarded.headers {
-            let own = headers.iter().any(|(own, _)| own == name);
+            let own = upstream.headers.iter().any(|(own, _)| own == name);
             if !own && mirror.request_headers.contains(name) {
-                headers.push((name.clone(), value.clone()));
+                Rc::make_mut(&mut upstream).headers.push((name.clone(), value.clone()));
             }
         }
         let own = |parameter: &&String| !origin.parameters.iter().any(|own| name_of(own) == name_of(parameter));
         let query: Vec<_> = forwarded.query.iter().filter(own).cloned().collect();
-        let (cluster, authority) = (origin.cluster.clone(), origin.authority.clone());
         let path = mirror.path(origin, key, &[]);
-        let url = format!("//{authority}{path}");
+        let url = ["//", upstream.authority.as_str(), path.as_str()].concat();
         Self {
-            upstream: Rc::new(Upstream { cluster, authority, headers }),
+            upstream,
             path: if query.is_empty() { path } else { mirror.path(origin, key, &query) },
             parameters: origin.parameters.clone(),
-            timeout: origin.timeout,
+            origin: origin.clone(),
             url,
-            pin: origin.pin,
             http2: origin.http2,
-            user_agent: origin.user_agent.clone(),
             guess_types: mirror.guess_types,
             metadata: mirror.metadata.clone(),
-            path_prefix: origin.path_prefix.clone(),
-            missing: origin.missing.clone(),
-            redirects: origin.redirects.clone(),
+            follow: origin.redirects.follow,
             own: true,
         }
     }
@@ -140,14 +126,14 @@ impl Endpoint {
 
     /// Tells if an answer means that there is no such object.
     pub fn lacks(&self, status: u16, headers: &Headers) -> bool {
-        self.missing.iter().any(|missing| missing.is(status, headers))
+        self.origin.missing.iter().any(|missing| missing.is(status, headers))
     }
 
     /// Follows a redirect of this endpoint, if that is allowed: to the endpoint itself, or to a listed host.
     /// Another host gets none of the origin's headers and parameters, which may be credentials. Nor does a path outside of the
     /// origin's `path_prefix`, which may be somebody else's.
     pub fn redirected(&self, status: u16, headers: &Headers) -> Option<Self> {
-        let follow = self.redirects.follow.checked_sub(1)?;
+        let follow = self.follow.checked_sub(1)?;
         let to = self.target_of(status, headers)?;
         let mut own = self.own;
         let mut parameters = Vec::new();
@@ -163,23 +149,22 @@ impl Endpoint {
             own = false;
             let host = to.host_str()?;
             let authority = to.port().map(|port| format!("{host}:{port}")).unwrap_or(host.to_owned());
-            let (_, cluster) = self.redirects.hosts.iter().find(|(host, _)| host.eq_ignore_ascii_case(&authority))?;
+            let (_, cluster) = self.origin.redirects.hosts.iter().find(|(host, _)| host.eq_ignore_ascii_case(&authority))?;
             (Rc::new(Upstream { cluster: cluster.clone(), authority, headers: Vec::new() }), false)
         };
         let path = match to.query() {
             Some(query) => format!("{}?{query}", to.path()),
             None => to.path().to_owned(),
         };
-        let redirects = Redirects { follow, ..self.redirects.clone() };
-        Some(Self { upstream, path, parameters, http2, redirects, own, ..self.clone() })
+        Some(Self { upstream, path, parameters, http2, follow, own, ..self.clone() })
     }
 
     /// Reads a redirect that is not followed, if clients may get it: one to a path of the origin's own.
     pub fn own_redirect(&self, status: u16, headers: &Headers) -> Option<OwnRedirect> {
         let to = self.target_of(status, headers)?;
         let passes =
-            self.redirects.others == OtherRedirects::Pass && self.own && self.is_at(&to) && self.owns(to.path());
-        let path = to.path().strip_prefix(self.path_prefix.as_str())?.strip_prefix('/').filter(|_| passes)?;
+            self.origin.redirects.others == OtherRedirects::Pass && self.own && self.is_at(&to) && self.owns(to.path());
+        let path = to.path().strip_prefix(self.origin.path_prefix.as_str())?.strip_prefix('/').filter(|_| passes)?;
         let key = Key::from_path(path.as_bytes()).ok()?;
         Some(OwnRedirect { key: key.as_str().to_owned(), query: to.query().and_then(|query| self.public(query)) })
     }
@@ -223,7 +208,7 @@ impl Endpoint {
 
     /// Tells if every server reads a path as one below the origin's prefix.
     fn owns(&self, path: &str) -> bool {
-        let rest = path.strip_prefix(self.path_prefix.as_str());
+        let rest = path.strip_prefix(self.origin.path_prefix.as_str());
         // Some servers, or a proxy before them, decode twice.
         let twice = path.replace("%25", "%");
         let decoded = percent_decode_str(&twice).decode_utf8_lossy();

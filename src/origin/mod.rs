@@ -122,7 +122,7 @@ pub fn get_part(endpoint: &Endpoint, version: &Version, range: ContentRange, con
 /// Makes the headers of each request. A `User-Agent` of the configuration's `headers`, or of the client, goes before ours.
 fn headers(endpoint: &Endpoint) -> Vec<(&'static str, String)> {
     let own = endpoint.upstream.headers.iter().any(|(name, _)| name == "user-agent");
-    let user_agent = (!own).then(|| ("user-agent", endpoint.user_agent.clone()));
+    let user_agent = (!own).then(|| ("user-agent", endpoint.origin.user_agent.clone()));
     // There is room for a range and a precondition.
     let mut headers = Vec::with_capacity(4);
     headers.push(("accept-encoding", "identity".to_owned()));
@@ -187,7 +187,7 @@ pub fn read(response: Response, endpoint: &Endpoint, key: &Key, span: Span) -> F
     if span == Span::Headers && response.status == 200 {
         let length = response.headers.text("content-length").and_then(digits);
         let metadata = metadata(&response, endpoint, key);
-        let etag = length.and_then(|length| Version::of(&response.headers, length, endpoint.pin).tag());
+        let etag = length.and_then(|length| Version::of(&response.headers, length, endpoint.origin.pin).tag());
         return FetchResult::Headers { metadata, length, etag };
     }
     // Only a 200 may have no end of its own.
@@ -235,7 +235,7 @@ impl Failure {
 
 impl FirstRange {
     fn new(response: Response, endpoint: &Endpoint, key: &Key, total: u64) -> Self {
-        let version = Version::of(&response.headers, total, endpoint.pin);
+        let version = Version::of(&response.headers, total, endpoint.origin.pin);
         let metadata = metadata(&response, endpoint, key);
         let announced = ExpectedDigests::read(&response, total);
         let private = is_private(&response.headers);

@@ -1,19 +1,20 @@
 use super::*;
 use crate::config::rule::Mirror;
 use crate::config::{Missing, Origin, Pin, Redirects};
+use crate::http::Upstream;
 use crate::request::forwarded::Forwarded;
 use std::time::Duration;
 
 fn endpoint(key: &Key) -> Endpoint {
+    let upstream =
+        Upstream { cluster: "origin".into(), authority: "files.example.com".into(), headers: Vec::new() };
     let origin = Origin {
         name: "origin".into(),
-        cluster: "origin".into(),
+        upstream: Rc::new(upstream),
         stream_cluster: None,
-        authority: "files.example.com".into(),
         path_prefix: "/v1".into(),
         public_url: None,
         timeout: Duration::from_secs(20),
-        headers: Vec::new(),
         parameters: Vec::new(),
         missing: [404, 410].map(|status| Missing { status, content_type: None }).to_vec(),
         rate: None,
@@ -22,7 +23,7 @@ fn endpoint(key: &Key) -> Endpoint {
         http2: false,
         user_agent: "mirror/1".into(),
     };
-    Endpoint::at(&origin, &Mirror::default(), key.as_str(), &Forwarded::default())
+    Endpoint::at(&Rc::new(origin), &Mirror::default(), key.as_str(), &Forwarded::default())
 }
 
 fn key(path: &str) -> Key {

@@ -66,6 +66,6 @@ impl Flights {
 
 /// Returns the rate of the origin that a flight's fill asks now.
 fn rate_of(flight: &Flight) -> Option<Rate> {
-    let is_asked = |origin: &&Origin| origin.name == flight.fill.origin();
+    let is_asked = |origin: &&Rc<Origin>| origin.name == flight.fill.origin();
     flight.fill.mirror().origins.iter().find(is_asked).and_then(|origin| origin.rate)
 }

@@ -151,13 +151,13 @@ impl Worker {
 }
 
 /// Returns the place where the object is, and the cluster for streams from there.
-fn endpoint(mirror: &Mirror, origin: &Origin, fill: &FillRequest, object: &PassedObject) -> (Endpoint, String) {
+fn endpoint(mirror: &Mirror, origin: &Rc<Origin>, fill: &FillRequest, object: &PassedObject) -> (Endpoint, String) {
     let endpoint = Endpoint::at(origin, mirror, &fill.fill_key.origin_key, &fill.fill_key.forwarded);
     let endpoint = match &object.moved {
         Some(moved) => endpoint.moved_to(moved),
         None => endpoint,
     };
-    let own = origin.stream_cluster.as_ref().filter(|_| endpoint.upstream.cluster == origin.cluster);
+    let own = origin.stream_cluster.as_ref().filter(|_| endpoint.upstream.cluster == origin.upstream.cluster);
     let cluster = own.unwrap_or(&endpoint.upstream.cluster).clone();
     (endpoint, cluster)
 }

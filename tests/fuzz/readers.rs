@@ -54,7 +54,7 @@ pub fn config(input: &[u8]) -> u64 {
             assert!(config.limits.part_size > 0 && config.limits.fills > 0 && config.limits.memory > 0);
             for mirror in config.rules.iter().filter_map(|rule| rule.mirror.as_ref()) {
                 assert!(!mirror.origins.is_empty());
-                let headers = mirror.origins.iter().flat_map(|origin| &origin.headers);
+                let headers = mirror.origins.iter().flat_map(|origin| &origin.upstream.headers);
                 assert!(headers.clone().all(|(_, value)| is_field_value(value)));
             }
         }

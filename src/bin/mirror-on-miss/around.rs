@@ -66,7 +66,7 @@ fn clusters(config: &Config) -> BTreeMap<String, String> {
     let mut named = BTreeMap::from([("$.bucket.cluster".to_owned(), config.bucket.upstream.cluster.clone())]);
     for origin in config.rules.iter().filter_map(|rule| rule.mirror.as_ref()).flat_map(|mirror| &mirror.origins) {
         let name = &origin.name;
-        named.insert(format!("the cluster of origin {name:?}"), origin.cluster.clone());
+        named.insert(format!("the cluster of origin {name:?}"), origin.upstream.cluster.clone());
         if let Some(cluster) = &origin.stream_cluster {
             named.insert(format!("the stream_cluster of origin {name:?}"), cluster.clone());
         }

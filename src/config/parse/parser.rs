@@ -91,7 +91,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads the named origins. `origin` is short for `origins` with one entry of that name.
-    fn origins(&self, root: &mut Fields<'a>) -> Vec<Origin> {
+    fn origins(&self, root: &mut Fields<'a>) -> Vec<Rc<Origin>> {
         let one = root.object("origin").map(|fields| self.origin("origin".to_owned(), fields));
         let several = root.object("origins").map(|fields| self.named_origins(fields));
         match (one, several) {
@@ -99,7 +99,7 @@ impl<'a> Parser<'a> {
                 if several.is_some() {
                     self.problems.add("$.origin", "cannot stand beside $.origins: give one of the two");
                 }
-                one.into_iter().collect()
+                one.into_iter().map(Rc::new).collect()
             }
             (None, Some((several, named))) => {
                 if named == 0 {
@@ -115,11 +115,11 @@ impl<'a> Parser<'a> {
     }
 
     /// Returns the origins that could be read, and the number of all.
-    fn named_origins(&self, fields: Fields<'a>) -> (Vec<Origin>, usize) {
+    fn named_origins(&self, fields: Fields<'a>) -> (Vec<Rc<Origin>>, usize) {
         let entries = fields.entries(&Text);
         let named = entries.len();
         let origin = |(name, path, value)| self.origin(name, Fields::of(value, path, self.problems));
-        (entries.into_iter().filter_map(origin).collect(), named)
+        (entries.into_iter().filter_map(origin).map(Rc::new).collect(), named)
     }
 
     fn origin(&self, name: String, mut fields: Fields<'a>) -> Option<Origin> {
@@ -147,13 +147,11 @@ impl<'a> Parser<'a> {
         fields.finish();
         Some(Origin {
             name,
-            cluster: cluster?,
+            upstream: Rc::new(Upstream { cluster: cluster?, authority: authority?, headers }),
             stream_cluster,
-            authority: authority?,
             path_prefix,
             public_url,
             timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
-            headers,
             parameters,
             missing: if missing.is_empty() { NOT_FOUND.map(of_status).to_vec() } else { missing },
             rate,

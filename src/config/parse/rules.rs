@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 impl<'a> Parser<'a> {
     /// Reads the rules. Without any, every key is mirrored from the only origin.
-    pub fn rules(&self, root: &mut Fields<'a>, origins: &[Origin]) -> Vec<Rule> {
+    pub fn rules(&self, root: &mut Fields<'a>, origins: &[Rc<Origin>]) -> Vec<Rule> {
         let Some(rules) = root.list("rules") else {
             if origins.len() > 1 {
                 self.problems.add("$.rules", "is missing: with several origins, rules say which one serves what");
@@ -33,7 +33,7 @@ impl<'a> Parser<'a> {
         rules.into_iter().map(|(path, value)| self.rule(Fields::of(value, path, self.problems), origins)).collect()
     }
 
-    fn rule(&self, mut fields: Fields<'a>, origins: &[Origin]) -> Rule {
+    fn rule(&self, mut fields: Fields<'a>, origins: &[Rc<Origin>]) -> Rule {
         let prefix = fields.optional("prefix", KeyPrefix).unwrap_or_default();
         let suffixes = fields.each("suffixes", Text);
         let methods = fields.each("methods", METHOD);
@@ -43,7 +43,7 @@ impl<'a> Parser<'a> {
         Rule { prefix, suffixes, methods, mirror }
     }
 
-    fn mirror(&self, fields: &mut Fields<'a>, prefix: &str, origins: &[Origin]) -> Mirror {
+    fn mirror(&self, fields: &mut Fields<'a>, prefix: &str, origins: &[Rc<Origin>]) -> Mirror {
         let mirror = Mirror {
             origins: self.rule_origins(fields, origins),
             strip_prefix: self.strip_prefix(fields, prefix),
@@ -72,7 +72,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads the origins that a rule names. A rule without names has the only origin.
-    fn rule_origins(&self, fields: &mut Fields<'a>, origins: &[Origin]) -> Vec<Origin> {
+    fn rule_origins(&self, fields: &mut Fields<'a>, origins: &[Rc<Origin>]) -> Vec<Rc<Origin>> {
         let path = fields.path_of("origins");
         let known = origins.iter().map(|origin| origin.name.as_str()).collect::<Vec<_>>().join(", ");
         let Some(names) = fields.list("origins") else {
@@ -102,14 +102,14 @@ impl<'a> Parser<'a> {
 
 /// The name of one of the origins.
 struct OriginName<'a> {
-    origins: &'a [Origin],
+    origins: &'a [Rc<Origin>],
     allowed: String,
 }
 
 impl Kind for OriginName<'_> {
-    type Read = Origin;
+    type Read = Rc<Origin>;
 
-    fn read(&self, value: &Value) -> Option<Origin> {
+    fn read(&self, value: &Value) -> Option<Rc<Origin>> {
         let name = value.as_str()?;
         self.origins.iter().find(|origin| origin.name == name).cloned()
     }

@@ -204,7 +204,7 @@ fn a_stream_takes_the_parameters_to_the_origin_alone() {
 #[test]
 fn no_client_is_passed_a_parameter_of_the_origin() {
     let mut at = with_parameters("docs", "");
-    at.redirects.follow = 0;
+    at.follow = 0;
     for (location, query) in [
         ("/v1/docs/?sig=s%2F&x=1&sv=1&y", Some("x=1&y")),
         ("/v1/docs/?sv=1&sig=another", None),
