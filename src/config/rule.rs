@@ -150,7 +150,8 @@ impl Mirror {
         let segments = self.strip_prefix.strip_prefix('/').and_then(|stripped| key.strip_prefix(stripped));
         // The rest behind whole segments begins with a slash; a key itself does not.
         let rest = segments.and_then(|rest| rest.strip_prefix('/')).unwrap_or(key);
-        let mut url = format!("{base}{}/{}", encoded(&self.add_prefix), encoded(rest));
+        let mut url = base.to_owned();
+        url.extend(encoded(&self.add_prefix).chain(["/"]).chain(encoded(rest)));
         for (number, parameter) in parameters.filter(|parameter| self.passes(parameter)).enumerate() {
             let _ = write!(url, "{}{parameter}", if number == 0 { '?' } else { '&' });
         }

@@ -127,7 +127,7 @@ impl FirstFetch {
         let Some(origin) = job.mirror.origins.get(at) else {
             return done(Outcome::Broken("a rule without an origin"));
         };
-        job.origin = origin.name.clone();
+        job.origin = Some(origin.clone());
         job.feed.forget();
         let endpoint =
             Endpoint::at(origin, &job.mirror, &job.request.fill_key.origin_key, &job.request.fill_key.forwarded);
@@ -148,7 +148,8 @@ impl FirstFetch {
     pub fn send(mut self, job: &mut Job) -> Transition {
         self.attempts = self.attempts.saturating_add(1);
         let request = origin::get(&self.source.endpoint, self.span);
-        let (call, action) = job.call(self.source.endpoint.upstream.clone(), request, self.source.endpoint.origin.timeout);
+        let (call, action) =
+            job.call(self.source.endpoint.upstream.clone(), request, self.source.endpoint.origin.timeout);
         self.call = Some(call);
         (State::FirstFetch(self), vec![action])
     }

@@ -37,7 +37,7 @@ pub use passed::PassedObject;
 pub use warning::{Warning, Warnings};
 
 use crate::config::rule::{self, Mirror, OnHead, ResponseMode, Rule};
-use crate::config::{Bucket, Config, Limits, MAX_PART_SIZE, Overwrite};
+use crate::config::{Bucket, Config, Limits, MAX_PART_SIZE, Origin, Overwrite};
 use crate::http::{Method, Request, Response, Upstream};
 use crate::object::key::Key;
 use crate::request::denial::Denial;
@@ -251,8 +251,8 @@ struct Job {
     calls: u32,
     /// Headers that each call carries.
     trace: Trace,
-    /// The name of the origin that was asked last; empty before.
-    origin: String,
+    /// The origin that was asked last.
+    origin: Option<Rc<Origin>>,
     /// The failures of origins, by the outcome's label.
     failures: Vec<&'static str>,
     /// The store's last word on a write.
@@ -297,7 +297,7 @@ impl Fill {
             random: Random(seed),
             calls: 0,
             trace: Trace::default(),
-            origin: String::new(),
+            origin: None,
             failures: Vec::new(),
             refusal: StoreRefusal::default(),
             conflicted: false,
@@ -353,12 +353,12 @@ impl Fill {
     /// [`memory`](Self::memory), `spent` the time since its first input. An input that cannot be ends the fill with
     /// [`Outcome::Broken`].
     #[must_use]
-    pub fn handle(mut self, input: Input, spare: u64, spent: Duration) -> (Self, Vec<Action>) {
+    pub fn handle(&mut self, input: Input, spare: u64, spent: Duration) -> Vec<Action> {
         self.job.budget = self.memory().saturating_add(spare);
         self.job.spent = spent;
-        let (state, actions) = self.state.handle(&mut self.job, input);
+        let (state, actions) = std::mem::replace(&mut self.state, State::Finished).handle(&mut self.job, input);
         self.state = state;
-        (self, actions)
+        actions
     }
 
     /// Bytes of the object that the fill holds, or will when the calls that it made come back.
@@ -395,7 +395,7 @@ impl Fill {
 
     /// The name of the origin that was asked last; empty if none was.
     pub fn origin(&self) -> &str {
-        &self.job.origin
+        self.job.origin.as_ref().map(|origin| origin.name.as_str()).unwrap_or_default()
     }
 
     /// The failures of origins so far, each by the label of the outcome that it is if no other origin has the object.

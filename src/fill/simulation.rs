@@ -30,7 +30,7 @@ struct Strike {
 }
 
 struct World {
-    fill: Option<Fill>,
+    fill: Fill,
     random: Random,
     content: Vec<u8>,
     etag: &'static str,
@@ -79,7 +79,7 @@ impl World {
     fn with_origins(origins: usize, overwrite: Overwrite, length: usize, seed: u64, strikes: &[Strike]) -> Self {
         let limits = Limits { part_size: PART, ..Limits::default() };
         Self {
-            fill: Some(Self::fill(overwrite, origins, limits, seed)),
+            fill: Self::fill(overwrite, origins, limits, seed),
             random: Random(seed),
             content: (0..length).map(|n| b'a' + u8::try_from(n % 26).unwrap()).collect(),
             etag: "\"one\"",
@@ -143,11 +143,9 @@ impl World {
     }
 
     fn input(&mut self, input: Input, spare: u64) -> Option<Outcome> {
-        let fill = self.fill.take().unwrap();
-        let spare = spare.saturating_sub(fill.memory());
-        let (fill, actions) = fill.handle(input, spare, self.clock);
-        self.most_memory = self.most_memory.max(fill.memory());
-        self.fill = Some(fill);
+        let spare = spare.saturating_sub(self.fill.memory());
+        let actions = self.fill.handle(input, spare, self.clock);
+        self.most_memory = self.most_memory.max(self.fill.memory());
         let waits = actions.iter().filter(|action| matches!(action, Action::Wait(_))).count();
         assert!(waits <= 1, "one wait at a time");
         let mut outcome = None;

@@ -350,7 +350,8 @@ impl Transfer {
                 let endpoint = &object.source.endpoint;
                 let conditional = !self.unconditional;
                 let request = origin::get_part(endpoint, &object.version, range, conditional);
-                let (call, action) = job.call_behind(&came, endpoint.upstream.clone(), request, endpoint.origin.timeout);
+                let (call, action) =
+                    job.call_behind(&came, endpoint.upstream.clone(), request, endpoint.origin.timeout);
                 (PartState::Fetching { call, came, conditional, moves: self.moves }, action, endpoint.origin.timeout)
             }
             PartState::Store(body) | PartState::Storing(_, body) | PartState::Stored(body) => {

@@ -149,7 +149,8 @@ impl Endpoint {
             own = false;
             let host = to.host_str()?;
             let authority = to.port().map(|port| format!("{host}:{port}")).unwrap_or(host.to_owned());
-            let (_, cluster) = self.origin.redirects.hosts.iter().find(|(host, _)| host.eq_ignore_ascii_case(&authority))?;
+            let (_, cluster) =
+                self.origin.redirects.hosts.iter().find(|(host, _)| host.eq_ignore_ascii_case(&authority))?;
             (Rc::new(Upstream { cluster: cluster.clone(), authority, headers: Vec::new() }), false)
         };
         let path = match to.query() {

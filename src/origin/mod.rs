@@ -105,7 +105,7 @@ pub enum PartResult {
 pub fn get(endpoint: &Endpoint, span: Span) -> Request {
     let mut headers = headers(endpoint);
     if let Span::First { length } = span {
-        headers.push(("range", format!("bytes=0-{}", length.saturating_sub(1))));
+        headers.push(("range", ["bytes=0-", &length.saturating_sub(1).to_string()].concat()));
     }
     let method = if span == Span::Headers { Method::Head } else { Method::Get };
     Request { method, path: endpoint.target(), headers, metadata: Vec::new(), body: Rc::default() }

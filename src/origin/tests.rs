@@ -6,8 +6,7 @@ use crate::request::forwarded::Forwarded;
 use std::time::Duration;
 
 fn endpoint(key: &Key) -> Endpoint {
-    let upstream =
-        Upstream { cluster: "origin".into(), authority: "files.example.com".into(), headers: Vec::new() };
+    let upstream = Upstream { cluster: "origin".into(), authority: "files.example.com".into(), headers: Vec::new() };
     let origin = Origin {
         name: "origin".into(),
         upstream: Rc::new(upstream),

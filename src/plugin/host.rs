@@ -162,7 +162,7 @@ impl EnvoySharedHost {
     }
 
     fn name(set: u32) -> String {
-        format!("mirror-on-miss/{set}")
+        ["mirror-on-miss/", &set.to_string()].concat()
     }
 }
 

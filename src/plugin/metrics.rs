@@ -10,15 +10,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// The metrics of one root context. What is counted waits until Envoy is [told](Metrics::tell): a miss counts a dozen things, and
-/// each is a call of the host.
+/// each is a look at all known names and a call of the host.
 #[derive(Default)]
 pub struct Metrics {
     /// Envoy's numbers for the metrics.
     known: Known,
     /// What is to be added to counters.
-    counted: Vec<(u32, u64)>,
-    /// Milliseconds that are to be recorded in histograms.
-    timed: Vec<(u32, u64)>,
+    counted: Vec<(Name, u64)>,
+    /// Times that are to be recorded in histograms.
+    timed: Vec<(Name, Duration)>,
     /// This root's share of [`GAUGES`], now and as Envoy was told.
     values: [usize; 3],
     shown: [usize; 3],
@@ -51,13 +51,8 @@ impl Metrics {
 
     /// Adds to a counter.
     pub fn add(&mut self, metric: impl Into<Name>, amount: u64) {
-        if amount == 0 {
-            return;
-        }
-        let id = self.known.id(MetricType::Counter, metric);
-        match self.counted.iter_mut().find(|(counted, _)| *counted == id) {
-            Some((_, sum)) => *sum = sum.saturating_add(amount),
-            None => self.counted.push((id, amount)),
+        if amount > 0 {
+            self.counted.push((metric.into(), amount));
         }
     }
 
@@ -89,8 +84,19 @@ impl Metrics {
 
     /// Tells Envoy of everything since the last time.
     pub fn tell(&mut self) {
-        self.counted.drain(..).for_each(|(id, amount)| host::add_to_counter(id, amount));
-        self.timed.drain(..).for_each(|(id, milliseconds)| host::record(id, milliseconds));
+        let mut sums: Vec<(u32, u64)> = Vec::new();
+        for (metric, amount) in self.counted.drain(..) {
+            let id = self.known.id(MetricType::Counter, metric);
+            match sums.iter_mut().find(|(summed, _)| *summed == id) {
+                Some((_, sum)) => *sum = sum.saturating_add(amount),
+                None => sums.push((id, amount)),
+            }
+        }
+        sums.into_iter().for_each(|(id, amount)| host::add_to_counter(id, amount));
+        for (metric, took) in self.timed.drain(..) {
+            let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            host::record(self.known.id(MetricType::Histogram, metric), milliseconds);
+        }
         if PANICKED.load(Ordering::Relaxed) {
             return;
         }
@@ -105,8 +111,7 @@ impl Metrics {
     }
 
     fn record(&mut self, metric: impl Into<Name>, took: Duration) {
-        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        self.timed.push((self.known.id(MetricType::Histogram, metric), milliseconds));
+        self.timed.push((metric.into(), took));
     }
 }
 

@@ -76,7 +76,7 @@ impl Target {
         };
         let path = path.strip_prefix(root.as_bytes()).and_then(|path| path.strip_prefix(b"/"));
         let (key, reading) = Reading::of(path.ok_or(TargetError::Outside)?, bucket).map_err(TargetError::Key)?;
-        let path = format!("{root}/{}", Encoded::of(reading.asked(&key)));
+        let path = Encoded::of(reading.asked(&key)).behind([root, "/"]);
         let redirected = query == Some(REDIRECTED);
         let query = query.filter(|_| !redirected).map(visible);
         Ok(Self { method, key, reading, path, query, redirected })

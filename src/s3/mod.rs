@@ -257,7 +257,7 @@ fn describe(headers: &mut Vec<(&'static str, String)>, bucket: &Bucket, metadata
 }
 
 fn path(bucket: &Bucket, key: &Key) -> String {
-    format!("{}/{}", bucket.path_prefix, key.encoded())
+    key.encoded().behind([&bucket.path_prefix, "/"])
 }
 
 #[cfg(test)]

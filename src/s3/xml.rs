@@ -7,11 +7,10 @@ use crate::object::key::Key;
 /// A search replaces an XML parser. Codes are plain letters, and a document that hides its code from this search
 /// counts as one without a code.
 pub fn error_code(body: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(body).ok()?;
-    let (_, error) = text.split_once("<Error")?;
-    let (_, code) = error.split_once("<Code>")?;
-    let (code, _) = code.split_once("</Code>")?;
-    let code = code.trim();
+    let mut tags = std::str::from_utf8(body).ok()?.split('<').skip(1);
+    tags.find(|tag| tag.starts_with("Error"))?;
+    let code = tags.find_map(|tag| tag.strip_prefix("Code>"))?.trim();
+    tags.next().filter(|tag| tag.starts_with("/Code>"))?;
     (!code.is_empty() && code.bytes().all(|b| b.is_ascii_alphanumeric())).then_some(code)
 }
 

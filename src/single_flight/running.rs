@@ -108,28 +108,29 @@ impl Flights {
         shared: &dyn SharedHost,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(mut flight) = self.flights.remove(fill_key) else { return };
+        let Some(flight) = self.flights.get_mut(fill_key) else { return };
         let held = flight.hold();
         let spare = held.map(|held| self.admission.spare(held)).unwrap_or_default();
-        let spent = flight.spent(now);
-        let (fill, mut actions) = flight.fill.handle(input, spare, spent);
-        flight.fill = fill;
+        let mut actions = flight.fill.handle(input, spare, flight.spent(now));
         if flight.fill.is_corrupt() {
             self.open_streams.corrupt(flight.hash, flight.place());
         }
-        let wanted = self.wanted(&flight);
+        let Some(flight) = self.flights.get(fill_key) else { return };
+        let wanted = self.wanted(flight);
         let has_room = self.has_room(held, spare, wanted, &actions);
+        let may_park = !has_room && !wanted.large && !flight.fill.asks_rest();
+        let parked: Vec<_> = actions.extract_if(.., |action| may_park && self.asks_origin(action)).collect();
+        let Some(flight) = self.flights.get_mut(fill_key) else { return };
         if has_room {
             self.admission.replace(held, Some(wanted));
             flight.phase = Phase::Running(wanted);
-        } else if wanted.large || flight.fill.asks_rest() {
+        } else if may_park {
+            flight.parked = parked;
+        } else {
             // An upload was to be created, or the rest was to be asked for. So nothing is under way, and what came is let go.
             flight.needs = Some(if wanted.large { Needs::Large } else { Needs::All }(wanted.bytes));
             actions.retain(|action| matches!(action, Action::Pass(_) | Action::Unranged(_)));
-        } else {
-            flight.parked = actions.extract_if(.., |action| self.asks_origin(action)).collect();
         }
-        self.flights.insert(fill_key.clone(), flight);
         let mut ended = None;
         for action in actions {
             match action {
@@ -233,7 +234,8 @@ impl Flights {
 
     pub(super) fn is_store(&self, upstream: &Upstream) -> bool {
         let store = &self.config.bucket.upstream;
-        (&upstream.cluster, &upstream.authority) == (&store.cluster, &store.authority)
+        std::ptr::eq(upstream, &**store)
+            || (&upstream.cluster, &upstream.authority) == (&store.cluster, &store.authority)
     }
 
     /// Puts a fill that runs back into the queue: with its calls, or else to begin again. It ends where there is no place,

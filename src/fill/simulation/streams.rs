@@ -76,7 +76,7 @@ impl Timed {
 
     fn with(mut world: World, pace: Pace, streams: &[Stream]) -> Self {
         let limits = Limits { part_size: PART, ..Limits::default() };
-        world.fill = Some(World::fill(Overwrite::Conditional, 1, limits, 3));
+        world.fill = World::fill(Overwrite::Conditional, 1, limits, 3);
         let places = streams.iter().map(|stream| (stream.first, Some(stream.begins))).collect();
         Self { world, pace, streams: streams.to_vec(), places, ends: Vec::new(), offered: false, log: Vec::new() }
     }
@@ -118,7 +118,7 @@ impl Timed {
         }
         if !self.offered && self.world.calls.iter().any(|call| call == "CREATE") {
             self.offered = true;
-            self.world.fill.as_mut().unwrap().expect_stream(now);
+            self.world.fill.expect_stream(now);
         }
         outcome
     }
@@ -163,7 +163,7 @@ impl Timed {
         };
         let end = next + length;
         while reader.next < end {
-            let wanted = self.world.fill.as_mut().unwrap().wants(&reader, end - reader.next);
+            let wanted = self.world.fill.wants(&reader, end - reader.next);
             let (first, until) = wanted.unwrap_or((end, end));
             assert!(reader.next <= first && first <= until && until <= end && wanted.is_none_or(|_| first < until));
             assert!(wanted.is_none() || !stream.is_of_another_version, "nothing is copied in vain");

@@ -27,7 +27,7 @@ fn each_call_carries_the_trace_of_the_request_that_began_the_fill() {
         assert_eq!(values(&call, "x-request-id"), ["of-x-request-id"]);
         assert_eq!(values(&call, "traceparent"), ["of-traceparent"]);
     }
-    assert_eq!(world.fill.unwrap().trace().request_id(), "of-x-request-id");
+    assert_eq!(world.fill.trace().request_id(), "of-x-request-id");
 }
 
 #[test]
@@ -44,10 +44,10 @@ fn a_fill_tells_the_failure_of_each_origin_that_it_left() {
     let config =
         configured(json!({}), json!({}), json!([{"origins": ["first", "second"], "content_types": ["image/*"]}]));
     let mut world = denied(&config, "GET", Denial::NotFound, false);
-    assert!(world.fill.as_ref().unwrap().failures().is_empty());
+    assert!(world.fill.failures().is_empty());
     world.answer("GET first /a.jpg", 206, &[("content-range", "bytes 0-4/5"), ("content-type", "text/html")], "hello");
-    assert_eq!(world.fill.as_ref().unwrap().failures(), ["wrong_type"]);
-    assert_eq!(world.fill.as_ref().unwrap().origin(), "second");
+    assert_eq!(world.fill.failures(), ["wrong_type"]);
+    assert_eq!(world.fill.origin(), "second");
 }
 
 #[test]

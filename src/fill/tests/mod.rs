@@ -33,7 +33,7 @@ const SPARE: u64 = 1 << 30;
 
 /// A fill and the world that answers it.
 struct World {
-    fill: Option<Fill>,
+    fill: Fill,
     pending: VecDeque<Action>,
     spare: u64,
     /// The time since it began.
@@ -65,7 +65,7 @@ impl World {
 
     fn start(fill: Fill) -> Self {
         let mut world = Self {
-            fill: Some(fill),
+            fill,
             pending: VecDeque::new(),
             spare: SPARE,
             spent: Duration::ZERO,
@@ -79,8 +79,7 @@ impl World {
     }
 
     fn input(&mut self, input: Input) {
-        let (fill, actions) = self.fill.take().unwrap().handle(input, self.spare, self.spent);
-        self.fill = Some(fill);
+        let actions = self.fill.handle(input, self.spare, self.spent);
         for action in actions {
             match action {
                 Action::Progress { bytes, .. } => self.stored += bytes,
@@ -463,7 +462,7 @@ fn a_whole_object_is_asked_for_with_the_room_that_it_needs() {
     let mut world = World::new(false);
     world.spare = 1;
     world.answer(GET, 403, &[], "");
-    assert_eq!(world.fill.as_ref().unwrap().memory(), MAX_PART_SIZE, "admission holds the call back");
+    assert_eq!(world.fill.memory(), MAX_PART_SIZE, "admission holds the call back");
     assert!(!has_range(&world.answer(GET, 200, &[("content-length", "5")], "hello")));
     world.answer(PUT, 200, &[], "");
     assert_eq!(world.outcome(), Outcome::Stored);

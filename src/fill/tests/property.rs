@@ -196,8 +196,7 @@ impl Scene {
                     }
                 }
             };
-            let (next, actions) = fill.handle(input, MOST, Duration::ZERO);
-            fill = next;
+            let actions = fill.handle(input, MOST, Duration::ZERO);
             for action in actions {
                 match action {
                     Action::Call(call) => under_way.push(call),

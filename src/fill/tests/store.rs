@@ -299,7 +299,7 @@ fn a_store_that_takes_no_object_is_warned_of_with_credential_bucket_and_cure() {
             put.answer(HEAD, 404, &[], "");
         }
         let outcome = put.outcome();
-        let mut fill = put.fill.take().unwrap();
+        let mut fill = put.fill;
         assert_eq!(fill.warning_at_end(&outcome), Some(Warning::CannotWrite), "{status} {code}");
         let text = fill.text(Warning::CannotWrite);
         let place = "the store takes no object of the signer's into s3.test/my-bucket: ";
@@ -309,7 +309,7 @@ fn a_store_that_takes_no_object_is_warned_of_with_credential_bucket_and_cure() {
 
 #[test]
 fn only_a_store_that_was_asked_is_warned_of() {
-    let mut fill = written(json!({})).fill.take().unwrap();
+    let mut fill = written(json!({})).fill;
     for (outcome, warning) in [
         (Outcome::Stored, None),
         (Outcome::NotStored { object: None, status: 412 }, None),
@@ -649,7 +649,7 @@ fn what_one_origin_contradicts_is_not_held_against_the_streams_of_the_next() {
     world.answer(GET, 206, &[("content-range", "bytes 0-3/5"), ("etag", "\"e\""), of_another], "hell");
     world.answer(CREATE, 200, &[], "<UploadId>u</UploadId>");
     world.answer(PART, 200, &[("etag", "\"1\"")], "");
-    let is_corrupt = |world: &World| world.fill.as_ref().unwrap().is_corrupt();
+    let is_corrupt = |world: &World| world.fill.is_corrupt();
     assert!(!is_corrupt(&world), "not all of it is known");
     world.answer(GET, 206, &[("content-range", "bytes 4-4/5"), ("etag", "\"e\"")], "o");
     assert!(is_corrupt(&world));
@@ -701,9 +701,9 @@ fn a_part_that_does_not_come_in_time_is_asked_for_in_quarters_and_at_last_in_the
 #[test]
 fn only_an_upload_counts_as_a_large_object() {
     let put = written(json!({}));
-    assert!(!put.fill.as_ref().unwrap().is_multipart());
+    assert!(!put.fill.is_multipart());
     let complete = uploaded(json!({}));
-    assert!(complete.fill.as_ref().unwrap().is_multipart());
+    assert!(complete.fill.is_multipart());
 }
 
 #[test]

@@ -10,7 +10,7 @@ const MBIT: f64 = 1_000_000.0 / 8.0;
 
 /// Fills of one worker, with what is between them and their servers.
 struct Lines {
-    fills: Vec<Option<Fill>>,
+    fills: Vec<Fill>,
     spare: u64,
     /// The length of each object.
     total: u64,
@@ -67,7 +67,7 @@ impl Lines {
                 // Where the origin is known to be slow.
                 machine.expect(config.limits.first_range);
             }
-            lines.fills.push(Some(machine));
+            lines.fills.push(machine);
             lines.give(fill, Input::Start);
         }
         for _ in 0..10_000 {
@@ -80,9 +80,7 @@ impl Lines {
     }
 
     fn give(&mut self, fill: usize, input: Input) {
-        let machine = self.fills[fill].take().unwrap();
-        let (machine, actions) = machine.handle(input, self.spare, Duration::from_secs_f64(self.now));
-        self.fills[fill] = Some(machine);
+        let actions = self.fills[fill].handle(input, self.spare, Duration::from_secs_f64(self.now));
         for action in actions {
             match action {
                 Action::Call(call) => {
