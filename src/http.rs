@@ -134,9 +134,11 @@ impl Headers {
     }
 }
 
-fn readable(value: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(value).ok()?.trim_matches([' ', '\t']);
-    is_field_value(text).then_some(text)
+fn readable(mut value: &[u8]) -> Option<&str> {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    std::str::from_utf8(value).ok().filter(|text| is_field_value(text))
 }
 
 /// Tells if a text can be sent as a header's value to any server: not empty, visible ASCII, spaces, tabs.
