@@ -121,8 +121,15 @@ pub fn tick_after(period: Option<Duration>) {
     let _ = hostcalls::set_tick_period(period.map(|period| period.max(SHORTEST)).unwrap_or_default());
 }
 
-/// Returns the time of the effective stream's request, in nanoseconds since 1970.
-pub fn request_time() -> Option<u64> {
+/// Returns the time of a stream's request, in nanoseconds since 1970. A stream without a time counts as asked now. An object that
+/// was stored meanwhile then looks like one that cannot be read.
+pub fn asked(stream_id: u32, root_id: u32) -> u64 {
+    let mut asked = None;
+    as_stream(stream_id, root_id, || asked = request_time());
+    asked.unwrap_or_else(|| EnvoySharedHost.nanos())
+}
+
+fn request_time() -> Option<u64> {
     let time = hostcalls::get_property(vec!["request", "time"]).ok().flatten()?;
     Some(u64::from_le_bytes(time.try_into().ok()?))
 }

@@ -12,7 +12,7 @@ use crate::request::precondition::{self, Precondition};
 use crate::request::trace::Trace;
 use crate::single_flight::effect::{Effect, Source, StreamId, Ticket};
 use crate::single_flight::events::{FillEnded, Progress};
-use crate::single_flight::leases::{Leases, SharedHost};
+use crate::single_flight::leases::Leases;
 use crate::worker::reply::{LocalReply, OUTCOME_HEADER};
 use crate::worker::streaming::STREAM_FAILED;
 use crate::worker::{Delivery, DeniedResponse, MAX_BUFFERED, Worker};
@@ -96,7 +96,8 @@ impl Root {
         let readable = handle.worker.borrow_mut().readable(now);
         for (stream, has_document) in readable {
             let denied = self.denied(stream, has_document);
-            let steps = handle.worker.borrow_mut().judge(stream, &denied, now, &EnvoySharedHost);
+            let asked = || host::asked(stream.0, self.id);
+            let steps = handle.worker.borrow_mut().judge(stream, &denied, &asked, now, &EnvoySharedHost);
             self.perform(handle, steps, now);
         }
         let steps = handle.worker.borrow_mut().tick(now, &EnvoySharedHost);
@@ -156,7 +157,6 @@ impl Root {
     /// Reads the denial of a stream.
     fn denied(&self, stream: StreamId, has_document: bool) -> DeniedResponse {
         let mut denied = DeniedResponse {
-            asked: 0,
             details: None,
             document: None,
             precondition: Precondition::default(),
@@ -164,9 +164,6 @@ impl Root {
             trace: Trace::default(),
         };
         host::as_stream(stream.0, self.id, || {
-            // A stream without a time counts as asked now. An object that was stored meanwhile then looks like one that cannot
-            // be read.
-            denied.asked = host::request_time().unwrap_or_else(|| EnvoySharedHost.nanos());
             denied.details = host::code_details();
             let metadata = host::metadata();
             let look_up = |name: &str| metadata.get(name).map(<[u8]>::to_vec);

@@ -76,7 +76,7 @@ impl Flights {
     ) {
         let Some(flight) = self.flights.get(fill_key) else { return };
         let hash = flight.hash;
-        let outcome = match self.leases.claim(shared, hash, 0) {
+        let outcome = match self.leases.claim(shared, hash, &|| 0) {
             Claim::Failed(outcome, place) => {
                 if let Some(flight) = self.flights.get_mut(fill_key) {
                     flight.tell(place);

@@ -166,9 +166,9 @@ impl Leases {
         slot.is_some_and(|slot| matches!(slot.known, Some((KeyState::BucketError, _))))
     }
 
-    /// Decides the worker's task for a key, and takes the lease if the task is to fill it. `asked` is the time of the
-    /// client's request. It tells an object that was stored meanwhile from one that is stored and cannot be read.
-    pub fn claim(&self, shared: &dyn SharedHost, hash: KeyHash, asked: u64) -> Claim {
+    /// Decides the worker's task for a key, and takes the lease if the task is to fill it. `asked` returns the time
+    /// of the client's request. It tells an object that was stored meanwhile from one that is stored and cannot be read.
+    pub fn claim(&self, shared: &dyn SharedHost, hash: KeyHash, asked: &dyn Fn() -> u64) -> Claim {
         for _ in 0..TRIES {
             let now = shared.nanos();
             let Some(slot) = self.slot(shared, hash, now) else { return Claim::Lead };
@@ -182,7 +182,7 @@ impl Leases {
                     }
                 }
                 Some((KeyState::Missing, _)) => return Claim::Missing,
-                Some((KeyState::Stored { at }, _)) if asked > at => return Claim::Loop,
+                Some((KeyState::Stored { at }, _)) if asked() > at => return Claim::Loop,
                 Some((KeyState::Stored { .. }, _)) => return Claim::Stored,
                 Some((KeyState::Lease { .. } | KeyState::BucketError | KeyState::Turn { .. }, _)) | None => {}
             }

@@ -61,11 +61,11 @@ pub struct Flights {
 }
 
 /// A stream that wants an object which the bucket denied it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Join<'a> {
     pub stream: StreamId,
-    /// The time of its client's request, on the [`SharedHost`]'s clock.
-    pub asked: u64,
+    /// Reads the time of its client's request, on the [`SharedHost`]'s clock.
+    pub asked: &'a dyn Fn() -> u64,
     /// The request. The way to fill counts for the stream that comes first.
     pub request: &'a FillRequest,
     /// Headers of the fill's calls. Likewise.

@@ -79,8 +79,6 @@ pub struct MirroredRequest {
 /// The denial of a stream's object.
 #[derive(Debug)]
 pub struct DeniedResponse {
-    /// The time of the client's request, on the shared host's clock.
-    pub asked: u64,
     /// Envoy's `response.code_details`, which say what made it.
     pub details: Option<Vec<u8>>,
     /// The error document, if there is one.
@@ -326,11 +324,12 @@ impl Worker {
         ended.into_iter().filter_map(read).collect()
     }
 
-    /// Judges a stream's denial.
+    /// Judges a stream's denial. `asked` reads the time of its client's request, on the shared host's clock. Few denials need it.
     pub fn judge(
         &mut self,
         stream: StreamId,
         denied: &DeniedResponse,
+        asked: &dyn Fn() -> u64,
         now: Instant,
         shared: &dyn SharedHost,
     ) -> Vec<Effect> {
@@ -388,7 +387,7 @@ impl Worker {
         }
         let request = FillRequest::new(&self.config.rules, mirror, target, headers, held.denial, check);
         held.fill_key = Some(request.fill_key.clone());
-        held.lookup = (!fails).then(|| PageLookup::new(denied.asked, now));
+        held.lookup = (!fails && self.config.bucket.index.is_some()).then(|| PageLookup::new(asked(), now));
         let is_served = request.mirror.response == ResponseMode::Serve;
         // The tag of a small object is the bucket's own from then on. A client that asks with HEAD first reads ranges next, and
         // DuckDB demands the same tag of all of them.
@@ -399,7 +398,7 @@ impl Worker {
             && !held.wanted.is_marked
             && !target.is_part()
             && denied.precondition.may_pass();
-        let (asked, trace) = (denied.asked, &denied.trace);
+        let trace = &denied.trace;
         let most = match &denied.range {
             _ if target.method == Method::Head => 0,
             Some(range) => range.most(),

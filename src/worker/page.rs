@@ -69,7 +69,7 @@ impl Worker {
             FillRequest::new(&self.config.rules, mirror, &page, &held.wanted.headers, Denial::Forbidden, true);
         held.fill_key = Some(request.fill_key.clone());
         held.page = Some(page);
-        let (asked, trace) = (lookup.asked, &held.trace);
+        let (asked, trace): (&dyn Fn() -> u64, _) = (&|| lookup.asked, &held.trace);
         let join = Join { stream, asked, request: &request, trace, may_pass: false, for_bucket: true, most: u64::MAX };
         Some(self.flights.join(join, now, shared))
     }

@@ -51,7 +51,7 @@ impl World {
 
     fn judge(&mut self, stream: u32, document: Option<&[u8]>) -> Vec<String> {
         let denied = DeniedResponse { document: document.map(<[u8]>::to_vec), ..denied() };
-        let steps = self.worker.judge(StreamId(stream), &denied, self.now, &self.shared);
+        let steps = self.worker.judge(StreamId(stream), &denied, &|| 0, self.now, &self.shared);
         steps.iter().map(shown).collect()
     }
 
@@ -72,7 +72,6 @@ impl World {
 /// A denial of which nothing but the headers is known.
 fn denied() -> DeniedResponse {
     DeniedResponse {
-        asked: 0,
         details: None,
         document: None,
         precondition: Precondition::None,
@@ -244,7 +243,7 @@ fn fills_and_those_who_wait_for_them_are_counted() {
 fn only_a_client_that_may_follow_the_marker_is_passed_to_the_origin() {
     let mut world = World::streaming(serde_json::json!({"response": "serve"}));
     world.hold(1, "/a", Denial::NotFound, true);
-    let mut steps = world.worker.judge(StreamId(1), &denied(), world.now, &world.shared);
+    let mut steps = world.worker.judge(StreamId(1), &denied(), &|| 0, world.now, &world.shared);
     let Some(Effect::Call { ticket, .. }) = steps.pop() else { panic!("a call") };
     let headers = [("etag", "\"e\""), ("content-range", "bytes 0-65535/20000000"), ("content-length", "65536")];
     let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
@@ -262,7 +261,7 @@ fn only_a_client_that_may_follow_the_marker_is_passed_to_the_origin() {
         let case = format!("{path} {precondition:?}");
         world.hold(2, path, Denial::NotFound, true);
         let denied = DeniedResponse { precondition, ..denied() };
-        let steps = world.worker.judge(StreamId(2), &denied, world.now, &world.shared);
+        let steps = world.worker.judge(StreamId(2), &denied, &|| 0, world.now, &world.shared);
         let is_passed = matches!(&steps[..], [Effect::Answer { outcome: Outcome::Passed(_), .. }]);
         assert_eq!((is_passed, steps.is_empty()), (passes, !passes), "{case}: {steps:?}");
         world.worker.forget(StreamId(2), world.now);
@@ -275,7 +274,7 @@ fn while_the_bucket_fails_its_parts_and_versions_are_left_to_it() {
         let mut world = World::streaming(serde_json::json!({"on_5xx": "origin"}));
         world.hold(1, path, Denial::Unavailable, true);
         let denied = DeniedResponse { precondition, ..denied() };
-        let steps = world.worker.judge(StreamId(1), &denied, world.now, &world.shared);
+        let steps = world.worker.judge(StreamId(1), &denied, &|| 0, world.now, &world.shared);
         steps.iter().map(shown).next().unwrap()
     };
     let left = "release 1 bucket_unavailable";
@@ -288,7 +287,7 @@ fn while_the_bucket_fails_its_parts_and_versions_are_left_to_it() {
 fn a_miss_that_is_only_observed_is_told_and_let_go() {
     let mut world = World::streaming(serde_json::json!({"observe": true}));
     world.hold(1, "/a", Denial::NotFound, true);
-    let steps = world.worker.judge(StreamId(1), &denied(), world.now, &world.shared);
+    let steps = world.worker.judge(StreamId(1), &denied(), &|| 0, world.now, &world.shared);
     assert!(matches!(&steps[..], [Effect::Observed(_), Effect::Release(StreamId(1), OBSERVED)]), "{steps:?}");
     assert_eq!(world.worker.release(StreamId(1), OBSERVED), Delivery::Tagged(OBSERVED));
 }
@@ -315,7 +314,7 @@ fn a_body_too_large_for_envoys_buffer_is_a_reply_of_its_own() {
             for (size, end) in pieces {
                 world.body(1, *size, *end);
             }
-            let steps = world.worker.judge(StreamId(1), &denied(), world.now, &world.shared);
+            let steps = world.worker.judge(StreamId(1), &denied(), &|| 0, world.now, &world.shared);
             let Some(Effect::Call { ticket, .. }) = steps.into_iter().next() else { panic!("a call") };
             let headers = Headers::new(vec![("content-length".into(), length.to_string().into_bytes())]);
             let object = Response { status: 200, headers, body: vec![b'x'; length] };
@@ -432,7 +431,7 @@ fn a_put_that_finds_no_bucket_says_so_to_heads() {
         let mut world = World::new();
         world.hold(1, "/a", Denial::NotFound, true);
         world.readable();
-        let mut steps = world.worker.judge(StreamId(1), &denied(), world.now, &world.shared);
+        let mut steps = world.worker.judge(StreamId(1), &denied(), &|| 0, world.now, &world.shared);
         let object = Response {
             status: 200,
             headers: Headers::new(vec![("content-length".into(), b"1".to_vec())]),
@@ -455,7 +454,7 @@ fn a_put_that_finds_no_bucket_says_so_to_heads() {
 fn an_origin_that_has_no_such_bucket_says_nothing_of_this_one() {
     let mut world = World::new();
     world.hold(1, "/a", Denial::NotFound, true);
-    let mut steps = world.worker.judge(StreamId(1), &denied(), world.now, &world.shared);
+    let mut steps = world.worker.judge(StreamId(1), &denied(), &|| 0, world.now, &world.shared);
     let Some(Effect::Call { ticket, .. }) = steps.pop() else { panic!("a call") };
     let body = b"<Error><Code>NoSuchBucket</Code></Error>".to_vec();
     let answer = Response { status: 404, headers: Headers::default(), body };
@@ -469,7 +468,7 @@ fn a_denial_that_is_not_the_buckets_is_let_go() {
     let mut world = World::new();
     world.hold(1, "/a", Denial::Forbidden, true);
     let denied = DeniedResponse { details: Some(b"rbac_access_denied".to_vec()), ..denied() };
-    let steps = world.worker.judge(StreamId(1), &denied, world.now, &world.shared);
+    let steps = world.worker.judge(StreamId(1), &denied, &|| 0, world.now, &world.shared);
     assert_eq!(steps.iter().map(shown).collect::<Vec<_>>(), ["release 1 not_the_bucket"]);
 }
 

@@ -110,7 +110,7 @@ struct Side {
     /// Streams that are held, with the time by which they have been answered.
     held: BTreeMap<StreamId, Instant>,
     /// The denials of held streams that were not judged yet.
-    denied: BTreeMap<StreamId, DeniedResponse>,
+    denied: BTreeMap<StreamId, (DeniedResponse, u64)>,
     /// Streams that the bucket said 403 to, with their paths.
     forbidden: BTreeMap<StreamId, &'static [u8]>,
 }
@@ -210,7 +210,6 @@ impl World {
             side.forbidden.insert(stream, path);
         }
         let mut denied = DeniedResponse {
-            asked: self.table.nanos(),
             details: bytes.one_in(16).then(|| b"rbac_access_denied".to_vec()),
             document: None,
             precondition: bytes.of(&[
@@ -230,7 +229,7 @@ impl World {
             side.worker.body(stream, document.len(), true);
             denied.document = Some(document.to_vec());
         }
-        side.denied.insert(stream, denied);
+        side.denied.insert(stream, (denied, self.table.nanos()));
         self.catch_up(at);
     }
 
@@ -346,9 +345,9 @@ impl World {
     /// Does as the adapter does whenever its root is called.
     fn catch_up(&mut self, at: usize) {
         for (stream, has_document) in self.sides[at].worker.readable(self.now) {
-            let mut denied = self.sides[at].denied.remove(&stream).expect("a stream is judged once");
+            let (mut denied, asked) = self.sides[at].denied.remove(&stream).expect("a stream is judged once");
             denied.document = denied.document.filter(|_| has_document);
-            let steps = self.sides[at].worker.judge(stream, &denied, self.now, &self.table);
+            let steps = self.sides[at].worker.judge(stream, &denied, &|| asked, self.now, &self.table);
             self.perform(at, steps);
         }
         let steps = self.sides[at].worker.tick(self.now, &self.table);

@@ -79,44 +79,44 @@ fn hash(leases: &Leases, key: &str) -> KeyHash {
 fn the_second_worker_follows_the_first_until_its_lease_is_over() {
     let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 0));
     let key = hash(&one, "a");
-    assert_eq!(one.claim(&shared, key, 0), Claim::Lead);
-    assert_eq!(two.claim(&shared, key, 0), Claim::Follow { owner: 1, lasts: LEASE });
+    assert_eq!(one.claim(&shared, key, &|| 0), Claim::Lead);
+    assert_eq!(two.claim(&shared, key, &|| 0), Claim::Follow { owner: 1, lasts: LEASE });
     shared.pass(LEASE / 2);
     one.renew(&shared, key);
     shared.pass(LEASE - Duration::from_nanos(1));
-    assert_eq!(two.claim(&shared, key, 0), Claim::Follow { owner: 1, lasts: Duration::from_nanos(1) });
+    assert_eq!(two.claim(&shared, key, &|| 0), Claim::Follow { owner: 1, lasts: Duration::from_nanos(1) });
     shared.pass(Duration::from_nanos(1));
-    assert_eq!(two.claim(&shared, key, 0), Claim::Lead, "the owner is dead");
+    assert_eq!(two.claim(&shared, key, &|| 0), Claim::Lead, "the owner is dead");
     one.renew(&shared, key);
-    assert_eq!(one.claim(&shared, key, 0), Claim::Follow { owner: 2, lasts: LEASE }, "and comes too late");
+    assert_eq!(one.claim(&shared, key, &|| 0), Claim::Follow { owner: 2, lasts: LEASE }, "and comes too late");
 }
 
 #[test]
 fn who_asked_before_the_object_was_stored_is_redirected_and_who_asked_after_is_in_a_loop() {
     let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 0));
     let key = hash(&one, "a");
-    one.claim(&shared, key, 0);
+    one.claim(&shared, key, &|| 0);
     let before = shared.nanos();
     shared.pass(Duration::from_secs(1));
     one.settle(&shared, key, &Outcome::Stored, Place::default());
     for worker in [&one, &two] {
-        assert_eq!(worker.claim(&shared, key, before), Claim::Stored);
-        assert_eq!(worker.claim(&shared, key, shared.nanos()), Claim::Stored, "in the same moment");
-        assert_eq!(worker.claim(&shared, key, shared.nanos() + 1), Claim::Loop);
+        assert_eq!(worker.claim(&shared, key, &|| before), Claim::Stored);
+        assert_eq!(worker.claim(&shared, key, &|| shared.nanos()), Claim::Stored, "in the same moment");
+        assert_eq!(worker.claim(&shared, key, &|| shared.nanos() + 1), Claim::Loop);
     }
     shared.pass(Duration::from_secs(5));
-    assert_eq!(two.claim(&shared, key, shared.nanos()), Claim::Lead, "the window is over");
+    assert_eq!(two.claim(&shared, key, &|| shared.nanos()), Claim::Lead, "the window is over");
 }
 
 #[test]
 fn a_negative_answer_is_shared_and_forgotten_in_time() {
     let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 0));
     let key = hash(&one, "a");
-    one.claim(&shared, key, 0);
+    one.claim(&shared, key, &|| 0);
     one.settle(&shared, key, &Outcome::NotFound, Place::default());
-    assert_eq!(two.claim(&shared, key, 0), Claim::Missing);
+    assert_eq!(two.claim(&shared, key, &|| 0), Claim::Missing);
     shared.pass(Duration::from_secs(10));
-    assert_eq!(two.claim(&shared, key, 0), Claim::Lead);
+    assert_eq!(two.claim(&shared, key, &|| 0), Claim::Lead);
 }
 
 #[test]
@@ -132,27 +132,27 @@ fn a_failure_is_shared_with_its_place_and_forgotten_in_time() {
         Outcome::TooLarge,
         Outcome::WrongType,
     ] {
-        assert_eq!(one.claim(&shared, key, 0), Claim::Lead);
+        assert_eq!(one.claim(&shared, key, &|| 0), Claim::Lead);
         one.settle(&shared, key, &outcome, place);
         for worker in [&one, &two] {
-            assert_eq!(worker.claim(&shared, key, 0), Claim::Failed(outcome.clone(), place));
+            assert_eq!(worker.claim(&shared, key, &|| 0), Claim::Failed(outcome.clone(), place));
         }
         shared.pass(Duration::from_secs(1));
     }
-    assert_eq!(two.claim(&shared, key, 0), Claim::Lead);
+    assert_eq!(two.claim(&shared, key, &|| 0), Claim::Lead);
     one.settle(&shared, key, &Outcome::OriginTimeout, place);
-    assert_eq!(one.claim(&shared, key, 0), Claim::Follow { owner: 2, lasts: LEASE }, "another worker tries again");
+    assert_eq!(one.claim(&shared, key, &|| 0), Claim::Follow { owner: 2, lasts: LEASE }, "another worker tries again");
     two.settle(&shared, key, &Outcome::Stored, place);
     one.settle(&shared, key, &Outcome::OriginTimeout, place);
-    assert_eq!(one.claim(&shared, key, 0), Claim::Stored, "and had more luck");
+    assert_eq!(one.claim(&shared, key, &|| 0), Claim::Stored, "and had more luck");
 }
 
 #[test]
 fn a_worker_leads_where_the_lease_is_its_own() {
     let (shared, one) = (FakeSharedHost::new(), worker(7, 0));
     let key = hash(&one, "a");
-    assert_eq!(one.claim(&shared, key, 0), Claim::Lead);
-    assert_eq!(one.claim(&shared, key, 0), Claim::Lead);
+    assert_eq!(one.claim(&shared, key, &|| 0), Claim::Lead);
+    assert_eq!(one.claim(&shared, key, &|| 0), Claim::Lead);
     assert_eq!(one.queue(), 7);
 }
 
@@ -161,14 +161,14 @@ fn an_empty_slot_is_taken_before_that_of_a_negative_answer() {
     let (shared, one) = (FakeSharedHost::new(), worker(1, 0));
     let keys = sharing(&one, WAYS);
     for key in &keys[..2] {
-        one.claim(&shared, *key, 0);
+        one.claim(&shared, *key, &|| 0);
         one.settle(&shared, *key, &Outcome::NotFound, Place::default());
     }
     for key in &keys[2..] {
-        assert_eq!(one.claim(&shared, *key, 0), Claim::Lead);
+        assert_eq!(one.claim(&shared, *key, &|| 0), Claim::Lead);
     }
     for key in &keys[..2] {
-        assert_eq!(one.claim(&shared, *key, 0), Claim::Missing);
+        assert_eq!(one.claim(&shared, *key, &|| 0), Claim::Missing);
     }
 }
 
@@ -183,10 +183,10 @@ fn keys_are_spread_over_the_sets() {
 fn any_other_end_frees_the_slot() {
     let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 0));
     let key = hash(&one, "a");
-    one.claim(&shared, key, 0);
+    one.claim(&shared, key, &|| 0);
     one.settle(&shared, key, &Outcome::BucketUnavailable, Place::default());
-    assert_eq!(two.claim(&shared, key, 0), Claim::Lead);
-    assert_eq!(one.claim(&shared, key, 0), Claim::Follow { owner: 2, lasts: LEASE });
+    assert_eq!(two.claim(&shared, key, &|| 0), Claim::Lead);
+    assert_eq!(one.claim(&shared, key, &|| 0), Claim::Follow { owner: 2, lasts: LEASE });
 }
 
 /// Lists keys that may stand in the same set as `a`, beginning with `a`.
@@ -201,14 +201,14 @@ fn fills_of_keys_that_share_their_set_do_not_disturb_each_other() {
     let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 0));
     let keys = sharing(&one, 5);
     for key in &keys {
-        assert_eq!(one.claim(&shared, *key, 0), Claim::Lead, "the last one without a lease");
+        assert_eq!(one.claim(&shared, *key, &|| 0), Claim::Lead, "the last one without a lease");
     }
     one.renew(&shared, keys[4]);
     one.settle(&shared, keys[4], &Outcome::Stored, Place::default());
     for key in &keys[..4] {
-        assert_eq!(two.claim(&shared, *key, 0), Claim::Follow { owner: 1, lasts: LEASE }, "the leases stand");
+        assert_eq!(two.claim(&shared, *key, &|| 0), Claim::Follow { owner: 1, lasts: LEASE }, "the leases stand");
     }
-    assert_eq!(two.claim(&shared, keys[4], 0), Claim::Lead);
+    assert_eq!(two.claim(&shared, keys[4], &|| 0), Claim::Lead);
 }
 
 #[test]
@@ -216,11 +216,11 @@ fn a_fact_that_is_no_fill_makes_room_for_a_newer_one() {
     let (shared, one) = (FakeSharedHost::new(), worker(1, 0));
     let keys = sharing(&one, 5);
     for key in &keys {
-        assert_eq!(one.claim(&shared, *key, 0), Claim::Lead);
+        assert_eq!(one.claim(&shared, *key, &|| 0), Claim::Lead);
         one.settle(&shared, *key, &Outcome::NotFound, Place::default());
     }
-    assert_eq!(one.claim(&shared, keys[4], 0), Claim::Missing);
-    let forgotten = keys.iter().filter(|key| one.claim(&shared, **key, 0) == Claim::Lead).count();
+    assert_eq!(one.claim(&shared, keys[4], &|| 0), Claim::Missing);
+    let forgotten = keys.iter().filter(|key| one.claim(&shared, **key, &|| 0) == Claim::Lead).count();
     assert!((1..=2).contains(&forgotten), "{forgotten}");
 }
 
@@ -228,8 +228,8 @@ fn a_fact_that_is_no_fill_makes_room_for_a_newer_one() {
 fn configurations_do_not_share_facts() {
     let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 7));
     assert_ne!(hash(&one, "a"), hash(&two, "a"));
-    one.claim(&shared, hash(&one, "a"), 0);
-    assert_eq!(two.claim(&shared, hash(&two, "a"), 0), Claim::Lead);
+    one.claim(&shared, hash(&one, "a"), &|| 0);
+    assert_eq!(two.claim(&shared, hash(&two, "a"), &|| 0), Claim::Lead);
 }
 
 #[test]
@@ -237,10 +237,10 @@ fn the_end_of_a_fill_is_told_though_others_of_its_set_were_faster() {
     let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 0));
     for (outcome, claim) in [(Outcome::Stored, Claim::Stored), (Outcome::BucketUnavailable, Claim::Lead)] {
         let key = hash(&one, outcome.label());
-        one.claim(&shared, key, 0);
+        one.claim(&shared, key, &|| 0);
         shared.lost_races.set(TRIES - 1);
         one.settle(&shared, key, &outcome, Place::default());
-        assert_eq!(two.claim(&shared, key, 0), claim, "{outcome:?}");
+        assert_eq!(two.claim(&shared, key, &|| 0), claim, "{outcome:?}");
     }
 }
 
@@ -248,9 +248,9 @@ fn the_end_of_a_fill_is_told_though_others_of_its_set_were_faster() {
 fn without_a_table_or_after_lost_races_everybody_leads() {
     let (shared, one) = (FakeSharedHost::new(), worker(1, 0));
     shared.lost_races.set(TRIES);
-    assert_eq!(one.claim(&shared, hash(&one, "a"), 0), Claim::Lead);
+    assert_eq!(one.claim(&shared, hash(&one, "a"), &|| 0), Claim::Lead);
     let none = FakeSharedHost::default();
-    assert_eq!(one.claim(&none, hash(&one, "a"), 0), Claim::Lead);
+    assert_eq!(one.claim(&none, hash(&one, "a"), &|| 0), Claim::Lead);
     one.renew(&none, hash(&one, "a"));
     one.settle(&none, hash(&one, "a"), &Outcome::Stored, Place::default());
 }
@@ -263,7 +263,7 @@ fn a_slot_that_cannot_be_read_is_taken_for_an_empty_one() {
         for byte in [0, 4, 255] {
             let bytes = vec![byte; length];
             shared.sets.borrow_mut().insert(key.set(), (bytes.clone(), 1));
-            assert_eq!(one.claim(&shared, key, 0), Claim::Lead, "{bytes:?}");
+            assert_eq!(one.claim(&shared, key, &|| 0), Claim::Lead, "{bytes:?}");
         }
     }
 }
@@ -274,13 +274,13 @@ fn no_fact_outlives_a_clock_that_is_set_back_by_an_hour() {
     for outcome in [None, Some(Outcome::NotFound), Some(Outcome::OriginTimeout), Some(Outcome::Stored)] {
         let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 0));
         let key = hash(&one, "a");
-        one.claim(&shared, key, 0);
+        one.claim(&shared, key, &|| 0);
         if let Some(outcome) = &outcome {
             one.settle(&shared, key, outcome, Place::default());
         }
         shared.set_back(HOUR);
-        assert_eq!(two.claim(&shared, key, shared.nanos()), Claim::Lead, "{outcome:?}");
-        assert_eq!(one.claim(&shared, key, 0), Claim::Follow { owner: 2, lasts: LEASE }, "and the next fact holds");
+        assert_eq!(two.claim(&shared, key, &|| shared.nanos()), Claim::Lead, "{outcome:?}");
+        assert_eq!(one.claim(&shared, key, &|| 0), Claim::Follow { owner: 2, lasts: LEASE }, "and the next fact holds");
     }
 }
 
@@ -289,16 +289,16 @@ fn a_clock_that_jumps_both_ways_makes_no_fact_last_longer_than_its_kind() {
     let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 0));
     let key = hash(&one, "a");
     for seconds in 1..=15 {
-        assert_eq!(one.claim(&shared, key, 0), Claim::Lead);
+        assert_eq!(one.claim(&shared, key, &|| 0), Claim::Lead);
         shared.pass(Duration::from_secs(4));
         one.settle(&shared, key, &Outcome::NotFound, Place::default());
         shared.pass(Duration::from_secs(9));
         shared.set_back(Duration::from_secs(seconds));
         // 1 s was left before; the negative answer has 10 s at most.
         let expected = if seconds > 9 { Claim::Lead } else { Claim::Missing };
-        assert_eq!(two.claim(&shared, key, 0), expected, "set back by {seconds} s");
+        assert_eq!(two.claim(&shared, key, &|| 0), expected, "set back by {seconds} s");
         shared.pass(Duration::from_secs(3600));
-        assert_eq!(one.claim(&shared, key, 0), Claim::Lead, "set forth by an hour");
+        assert_eq!(one.claim(&shared, key, &|| 0), Claim::Lead, "set forth by an hour");
         one.release(&shared, key);
     }
 }

@@ -228,7 +228,7 @@ impl Crowd {
                     part: false,
                     store: true,
                 };
-                flights.join(join(stream, shared.nanos(), &request, &Trace::default()), now, &shared)
+                flights.join(join(stream, &|| shared.nanos(), &request, &Trace::default()), now, &shared)
             }
             Event::Ticks => flights.tick(now, &shared),
         };
@@ -398,7 +398,7 @@ fn nearly_all_fills_of_sixteen_workers_have_a_lease() {
         let claim = |me: usize, number: usize| {
             let flights = crowd.workers[me].borrow();
             let hash = flights.leases.hash(&fill_key(&format!("key-{number}")));
-            flights.leases.claim(&Shared { crowd: &crowd, me }, hash, 0)
+            flights.leases.claim(&Shared { crowd: &crowd, me }, hash, &|| 0)
         };
         (0..fills).for_each(|number| drop(claim(number % workers, number)));
         let without = (0..fills).filter(|number| claim(workers, *number) == Claim::Lead).count();

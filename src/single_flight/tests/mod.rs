@@ -47,7 +47,7 @@ struct World {
 }
 
 /// A stream that wants all of an object, and may be passed to the origin.
-fn join<'a>(stream: u32, asked: u64, request: &'a FillRequest, trace: &'a Trace) -> Join<'a> {
+fn join<'a>(stream: u32, asked: &'a dyn Fn() -> u64, request: &'a FillRequest, trace: &'a Trace) -> Join<'a> {
     let (may_pass, for_bucket, most) = (true, false, u64::MAX);
     Join { stream: StreamId(stream), asked, request, trace, may_pass, for_bucket, most }
 }
@@ -129,7 +129,8 @@ impl World {
         let request = FillRequest { fill_key, mirror, then, check: false, part: false, store: true };
         let trace = Trace::default();
         let (may_pass, for_bucket, most) = (!self.for_bucket, self.for_bucket, self.most);
-        let want = Join { may_pass, for_bucket, most, ..join(stream, self.shared.nanos(), &request, &trace) };
+        let asked = || self.shared.nanos();
+        let want = Join { may_pass, for_bucket, most, ..join(stream, &asked, &request, &trace) };
         let effects = self.flights.join(want, self.now, &*self.shared);
         self.keep(effects);
     }
@@ -584,7 +585,8 @@ fn a_head_that_only_asks_the_origin_is_no_fill_of_its_key() {
         store: true,
     };
     let trace = Trace::default();
-    let want = join(2, world.shared.nanos(), &request, &trace);
+    let asked = || world.shared.nanos();
+    let want = join(2, &asked, &request, &trace);
     let effects = world.flights.join(want, world.now, &*world.shared);
     world.keep(effects);
     let (head, path) = world.call();

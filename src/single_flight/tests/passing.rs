@@ -55,7 +55,8 @@ impl World {
         let (mirror, trace) = (self.mirror.clone(), Trace::default());
         let request =
             FillRequest { fill_key: fill_key("a"), mirror, then: Vec::new(), check: false, part: false, store: true };
-        let join = Join { may_pass: false, ..join(stream, self.shared.nanos(), &request, &trace) };
+        let asked = || self.shared.nanos();
+        let join = Join { may_pass: false, ..join(stream, &asked, &request, &trace) };
         let effects = self.flights.join(join, self.now, &*self.shared);
         self.keep(effects);
     }
@@ -264,7 +265,8 @@ fn what_is_not_stored_is_asked_of_the_origin_each_time() {
         let (mirror, trace) = (world.mirror.clone(), Trace::default());
         let request =
             FillRequest { fill_key: fill_key("a"), mirror, then: Vec::new(), check: false, part: false, store: false };
-        let join = join(stream, world.shared.nanos(), &request, &trace);
+        let asked = || world.shared.nanos();
+        let join = join(stream, &asked, &request, &trace);
         let effects = world.flights.join(join, world.now, &*world.shared);
         world.keep(effects);
     };
@@ -304,7 +306,8 @@ fn a_403_of_the_bucket_is_no_matter_for_another_clients_permit() {
     let denied = Rc::new(FillKey { forbidden: true, ..FillKey::clone(&fill_key("a")) });
     let (mirror, trace) = (world.mirror.clone(), Trace::default());
     let request = FillRequest { fill_key: denied, mirror, then: Vec::new(), check: true, part: false, store: true };
-    let join = join(2, world.shared.nanos(), &request, &trace);
+    let asked = || world.shared.nanos();
+    let join = join(2, &asked, &request, &trace);
     let effects = world.flights.join(join, world.now, &*world.shared);
     world.keep(effects);
     assert_eq!(world.call().1, "HEAD /b/a", "its own HEAD decides");
