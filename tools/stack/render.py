@@ -76,6 +76,14 @@ class Place:
     """The bucket is a part of the host, and no part of the path."""
 
     @property
+    def credentials_dir(self) -> Path:
+        """The directory of the credentials, and of nothing else, as in every deployment.
+
+        Envoy watches it, and the main thread of each would wake up for each line of a log that is there.
+        """
+        return self.run_dir / "credentials"
+
+    @property
     def authority(self) -> str:
         """The name of the bucket's host, as it is signed."""
         host = authority(urlsplit(self.store.url))
@@ -106,7 +114,7 @@ def signer(place: Place, plugin: Mapping[str, Any] | None = None) -> dict[str, A
         _allow_keys_of_the_host(manager, place.bucket)
     store = named(document["static_resources"]["clusters"], "store")
     connect(store, urlsplit(place.store.url))
-    _sign(store, place.store.writer, place.run_dir / "writer.credentials")
+    _sign(store, place.store.writer, place.credentials_dir / "writer.credentials")
     return document
 
 
@@ -132,7 +140,7 @@ def edge(
     connect(named(clusters, "bucket"), urlsplit(place.store.url))
     for cluster in clusters:
         if cluster["name"] in SIGNED:
-            _sign(cluster, place.store.reader, place.run_dir / "reader.credentials")
+            _sign(cluster, place.store.reader, place.credentials_dir / "reader.credentials")
     for cluster in clusters:
         if cluster["name"] in ORIGINS:
             connect(cluster, from_url)
@@ -293,6 +301,7 @@ def write_credentials(path: Path, credentials: Credentials) -> None:
 
 def _sign(cluster: dict[str, Any], credentials: Credentials, path: Path) -> None:
     """Has Envoy read the credentials from a file."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
     write_credentials(path, credentials)
     signing = named(_http_options(cluster)["http_filters"], "envoy.filters.http.aws_request_signing")
     provider = signing["typed_config"]["credential_provider"]["credentials_file_provider"]
