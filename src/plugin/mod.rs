@@ -9,7 +9,10 @@ mod metrics;
 mod root;
 mod stream;
 
-use crate::worker::Worker;
+use crate::single_flight::effect::StreamId;
+use crate::sorted_map::SortedMap;
+use crate::worker::{DeniedResponse, Worker};
+use host::Clock;
 pub use metrics::take_back_on_panic;
 use proxy_wasm::traits::RootContext;
 use std::cell::{Cell, RefCell};
@@ -23,9 +26,12 @@ pub fn root_context(context_id: u32) -> Box<dyn RootContext> {
 /// The worker, as its contexts share it. Callbacks never nest, and no borrow outlives one call of the core.
 struct WorkerHandle {
     worker: RefCell<Worker>,
+    /// The denials that streams have read for the root, which would have to step into each of them to do so.
+    read: RefCell<SortedMap<StreamId, DeniedResponse>>,
     /// Streams whose origin did not give the object, which the root has yet to count.
     failed_streams: Cell<u64>,
     wake_up: WakeUp,
+    clock: Clock,
 }
 
 /// The longest time that a message may be under way. A message takes longer only if its worker is stuck, or if Envoy

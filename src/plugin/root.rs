@@ -1,21 +1,18 @@
 //! The root context: it owns the worker's fills, makes their calls and answers the streams.
 
-use super::host::{self, EnvoySharedHost};
+use super::host::{self, Clock, EnvoySharedHost};
 use super::metrics::Metrics;
 use super::stream::Stream;
 use super::{WakeUp, WorkerHandle};
 use crate::config::Config;
 use crate::fill::{Call, Outcome};
 use crate::metrics;
-use crate::request::passing::RangeRequest;
-use crate::request::precondition::{self, Precondition};
-use crate::request::trace::Trace;
 use crate::single_flight::effect::{Effect, Source, StreamId, Ticket};
 use crate::single_flight::events::{FillEnded, Progress};
-use crate::single_flight::leases::Leases;
+use crate::single_flight::leases::{Leases, SharedHost};
 use crate::worker::reply::{LocalReply, OUTCOME_HEADER};
 use crate::worker::streaming::STREAM_FAILED;
-use crate::worker::{Delivery, DeniedResponse, MAX_BUFFERED, Worker};
+use crate::worker::{Delivery, DeniedResponse, Worker};
 use log::{error, info, warn};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -93,19 +90,32 @@ impl Root {
             let steps = self.send(handle, ticket, &call, now);
             self.perform(handle, steps, now);
         }
+        let shared = handle.clock.host(now);
         let readable = handle.worker.borrow_mut().readable(now);
+        let mut read = handle.read.take();
         for (stream, has_document) in readable {
-            let denied = self.denied(stream, has_document);
-            let asked = || host::asked(stream.0, self.id);
-            let steps = handle.worker.borrow_mut().judge(stream, &denied, &asked, now, &EnvoySharedHost);
+            let denied = read.remove(&stream).unwrap_or_else(|| self.read(stream, has_document));
+            // A stream without a time counts as asked now. An object that was stored meanwhile then looks like one that cannot be
+            // read.
+            let asked = || host::asked(stream.0, self.id).unwrap_or_else(|| shared.nanos());
+            let steps = handle.worker.borrow_mut().judge(stream, &denied, &asked, now, &shared);
             self.perform(handle, steps, now);
         }
-        let steps = handle.worker.borrow_mut().tick(now, &EnvoySharedHost);
+        let steps = handle.worker.borrow_mut().tick(now, &shared);
         self.perform(handle, steps, now);
         self.finish(handle, now);
     }
 
-    /// Gives some of the pending answers, and asks for the next call when it is due.
+    /// Takes a message out of the worker's queue. `false` if there is none.
+    fn receive(&mut self, handle: &WorkerHandle, queue: u32, now: Instant) -> bool {
+        let Ok(Some(message)) = self.dequeue_shared_queue(queue) else { return false };
+        let steps = handle.worker.borrow_mut().receive(&message, now, &handle.clock.host(now));
+        self.perform(handle, steps, now);
+        true
+    }
+
+    /// Gives some of the pending answers, and asks for the next call when it is due. It is the end of a callback, which the root may
+    /// leave as a stream.
     fn finish(&mut self, handle: &WorkerHandle, now: Instant) {
         for answer in self.answers.drain(..ANSWERS_AT_ONCE.min(self.answers.len())) {
             match answer {
@@ -115,12 +125,12 @@ impl Root {
                     }
                     self.metrics.count(metrics::requests(handle.worker.borrow().label_for(stream, &outcome)));
                     let delivery = handle.worker.borrow_mut().deliver(stream, &source, &outcome);
-                    deliver(self.id, stream, delivery);
+                    deliver(stream, delivery);
                 }
                 PendingAnswer::Released { stream, reason } => {
                     self.metrics.count(metrics::requests(reason));
                     let delivery = handle.worker.borrow_mut().release(stream, reason);
-                    deliver(self.id, stream, delivery);
+                    deliver(stream, delivery);
                 }
             }
         }
@@ -137,6 +147,7 @@ impl Root {
         let next = worker.next_deadline().into_iter().chain(self.tell).min();
         // One that comes too early asks for the next one, and costs less than the two host calls by which each fill moved it.
         if next.is_some_and(|next| self.tick.is_none_or(|tick| next < tick)) {
+            host::step_back(self.id);
             self.tick_at(next, now);
         }
     }
@@ -154,24 +165,10 @@ impl Root {
         host::tick_after(next.map(|next| next.saturating_duration_since(now)));
     }
 
-    /// Reads the denial of a stream.
-    fn denied(&self, stream: StreamId, has_document: bool) -> DeniedResponse {
-        let mut denied = DeniedResponse {
-            details: None,
-            document: None,
-            precondition: Precondition::default(),
-            range: None,
-            trace: Trace::default(),
-        };
-        host::as_stream(stream.0, self.id, || {
-            denied.details = host::code_details();
-            let metadata = host::metadata();
-            let look_up = |name: &str| metadata.get(name).map(<[u8]>::to_vec);
-            denied.trace = Trace::find(look_up);
-            denied.precondition = Precondition::read(metadata.get(precondition::NAME));
-            denied.range = RangeRequest::read(&look_up);
-            denied.document = if has_document { host::response_body(MAX_BUFFERED) } else { None };
-        });
+    /// Reads the denial of a stream whose document came to no end in time, or ended in trailers.
+    fn read(&self, stream: StreamId, has_document: bool) -> DeniedResponse {
+        let mut denied = DeniedResponse::default();
+        host::as_stream(stream.0, self.id, || denied = host::denied(has_document));
         denied
     }
 
@@ -224,12 +221,12 @@ impl Root {
         }
         warn!("no request can be sent to the cluster {}", call.to.cluster);
         self.metrics.called(&ticket.called(None, now, now));
-        handle.worker.borrow_mut().finish_call(ticket, None, 0, now, &EnvoySharedHost)
+        handle.worker.borrow_mut().finish_call(ticket, None, 0, now, &handle.clock.host(now))
     }
 }
 
-fn deliver(root_id: u32, stream: StreamId, delivery: Delivery) {
-    host::as_stream(stream.0, root_id, || {
+fn deliver(stream: StreamId, delivery: Delivery) {
+    host::step_into(stream.0, || {
         match delivery {
             Delivery::Direct(made) => {
                 reply_directly(&made);
@@ -284,7 +281,8 @@ impl Context for Root {
         };
         let response = host::response(num_headers, body_size, ticket.before());
         self.metrics.called(&ticket.called(response.as_ref(), sent, now));
-        let steps = handle.worker.borrow_mut().finish_call(ticket, response, unread, now, &EnvoySharedHost);
+        let shared = handle.clock.host(now);
+        let steps = handle.worker.borrow_mut().finish_call(ticket, response, unread, now, &shared);
         self.perform(&handle, steps, now);
         self.finish(&handle, now);
     }
@@ -301,8 +299,9 @@ impl RootContext for Root {
                 let leases = Leases::new(&config, host::fingerprint(&json), queue);
                 let worker = RefCell::new(Worker::new(Rc::new(config), leases, seed));
                 self.metrics.define();
-                self.handle =
-                    Some(Rc::new(WorkerHandle { worker, failed_streams: Cell::new(0), wake_up: WakeUp::new(queue) }));
+                let (wake_up, clock) = (WakeUp::new(queue), Clock::new(Instant::now()));
+                let (failed_streams, read) = (Cell::new(0), RefCell::default());
+                self.handle = Some(Rc::new(WorkerHandle { worker, read, failed_streams, wake_up, clock }));
                 true
             }
             Err(problems) => {
@@ -318,10 +317,7 @@ impl RootContext for Root {
         let Some(handle) = self.handle.clone() else { return };
         handle.wake_up.came();
         let now = Instant::now();
-        while let Ok(Some(message)) = self.dequeue_shared_queue(queue_id) {
-            let steps = handle.worker.borrow_mut().receive(&message, now, &EnvoySharedHost);
-            self.perform(&handle, steps, now);
-        }
+        self.receive(&handle, queue_id, now);
         self.catch_up(&handle, now);
     }
 
@@ -331,6 +327,8 @@ impl RootContext for Root {
         self.tick_at(None, now);
         self.tell();
         if let Some(handle) = self.handle.clone() {
+            // Each message brings a call of its own. This is for one whose call was lost.
+            while self.receive(&handle, handle.wake_up.queue, now) {}
             self.catch_up(&handle, now);
         }
     }

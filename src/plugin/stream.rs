@@ -1,6 +1,5 @@
 //! A stream's context: it captures the request, recognises the denial, and holds the response for the root.
 
-use super::host::EnvoySharedHost;
 use super::root::{replace_headers, reply_directly};
 use super::{WorkerHandle, host};
 use crate::object::key::Key;
@@ -22,8 +21,9 @@ pub struct Stream {
     handle: Option<Rc<WorkerHandle>>,
     /// The facts of the request that a miss needs. The headers are gone in the response phase.
     client_request: Option<ClientRequest>,
-    /// The worker knows of this stream.
-    held: bool,
+    /// The time since which the worker knows of this stream. The end of its document mostly comes with the headers, so the root is
+    /// woken up then without another look at the clock.
+    held: Option<Instant>,
     /// It was passed to an origin.
     passed: Option<Box<PassedStream>>,
 }
@@ -31,13 +31,14 @@ pub struct Stream {
 impl Stream {
     /// Makes a stream of a worker. Without a configured worker it passes everything.
     pub fn new(id: StreamId, handle: Option<Rc<WorkerHandle>>) -> Self {
-        Self { id, handle, client_request: None, held: false, passed: None }
+        Self { id, handle, client_request: None, held: None, passed: None }
     }
 
     fn feed(&self, key: &Key, length: usize) -> Action {
         let Some(handle) = &self.handle else { return Action::Continue };
         let now = Instant::now();
-        let step = handle.worker.borrow_mut().feed(self.id, length, &host::response_piece, now, &EnvoySharedHost);
+        let shared = handle.clock.host(now);
+        let step = handle.worker.borrow_mut().feed(self.id, length, &host::response_piece, now, &shared);
         if step != PieceStep::Pass {
             handle.wake_up.call(now);
         }
@@ -63,16 +64,13 @@ impl Drop for Stream {
         let Some(handle) = &self.handle else { return };
         if let Some(passed) = &self.passed {
             let now = Instant::now();
-            handle.worker.borrow_mut().close_stream(self.id, now, &EnvoySharedHost);
+            handle.worker.borrow_mut().close_stream(self.id, now, &handle.clock.host(now));
             handle.wake_up.call(now);
             if host::is_broken_off() {
                 warn!("stream key=/{}: the origin broke the transfer off", passed.key().encoded());
             }
         }
-        if !self.held {
-            return;
-        }
-        if handle.worker.borrow().has_nothing_of(self.id) {
+        if self.held.is_none() || handle.worker.borrow().has_nothing_of(self.id) {
             return;
         }
         let now = Instant::now();
@@ -94,7 +92,8 @@ impl HttpContext for Stream {
         self.client_request = handle.worker.borrow().capture(&header);
         if let Some(request) = self.client_request.as_ref().filter(|request| request.is_marked() && end_of_stream) {
             let now = Instant::now();
-            let step = handle.worker.borrow_mut().open_stream(self.id, request, &header, now, &EnvoySharedHost);
+            let shared = handle.clock.host(now);
+            let step = handle.worker.borrow_mut().open_stream(self.id, request, &header, now, &shared);
             match step {
                 StreamStep::Answer(reply) => {
                     reply_directly(&reply);
@@ -133,11 +132,12 @@ impl HttpContext for Stream {
                 }
                 Err(StreamFailure { reply, is_of_object }) => {
                     if let Some(handle) = &self.handle {
+                        let now = Instant::now();
                         if is_of_object {
-                            handle.worker.borrow_mut().fail_stream(self.id, &EnvoySharedHost);
+                            handle.worker.borrow_mut().fail_stream(self.id, &handle.clock.host(now));
                         }
                         handle.failed_streams.set(handle.failed_streams.get().saturating_add(1));
-                        handle.wake_up.call(Instant::now());
+                        handle.wake_up.call(now);
                     }
                     warn!("stream key=/{}: the origin fails, or gives another version", passed.key().encoded());
                     reply_directly(&reply);
@@ -159,7 +159,10 @@ impl HttpContext for Stream {
             return Action::Continue;
         }
         handle.worker.borrow_mut().hold(self.id, mirrored, denial, end_of_stream, now);
-        self.held = true;
+        if end_of_stream {
+            handle.read.borrow_mut().insert(self.id, host::denied(false));
+        }
+        self.held = Some(now);
         Action::Pause
     }
 
@@ -171,7 +174,7 @@ impl HttpContext for Stream {
         if let Some(passed) = &self.passed {
             return self.feed(passed.key(), body_size);
         }
-        let Some(handle) = self.handle.as_ref().filter(|_| self.held) else { return Action::Continue };
+        let (Some(handle), Some(since)) = (&self.handle, self.held) else { return Action::Continue };
         let step = handle.worker.borrow_mut().body(self.id, body_size, end_of_stream);
         match step {
             BodyStep::Drop => host::replace_response_body(&[]),
@@ -179,7 +182,8 @@ impl HttpContext for Stream {
             BodyStep::Pass => return Action::Continue,
         }
         if end_of_stream {
-            handle.wake_up.call(Instant::now());
+            handle.read.borrow_mut().insert(self.id, host::denied(step == BodyStep::Keep));
+            handle.wake_up.call(since);
         }
         Action::Pause
     }
@@ -190,11 +194,11 @@ impl HttpContext for Stream {
         if self.passed.is_some() {
             let _ = hostcalls::set_map(MapType::HttpResponseTrailers, Vec::new());
         }
-        let Some(handle) = self.handle.as_ref().filter(|_| self.held) else { return Action::Continue };
+        let (Some(handle), Some(since)) = (&self.handle, self.held) else { return Action::Continue };
         if !handle.worker.borrow_mut().trailers(self.id) {
             return Action::Continue;
         }
-        handle.wake_up.call(Instant::now());
+        handle.wake_up.call(since);
         Action::Pause
     }
 }

@@ -77,7 +77,7 @@ pub struct MirroredRequest {
 }
 
 /// The denial of a stream's object.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct DeniedResponse {
     /// Envoy's `response.code_details`, which say what made it.
     pub details: Option<Vec<u8>>,

@@ -208,9 +208,12 @@ impl Envoy {
         host(|host| std::mem::take(&mut host.violations))
     }
 
-    /// Checks that nothing is under way: no call, no stream that the filter holds, no notification in the event loop.
+    /// Checks that nothing is under way: no call, no stream that the filter holds, no notification in the event loop, and no item
+    /// in a queue, not even one whose notification was lost.
     pub fn assert_idle(&self) {
+        told();
         host(|host| {
+            assert!(host.queues.are_empty(), "queues hold items");
             assert_eq!(host.calls.described(), Vec::<&str>::new(), "calls wait for an answer");
             let held = host.streams.values().filter(|stream| stream.is_held());
             assert_eq!(held.map(ToString::to_string).collect::<Vec<_>>(), Vec::<String>::new(), "streams are held");

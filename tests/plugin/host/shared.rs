@@ -87,6 +87,11 @@ impl Queues {
         self.posted.clear();
     }
 
+    /// Tells if no queue has an item.
+    pub fn are_empty(&self) -> bool {
+        self.items.values().all(VecDeque::is_empty)
+    }
+
     /// Tells if no notification waits.
     pub fn is_idle(&self) -> bool {
         self.posted.is_empty()
