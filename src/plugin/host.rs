@@ -36,13 +36,20 @@ pub fn send(call: &Call) -> Option<u32> {
     hostcalls::dispatch_http_call(&call.to.cluster, headers, body, Vec::new(), call.timeout).ok()
 }
 
-/// Reads the response to a call. Its body has room for so many bytes `before` it. `None` if the call failed: then there are no
+/// Reads the response to a call. Its body has room for so many bytes `before` it. `status_alone` leaves the other headers out. `None` if the call failed: then there are no
 /// headers, and reading one panics in the SDK.
-pub fn response(num_headers: usize, body_size: usize, before: usize) -> Option<Response> {
+pub fn response(num_headers: usize, body_size: usize, before: usize, status_alone: bool) -> Option<Response> {
+    const STATUS: &str = ":status";
     if num_headers == 0 {
         return None;
     }
-    let headers = Headers::new(hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).ok()?);
+    let headers = if status_alone {
+        let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, STATUS).ok().flatten();
+        vec![(STATUS.to_owned(), status.unwrap_or_default())]
+    } else {
+        hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).ok()?
+    };
+    let headers = Headers::new(headers);
     let body = match (body_size, before) {
         (0, _) => Vec::new(),
         (size, 0) => call_body(0, size)?,

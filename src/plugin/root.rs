@@ -279,7 +279,7 @@ impl Context for Root {
             true => (body_size, 0),
             false => (0, length),
         };
-        let response = host::response(num_headers, body_size, ticket.before());
+        let response = host::response(num_headers, body_size, ticket.before(), ticket.reads_status_alone());
         self.metrics.called(&ticket.called(response.as_ref(), sent, now));
         let shared = handle.clock.host(now);
         let steps = handle.worker.borrow_mut().finish_call(ticket, response, unread, now, &shared);

@@ -89,6 +89,11 @@ pub fn put_object(bucket: &Bucket, key: &Key, metadata: &Metadata, body: Body) -
     Request { method: Method::Put, path: path(bucket, key), headers, metadata: metadata.of_user(), body }
 }
 
+/// Tells if a request is that of [`put_object`], of whose answer status and body are read, and no header.
+pub fn is_put_object(request: &Request) -> bool {
+    request.method == Method::Put && !request.path.contains('?')
+}
+
 /// Reads the answer to [`put_object`].
 pub fn read_put_object(response: &Response) -> WriteResult {
     match response.status {

@@ -72,12 +72,19 @@ pub struct Ticket {
     pub(super) due: Instant,
     /// [`Call::before`].
     pub(super) before: usize,
+    /// Nothing reads the headers of its answer, but for the status.
+    pub(super) reads_status_alone: bool,
 }
 
 impl Ticket {
     /// Returns the bytes that the body of the answer is to have room for, beside its own.
     pub fn before(&self) -> usize {
         self.before
+    }
+
+    /// Tells if nothing reads the headers of its answer, but for the status. Then the others need not be copied.
+    pub fn reads_status_alone(&self) -> bool {
+        self.reads_status_alone
     }
 
     /// Tells if the call asks the store, and not an origin.

@@ -10,6 +10,7 @@ use super::passing::{Passes, outlives};
 use super::{Flights, advance_to, after, answer, hand_out};
 use crate::fill::{Action, Call, FillKey, Input, Outcome, Shortage};
 use crate::http::Upstream;
+use crate::s3;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -198,7 +199,9 @@ impl Flights {
 
     pub(super) fn call(&self, fill_key: &Rc<FillKey>, fill: u64, call: Call, now: Instant) -> Effect {
         let (to_store, due) = (self.is_store(&call.to), after(now, nearly(call.timeout)));
-        let ticket = Ticket { fill_key: fill_key.clone(), fill, call: call.id, to_store, due, before: call.before };
+        let reads_status_alone = to_store && s3::is_put_object(&call.request);
+        let (fill_key, call_id, before) = (fill_key.clone(), call.id, call.before);
+        let ticket = Ticket { fill_key, fill, call: call_id, to_store, due, before, reads_status_alone };
         Effect::Call { ticket, call }
     }
 
