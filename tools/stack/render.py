@@ -76,12 +76,12 @@ class Place:
     """The bucket is a part of the host, and no part of the path."""
 
     @property
-    def credentials_dir(self) -> Path:
+    def secrets_dir(self) -> Path:
         """The directory of the credentials, and of nothing else, as in every deployment.
 
         Envoy watches it, and the main thread of each would wake up for each line of a log that is there.
         """
-        return self.run_dir / "credentials"
+        return self.run_dir / "secrets"
 
     @property
     def authority(self) -> str:
@@ -114,7 +114,7 @@ def signer(place: Place, plugin: Mapping[str, Any] | None = None) -> dict[str, A
         _allow_keys_of_the_host(manager, place.bucket)
     store = named(document["static_resources"]["clusters"], "store")
     connect(store, urlsplit(place.store.url))
-    _sign(store, place.store.writer, place.credentials_dir / "writer.credentials")
+    _sign(store, place.store.writer, place.secrets_dir / "writer.credentials")
     return document
 
 
@@ -140,7 +140,7 @@ def edge(
     connect(named(clusters, "bucket"), urlsplit(place.store.url))
     for cluster in clusters:
         if cluster["name"] in SIGNED:
-            _sign(cluster, place.store.reader, place.credentials_dir / "reader.credentials")
+            _sign(cluster, place.store.reader, place.secrets_dir / "reader.credentials")
     for cluster in clusters:
         if cluster["name"] in ORIGINS:
             connect(cluster, from_url)

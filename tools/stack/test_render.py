@@ -67,7 +67,7 @@ def test_no_example_is_left(place: Place) -> None:
 def test_edge_and_signer_hold_one_credential_each(place: Place) -> None:
     rendered_edge(place)
     render.signer(place)
-    reader, writer = (place.credentials_dir / f"{who}.credentials" for who in ("reader", "writer"))
+    reader, writer = (place.secrets_dir / f"{who}.credentials" for who in ("reader", "writer"))
     assert "aws_access_key_id=reader" in reader.read_text()
     assert "aws_access_key_id=writer" in writer.read_text()
     assert "aws_session_token=token" in writer.read_text()
