@@ -174,9 +174,11 @@ fn a_query_costs_a_hit_one_host_call_more() {
 #[test]
 fn a_small_miss_costs_a_known_number_of_host_calls_and_instructions() {
     const HOST_CALLS: usize = 28;
-    const MAX_FUEL: u64 = 405_500;
+    const MAX_FUEL: u64 = 401_000;
     let (asked, spent) = cost(Running::miss);
-    assert_eq!(asked.iter().filter(|asked| *asked == "proxy_http_call").count(), 2, "{asked:#?}");
+    let count = |name: &str| asked.iter().filter(|asked| *asked == name).count();
+    assert_eq!(count("proxy_http_call"), 2, "{asked:#?}");
+    assert_eq!(count("proxy_get_header_map_pairs"), 1, "of the store's answer the status is read: {asked:#?}");
     assert_eq!(asked.len(), HOST_CALLS, "{asked:#?}");
     assert!(spent <= MAX_FUEL, "{spent} instead of {MAX_FUEL}");
 }
@@ -200,7 +202,7 @@ fn a_small_miss_costs_little_more_among_hundreds_of_fills() {
         running.miss(1_999);
         before.saturating_sub(running.fuel())
     });
-    // Measured: 21 % more, for nine comparisons each time that a key is looked up. All keys are equally long.
+    // Measured: 27 % more, for nine comparisons each time that a key is looked up. All keys are equally long.
     let most = alone * 13 / 10;
     assert!(among_others <= most, "{among_others}, and {alone} alone");
 }

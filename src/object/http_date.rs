@@ -18,18 +18,18 @@ const LENGTH: usize = 29;
 impl HttpDate {
     /// Reads `Sun, 06 Nov 1994 08:49:37 GMT`. The obsolete forms of RFC 9110 are `None`.
     pub fn parse(text: &str) -> Option<Self> {
-        let text: &[u8; LENGTH] = text.as_bytes().try_into().ok()?;
-        let &[w1, w2, w3, b',', b' ', d1, d2, b' ', m1, m2, m3, b' ', y1, y2, y3, y4, b' ', ref time @ ..] = text
-        else {
+        let bytes: &[u8; LENGTH] = text.as_bytes().try_into().ok()?;
+        let &[w1, w2, w3, b',', b' ', _, _, b' ', m1, m2, m3, b' ', _, _, _, _, b' ', ref time @ ..] = bytes else {
             return None;
         };
-        let &[h1, h2, b':', n1, n2, b':', s1, s2, b' ', b'G', b'M', b'T'] = time else { return None };
+        let [_, _, b':', _, _, b':', _, _, b' ', b'G', b'M', b'T'] = time else { return None };
         if ![w1, w2, w3].iter().all(u8::is_ascii_alphabetic) {
             return None;
         }
         let month = MONTHS.iter().position(|name| **name == [m1, m2, m3])?;
-        let rest = [number(&[d1, d2])?, number(&[h1, h2])?, number(&[n1, n2])?, number(&[s1, s2])?];
-        Some(Self { year: number(&[y1, y2, y3, y4])?, month, rest })
+        let number = |from: usize, to: usize| crate::http::digits(text.get(from..to)?);
+        let rest = [number(5, 7)?, number(17, 19)?, number(20, 22)?, number(23, 25)?];
+        Some(Self { year: number(12, 16)?, month, rest })
     }
 
     /// Counts the seconds up to this moment from one before any server's.
@@ -45,13 +45,6 @@ impl HttpDate {
         let hours = days.saturating_mul(24).saturating_add(hour);
         hours.saturating_mul(60).saturating_add(minute).saturating_mul(60).saturating_add(second)
     }
-}
-
-fn number(digits: &[u8]) -> Option<u64> {
-    digits.iter().try_fold(0, |number: u64, digit| {
-        let digit = char::from(*digit).to_digit(10)?;
-        Some(number.saturating_mul(10).saturating_add(digit.into()))
-    })
 }
 
 /// Returns the first of several dates that Envoy joined with commas. A date has a comma, too. Another text stays as it is, up to a

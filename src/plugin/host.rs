@@ -36,8 +36,8 @@ pub fn send(call: &Call) -> Option<u32> {
     hostcalls::dispatch_http_call(&call.to.cluster, headers, body, Vec::new(), call.timeout).ok()
 }
 
-/// Reads the response to a call. Its body has room for so many bytes `before` it. `status_alone` leaves the other headers out. `None` if the call failed: then there are no
-/// headers, and reading one panics in the SDK.
+/// Reads the response to a call. Its body has room for so many bytes `before` it. `status_alone` leaves the other headers out.
+/// `None` if the call failed: then there are no headers, and reading one panics in the SDK.
 pub fn response(num_headers: usize, body_size: usize, before: usize, status_alone: bool) -> Option<Response> {
     const STATUS: &str = ":status";
     if num_headers == 0 {

@@ -50,6 +50,12 @@ impl Stream {
         Action::Continue
     }
 
+    /// Reads this stream's denial for the root.
+    fn read_denial(&self, handle: &WorkerHandle, has_document: bool) {
+        let denied = host::denied(has_document);
+        handle.read.borrow_mut().insert(self.id, denied);
+    }
+
     fn header(map: MapType, name: &str) -> Option<Vec<u8>> {
         hostcalls::get_map_value_bytes(map, name).ok().flatten()
     }
@@ -160,7 +166,7 @@ impl HttpContext for Stream {
         }
         handle.worker.borrow_mut().hold(self.id, mirrored, denial, end_of_stream, now);
         if end_of_stream {
-            handle.read.borrow_mut().insert(self.id, host::denied(false));
+            self.read_denial(handle, false);
         }
         self.held = Some(now);
         Action::Pause
@@ -182,7 +188,7 @@ impl HttpContext for Stream {
             BodyStep::Pass => return Action::Continue,
         }
         if end_of_stream {
-            handle.read.borrow_mut().insert(self.id, host::denied(step == BodyStep::Keep));
+            self.read_denial(handle, step == BodyStep::Keep);
             handle.wake_up.call(since);
         }
         Action::Pause
