@@ -143,7 +143,8 @@ fn readable(mut value: &[u8]) -> Option<&str> {
 
 /// Tells if a text can be sent as a header's value to any server: not empty, visible ASCII, spaces, tabs.
 pub fn is_field_value(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b == b'\t' || (b' '..=b'~').contains(&b))
+    let is_visible = |b: u8| b == b'\t' || (b' '..=b'~').contains(&b);
+    !text.is_empty() && text.bytes().fold(true, |visible, b| visible & is_visible(b))
 }
 
 /// Tells if a text is `host` or `host:port` and nothing else.

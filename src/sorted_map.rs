@@ -1,6 +1,7 @@
 //! A map for few entries, or for keys that mostly grow.
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 /// A map in a sorted list, with binary search. The newest key is put at the end and the oldest is taken from the
@@ -77,7 +78,17 @@ impl<K: Ord, V> SortedMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.entries.binary_search_by(|(known, _)| known.borrow().cmp(key))
+        let (mut from, mut to) = (0_usize, self.entries.len());
+        while from < to {
+            let middle = from.midpoint(to);
+            let Some((known, _)) = self.entries.get(middle) else { break };
+            match known.borrow().cmp(key) {
+                Ordering::Less => from = middle.saturating_add(1),
+                Ordering::Equal => return Ok(middle),
+                Ordering::Greater => to = middle,
+            }
+        }
+        Err(from)
     }
 }
 

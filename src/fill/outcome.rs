@@ -1,7 +1,7 @@
 //! The ends of fills.
 
 use super::PassedObject;
-use crate::object::{Object, metadata::Metadata};
+use crate::object::{EntityTag, Object, metadata::Metadata};
 use std::rc::Rc;
 
 /// The end of a fill, or of waiting for one.
@@ -28,7 +28,7 @@ pub enum Outcome {
         /// Its length in bytes, where the origin said it.
         length: Option<u64>,
         /// [`Object::etag`].
-        etag: Option<String>,
+        etag: Option<EntityTag>,
     },
     /// The object was stored a moment ago, and the bucket denies it again.
     Loop,

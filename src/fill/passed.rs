@@ -22,7 +22,7 @@ impl PassedObject {
     /// Returns its headers. The entity tag is the same from the first answer to the last, until the bucket has the object.
     pub fn representation(&self) -> Representation<'_> {
         let Self { metadata, version, .. } = self;
-        Representation { metadata, etag: version.tag(), length: Some(version.total) }
+        Representation { metadata, etag: version.tag().map(|tag| tag.to_string()), length: Some(version.total) }
     }
 }
 

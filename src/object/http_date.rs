@@ -50,9 +50,9 @@ impl HttpDate {
 /// Returns the first of several dates that Envoy joined with commas. A date has a comma, too. Another text stays as it is, up to a
 /// comma behind a number: servers write `0` and `-1` for a time that is over.
 pub fn first(text: &str) -> &str {
-    let date = text.get(..LENGTH).filter(|date| HttpDate::parse(date).is_some());
-    let number = || text.split(',').next().filter(|first| first.bytes().all(|b| b.is_ascii_digit() || b == b'-'));
-    date.or_else(number).unwrap_or(text)
+    let number = text.split(',').next().filter(|first| first.bytes().all(|b| b.is_ascii_digit() || b == b'-'));
+    let joined = || text.get(..LENGTH).filter(|date| date.len() < text.len() && HttpDate::parse(date).is_some());
+    number.or_else(joined).unwrap_or(text)
 }
 
 #[cfg(test)]

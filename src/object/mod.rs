@@ -10,6 +10,7 @@ pub mod metadata;
 use crate::http::Body;
 use http_date::HttpDate;
 use metadata::Metadata;
+use std::fmt::{self, Display, Formatter};
 
 /// An object's content and metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,14 +18,18 @@ pub struct Object {
     pub metadata: Metadata,
     pub body: Body,
     /// The entity tag that clients get before the bucket has it. `None` if nothing tells its versions apart.
-    pub etag: Option<String>,
+    pub etag: Option<EntityTag>,
 }
+
+/// The entity tag of an object that the bucket does not have yet: a hash of what tells its versions apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntityTag(pub u64);
 
 /// The headers with which clients get an object before the bucket has it.
 #[derive(Clone, Debug)]
 pub struct Representation<'a> {
     pub metadata: &'a Metadata,
-    /// [`Object::etag`].
+    /// [`Object::etag`], as it is written.
     pub etag: Option<String>,
     /// Bytes, where they are known.
     pub length: Option<u64>,
@@ -37,7 +42,23 @@ impl Object {
     }
 
     pub fn representation(&self) -> Representation<'_> {
-        Representation { metadata: &self.metadata, etag: self.etag.clone(), length: Some(self.length()) }
+        Representation {
+            metadata: &self.metadata,
+            etag: self.etag.map(|etag| etag.to_string()),
+            length: Some(self.length()),
+        }
+    }
+}
+
+impl EntityTag {
+    /// The beginning of each, with its quote. The edges take conditions with such a tag off before the bucket is asked, which has
+    /// another tag for the same bytes.
+    pub const BEGINNING: &str = "\"mirror-";
+}
+
+impl Display for EntityTag {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{:016x}\"", Self::BEGINNING, self.0)
     }
 }
 

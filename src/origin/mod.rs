@@ -8,10 +8,10 @@ pub use version::Version;
 
 use crate::config::MAX_PART_SIZE;
 use crate::http::{ContentRange, Headers, Method, Request, Response, digits};
-use crate::object::Object;
 use crate::object::integrity::ExpectedDigests;
 use crate::object::key::Key;
 use crate::object::metadata::Metadata;
+use crate::object::{EntityTag, Object};
 use endpoint::Endpoint;
 use reading::{Asked, Reading};
 use std::rc::Rc;
@@ -41,7 +41,7 @@ pub enum FetchResult {
         metadata: Metadata,
         length: Option<u64>,
         /// [`Object::etag`].
-        etag: Option<String>,
+        etag: Option<EntityTag>,
     },
     /// The origin does not have the object.
     Missing,

@@ -2,8 +2,8 @@
 
 use crate::config::Pin;
 use crate::http::{Headers, digits};
+use crate::object::EntityTag;
 use crate::object::http_date::HttpDate;
-use crate::request::passing::TAG;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The version of an object that an answer has a part of.
@@ -48,11 +48,11 @@ impl Version {
 
     /// Returns the entity tag that clients get: another for another version, and the same in all workers. `None` where nothing
     /// tells versions apart.
-    pub fn tag(&self) -> Option<String> {
+    pub fn tag(&self) -> Option<EntityTag> {
         let (kind, value) = self.validator.as_ref()?.written();
         let mut hasher = DefaultHasher::new();
         (self.total, &self.coding, kind, value).hash(&mut hasher);
-        Some(format!("{TAG}{:016x}\"", hasher.finish()))
+        Some(EntityTag(hasher.finish()))
     }
 
     /// Writes it as three lines: its length, its codings, and the validator behind a digit for its kind.
@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(tag("\"a\"", 9), tag("\"a\"", 9));
         assert_ne!(tag("\"a\"", 9), tag("\"b\"", 9));
         assert_ne!(tag("\"a\"", 9), tag("\"a\"", 10));
-        assert!(tag("\"a\"", 9).is_some_and(|tag| tag.len() == "\"mirror-0123456789abcdef\"".len()));
+        assert!(tag("\"a\"", 9).is_some_and(|tag| tag.to_string().len() == "\"mirror-0123456789abcdef\"".len()));
         assert_eq!(tag("W/\"a\"", 9), None);
     }
 }

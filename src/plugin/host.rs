@@ -241,7 +241,10 @@ impl EnvoySharedHost {
     }
 
     fn name(set: u32) -> String {
-        ["mirror-on-miss/", &set.to_string()].concat()
+        let mut name = String::with_capacity(24);
+        name.push_str("mirror-on-miss/");
+        name.push_str(&set.to_string());
+        name
     }
 }
 

@@ -1,10 +1,7 @@
 //! The client's side of what the module hands out or passes on: the marker of a stream, and the bytes that the client wants.
 
 use crate::http::digits;
-
-/// The beginning of the entity tags that clients get before the bucket has the object, with its quote. The edges take conditions
-/// with such a tag off before the bucket is asked, which has another tag for the same bytes.
-pub const TAG: &str = "\"mirror-";
+use crate::object::EntityTag;
 
 /// The bytes that a client wants of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +90,7 @@ pub fn is_listed(tag: &str, tags: &str, weakly: bool) -> bool {
 
 /// Tells if a list of entity tags has one that only clients of the module have.
 pub fn names_ours(tags: &str) -> bool {
-    let ours = TAG.trim_start_matches('"');
+    let ours = EntityTag::BEGINNING.trim_start_matches('"');
     tags.split(',').any(|known| known.trim().trim_start_matches('"').starts_with(ours))
 }
 

@@ -140,12 +140,11 @@ impl Leases {
     }
 
     fn hash_of(&self, what: impl Hash) -> KeyHash {
-        let half = |which: u8| {
-            let mut hasher = DefaultHasher::new();
-            (which, self.salt, &what).hash(&mut hasher);
-            hasher.finish()
-        };
-        KeyHash(((u128::from(half(0)) << 64) | u128::from(half(1))).to_le_bytes())
+        let mut hasher = DefaultHasher::new();
+        (self.salt, what).hash(&mut hasher);
+        let first = hasher.finish();
+        hasher.write_u8(1);
+        KeyHash(((u128::from(first) << 64) | u128::from(hasher.finish())).to_le_bytes())
     }
 
     /// Remembers that the bucket denies each request so, because of an error of its own.
@@ -300,8 +299,13 @@ impl Leases {
             KeyState::Failed { report } => (5, report),
             KeyState::Turn { next } => (6, next),
         };
-        let content = [&[kind][..], &hash.0, &until.to_le_bytes(), &value.to_le_bytes()].concat();
-        content.try_into().unwrap_or(EMPTY)
+        let mut content = EMPTY;
+        let [first, rest @ ..] = &mut content;
+        let (hash, _) = hash.0.as_chunks();
+        let words = hash.iter().copied().chain([until, value].map(u64::to_le_bytes));
+        *first = kind;
+        rest.as_chunks_mut().0.iter_mut().zip(words).for_each(|(to, word)| *to = word);
+        content
     }
 
     /// Reads a slot's fact, and the time that it still holds. `None` if the slot is empty or if that time is over; also

@@ -119,7 +119,8 @@ fn look_up(outcome: &Outcome, asked: ReplyContext<'_>, mirror: &Mirror, location
         // The marker is in the location.
         Outcome::Passed(_) => redirect(outcome, target, location),
         Outcome::Head { metadata, length, etag } => {
-            serve(outcome, asked, &Representation { metadata, etag: etag.clone(), length: *length }, None)
+            let etag = etag.map(|etag| etag.to_string());
+            serve(outcome, asked, &Representation { metadata, etag, length: *length }, None)
         }
         Outcome::NotStored { .. } => match public_location() {
             Some(location) => redirect(outcome, target, location),

@@ -122,7 +122,8 @@ pub fn origin_gives(envoy: &mut Envoy) {
 /// Returns the tag that clients get of a version with this ETag of the origin's and of this length.
 pub fn tag(etag: &str, length: usize) -> String {
     let headers = Headers::new(vec![("etag".to_owned(), etag.as_bytes().to_vec())]);
-    Version::of(&headers, length as u64, Pin::Strong).tag().expect("a strong ETag tells versions apart")
+    let tag = Version::of(&headers, length as u64, Pin::Strong).tag();
+    tag.expect("a strong ETag tells versions apart").to_string()
 }
 
 /// Makes the origin answer a call with a small object, no longer than the range that is asked for.
