@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -25,7 +25,12 @@ WORKERS = 2
 SMALL = 4096
 SERVE: Mapping[str, Any] = {**PATIENT, "rules": [{"response": "serve"}]}
 
-ALONE_ROUNDS = rounds(11)
+STACKS = rounds(5)
+"""The stacks with new processes that are measured one after the other. A small miss of one differs from that
+of the next by half a percent, for as long as they live.
+"""
+
+ALONE_ROUNDS = rounds(4)
 ALONE_REQUESTS = 150
 
 MISS = "request to 302"
@@ -51,8 +56,11 @@ HERD = 5_000
 HERD_ROUNDS = rounds(3)
 
 CONNECTIONS = 64
-RATE_ROUNDS = rounds(5)
+RATE_ROUNDS = rounds(2)
 RATE_SECONDS = 1.5
+
+Turns = Mapping[str, tuple[Sequence[Call], Sequence[int]]]
+"""Loads by their names: their calls, and the answers to these."""
 
 S3_PUT_SLOTS = 35
 S3_PUT_MS = 10
@@ -133,38 +141,45 @@ def gated(here: Site, clients: int) -> tuple[Load, float]:
 
 
 def _alone(bucket: str, store: S3Store | None, target: float | None) -> list[Measure]:
-    with site(workers=WORKERS, store=store) as here:
-        calls = calls_of_fill(here, f"{SMALL}/{{n}}-a.jpg", SMALL)
-        calls.append(Call(f"{here.objects}/{SMALL}/{{n}}-b.jpg"))
-        ms = _by_turns(here, calls, [*ANSWERS, 302], STEPS)
+    ms = _by_turns(partial(site, workers=WORKERS, store=store), _fill_and_miss, [*ANSWERS, 302], STEPS)
     return _compared(f"small miss, {bucket}", ms, MISS, ALL_THREE, target)
 
 
 def _alone_in_lua(store: S3Store) -> list[Measure]:
     """Measures the calls of a Lua filter, which judges nothing and knows of no other client."""
-    with _lua_site(store) as here:
-        calls = calls_of_fill(here, f"{SMALL}/{{n}}-c.jpg", SMALL)
-        calls.append(Call(f"{here.objects}/{SMALL}/{{n}}-d.jpg"))
-        steps = {MISS_OF_LUA: STEPS[MISS], ALL_THREE: STEPS[ALL_THREE]}
-        ms = _by_turns(here, calls, [*ANSWERS, 200], steps)
+    steps = {MISS_OF_LUA: STEPS[MISS], ALL_THREE: STEPS[ALL_THREE]}
+    ms = _by_turns(partial(_lua_site, store), partial(_fill_and_miss, of="lua"), [*ANSWERS, 200], steps)
     return _compared("small miss, SeaweedFS, a Lua filter", ms, MISS_OF_LUA, ALL_THREE, None)
 
 
 def _alone_in_copy_filter(store: S3Store) -> list[Measure]:
     """Measures the same calls of a filter that is WebAssembly as ours, and does nothing else."""
-    with site(workers=WORKERS, store=store, edit=copying) as here:
-        calls = calls_of_fill(here, f"{SMALL}/{{n}}-f.jpg", SMALL)
-        calls.append(Call(f"{here.stack.url}/{SMALL}/{{n}}-g.jpg"))
-        ms = _by_turns(here, calls, [*ANSWERS, 302], STEPS)
+    start = partial(site, workers=WORKERS, store=store, edit=copying)
+    ms = _by_turns(start, partial(_fill_and_miss, of="copy"), [*ANSWERS, 302], STEPS)
     return _compared("small miss, SeaweedFS, a filter of the two calls alone", ms, MISS, ALL_THREE, None)
+
+
+def _fill_and_miss(here: Site, stack: int, of: str = "") -> list[Call]:
+    """Returns the calls of a fill, and the miss of another key, of which no other stack fills the store."""
+    calls = calls_of_fill(here, f"{SMALL}/{{n}}-{of}{stack}-a.jpg", SMALL)
+    return [*calls, Call(f"{here.objects}/{SMALL}/{{n}}-{of}{stack}-b.jpg")]
+
+
+def _fill_and_miss_followed(here: Site, stack: int) -> list[Call]:
+    """Returns the same with the GET that follows."""
+    *calls, miss = _fill_and_miss(here, stack)
+    return [*calls, call_of_bucket(here, f"{SMALL}/{{n}}-{stack}-a.jpg"), miss]
 
 
 def _rate_in_lua(store: S3Store) -> list[Measure]:
     """Measures the rate of a Lua filter's misses likewise."""
-    with _lua_site(store) as here:
-        calls = calls_of_fill(here, f"{SMALL}/{{n}}-e.jpg", SMALL)
-        miss = Call(f"{here.stack.url}/{SMALL}/{{n}}-e.jpg")
-        rates = _rates(_profiles(here, {"misses": ([miss], [200]), "sequences": (calls, ANSWERS)}))
+
+    def turns(here: Site, stack: int) -> Turns:
+        key = f"{SMALL}/{{n}}-lua{stack}.jpg"
+        miss = Call(f"{here.stack.url}/{key}")
+        return {"misses": ([miss], [200]), "sequences": (calls_of_fill(here, key, SMALL), ANSWERS)}
+
+    rates = _rates(_profiles(partial(_lua_site, store), turns))
     title = "distinct small misses per second, SeaweedFS, a Lua filter"
     return [ratio(f"{title} / its three calls made by clients", rates["misses"], rates["sequences"], None)]
 
@@ -176,27 +191,30 @@ def _lua_site(store: S3Store) -> AbstractContextManager[Site]:
 def _followed(
     bucket: str, store: S3Store | None, target: float | None, plugin: Mapping[str, Any] = PATIENT
 ) -> list[Measure]:
-    with site(workers=WORKERS, store=store, wiring="transparent", plugin=plugin) as here:
-        key = f"{SMALL}/{{n}}-a.jpg"
-        calls = [*calls_of_fill(here, key, SMALL), call_of_bucket(here, key)]
-        calls.append(Call(f"{here.objects}/{SMALL}/{{n}}-b.jpg"))
-        ms = _by_turns(here, calls, [*ANSWERS, 200, 200], STEPS_FOLLOWED)
+    start = partial(site, workers=WORKERS, store=store, wiring="transparent", plugin=plugin)
+    ms = _by_turns(start, _fill_and_miss_followed, [*ANSWERS, 200, 200], STEPS_FOLLOWED)
     return _compared(f"small miss, transparent wiring, {bucket}", ms, MISS_FOLLOWED, ALL_FOUR, target)
 
 
 def _by_turns(
-    here: Site, calls: Sequence[Call], answers: Sequence[int], steps: Mapping[str, slice]
+    start: Callable[[], AbstractContextManager[Site]],
+    calls_of: Callable[[Site, int], Sequence[Call]],
+    answers: Sequence[int],
+    steps: Mapping[str, slice],
 ) -> dict[str, list[float]]:
     """Makes one client do the calls of a fill in sequence, then miss another key, and so on.
 
-    So both find the same caches. Returns the median milliseconds of each step, round by round.
+    So both find the same caches. Returns the median milliseconds of each step, round by round, of all stacks.
     """
     ms: dict[str, list[float]] = {name: [] for name in steps}
-    for number in range(ALONE_ROUNDS + 1):
-        load = here.loader.run(*calls, requests=ALONE_REQUESTS).expect(*answers)
-        if number:  # The first round warms up.
-            for name, which in steps.items():
-                ms[name].append(load.percentile(50, which))
+    for stack in range(STACKS):
+        with start() as here:
+            calls = calls_of(here, stack)
+            for number in range(ALONE_ROUNDS + 1):
+                load = here.loader.run(*calls, requests=ALONE_REQUESTS).expect(*answers)
+                if number:  # The first round warms up.
+                    for name, which in steps.items():
+                        ms[name].append(load.percentile(50, which))
     return ms
 
 
@@ -211,11 +229,13 @@ def _compared(
 
 def _rate(bucket: str, store: S3Store | None, target: float | None, **limits: int) -> list[Measure]:
     """Makes as many clients miss, or make the calls of a fill in sequence, or only its PUT."""
-    with site(workers=WORKERS, store=store, **limits) as here:
-        calls = calls_of_fill(here, f"{SMALL}/{{n}}.jpg", SMALL)
-        miss = Call(f"{here.stack.url}/{SMALL}/{{n}}.jpg")
-        turns = {"misses": ([miss], [302]), "sequences": (calls, ANSWERS), "PUTs": (calls[2:], ANSWERS[2:])}
-        profiles = _profiles(here, turns)
+
+    def turns(here: Site, stack: int) -> Turns:
+        key = f"{SMALL}/{{n}}-{stack}.jpg"
+        calls, miss = calls_of_fill(here, key, SMALL), Call(f"{here.stack.url}/{key}")
+        return {"misses": ([miss], [302]), "sequences": (calls, ANSWERS), "PUTs": (calls[2:], ANSWERS[2:])}
+
+    profiles = _profiles(partial(site, workers=WORKERS, store=store, **limits), turns)
     rates = _rates(profiles)
     pairs = zip(profiles["misses"], profiles["PUTs"], strict=True)
     at_most = [highest_ratio(misses, puts, free="edge") for misses, puts in pairs]
@@ -232,16 +252,19 @@ def _rate(bucket: str, store: S3Store | None, target: float | None, **limits: in
 
 
 def _profiles(
-    here: Site, turns: Mapping[str, tuple[Sequence[Call], Sequence[int]]]
+    start: Callable[[], AbstractContextManager[Site]], turns_of: Callable[[Site, int], Turns]
 ) -> dict[str, list[Profile]]:
-    """Makes as many clients do each of these by turns, and returns the profiles of each."""
-    profiles: dict[str, list[Profile]] = {name: [] for name in turns}
-    for number in range(RATE_ROUNDS + 1):
-        for name, (made, answers) in turns.items():
-            profile = profiled(here.processes, partial(_many, here, made))
-            profile.load.expect(*answers)
-            if number:  # The first round warms up.
-                profiles[name].append(profile)
+    """Makes as many clients do each of these by turns, and returns the profiles of each, of all stacks."""
+    profiles: dict[str, list[Profile]] = {}
+    for stack in range(STACKS):
+        with start() as here:
+            turns = turns_of(here, stack)
+            for number in range(RATE_ROUNDS + 1):
+                for name, (made, answers) in turns.items():
+                    profile = profiled(here.processes, partial(_many, here, made))
+                    profile.load.expect(*answers)
+                    if number:  # The first round warms up.
+                        profiles.setdefault(name, []).append(profile)
     return profiles
 
 

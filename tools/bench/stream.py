@@ -37,6 +37,8 @@ FIRST_RANGE = 64 * KIB
 """The bytes that the module asks for first where clients may be passed."""
 FIRST_TARGET, FIRST_MORE = 1.5, 50.0
 
+RATE_STACKS = rounds(3)
+"""Stacks with new processes: the rate of one is another's, bare Envoy's too, for as long as they live."""
 RATE_ROUNDS = rounds(3)
 ORIGIN_RATE = 200_000_000
 """Bytes a second of each of the origin's answers: slower than the store that costs nothing."""
@@ -169,19 +171,20 @@ def _rate(
     what: str, plugin: dict[str, Any], rate_target: float | None, read_target: float | None, **options: int
 ) -> list[Measure]:
     streams, bare, read, memory = [], [], [], []
-    with site(workers=WORKERS, plugin=plugin, **options) as here:
-        _fill(here, WARM_UP)
-        alone = Call(f"{here.stack.url}/{FILM}/{{n}}.mp4", headers={"host": FETCH_HOST})
-        for number in range(RATE_ROUNDS):
-            # Each goes first as often.
-            for is_alone in (True, False) if number % 2 else (False, True):
-                if is_alone:
-                    bare.append(here.loader.run(alone, requests=1).expect(200).megabytes_per_second)
-                    continue
-                growth, before = Growth(here.stack.edge.pid), here.upstream.counts()["origin_bytes"]
-                streams.append(_fill(here, FILM).megabytes_per_second)
-                memory.append(growth.peak())
-                read.append((here.upstream.counts()["origin_bytes"] - before) / FILM)
+    for stack in range(RATE_STACKS):
+        with site(workers=WORKERS, plugin=plugin, **options) as here:
+            _fill(here, WARM_UP)
+            alone = Call(f"{here.stack.url}/{FILM}/{{n}}.mp4", headers={"host": FETCH_HOST})
+            for number in range(RATE_ROUNDS):
+                # Each goes first as often.
+                for is_alone in (True, False) if (stack + number) % 2 else (False, True):
+                    if is_alone:
+                        bare.append(here.loader.run(alone, requests=1).expect(200).megabytes_per_second)
+                        continue
+                    growth, before = Growth(here.stack.edge.pid), here.upstream.counts()["origin_bytes"]
+                    streams.append(_fill(here, FILM).megabytes_per_second)
+                    memory.append(growth.peak())
+                    read.append((here.upstream.counts()["origin_bytes"] - before) / FILM)
     title = f"cold 1 GiB object, {what}"
     return [
         ratio(f"{title}: rate / bare Envoy", streams, bare, rate_target, ">="),
