@@ -9,7 +9,7 @@ pub mod parse;
 pub mod rule;
 
 pub use model::{Bucket, Config, Deleted, Exposed, Keys, Limits, Location, MAX_PART_SIZE, Overwrite};
-pub use origin::{Missing, Origin, OtherRedirects, Pin, Rate, Redirects};
+pub use origin::{Missing, Origin, OtherRedirects, Pin, Rate, Redirects, SKEW};
 pub use parse::Problem;
 
 #[cfg(test)]

@@ -80,6 +80,10 @@ pub struct Rate {
     pub per: Duration,
 }
 
+/// The most by which a worker's time may be behind what another one has written. A worker takes the time once, at the beginning of a
+/// callback, and reads in it what others write meanwhile. Only more than that says that the clock was set back.
+pub const SKEW: Duration = Duration::from_millis(500);
+
 impl Rate {
     /// Takes a turn at `now`, and returns the time that the next call is given; or returns the wait until there is a turn. `next` is
     /// what the last call was given. Up to a second's requests may go out at once. Times are nanoseconds of one clock.
@@ -91,7 +95,7 @@ impl Rate {
         let burst = nanos(Duration::from_secs(1)).checked_div(interval).unwrap_or_default().max(1);
         let latest = now.saturating_add(interval.saturating_mul(burst));
         // More than that is left only if the clock was set back since.
-        let from = if next > latest { now } else { next.max(now) };
+        let from = if next > latest.saturating_add(nanos(SKEW)) { now } else { next.max(now) };
         let given = from.saturating_add(interval);
         match given.checked_sub(latest) {
             None | Some(0) => Ok(given),
@@ -151,5 +155,13 @@ mod tests {
         let hour = 3_600_000 * MILLISECOND;
         let next = rate.take_turn(0, 2 * hour).unwrap();
         assert!(rate.take_turn(next, hour).is_ok());
+    }
+
+    #[test]
+    fn a_worker_whose_time_is_a_little_behind_has_no_other_second_of_requests() {
+        let rate = Rate { requests: 10, per: Duration::from_secs(1) };
+        let now = 3_600_000 * MILLISECOND;
+        let next = (0..10).fold(0, |next, _| rate.take_turn(next, now).unwrap());
+        assert_eq!(rate.take_turn(next, now - 50 * MILLISECOND), Err(Duration::from_millis(150)));
     }
 }

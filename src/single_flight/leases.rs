@@ -6,7 +6,7 @@
 //! conditional PUT keeps the bucket right.
 
 use super::report::{self, Place};
-use crate::config::{Config, Rate};
+use crate::config::{Config, Rate, SKEW};
 use crate::fill::{FillKey, Outcome};
 use crate::request::denial::Denial;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -309,7 +309,7 @@ impl Leases {
     }
 
     /// Reads a slot's fact, and the time that it still holds. `None` if the slot is empty or if that time is over; also
-    /// if more time is left than such a fact ever has, because then the clock was set back since.
+    /// if so much more time is left than such a fact ever has that the clock was set back since.
     fn decode(&self, slot: &[u8; SLOT_BYTES], now: u64) -> Option<(KeyHash, KeyState, Duration)> {
         let (kind, rest) = slot.split_first()?;
         let (hash, rest) = rest.split_first_chunk()?;
@@ -325,7 +325,8 @@ impl Leases {
             6 => KeyState::Turn { next: value },
             _ => return None,
         };
-        (lasts <= self.lifetimes.of(state)).then_some((KeyHash(*hash), state, lasts))
+        let longest = self.lifetimes.of(state);
+        (lasts <= longest.saturating_add(SKEW)).then(|| (KeyHash(*hash), state, lasts.min(longest)))
     }
 }
 

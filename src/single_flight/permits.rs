@@ -6,6 +6,7 @@
 
 use super::leases::{KeyHash, Leases, SETS, SharedHost, TRIES, nanos};
 use super::report::Place;
+use crate::config::SKEW;
 use crate::fill::PassedObject;
 use crate::http::digits;
 use crate::object::metadata::Metadata;
@@ -105,13 +106,14 @@ fn change(shared: &dyn SharedHost, hash: KeyHash, to: &dyn Fn(&mut Vec<Entry>, u
     false
 }
 
-/// Reads the permits of a set that still hold. One with more time left than any has was written before the clock was set back.
+/// Reads the permits of a set that still hold. One with so much more time left than any has was written before the
+/// clock was set back.
 fn entries(mut content: &[u8], now: u64) -> Vec<Entry> {
     let mut entries = Vec::new();
     while let Some((entry, rest)) = next(content) {
         content = rest;
         let left = entry.until.saturating_sub(now);
-        if left > 0 && left <= nanos(PERMIT) && entries.len() < WAYS {
+        if left > 0 && left <= nanos(PERMIT.saturating_add(SKEW)) && entries.len() < WAYS {
             entries.push(entry);
         }
     }

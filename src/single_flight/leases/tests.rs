@@ -285,6 +285,23 @@ fn no_fact_outlives_a_clock_that_is_set_back_by_an_hour() {
 }
 
 #[test]
+fn a_worker_whose_time_is_a_little_behind_sees_what_another_has_written() {
+    let missing = Some(Outcome::NotFound);
+    for (outcome, expected) in [(None, Claim::Follow { owner: 1, lasts: LEASE }), (missing, Claim::Missing)] {
+        let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 0));
+        let key = hash(&one, "a");
+        assert_eq!(one.claim(&shared, key, &|| 0), Claim::Lead);
+        if let Some(outcome) = &outcome {
+            one.settle(&shared, key, outcome, Place::default());
+        }
+        shared.set_back(SKEW);
+        assert_eq!(two.claim(&shared, key, &|| 0), expected);
+        shared.set_back(Duration::from_millis(1));
+        assert_eq!(two.claim(&shared, key, &|| 0), Claim::Lead, "more than that is a clock that was set back");
+    }
+}
+
+#[test]
 fn a_clock_that_jumps_both_ways_makes_no_fact_last_longer_than_its_kind() {
     let (shared, one, two) = (FakeSharedHost::new(), worker(1, 0), worker(2, 0));
     let key = hash(&one, "a");
