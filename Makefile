@@ -102,7 +102,7 @@ test: $(TOOLS) $(ENVOY) $(KUBECTL) $(DEFINITIONS) wasm ## all tests, here and wi
 	@exec $(VENV)/bin/python tests/suites.py
 
 .PHONY: bench
-bench: $(TOOLS) $(ENVOY) wasm ## measures what hits, fills and streams cost, for fifty-five minutes: exit code 1 beyond a bound
+bench: $(TOOLS) $(ENVOY) wasm ## measures what hits, fills and streams cost, for about an hour: exit code 1 beyond a bound
 ## ONLY=miss,far  some of it: targets|misses|far|stream|memory|shares|growth|peers, or of these
 ##   size|start|hits|large-hits|miss|miss-followed|rate|distant|distant-site|distant-matrix|stream-first-byte|stream-rate
 ##   |stream-peers|herd|memory-of-one|memory-of-ten|time-of-one|shares-silent|shares-large|idle-clients|bodies|thin

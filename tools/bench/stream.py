@@ -170,7 +170,7 @@ def title_of_read(what: str) -> str:
 def _rate(
     what: str, plugin: dict[str, Any], rate_target: float | None, read_target: float | None, **options: int
 ) -> list[Measure]:
-    streams, bare, read, memory = [], [], [], []
+    streamed, bare = [], []
     for stack in range(RATE_STACKS):
         with site(workers=WORKERS, plugin=plugin, **options) as here:
             _fill(here, WARM_UP)
@@ -180,11 +180,9 @@ def _rate(
                 for is_alone in (True, False) if (stack + number) % 2 else (False, True):
                     if is_alone:
                         bare.append(here.loader.run(alone, requests=1).expect(200).megabytes_per_second)
-                        continue
-                    growth, before = Growth(here.stack.edge.pid), here.upstream.counts()["origin_bytes"]
-                    streams.append(_fill(here, FILM).megabytes_per_second)
-                    memory.append(growth.peak())
-                    read.append((here.upstream.counts()["origin_bytes"] - before) / FILM)
+                    else:
+                        streamed.append(_stream(here))
+    streams, read, memory = zip(*streamed, strict=True)
     title = f"cold 1 GiB object, {what}"
     return [
         ratio(f"{title}: rate / bare Envoy", streams, bare, rate_target, ">="),
@@ -193,6 +191,14 @@ def _rate(
         typical(f"{title}: rate", streams, "MB/s"),
         typical(f"{title}: rate of bare Envoy", bare, "MB/s"),
     ]
+
+
+def _stream(here: Site) -> tuple[float, float, float]:
+    """Returns a stream's MB/s, the bytes that the origin sent over its size, and the edge's growth in MiB."""
+    growth, before = Growth(here.stack.edge.pid), here.upstream.counts()["origin_bytes"]
+    rate = _fill(here, FILM).megabytes_per_second
+    peak = growth.peak()
+    return rate, (here.upstream.counts()["origin_bytes"] - before) / FILM, peak
 
 
 def _fill(here: Site, size: int) -> Load:
