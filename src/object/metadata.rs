@@ -98,10 +98,10 @@ impl Metadata {
         let mut left = MAX_METADATA;
         let (user, left_out) = user_metadata(headers, kept, &mut left);
         Self {
-            representation: fitting(representation.collect(), MAX_METADATA),
+            representation: fitting(representation, MAX_METADATA),
             user,
             left_out,
-            provenance: fitting(provenance.into(), left),
+            provenance: fitting(provenance.into_iter(), left),
         }
     }
 
@@ -187,8 +187,11 @@ fn user_metadata(headers: &Headers, kept: &[KeptMetadata], left: &mut usize) -> 
 
 /// Keeps the headers that are there and that S3 takes, within the bytes that are left. A name or a parameter that is too long
 /// costs itself. It never costs the type, or the word that the object is to be downloaded.
-fn fitting(headers: Vec<(&'static str, Option<String>)>, mut left: usize) -> Vec<(&'static str, String)> {
-    let mut kept = Vec::with_capacity(headers.len());
+fn fitting(
+    headers: impl Iterator<Item = (&'static str, Option<String>)>,
+    mut left: usize,
+) -> Vec<(&'static str, String)> {
+    let mut kept = Vec::with_capacity(4);
     for (name, value) in headers {
         let Some(value) = value else { continue };
         let fits = |value: &String| left.checked_sub(name.len().saturating_add(value.len()));

@@ -233,18 +233,32 @@ impl EnvoySharedHost {
     /// may empty a set that the other has written, which costs a fetch.
     pub fn create() {
         for set in 0..SETS.saturating_add(PERMIT_SETS) {
-            let name = Self::name(set);
-            if matches!(hostcalls::get_shared_data(&name), Ok((None, _))) {
-                let _ = hostcalls::set_shared_data(&name, Some(&[EMPTY]), None);
+            let name = SetName::new(set);
+            if matches!(hostcalls::get_shared_data(name.as_str()), Ok((None, _))) {
+                let _ = hostcalls::set_shared_data(name.as_str(), Some(&[EMPTY]), None);
             }
         }
     }
+}
 
-    fn name(set: u32) -> String {
-        let mut name = String::with_capacity(24);
-        name.push_str("mirror-on-miss/");
-        name.push_str(&set.to_string());
-        name
+/// The key of a set in Envoy's shared data: a prefix, and the set's number in four hexadecimal digits. It needs no allocation, and a
+/// miss needs four of them.
+struct SetName([u8; SetName::PREFIX.len() + 4]);
+
+impl SetName {
+    const PREFIX: &str = "mirror-on-miss/";
+
+    fn new(set: u32) -> Self {
+        let mut name = *b"mirror-on-miss/0000";
+        let digits = [12, 8, 4, 0].map(|shift| (set >> shift) & 0xf);
+        for (to, digit) in name.iter_mut().skip(Self::PREFIX.len()).zip(digits) {
+            *to = char::from_digit(digit, 16).map_or(b'0', |digit| digit as u8);
+        }
+        Self(name)
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or(Self::PREFIX)
     }
 }
 
@@ -257,14 +271,14 @@ impl SharedHost for EnvoySharedHost {
     }
 
     fn read(&self, set: u32) -> Option<(Vec<u8>, u32)> {
-        match hostcalls::get_shared_data(&Self::name(set)) {
+        match hostcalls::get_shared_data(SetName::new(set).as_str()) {
             Ok((Some(content), Some(version))) => Some((content, version)),
             _ => None,
         }
     }
 
     fn write(&self, set: u32, content: &[u8], version: u32) -> bool {
-        hostcalls::set_shared_data(&Self::name(set), Some(content), Some(version)).is_ok()
+        hostcalls::set_shared_data(SetName::new(set).as_str(), Some(content), Some(version)).is_ok()
     }
 
     fn post(&self, queue: u32, message: &[u8]) {

@@ -26,7 +26,7 @@ impl Trace {
         for name in HEADERS {
             let value = look_up(name).unwrap_or_default();
             if (1..=MAX_VALUE).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic) {
-                found.push((name, value.into_iter().map(char::from).collect()));
+                found.extend(String::from_utf8(value).ok().map(|value| (name, value)));
             }
         }
         Self(Rc::new(found))

@@ -83,7 +83,9 @@ pub fn is_new(response: &Response) -> bool {
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>. `Content-Length` is given because
 /// Envoy sets it on a call only where there is content, and S3 demands it of an empty object too.
 pub fn put_object(bucket: &Bucket, key: &Key, metadata: &Metadata, body: Body) -> Request {
-    let mut headers: Vec<_> = condition(bucket).into_iter().collect();
+    // As many as most objects have.
+    let mut headers = Vec::with_capacity(8);
+    headers.extend(condition(bucket));
     headers.push(("content-length", body.len().to_string()));
     describe(&mut headers, bucket, metadata);
     Request { method: Method::Put, path: path(bucket, key), headers, metadata: metadata.of_user(), body }

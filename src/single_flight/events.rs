@@ -1,6 +1,7 @@
 //! Events of a fill, for the log and the metrics.
 
 use crate::fill::FillKey;
+use crate::request::trace::Trace;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,8 +18,8 @@ pub struct FillEnded {
     pub origin: String,
     /// [`Fill::failures`](crate::fill::Fill::failures).
     pub failures: Vec<&'static str>,
-    /// The name in logs of the request that began it; empty if it has none.
-    pub request_id: String,
+    /// Of the request that began it.
+    pub trace: Trace,
     /// Bytes that were stored.
     pub stored: u64,
     /// Parts that were stored; 1 for a whole object.
@@ -32,8 +33,8 @@ pub struct FillEnded {
 /// The line in the log, in logfmt: what is not quoted has neither space nor quote in it, whatever the key.
 impl fmt::Display for FillEnded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { fill_key, outcome, detail, origin, request_id, stored, parts, waiters, took, .. } = self;
-        let (key, ms) = (fill_key.key.encoded(), took.as_millis());
+        let Self { fill_key, outcome, detail, origin, trace, stored, parts, waiters, took, .. } = self;
+        let (key, ms, request_id) = (fill_key.key.encoded(), took.as_millis(), trace.request_id());
         write!(
             f,
             "fill key=/{key} outcome={outcome} detail={detail:?} origin={origin:?} bytes={stored} parts={parts} ms={ms} \

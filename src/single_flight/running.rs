@@ -308,7 +308,7 @@ impl Flights {
                 detail: outcome.detail(),
                 origin: flight.fill.origin().to_owned(),
                 failures: flight.fill.failures().to_vec(),
-                request_id: flight.fill.trace().request_id().to_owned(),
+                trace: flight.fill.trace().clone(),
                 stored: flight.stored,
                 parts: flight.parts,
                 waiters: flight.waiters.len(),

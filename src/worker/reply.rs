@@ -166,7 +166,9 @@ fn redirect(outcome: &Outcome, target: &Target, location: String) -> Reply {
 }
 
 fn redirect_with(status: u16, outcome: &Outcome, target: &Target, location: String) -> Reply {
-    let headers = vec![("location", location), ("cache-control", "no-store".to_owned())];
+    // There is room for three more: the outcome, the length and the request's id.
+    let mut headers = Vec::with_capacity(5);
+    headers.extend([("location", location), ("cache-control", "no-store".to_owned())]);
     made(outcome.label(), target, status, headers, Vec::new())
 }
 
