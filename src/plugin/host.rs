@@ -242,7 +242,7 @@ impl EnvoySharedHost {
 }
 
 /// The key of a set in Envoy's shared data: a prefix, and the set's number in four hexadecimal digits. It needs no allocation, and a
-/// miss needs four of them.
+/// miss makes several.
 struct SetName([u8; SetName::PREFIX.len() + 4]);
 
 impl SetName {

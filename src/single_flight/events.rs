@@ -18,7 +18,7 @@ pub struct FillEnded {
     pub origin: String,
     /// [`Fill::failures`](crate::fill::Fill::failures).
     pub failures: Vec<&'static str>,
-    /// Of the request that began it.
+    /// The headers that name the request which began it.
     pub trace: Trace,
     /// Bytes that were stored.
     pub stored: u64,
