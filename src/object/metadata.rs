@@ -191,7 +191,7 @@ fn fitting(
     headers: impl Iterator<Item = (&'static str, Option<String>)>,
     mut left: usize,
 ) -> Vec<(&'static str, String)> {
-    let mut kept = Vec::with_capacity(4);
+    let mut kept = Vec::new();
     for (name, value) in headers {
         let Some(value) = value else { continue };
         let fits = |value: &String| left.checked_sub(name.len().saturating_add(value.len()));

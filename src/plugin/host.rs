@@ -243,22 +243,19 @@ impl EnvoySharedHost {
 
 /// The key of a set in Envoy's shared data: a prefix, and the set's number in four hexadecimal digits. It needs no allocation, and a
 /// miss makes several.
-struct SetName([u8; SetName::PREFIX.len() + 4]);
+struct SetName([u8; 19]);
 
 impl SetName {
-    const PREFIX: &str = "mirror-on-miss/";
-
     fn new(set: u32) -> Self {
         let mut name = *b"mirror-on-miss/0000";
-        let digits = [12, 8, 4, 0].map(|shift| (set >> shift) & 0xf);
-        for (to, digit) in name.iter_mut().skip(Self::PREFIX.len()).zip(digits) {
-            *to = char::from_digit(digit, 16).map_or(b'0', |digit| digit as u8);
+        for (to, shift) in name.iter_mut().rev().zip([0, 4, 8, 12]) {
+            *to = char::from_digit((set >> shift) & 0xf, 16).map_or(b'0', |digit| digit as u8);
         }
         Self(name)
     }
 
     fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or(Self::PREFIX)
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
@@ -298,4 +295,17 @@ pub fn fingerprint(configuration: &[u8]) -> u64 {
 /// `random_get`).
 pub fn random() -> u64 {
     RandomState::new().hash_one(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn each_set_has_a_name_of_its_own() {
+        let names: BTreeSet<_> = (0..SETS + PERMIT_SETS).map(|set| SetName::new(set).as_str().to_owned()).collect();
+        assert_eq!(names.len(), (SETS + PERMIT_SETS) as usize);
+        assert_eq!(SetName::new(SETS + 0xab).as_str(), "mirror-on-miss/10ab");
+    }
 }
